@@ -1,0 +1,82 @@
+"""Every error this project raises on purpose.
+
+::
+
+    KDError
+    ├── InputError              the user's input is wrong: exit code 2, nothing was computed or lost
+    │   ├── SpecError           mistakes of a spec, all of them, each with its file and line
+    │   └── BusyError           another process is running the same sweep
+    ├── CheckpointError         a weight file or checkpoint that cannot be read or is not what it claims
+    ├── DivergedError           a loss term became NaN or infinite: a result, not an accident
+    └── StorageError            the storage root cannot be written, or is full
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class KDError(Exception):
+    """Root of the tree; its text is one message meant for the user."""
+
+
+class InputError(KDError):
+    """The user's input is wrong; the text says what, where, and what would be right."""
+
+
+@dataclass(frozen=True, order=True)
+class Mistake:
+    """One mistake of a spec: where it stands and what would be right."""
+
+    file: str
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.message}"
+
+
+class SpecError(InputError):
+    """All mistakes of one spec, in the order in which they stand in the file."""
+
+    def __init__(self, mistakes: Iterable[Mistake]) -> None:
+        self.mistakes = sorted(set(mistakes))
+        count = len(self.mistakes)
+        head = f"{count} mistake{'s' if count != 1 else ''} in the spec; nothing was started"
+        super().__init__("\n".join([head, *(f"  {mistake}" for mistake in self.mistakes)]))
+
+
+class BusyError(InputError):
+    """Another process is running the same sweep."""
+
+
+class CheckpointError(KDError):
+    """A weight file or checkpoint that cannot be read, or is not what it claims to be."""
+
+
+class DivergedError(KDError):
+    """A loss term became NaN or infinite.
+
+    Attributes: ``epoch`` and ``step`` (both counted from 1) and ``term``, the name of the loss term.
+    """
+
+    def __init__(self, term: str, epoch: int, step: int, value: float) -> None:
+        self.term, self.epoch, self.step, self.value = term, epoch, step, value
+        super().__init__(f"loss term '{term}' became {value} at epoch {epoch}, step {step}")
+
+    def __reduce__(self) -> tuple[type[DivergedError], tuple[str, int, int, float]]:
+        return type(self), (self.term, self.epoch, self.step, self.value)
+
+
+class StorageError(KDError):
+    """The storage root cannot be written, or is full."""
+
+
+def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
+    """The sentence for a name that does not exist, with the valid names and a guess at what was meant."""
+    names = sorted(known)
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
+    guess = f"did you mean '{close[0]}'? " if close else ""
+    return f"unknown {kind} '{name}'; {guess}valid: {', '.join(names)}"
