@@ -1,0 +1,119 @@
+"""What a trial is, in full: typed, frozen, and hashable by content.
+
+A :class:`TrialConfig` names everything that decides a trial's numbers. Its :attr:`~TrialConfig.key` is the hash of
+that content, so the same trial has the same key in every sweep, on every machine.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from trainers.content import content_key
+
+
+class Frozen(BaseModel):
+    """Base of every config: immutable, unknown fields refused, no infinities or NaN."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, validate_default=True
+    )
+
+
+class Recipe(Frozen):
+    """Everything about training that is not the method.
+
+    The defaults are the shared CIFAR-100 recipe of the field (CRD's and mdistiller's releases): 240 epochs of SGD,
+    batch 64, learning rate 0.05 divided by ten after epochs 150, 180 and 210, weight decay on all parameters.
+    """
+
+    epochs: int = Field(240, ge=1)
+    """Passes over the training subset."""
+    batch_size: int = Field(64, ge=2)
+    """Images per step. A last batch of one image joins the batch before it: BatchNorm needs two."""
+    lr: float = Field(0.05, gt=0)
+    """Learning rate after warm-up; light networks (MobileNetV2, ShuffleNet) use 0.01 by custom."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """Momentum of SGD."""
+    nesterov: bool = False
+    """Nesterov's form of momentum; the field does not use it."""
+    weight_decay: float = Field(5e-4, ge=0)
+    """L2 decay, on all parameters, BatchNorm and biases included."""
+    schedule: Literal["step", "cosine", "constant"] = "step"
+    """`step`: times `lr_decay` after each milestone; `cosine`: to zero over all epochs, per step."""
+    milestones: tuple[int, ...] = (150, 180, 210)
+    """For `step`: the last epoch (counted from 1) before each drop."""
+    lr_decay: float = Field(0.1, gt=0, lt=1)
+    """For `step`: the factor of each drop."""
+    warmup_epochs: int = Field(0, ge=0)
+    """Linear warm-up of the learning rate from zero, per step, over so many epochs."""
+    views: Literal["none", "weak"] = "weak"
+    """What the student sees of an image: `none` as it is; `weak` random crop after padding, and flip."""
+    pad: int = Field(4, ge=0)
+    """For `weak`: zero pixels added on each side before the crop back to the image's size."""
+    flip: bool = True
+    """For `weak`: horizontal flip with probability one half."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """`bf16` runs the forward passes under autocast; losses, weights and optimiser stay in fp32."""
+    val_fraction: float = Field(0.1, ge=0, lt=1)
+    """Share of each class of the training set held out for validation; 0 trains on all of it (`protocol: paper`)."""
+    samples_per_class: int | None = Field(None, ge=1)
+    """Few-shot: train on so many images of each class, taken after the validation split; null for all."""
+    split_seed: int = Field(0, ge=0)
+    """Seed of the validation split and the few-shot subset, the same for all trials of a cell."""
+
+    @model_validator(mode="after")
+    def _milestones_rise(self) -> Recipe:
+        if list(self.milestones) != sorted(set(self.milestones)) or any(m < 1 for m in self.milestones):
+            raise ValueError(f"milestones must be rising epochs from 1 on, found {list(self.milestones)}")
+        if self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:
+            raise ValueError(f"warmup_epochs ({self.warmup_epochs}) must be fewer than epochs ({self.epochs})")
+        return self
+
+
+class DatasetConfig(Frozen):
+    """A data set by name, with its source's options."""
+
+    name: str
+    """Name in the registry of :mod:`trainers.data`."""
+    options: dict[str, Any] = {}
+    """The source's own fields, complete with defaults."""
+    content: str = ""
+    """Hash of the images and labels that were found, so that other data under the same name is another trial."""
+
+
+class TeacherConfig(Frozen):
+    """A trained teacher: architecture and the content hash of its weights."""
+
+    architecture: str
+    hash: str
+
+
+class MethodConfig(Frozen):
+    """A distillation method by name, with all its hyperparameters."""
+
+    name: str
+    """Name in the registry of :mod:`trainers.distillers`."""
+    params: dict[str, Any] = {}
+    """Every field of the method's config, complete with defaults."""
+
+
+class TrialConfig(Frozen):
+    """A config with a seed: all that decides a trial's numbers, and nothing else."""
+
+    dataset: DatasetConfig
+    model: str
+    """Architecture that is trained: the student, or the teacher where a teacher is trained."""
+    teacher: TeacherConfig | None = None
+    """None for `scratch`, which has no teacher."""
+    method: MethodConfig
+    recipe: Recipe
+    seed: int = Field(0, ge=0)
+    """Decides initialisation, data order, views and dropout; equal seeds are paired across methods."""
+
+    @cached_property
+    def key(self) -> str:
+        """The trial's name: hash of its canonical content."""
+        return content_key(self.model_dump(mode="json"))

@@ -1,0 +1,60 @@
+"""What the student sees of an image: batched augmentation on the training device.
+
+A view is drawn by address (seed, epoch, sample), so it is the same for every method, batch size and device.
+
+Shapes: `B` batch, `H`, `W` pixels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from trainers.config import Recipe
+from trainers.data.base import ImageData
+from trainers.draws import integers
+
+
+class Views:
+    """The view family of a recipe over one data set."""
+
+    def __init__(self, recipe: Recipe, data: ImageData, device: torch.device) -> None:
+        self.recipe = recipe
+        self.mean = torch.tensor(data.mean, device=device).view(1, 3, 1, 1)
+        self.std = torch.tensor(data.std, device=device).view(1, 3, 1, 1)
+
+    def plain(self, images: Tensor) -> Tensor:
+        """uint8 ``[B, 3, H, W]`` to normalised float, without augmentation: what is evaluated."""
+        return (images.float() / 255 - self.mean) / self.std
+
+    def training(self, images: Tensor, index: Tensor, seed: int, epoch: int) -> Tensor:
+        """uint8 ``[B, 3, H, W]`` to the normalised view of each image in this epoch."""
+        if self.recipe.views == "none":
+            return self.plain(images)
+        pad = self.recipe.pad
+        top = integers(seed, "crop-top", epoch, index, 2 * pad + 1)
+        left = integers(seed, "crop-left", epoch, index, 2 * pad + 1)
+        flip = integers(seed, "flip", epoch, index, 2) * int(self.recipe.flip)
+        return self.plain(weak_view(images, pad, top, left, flip))
+
+
+def weak_view(images: Tensor, pad: int, top: Tensor, left: Tensor, flip: Tensor) -> Tensor:
+    """Crop each image out of its zero-padded self, and mirror it where `flip` is 1, by index arithmetic.
+
+    Args:
+        images: ``[B, 3, H, W]``, any dtype.
+        pad: pixels of padding on each side.
+        top, left: int64 ``[B]`` in ``[0, 2 * pad]``, the crop's corner in the padded image.
+        flip: int64 ``[B]``, 0 or 1.
+
+    Returns:
+        ``[B, 3, H, W]`` of the same dtype, in channels-last memory.
+    """
+    batch, _, height, width = images.shape
+    padded = F.pad(images, (pad, pad, pad, pad))
+    rows = torch.arange(height, device=images.device) + top[:, None]  # [B, H]
+    columns = torch.arange(width, device=images.device).expand(batch, -1)  # [B, W]
+    columns = torch.where(flip[:, None] == 1, width - 1 - columns, columns) + left[:, None]
+    sample = torch.arange(batch, device=images.device)[:, None, None]
+    return padded[sample, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)  # [B, H, W, 3] -> [B, 3, H, W]

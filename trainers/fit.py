@@ -1,0 +1,260 @@
+"""The one training loop.
+
+:func:`fit` trains a trial and yields one :class:`EpochResult` per epoch. It can be stopped between any two epochs, by
+any means, and called again with the same folder: on the CPU the numbers are then bit for bit those of an
+uninterrupted run, because every random draw derives from (seed, epoch, sample) and nothing else.
+
+Shapes: `B` batch, `S` steps of an epoch.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainers.checkpoint import Checkpoints, save_tensors
+from trainers.config import Recipe, TrialConfig
+from trainers.data.base import ImageData, Split, TrainingData
+from trainers.data.views import Views
+from trainers.distillers import Batch, Distiller, build_distiller
+from trainers.draws import derive, order
+from trainers.errors import CheckpointError, DivergedError
+from trainers.evaluate import accuracy, correct_in_top, percent
+from trainers.gradient_alignment import aligned_gradients
+from trainers.models import Features, Network, build
+from trainers.schedule import learning_rate
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """What one epoch came to. Accuracies in percent; equality compares the numbers that must repeat bit for bit."""
+
+    epoch: int
+    """Counted from 1."""
+    loss: float
+    """Weighted sum of the terms, mean over the training images."""
+    terms: dict[str, float]
+    """Unweighted loss terms by name, mean over the training images."""
+    lr: float
+    """Learning rate of the epoch's last step."""
+    train_acc: float
+    """Top-1 on the training views, as they were trained on."""
+    train_acc5: float
+    val_acc: float | None
+    """None when the recipe holds nothing out."""
+    val_acc5: float | None
+    test_acc: float
+    test_acc5: float
+    seconds: float = field(compare=False)
+    """Wall time of the epoch, evaluation included."""
+    images_per_second: float = field(compare=False)
+    """Training images per second, evaluation not counted."""
+    replayed: bool = field(default=False, compare=False)
+    """True where the epoch was trained by an earlier call and is read from the checkpoint."""
+
+
+def fit(
+    config: TrialConfig,
+    *,
+    data: ImageData,
+    teacher: Network | None = None,
+    folder: Path | None = None,
+    device: str = "cpu",
+) -> Generator[EpochResult, None, Network]:
+    """Train the trial that `config` describes.
+
+    Args:
+        config: decides every number.
+        data: the data set that `config.dataset` names.
+        teacher: the trained teacher that `config.teacher` names; it is put in evaluation mode.
+        folder: where checkpoints and the finished weights go; with one, an earlier call is continued, and its epochs
+            are yielded first (`replayed`). None keeps nothing.
+        device: torch's name of the device to train on.
+
+    Yields:
+        One result per epoch, after the epoch's checkpoint is on the disk.
+
+    Returns:
+        The trained student, on the CPU, without anything that the method learnt beside it.
+
+    Raises:
+        DivergedError: when a loss term becomes NaN or infinite.
+        InputError: for names or hyperparameters that do not exist.
+        StorageError: when a checkpoint cannot be written.
+    """
+    place = torch.device(device)
+    cut = TrainingData.cut(data, config.recipe)
+    train, test = cut.train.to(place), cut.test.to(place)
+    val = cut.val.to(place) if cut.val is not None else None
+    views = Views(config.recipe, data, place)
+    autocast = torch.autocast(place.type, torch.bfloat16, enabled=config.recipe.precision == "bf16")
+    distiller = _initial(config, data.num_classes).to(place)
+    teacher = teacher.to(place).eval() if teacher is not None else None
+    optimizer = _optimizer(distiller, config.recipe)
+    checkpoints = Checkpoints(folder / "checkpoints") if folder is not None else None
+
+    # 1. an interrupted call of the same trial, 2. otherwise from scratch
+    history = _resumed(checkpoints, config, distiller, optimizer)
+    yield from (EpochResult(**(past | {"replayed": True})) for past in history)
+
+    for epoch in range(len(history) + 1, config.recipe.epochs + 1):
+        started = time.perf_counter()
+        torch.manual_seed(derive(config.seed, "torch", epoch))  # what torch draws by itself: dropout
+        distiller.train()
+        weights = distiller.weights(epoch)
+        records: list[Tensor] = []  # per step: total and terms; read once, at the end of the epoch
+        correct = torch.zeros(2, dtype=torch.int64, device=place)
+        batches = list(_batches(train, config.seed, epoch, config.recipe.batch_size))
+        for step, part in enumerate(batches):
+            lr = learning_rate(config.recipe, epoch, step, len(batches))
+            images = views.training(part.images, part.index, config.seed, epoch)
+            with autocast:
+                taught = _teach(teacher, images)
+                output = distiller.losses(Batch(images, part.labels, part.index, epoch, taught))
+            total = _step(distiller, optimizer, output.terms, weights, lr)
+            records.append(torch.stack([total, *output.terms.values()]).detach())
+            correct += correct_in_top(output.logits.detach(), part.labels)
+        names = ["loss", *output.terms]
+        means = _mean_terms(torch.stack(records), [len(part) for part in batches], names, epoch)
+        trained = time.perf_counter() - started
+
+        train_acc = percent(correct, len(train))
+        val_acc = accuracy(distiller.student, val, views, autocast) if val is not None else None
+        test_acc = accuracy(distiller.student, test, views, autocast)
+        result = EpochResult(
+            epoch=epoch,
+            loss=means.pop("loss"),
+            terms=means,
+            lr=lr,
+            train_acc=train_acc.top1,
+            train_acc5=train_acc.top5,
+            val_acc=val_acc.top1 if val_acc else None,
+            val_acc5=val_acc.top5 if val_acc else None,
+            test_acc=test_acc.top1,
+            test_acc5=test_acc.top5,
+            seconds=time.perf_counter() - started,
+            images_per_second=len(train) / trained,
+        )
+        history.append(asdict(result))
+        if checkpoints is not None:
+            checkpoints.save(epoch, _loop_state(config, distiller, optimizer, history))
+        yield result
+
+    student = distiller.student.cpu().eval()
+    if folder is not None:
+        save_tensors(folder / "weights.pt", {"architecture": config.model, "state_dict": student.state_dict()})
+    return student
+
+
+def seeded_model(name: str, num_classes: int, seed: int) -> Network:
+    """The network of `name` as it starts in every trial of `seed`, whatever the method."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(seed, "model"))
+        return build(name, num_classes=num_classes)
+
+
+def _initial(config: TrialConfig, num_classes: int) -> Distiller:
+    """The method around a fresh student; what the method adds is drawn after, and apart from, the student."""
+    student = seeded_model(config.model, num_classes, config.seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(config.seed, "method"))
+        return build_distiller(config.method, student, num_classes)
+
+
+def _optimizer(distiller: Distiller, recipe: Recipe) -> torch.optim.Optimizer:
+    return torch.optim.SGD(
+        distiller.parameters(),
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        weight_decay=recipe.weight_decay,
+    )
+
+
+def _batches(train: Split, seed: int, epoch: int, size: int) -> Iterator[Split]:
+    """The epoch's batches in its drawn order; a last batch of one image joins the one before (BatchNorm needs two)."""
+    positions = order(seed, epoch, train.index)
+    cuts = list(range(size, len(train), size))
+    if cuts and len(train) - cuts[-1] == 1:
+        cuts.pop()
+    for part in positions.tensor_split(cuts):
+        yield train.take(part)
+
+
+@torch.no_grad()
+def _teach(teacher: Network | None, images: Tensor) -> Features | None:
+    return teacher.features(images) if teacher is not None else None
+
+
+def _step(
+    distiller: Distiller,
+    optimizer: torch.optim.Optimizer,
+    terms: dict[str, Tensor],
+    weights: dict[str, float],
+    lr: float,
+) -> Tensor:
+    """Weigh and sum the terms, step the optimiser once, and return the total. A weight of 0 leaves its term out."""
+    weighted = {name: weights[name] * term for name, term in terms.items() if weights[name] != 0}
+    total = torch.stack(list(weighted.values())).sum()
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    if distiller.align_gradients and "ce" in weighted:
+        parameters = list(distiller.parameters())
+        others = [term for name, term in weighted.items() if name != "ce"]
+        merged = aligned_gradients(weighted["ce"], others, parameters)
+        for parameter, gradient in zip(parameters, merged, strict=True):
+            parameter.grad = gradient
+    else:
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return total
+
+
+def _mean_terms(records: Tensor, sizes: list[int], names: list[str], epoch: int) -> dict[str, float]:
+    """Mean of each loss over the epoch's images, from float ``[S, len(names)]``.
+
+    Raises:
+        DivergedError: naming the first step and term that is NaN or infinite (the total last).
+    """
+    records = records.double().cpu()
+    bad = torch.nonzero(~records.isfinite().all(dim=1)).flatten().tolist()
+    if bad:
+        step = bad[0]
+        column = max(index for index in range(len(names)) if not math.isfinite(records[step, index]))
+        raise DivergedError(names[column], epoch, step + 1, records[step, column].item())
+    share = torch.tensor(sizes, dtype=torch.float64) / sum(sizes)
+    return dict(zip(names, (share @ records).tolist(), strict=True))
+
+
+def _loop_state(
+    config: TrialConfig, distiller: Distiller, optimizer: torch.optim.Optimizer, history: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """All that is needed to go on: written here, read in :func:`_resumed`, nowhere else."""
+    return {
+        "key": config.key,
+        "distiller": distiller.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "history": history,
+    }
+
+
+def _resumed(
+    checkpoints: Checkpoints | None, config: TrialConfig, distiller: Distiller, optimizer: torch.optim.Optimizer
+) -> list[dict[str, Any]]:
+    """Load the newest whole checkpoint, if there is one; the epochs that are done, as dicts."""
+    state = checkpoints.newest() if checkpoints is not None else None
+    if state is None:
+        return []
+    if state["key"] != config.key:
+        raise CheckpointError(f"the folder holds checkpoints of trial {state['key']}, not of {config.key}")
+    distiller.load_state_dict(state["distiller"])
+    optimizer.load_state_dict(state["optimizer"])
+    return list(state["history"])

@@ -1,0 +1,26 @@
+"""Architectures by the field's usual names: ``build("resnet8", num_classes=100)``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from trainers.models import resnet
+from trainers.models.base import Features, Network
+from trainers.models.dual_head import auxiliary_head
+from trainers.registry import Registry
+
+MODELS: Registry[Callable[[int], Network]] = Registry("model")
+for _name, _builder in resnet.ARCHITECTURES.items():
+    MODELS.add(_name, _builder)
+
+
+def build(name: str, *, num_classes: int) -> Network:
+    """A freshly initialised network (from torch's global generator).
+
+    Raises:
+        InputError: for a name that does not exist, with the valid ones.
+    """
+    return MODELS[name](num_classes)
+
+
+__all__ = ["MODELS", "Features", "Network", "auxiliary_head", "build"]

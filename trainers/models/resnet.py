@@ -1,0 +1,89 @@
+"""The CIFAR ResNets of the distillation literature: resnet8 … resnet110, and the four times wider 8x4 and 32x4.
+
+He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, section 4.2; widths and names as in CRD's and
+mdistiller's releases, whose checkpoints load as they are (same state-dict keys). Depth is 6n + 2. Any input of at
+least 4 × 4 pixels goes through: the last pooling takes the whole map.
+
+Shapes: `B` batch, `h`, `w` pixels of a map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from trainers.models.base import Features, Network
+
+NARROW = (16, 16, 32, 64)
+WIDE = (32, 64, 128, 256)
+
+
+class BasicBlock(nn.Module):
+    """Two 3 × 3 convolutions and a shortcut; the closing ReLU is left to the caller."""
+
+    def __init__(self, channels_in: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels_in, channels, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.downsample: nn.Module | None = None
+        if stride != 1 or channels_in != channels:
+            shortcut = nn.Conv2d(channels_in, channels, 1, stride=stride, bias=False)
+            self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, channels_in, h, w]`` to the block's output before its last ReLU."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        out = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        return out + shortcut  # type: ignore[no-any-return]
+
+
+class ResNet(Network):
+    """Stem and three stages of `(depth - 2) / 6` blocks each."""
+
+    def __init__(self, depth: int, widths: tuple[int, int, int, int], num_classes: int) -> None:
+        super().__init__()
+        blocks = (depth - 2) // 6
+        self.stage_channels = widths
+        self.feature_dim = widths[-1]
+        self.conv1 = nn.Conv2d(3, widths[0], 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(widths[0])
+        self.layer1 = self._stage(widths[0], widths[1], blocks, stride=1)
+        self.layer2 = self._stage(widths[1], widths[2], blocks, stride=2)
+        self.layer3 = self._stage(widths[2], widths[3], blocks, stride=2)
+        self.fc = nn.Linear(widths[3], num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    @staticmethod
+    def _stage(channels_in: int, channels: int, blocks: int, stride: int) -> nn.Sequential:
+        first = BasicBlock(channels_in, channels, stride)
+        return nn.Sequential(first, *(BasicBlock(channels, channels, 1) for _ in range(blocks - 1)))
+
+    @property
+    def classifier(self) -> nn.Linear:
+        return self.fc
+
+    def features(self, images: Tensor) -> Features:
+        before = self.bn1(self.conv1(images))
+        preactivations, stages = [before], [F.relu(before)]
+        for stage in (self.layer1, self.layer2, self.layer3):
+            x = stages[-1]
+            for block in stage:
+                before = block(x)
+                x = F.relu(before)
+            preactivations.append(before)
+            stages.append(x)
+        pooled = stages[-1].mean(dim=(2, 3))  # [B, D]
+        return Features(self.fc(pooled), pooled, tuple(stages), tuple(preactivations))
+
+
+ARCHITECTURES: dict[str, Callable[[int], Network]] = {
+    **{f"resnet{depth}": partial(ResNet, depth, NARROW) for depth in (8, 14, 20, 32, 44, 56, 110)},
+    **{f"resnet{depth}x4": partial(ResNet, depth, WIDE) for depth in (8, 32)},
+}

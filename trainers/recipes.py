@@ -1,0 +1,24 @@
+"""Named recipes. A spec names one and may override any field."""
+
+from __future__ import annotations
+
+from trainers.config import Recipe
+
+RECIPES: dict[str, Recipe] = {
+    # CIFAR-100 as in CRD's and mdistiller's releases: the defaults of Recipe.
+    "cifar": Recipe(),
+    # The same for light students (MobileNetV2, ShuffleNet), which diverge at 0.05.
+    "cifar-light": Recipe(lr=0.01),
+    # Handwritten digits, few-shot: small enough for a laptop, hard enough that methods differ.
+    "digits": Recipe(
+        epochs=60,
+        batch_size=32,
+        lr=0.05,
+        schedule="cosine",
+        warmup_epochs=2,
+        pad=1,
+        flip=False,
+        val_fraction=0.25,
+        samples_per_class=10,
+    ),
+}
