@@ -1,0 +1,1 @@
+"""What to sweep: the shipped specs (``*.yaml``), their typed schema and the loader."""
