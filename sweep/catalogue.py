@@ -1,0 +1,87 @@
+"""What `sweep list` knows: the names that a spec can use, and the sweeps that have run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+from sweep.layout import Root
+from trainers.errors import InputError, unknown_name
+
+
+def rows(what: str, root: Root) -> list[dict[str, Any]]:
+    """The rows of one listing. Raises InputError for a kind that does not exist."""
+    if what not in LISTINGS:
+        raise InputError(unknown_name("listing", what, LISTINGS))
+    return LISTINGS[what](root)
+
+
+def _methods(root: Root) -> list[dict[str, Any]]:
+    from trainers.distillers import METHODS
+
+    return [
+        {"method": name, "what": method.summary, "hyperparameters": _fields(method.Params)}
+        for name, method in METHODS.items()
+    ]
+
+
+def _models(root: Root) -> list[dict[str, Any]]:
+    import torch
+
+    from trainers.models import MODELS, build
+
+    with torch.device("meta"):
+        return [
+            {"model": name, "parameters": sum(p.numel() for p in build(name, num_classes=100).parameters())}
+            for name in MODELS
+        ]
+
+
+def _datasets(root: Root) -> list[dict[str, Any]]:
+    from trainers.data import DATASETS
+
+    return [{"dataset": name, "what": source.summary, "options": _fields(source)} for name, source in DATASETS.items()]
+
+
+def _recipes(root: Root) -> list[dict[str, Any]]:
+    from trainers.recipes import RECIPES
+
+    return [{"recipe": name, **recipe.model_dump(mode="json")} for name, recipe in RECIPES.items()]
+
+
+def _specs(root: Root) -> list[dict[str, Any]]:
+    from search_spaces.loader import load_spec, shipped_specs
+
+    loaded = {name: load_spec(name) for name in shipped_specs()}
+    return [{"spec": name, "dataset": spec.dataset, "what": spec.description} for name, spec in loaded.items()]
+
+
+def _sweeps(root: Root) -> list[dict[str, Any]]:
+    from sweep import leaderboard as boards
+    from sweep import lock
+    from sweep.ledger import Ledger
+
+    found = []
+    for name in root.names():
+        with closing(Ledger(root.sweep(name).ledger)) as ledger:
+            _, trials = boards.trials(ledger)
+        done = sum(trial.state == "finished" for trial in trials)
+        running = "yes" if lock.holder(root.sweep(name).lock) else ""
+        found.append({"sweep": name, "trials": len(trials), "finished": done, "running": running})
+    return found
+
+
+def _fields(model: Any) -> str:
+    """``alpha=1.0, head=linear``: fields and their defaults."""
+    return ", ".join(f"{name}={field.default}" for name, field in model.model_fields.items())
+
+
+LISTINGS: dict[str, Callable[[Root], list[dict[str, Any]]]] = {
+    "methods": _methods,
+    "models": _models,
+    "datasets": _datasets,
+    "recipes": _recipes,
+    "specs": _specs,
+    "sweeps": _sweeps,
+}

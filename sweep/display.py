@@ -1,0 +1,232 @@
+"""What the user sees while a sweep runs: a display that stays in place, or plain lines on a pipe."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from abc import ABC, abstractmethod
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from sweep.plan import Plan
+from sweep.queue import Job
+
+REFRESH_SECONDS = 0.25
+LINE_SECONDS = 30.0
+"""Plain lines: a sign of life at least this often."""
+MOST_ROWS = 12
+"""Of the table of means; the leaders are shown."""
+
+
+class Progress:
+    """How far a run is, for either display."""
+
+    def __init__(self, plan: Plan, done: int, epochs_left: int) -> None:
+        self.plan = plan
+        self.total = len(plan.slots)
+        self.done = done
+        self.bad = 0
+        self.epochs_left = epochs_left
+        self._epochs_run = 0
+        self._began = 0.0
+        """When the first epoch was done: starting workers says nothing of the pace."""
+        self.running: dict[str, tuple[Job, dict[str, Any] | None]] = {}
+        self.accuracies: dict[tuple[str, str], list[float]] = {}
+
+    def started(self, job: Job) -> None:
+        self.running[job.key] = (job, None)
+
+    def epoch(self, job: Job, result: dict[str, Any]) -> None:
+        before = self.running.get(job.key, (job, None))[1]
+        if self._epochs_run == 0:
+            self._began = time.monotonic()
+        self._epochs_run += 1
+        self.epochs_left -= result["epoch"] - (before["epoch"] if before else 0)
+        self.running[job.key] = (job, result)
+
+    def ended(self, job: Job, state: str, body: dict[str, Any]) -> None:
+        before = self.running.pop(job.key, (job, None))[1]
+        if state == "failed" and body["again"]:
+            return
+        self.done += 1
+        self.epochs_left -= job.slot.epochs - (before["epoch"] if before else 0)
+        if state != "finished":
+            self.bad += 1
+        elif job.slot.stage != "teacher":
+            self.add(job.slot.pair, job.slot.label, body)
+
+    def add(self, pair: str, label: str, body: dict[str, Any]) -> None:
+        """Count a finished trial's accuracy."""
+        which = "best" if self.plan.protocol == "paper" else "last"
+        self.accuracies.setdefault((pair, label), []).append(body[which]["test_acc"])
+
+    @property
+    def eta(self) -> str:
+        """Time left, judged by this run's epochs; empty while there is nothing to judge by."""
+        if self._epochs_run < 3:
+            return ""
+        left = (time.monotonic() - self._began) / (self._epochs_run - 1) * max(self.epochs_left, 0)
+        return f"about {duration(left)} left"
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``3:20 min`` or ``2:05 h``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02d} min"
+    return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
+
+
+class Display(ABC):
+    """What a run tells the user."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.progress: Progress | None = None
+
+    def begin(self, progress: Progress) -> None:
+        """Trials are about to start."""
+        self.progress = progress
+
+    def started(self, job: Job) -> None:
+        if self.progress:
+            self.progress.started(job)
+
+    def epoch(self, job: Job, result: dict[str, Any]) -> None:
+        if self.progress:
+            self.progress.epoch(job, result)
+
+    def ended(self, job: Job, state: str, body: dict[str, Any]) -> None:
+        """A trial ended, or an attempt at it failed."""
+        if self.progress:
+            self.progress.ended(job, state, body)
+        if state != "finished":
+            self.note(f"{state}: {job.slot.name}: {_why(body)}")
+
+    def note(self, text: str) -> None:
+        """One line that stays."""
+        self.console.print(Text(text), soft_wrap=True)
+
+    @abstractmethod
+    def tick(self) -> None:
+        """Called often; refreshes."""
+
+    def end(self) -> None:
+        """No more trials."""
+        self.progress = None
+
+
+def _why(body: dict[str, Any]) -> str:
+    log = f" (log: {body['log']})" if body.get("log") else ""
+    return f"{body.get('reason', '')}{log}{'; trying again' if body.get('again') else ''}"
+
+
+class PlainDisplay(Display):
+    """Lines, for a pipe or a log."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._last = time.monotonic()
+
+    def ended(self, job: Job, state: str, body: dict[str, Any]) -> None:
+        super().ended(job, state, body)
+        if state == "finished":
+            seconds = duration(body["seconds"])
+            self._line(f"finished {job.slot.name}: test {body['last']['test_acc']:.2f} ({seconds})")
+
+    def tick(self) -> None:
+        if self.progress and time.monotonic() - self._last > LINE_SECONDS:
+            running = ", ".join(
+                f"{job.slot.name} (epoch {result['epoch'] if result else 0}/{job.slot.epochs})"
+                for job, result in self.progress.running.values()
+            )
+            self._line(f"running {running or 'nothing yet'}")
+
+    def _line(self, text: str) -> None:
+        self._last = time.monotonic()
+        progress = self.progress
+        place = f"[{progress.done}/{progress.total}] " if progress else ""
+        eta = f"; {progress.eta}" if progress and progress.eta and progress.done < progress.total else ""
+        self.console.print(Text(place + text + eta), soft_wrap=True)
+
+
+class LiveDisplay(Display):
+    """A display that stays in place, for a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._live: Live | None = None
+        self._last = 0.0
+
+    def begin(self, progress: Progress) -> None:
+        super().begin(progress)
+        self._live = Live(self._picture(), console=self.console, auto_refresh=False, transient=True)
+        self._live.start(refresh=True)
+
+    def tick(self) -> None:
+        if self._live and time.monotonic() - self._last > REFRESH_SECONDS:
+            self._last = time.monotonic()
+            self._live.update(self._picture(), refresh=True)
+
+    def end(self) -> None:
+        super().end()
+        if self._live:
+            self._live.stop()
+            self._live = None
+
+    def _picture(self) -> RenderableType:
+        progress = self.progress
+        if progress is None:
+            return Text()
+        return Group(_bar(progress), Text(), _running(progress), Text(), _means(progress))
+
+
+def _bar(progress: Progress) -> RenderableType:
+    row = Table.grid(padding=(0, 2))
+    bad = f", {progress.bad} failed" if progress.bad else ""
+    row.add_row(
+        Text(progress.plan.name, style="bold"),
+        ProgressBar(total=progress.total, completed=progress.done, width=30),
+        f"{progress.done}/{progress.total} trials{bad}",
+        progress.eta,
+    )
+    return row
+
+
+def _running(progress: Progress) -> RenderableType:
+    table = Table("running", "epoch", "loss", "val", "test", box=None, pad_edge=False, header_style="dim")
+    for job, result in progress.running.values():
+        if result is None:
+            table.add_row(job.slot.name, f"0/{job.slot.epochs}", "", "", "")
+            continue
+        val = "" if result["val_acc"] is None else f"{result['val_acc']:.2f}"
+        epoch = f"{result['epoch']}/{job.slot.epochs}"
+        table.add_row(job.slot.name, epoch, f"{result['loss']:.3f}", val, f"{result['test_acc']:.2f}")
+    return table
+
+
+def _means(progress: Progress) -> RenderableType:
+    """Mean test accuracy so far; the best of each pair in bold."""
+    table = Table("so far", "test", "seeds", box=None, pad_edge=False, header_style="dim")
+    means = {place: statistics.fmean(values) for place, values in progress.accuracies.items()}
+    leaders = {pair: max(mean for (other, _), mean in means.items() if other == pair) for pair, _ in means}
+    for (pair, label), mean in sorted(means.items(), key=lambda item: -item[1])[:MOST_ROWS]:
+        style = "bold" if mean == leaders[pair] else ""
+        table.add_row(
+            Text(f"{pair} · {label}", style=style),
+            Text(f"{mean:.2f}", style=style),
+            str(len(progress.accuracies[pair, label])),
+        )
+    return table
+
+
+def for_console(console: Console) -> Display:
+    """The display that suits where the output goes."""
+    return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)

@@ -1,0 +1,69 @@
+"""What the ledger's events say of a trial."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sweep.queue import Job
+
+if TYPE_CHECKING:
+    from trainers.teachers import Passport
+
+
+def start_body(job: Job) -> dict[str, Any]:
+    """What the ledger notes of a trial when it starts: its place in the plan and its whole config."""
+    slot = job.slot
+    return {
+        "slot": slot.id,
+        "name": slot.name,
+        "stage": slot.stage,
+        "pair": slot.pair,
+        "method": slot.method,
+        "label": slot.label,
+        "recipe": slot.recipe,
+        "seed": slot.seed,
+        "config": job.trial.model_dump(mode="json"),
+    }
+
+
+def final_body(state: str, epochs: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the ledger notes of a trial when it ends: its last epoch, its best one, and what it cost.
+
+    The best epoch is the one with the highest validation accuracy (the first of equals), or, where nothing is held out
+    (`protocol: paper`), the highest test accuracy.
+    """
+    if not epochs:
+        return {"state": state, "epochs": 0, "seconds": 0.0}
+    chosen_by = "val_acc" if epochs[0]["val_acc"] is not None else "test_acc"
+    return {
+        "state": state,
+        "epochs": len(epochs),
+        "seconds": sum(epoch["seconds"] for epoch in epochs),
+        "last": epochs[-1],
+        "best": max(epochs, key=lambda epoch: epoch[chosen_by]),
+        "best_by": chosen_by,
+    }
+
+
+def stored_teacher_body(passport: Passport) -> dict[str, Any]:
+    """The final event of a teacher that an earlier sweep trained and this one only reads."""
+    numbers = {"epoch": passport.origin.recipe.epochs, "val_acc": passport.val_acc, "test_acc": passport.test_acc}
+    return {
+        "state": "finished",
+        "epochs": 0,
+        "seconds": 0.0,
+        "last": numbers,
+        "best": numbers,
+        "best_by": "last",
+        "teacher": passport.reference.model_dump(),
+    }
+
+
+LONGEST_REASON = 160
+
+
+def first_line(error: BaseException) -> str:
+    """An exception in one line: ``ValueError: what it says``."""
+    lines = str(error).strip().splitlines()
+    text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 1] + "…"

@@ -1,0 +1,101 @@
+"""One way to print every listing: `--format table|json|csv|markdown|latex`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+class Format(StrEnum):
+    """How a listing is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    MARKDOWN = "markdown"
+    LATEX = "latex"
+
+
+def listing(rows: Sequence[dict[str, Any]], how: Format) -> str:
+    """Rows with the same keys, as text that ends in a newline."""
+    if how is Format.JSON:
+        return json.dumps(list(rows), indent=2, ensure_ascii=False) + "\n"
+    columns = list(rows[0]) if rows else []
+    cells = [["" if row[column] is None else str(row[column]) for column in columns] for row in rows]
+    if how is Format.CSV:
+        return to_csv(columns, cells)
+    if how is Format.MARKDOWN:
+        return to_markdown(columns, cells)
+    if how is Format.LATEX:
+        return to_latex(columns, cells)
+    return to_table(columns, cells)
+
+
+def to_csv(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def to_markdown(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """A pipe table; `right` lists the columns that are aligned to the right."""
+    rule = ["---:" if index in right else "---" for index in range(len(columns))]
+    lines = [[cell.replace("|", "\\|") for cell in row] for row in (columns, rule, *rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+_TEX = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}"}
+_TEX |= {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "→": r"$\rightarrow$", "α": r"$\alpha$"}
+_TEX |= {"γ": r"$\gamma$", "Δ": r"$\Delta$", "–": "--", "−": "$-$"}
+
+
+def to_latex(columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
+    """A `table` with booktabs rules (``\\usepackage{booktabs}``)."""
+    lines = [" & ".join(map(tex, line)) + r" \\" for line in (columns, *rows)]
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"  \centering",
+            *([rf"  \caption{{{tex(caption)}}}"] if caption else []),
+            rf"  \begin{{tabular}}{{l{'r' * (len(columns) - 1)}}}",
+            r"    \toprule",
+            f"    {lines[0]}",
+            r"    \midrule",
+            *(f"    {line}" for line in lines[1:]),
+            r"    \bottomrule",
+            r"  \end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def tex(text: str) -> str:
+    """Text with LaTeX's special characters, and the symbols of our labels, escaped."""
+    return "".join(_TEX.get(character, character) for character in text)
+
+
+PIPE_WIDTH = 1000
+"""Columns of a table that is not read on a terminal: nothing is folded."""
+
+
+def to_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A plain table, as wide as the terminal, or as wide as it needs to be on a pipe."""
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=PIPE_WIDTH)
+    with console.capture() as capture:
+        console.print(table)
+    return "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines())

@@ -1,0 +1,112 @@
+"""Every path that a sweep writes, below one root. See ``docs/layout-on-disk.md``."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainers.errors import InputError
+from trainers.files import write_atomically
+
+DEFAULT_ROOT = Path("runs")
+
+
+@dataclass(frozen=True)
+class Root:
+    """The storage root: what all sweeps share."""
+
+    path: Path
+
+    @property
+    def teachers(self) -> Path:
+        """Trained teachers, by content hash."""
+        return self.path / "teachers"
+
+    @property
+    def mlflow_database(self) -> Path:
+        """The local tracking store, used when no server is named."""
+        return self.path / "mlflow.db"
+
+    @property
+    def artifacts(self) -> Path:
+        """Artifacts of the local tracking store."""
+        return self.path / "mlartifacts"
+
+    @property
+    def matplotlib(self) -> Path:
+        """Matplotlib's font cache."""
+        return self.path / ".matplotlib"
+
+    @property
+    def sweeps(self) -> Path:
+        return self.path / "sweeps"
+
+    def sweep(self, name: str) -> SweepPaths:
+        """The paths of one sweep."""
+        return SweepPaths(self.sweeps / name)
+
+    def names(self) -> list[str]:
+        """Sweeps that have a ledger, the one written to last first."""
+        ledgers = sorted(self.sweeps.glob("*/ledger.db"), key=_last_written, reverse=True)
+        return [ledger.parent.name for ledger in ledgers]
+
+    def choose(self, name: str | None) -> str:
+        """`name` if there is such a sweep, or the latest one.
+
+        Raises:
+            InputError: when there is none.
+        """
+        names = self.names()
+        if name is None and names:
+            return names[0]
+        if name in names:
+            return str(name)
+        known = f"sweeps there: {', '.join(sorted(names))}" if names else "no sweep has run there yet"
+        wanted = f"no sweep '{name}'" if name else "no sweep"
+        raise InputError(f"there is {wanted} below {self.path}; {known}")
+
+    def check_writable(self) -> None:
+        """Raises StorageError when nothing can be written below the root."""
+        probe = self.path / f".probe-{os.getpid()}"
+        write_atomically(probe, b"room?" * 1000)
+        probe.unlink()
+
+
+@dataclass(frozen=True)
+class SweepPaths:
+    """What one sweep writes."""
+
+    folder: Path
+
+    @property
+    def ledger(self) -> Path:
+        """Every event, SQLite."""
+        return self.folder / "ledger.db"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that runs the sweep."""
+        return self.folder / "run.lock"
+
+    @property
+    def spec(self) -> Path:
+        """The spec as it was last run."""
+        return self.folder / "spec.yaml"
+
+    @property
+    def figure(self) -> Path:
+        return self.folder / "figure.png"
+
+    @property
+    def leaderboard(self) -> Path:
+        return self.folder / "leaderboard.md"
+
+    def trial(self, key: str) -> Path:
+        """One trial's checkpoints, weights and log."""
+        return self.folder / "trials" / key
+
+
+def _last_written(ledger: Path) -> float:
+    files = [ledger, ledger.with_name(ledger.name + "-wal")]
+    return max((file.stat().st_mtime for file in files if file.exists()), default=0.0)

@@ -1,0 +1,281 @@
+"""From results to the table: rows are methods, columns are pairs, each cell a mean over seeds.
+
+Everything is read from the ledger: the latest plan says which trials belong in the table, and final events what they
+came to. Nothing that failed is left out silently: each row counts what is missing and why.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sweep import formats
+from sweep.formats import Format
+from sweep.ledger import Ledger
+from sweep.plan import Plan, Slot
+from trainers.errors import InputError
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A planned trial and what the ledger knows of it."""
+
+    slot: Slot
+    key: str | None
+    """None until it has been started."""
+    state: str
+    """finished, diverged, failed, running, interrupted or waiting."""
+    body: dict[str, Any]
+    """Of the event that gave the state."""
+    epochs: int
+    """Epochs recorded."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of the leaderboard under one pair."""
+
+    recipe: str
+    pair: str
+    method: str
+    label: str
+    params: dict[str, Any]
+    values: dict[int, float]
+    """Shown accuracy by seed, in percent."""
+    best: dict[int, float]
+    """Test accuracy of the best epoch by seed."""
+    last: dict[int, float]
+    """Test accuracy of the last epoch by seed."""
+    delta: float | None
+    """Mean difference to the baseline over common seeds; None for the baseline and where there is none."""
+    missing: dict[str, int]
+    """Trials that gave no number, by state."""
+
+    @property
+    def mean(self) -> float | None:
+        return statistics.fmean(self.values.values()) if self.values else None
+
+    @property
+    def std(self) -> float | None:
+        """Sample standard deviation over seeds; None for fewer than two."""
+        return statistics.stdev(self.values.values()) if len(self.values) > 1 else None
+
+    @property
+    def shown(self) -> str:
+        """``95.13 ± 0.67 (3)``."""
+        if self.mean is None:
+            return "–"
+        spread = f" ± {self.std:.2f}" if self.std is not None else ""
+        return f"{self.mean:.2f}{spread} ({len(self.values)})"
+
+    @property
+    def shown_delta(self) -> str:
+        return "" if self.delta is None else f"{self.delta:+.2f}".replace("-", "−")
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """The table of one sweep."""
+
+    plan: Plan
+    cells: tuple[Cell, ...]
+    teachers: dict[str, float]
+    """Test accuracy by architecture, in percent."""
+    states: dict[str, int]
+    """How many trials are in each state."""
+    baseline: str | None
+    """Label of the row that differences are taken against."""
+
+    @property
+    def pairs(self) -> list[str]:
+        return list(dict.fromkeys(cell.pair for cell in self.cells))
+
+    @property
+    def rows(self) -> dict[tuple[str, str], dict[str, Cell]]:
+        """Cells by (recipe, label), then by pair."""
+        table: dict[tuple[str, str], dict[str, Cell]] = {}
+        for cell in self.cells:
+            table.setdefault((cell.recipe, cell.label), {})[cell.pair] = cell
+        return table
+
+    @property
+    def metric(self) -> str:
+        """Key of the number shown."""
+        return "best" if self.plan.protocol == "paper" else "last"
+
+    @property
+    def caption(self) -> str:
+        """What is shown, what chose it, and what is missing."""
+        shown = "best epoch on the test set, as the papers report it" if self.metric == "best" else "last epoch"
+        parts = [f"Top-1 test accuracy in %, {shown}: mean ± standard deviation (number of seeds)."]
+        if self.baseline:
+            parts.append(f"Δ: mean difference to {self.baseline} over common seeds.")
+        parts.append("Every configuration of the spec is shown; none was selected.")
+        if self.teachers:
+            parts.append("Teachers: " + ", ".join(f"{name} {acc:.2f}" for name, acc in self.teachers.items()) + ".")
+        missing = [f"{count} {state}" for state, count in sorted(self.states.items()) if state != "finished"]
+        parts.append(f"Trials: {self.states.get('finished', 0)} finished{''.join(', ' + text for text in missing)}.")
+        return " ".join(parts)
+
+
+def trials(ledger: Ledger) -> tuple[Plan, list[Trial]]:
+    """The latest plan with the state of each of its slots.
+
+    Raises:
+        InputError: when the sweep has no plan yet.
+    """
+    planned = ledger.latest("plan")
+    if planned is None:
+        raise InputError(f"{ledger.path} holds no plan yet")
+    plan = Plan.from_json(planned.body)
+    keys: dict[str, str] = {}
+    latest: dict[str, tuple[str, dict[str, Any]]] = {}
+    states = {"start": "running", "failed": "failed", "interrupted": "interrupted"}
+    for event in ledger.events("start", "failed", "interrupted", "final"):
+        key = event.trial or ""
+        if event.kind == "start":
+            keys[event.body["slot"]] = key
+        if latest.get(key, ("", {}))[0] not in ("finished", "diverged"):
+            latest[key] = (event.body["state"] if event.kind == "final" else states[event.kind], event.body)
+    done = ledger.epochs_done()
+    return plan, [_trial(slot, keys.get(slot.id), latest, done) for slot in plan.slots]
+
+
+def _trial(slot: Slot, key: str | None, latest: dict[str, tuple[str, dict[str, Any]]], done: dict[str, int]) -> Trial:
+    state, body = latest.get(key or "", ("waiting", {}))
+    return Trial(slot, key, state, body, done.get(key or "", 0))
+
+
+def leaderboard(ledger: Ledger) -> Leaderboard:
+    """The table as the ledger has it now."""
+    plan, found = trials(ledger)
+    groups: dict[tuple[str, str, str], list[Trial]] = {}
+    for trial in found:
+        if trial.slot.stage != "teacher":
+            groups.setdefault((trial.slot.recipe, trial.slot.label, trial.slot.pair), []).append(trial)
+    shown = "best" if plan.protocol == "paper" else "last"
+    base = _baseline(plan)
+    values = {group: _by_seed(members, shown) for group, members in groups.items()}
+    cells = [
+        _cell(members, values[group], values.get((group[0], base or "", group[2]), {}), is_base=group[1] == base)
+        for group, members in groups.items()
+    ]
+    teachers = {trial.slot.pair: trial.body["last"]["test_acc"] for trial in found if _has_numbers(trial, "teacher")}
+    return Leaderboard(plan, tuple(cells), teachers, dict(Counter(trial.state for trial in found)), base)
+
+
+def _baseline(plan: Plan) -> str | None:
+    """The label of the first row of the baseline method."""
+    return next((slot.label for slot in plan.students if slot.method == plan.baseline), None)
+
+
+def _has_numbers(trial: Trial, stage: str) -> bool:
+    return trial.slot.stage == stage and trial.state == "finished"
+
+
+def _by_seed(members: list[Trial], which: str) -> dict[int, float]:
+    return {trial.slot.seed: trial.body[which]["test_acc"] for trial in members if trial.state == "finished"}
+
+
+def _cell(members: list[Trial], values: dict[int, float], base: dict[int, float], is_base: bool) -> Cell:
+    slot = members[0].slot
+    common = values.keys() & base.keys()
+    delta = statistics.fmean(values[seed] - base[seed] for seed in sorted(common)) if common and not is_base else None
+    return Cell(
+        recipe=slot.recipe,
+        pair=slot.pair,
+        method=slot.method,
+        label=slot.label,
+        params=slot.varied,
+        values=values,
+        best=_by_seed(members, "best"),
+        last=_by_seed(members, "last"),
+        delta=delta,
+        missing=dict(Counter(trial.state for trial in members if trial.state != "finished")),
+    )
+
+
+# -- formats ------------------------------------------------------------------------------------------------------
+
+
+def grid(board: Leaderboard) -> tuple[list[str], list[list[str]]]:
+    """Column names and rows of the printed table."""
+    several = len({recipe for recipe, _ in board.rows}) > 1
+    failed = any(cell.missing for cell in board.cells)
+    columns = [*(["recipe"] if several else []), "method"]
+    for pair in board.pairs:
+        columns += [pair, *([f"Δ {board.baseline}"] if board.baseline else [])]
+    columns += ["missing"] if failed else []
+    lines = []
+    for (recipe, name), cells in board.rows.items():
+        line = [*([recipe] if several else []), name]
+        for pair in board.pairs:
+            cell = cells.get(pair)
+            line += [cell.shown if cell else "", *([cell.shown_delta if cell else ""] if board.baseline else [])]
+        missing = Counter[str]()
+        for cell in cells.values():
+            missing.update(cell.missing)
+        line += [", ".join(f"{count} {state}" for state, count in sorted(missing.items()))] if failed else []
+        lines.append(line)
+    return columns, lines
+
+
+def records(board: Leaderboard) -> list[dict[str, Any]]:
+    """One flat record per cell, for JSON, CSV and MLflow's table."""
+    return [
+        {
+            "sweep": board.plan.name,
+            "dataset": board.plan.dataset,
+            "recipe": cell.recipe,
+            "pair": cell.pair,
+            "method": cell.method,
+            "label": cell.label,
+            **{f"param.{key}": cell.params.get(key) for key in _all_params(board)},
+            "n": len(cell.values),
+            "mean": _rounded(cell.mean),
+            "std": _rounded(cell.std),
+            "delta": _rounded(cell.delta),
+            "mean_best": _rounded(statistics.fmean(cell.best.values()) if cell.best else None),
+            "mean_last": _rounded(statistics.fmean(cell.last.values()) if cell.last else None),
+            "missing": sum(cell.missing.values()),
+        }
+        for cell in board.cells
+    ]
+
+
+def _all_params(board: Leaderboard) -> list[str]:
+    return list(dict.fromkeys(key for cell in board.cells for key in cell.params))
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def render(board: Leaderboard, how: Format) -> str:
+    """The leaderboard as text (for `table`, see :func:`as_rich`)."""
+    columns, lines = grid(board)
+    if how in (Format.JSON, Format.CSV):
+        return formats.listing(records(board), how)
+    if how is Format.MARKDOWN:
+        return formats.to_markdown(columns, lines, right=range(1, len(columns))) + f"\n{board.caption}\n"
+    if how is Format.LATEX:
+        return formats.to_latex(columns, lines, board.caption)
+    return formats.to_table(columns, lines)
+
+
+def as_rich(board: Leaderboard) -> RenderableType:
+    """The leaderboard for a terminal."""
+    columns, lines = grid(board)
+    table = Table(title=f"{board.plan.name} on {board.plan.dataset}", box=box.SIMPLE_HEAD, title_justify="left")
+    for column in columns:
+        table.add_column(column, justify="left" if column in ("method", "recipe", "missing") else "right")
+    for line in lines:
+        table.add_row(*line)
+    return Group(table, Text(board.caption, style="dim"))

@@ -1,0 +1,164 @@
+"""The ledger: every event of a sweep, on the driver's local disk, before anything else hears of it.
+
+One SQLite file in WAL mode, append-only. A trial's epoch and its final state can be written once only, so replaying
+what a resumed trial reports again changes nothing. MLflow is a projection of this file (:mod:`sweep.tracking`), and so
+are the tables (:mod:`sweep.leaderboard`).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from trainers.errors import StorageError
+
+Kind = Literal["sweep", "plan", "start", "epoch", "final", "failed", "interrupted", "report", "stop"]
+"""What happened:
+
+- `sweep`: a driver started on this sweep; body: spec, host, pid.
+- `plan`: the spec as expanded at that start; body: see :mod:`sweep.plan`.
+- `start`: a trial was handed to a worker; body: the slot's labels and the trial's config.
+- `epoch`: one epoch's result; written once per trial and epoch.
+- `final`: a trial ended for good (`state`: finished or diverged); written once per trial.
+- `failed`: an attempt at a trial raised or lost its worker; body: reason and log. A later run tries again.
+- `interrupted`: the sweep was stopped while the trial ran; it goes on from its checkpoint.
+- `report`: tables and figures were made; body: their content.
+- `stop`: the driver ended; body: its exit code.
+"""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    time REAL NOT NULL,
+    kind TEXT NOT NULL,
+    trial TEXT,
+    epoch INTEGER,
+    body TEXT NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS one_result_per_epoch ON events (trial, epoch) WHERE kind = 'epoch';
+CREATE UNIQUE INDEX IF NOT EXISTS one_final_per_trial ON events (trial) WHERE kind = 'final';
+CREATE INDEX IF NOT EXISTS by_kind ON events (kind, seq);
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+VERSION = 1
+"""Of the schema; a ledger of a later version is refused."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One row."""
+
+    seq: int
+    time: float
+    """Seconds since 1970, by the driver's clock."""
+    kind: Kind
+    trial: str | None
+    epoch: int | None
+    body: dict[str, Any]
+
+
+class Ledger:
+    """One sweep's ledger. Each thread opens its own.
+
+    Raises:
+        StorageError: from any method, when the file cannot be read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._explained():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version > VERSION:
+                raise StorageError(f"{path} was written by a later version of this program; update it to read the file")
+            if version < VERSION:
+                self._db.executescript(f"BEGIN IMMEDIATE;{_SCHEMA} PRAGMA user_version={VERSION}; COMMIT;")
+            self._db.execute("INSERT OR IGNORE INTO facts VALUES ('id', ?)", (uuid.uuid4().hex,))
+
+    def close(self) -> None:
+        self._db.close()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def id(self) -> str:
+        """Names the sweep for ever, also on a tracking server; drawn when the ledger was made."""
+        return self.fact("id") or ""
+
+    def append(
+        self, kind: Kind, trial: str | None = None, epoch: int | None = None, body: dict[str, Any] | None = None
+    ) -> bool:
+        """Write one event; False where that epoch or final state is written already (nothing changes then)."""
+        text = json.dumps(body or {}, ensure_ascii=False)
+        with self._explained():
+            done = self._db.execute(
+                "INSERT OR IGNORE INTO events (time, kind, trial, epoch, body) VALUES (?, ?, ?, ?, ?)",
+                (time.time(), kind, trial, epoch, text),
+            )
+        return done.rowcount == 1
+
+    def events(self, *kinds: Kind, after: int = 0, trial: str | None = None, limit: int = -1) -> Iterator[Event]:
+        """Events in the order written: of some kinds (default all), after a `seq`, of one trial (default all)."""
+        where, values = ["seq > ?"], [after]
+        if kinds:
+            where.append(f"kind IN ({','.join('?' * len(kinds))})")
+        if trial is not None:
+            where.append("trial = ?")
+        query = f"SELECT * FROM events WHERE {' AND '.join(where)} ORDER BY seq LIMIT ?"
+        with self._explained():
+            rows = self._db.execute(query, [*values, *kinds, *([trial] if trial is not None else []), limit])
+            for row in rows:
+                yield Event(row[0], row[1], row[2], row[3], row[4], json.loads(row[5]))
+
+    def latest(self, kind: Kind) -> Event | None:
+        """The last event of a kind."""
+        with self._explained():
+            row = self._db.execute("SELECT * FROM events WHERE kind = ? ORDER BY seq DESC LIMIT 1", (kind,)).fetchone()
+        return Event(row[0], row[1], row[2], row[3], row[4], json.loads(row[5])) if row else None
+
+    def finals(self) -> dict[str, dict[str, Any]]:
+        """The body of every final event, by trial key."""
+        return {event.trial or "": event.body for event in self.events("final")}
+
+    def epochs_done(self) -> dict[str, int]:
+        """How many epochs of each trial are recorded, by trial key."""
+        with self._explained():
+            rows = self._db.execute("SELECT trial, COUNT(*) FROM events WHERE kind = 'epoch' GROUP BY trial").fetchall()
+        return dict(rows)
+
+    def last_seq(self) -> int:
+        """`seq` of the last event; 0 when there is none."""
+        with self._explained():
+            return int(self._db.execute("SELECT COALESCE(MAX(seq), 0) FROM events").fetchone()[0])
+
+    def fact(self, name: str) -> str | None:
+        """A remembered value (not an event), such as how far an MLflow server has been told."""
+        with self._explained():
+            row = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
+
+    def set_fact(self, name: str, value: str) -> None:
+        with self._explained():
+            self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """SQLite's and the disk's errors as one sentence."""
+        try:
+            yield
+        except (sqlite3.DatabaseError, OSError) as error:
+            raise StorageError(f"the ledger {self.path} cannot be used: {error}") from error

@@ -1,0 +1,107 @@
+"""Hears from Ray what happened, and tells the ledger first, then the queue, then the display."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+
+from sweep.display import Display
+from sweep.events import final_body, first_line, start_body
+from sweep.layout import SweepPaths
+from sweep.ledger import Ledger
+from sweep.queue import Job, TrialQueue
+from trainers.config import TeacherConfig
+
+_log = logging.getLogger(__name__)
+
+
+class Recorder(Callback):
+    """Ray's callback. An exception in one would end the whole experiment or redo a finished trial, so each is kept in
+    :attr:`fatal`, which stops the sweep in good order."""
+
+    def __init__(self, paths: SweepPaths, ledger: Ledger, queue: TrialQueue, display: Display) -> None:
+        self._paths = paths
+        self._ledger = ledger
+        self._queue = queue
+        self._display = display
+        self.stop_requested = False
+        self.fatal: Exception | None = None
+
+    def stopped(self) -> bool:
+        """Whether trials should end after the epoch they are in."""
+        return self.stop_requested or self.fatal is not None
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        self._display.tick()
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._guarded(self._started, trial)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        self._guarded(self._result, trial, result)
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._guarded(self._interrupted, trial)
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        if trial.config["key"] not in {job.key for job in self._queue.live}:
+            _log.warning("Ray lost the worker of trial %s after its end: %s", trial.config["key"], trial.get_error())
+        self._guarded(self._worker_died, trial, trial)
+
+    def _guarded(self, do: Any, trial: Trial, *more: Any) -> None:
+        live = {job.key: job for job in self._queue.live}
+        job = live.get(trial.config["key"])
+        try:
+            if job is not None:
+                do(job, *more)
+        except Exception as error:  # see the class's docstring: raised again by the run, when Ray has ended
+            self.fatal = self.fatal or error
+
+    def _started(self, job: Job) -> None:
+        self._ledger.append("start", job.key, body=start_body(job))
+        self._display.started(job)
+
+    def _result(self, job: Job, result: dict[str, Any]) -> None:
+        for epoch in result["epochs"]:
+            self._ledger.append("epoch", job.key, epoch["epoch"], epoch)
+        state = result.get("state")
+        if state is None:
+            self._display.epoch(job, result["epochs"][-1])
+        elif state == "failed":
+            self._failed(job, result["reason"], result["log"])
+        else:
+            self._ended(job, state, result)
+
+    def _ended(self, job: Job, state: str, result: dict[str, Any]) -> None:
+        epochs = [event.body for event in self._ledger.events("epoch", trial=job.key)]
+        body = final_body(state, epochs) | {key: result[key] for key in ("reason", "teacher") if key in result}
+        self._ledger.append("final", job.key, body=body)
+        teacher = TeacherConfig.model_validate(result["teacher"]) if "teacher" in result else None
+        self._queue.finished(job.key, teacher)
+        shutil.rmtree(self._paths.trial(job.key) / "checkpoints", ignore_errors=True)
+        self._display.ended(job, state, body)
+
+    def _failed(self, job: Job, reason: str, log: str) -> None:
+        again = self._queue.failed(job.key)
+        body = {"reason": reason, "log": log, "again": again}
+        self._ledger.append("failed", job.key, body=body)
+        self._display.ended(job, "failed", body)
+
+    def _worker_died(self, job: Job, trial: Trial) -> None:
+        error = trial.get_error()
+        self._failed(job, f"its worker died: {first_line(error) if error else 'no reason given'}", "")
+
+    def _interrupted(self, job: Job) -> None:
+        """Complete for Ray, but live in the queue: the trial was stopped after an epoch."""
+        self._ledger.append("interrupted", job.key)
+        self._queue.interrupted(job.key)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Ray stores a pickled copy of its whole set-up, which nothing here ever reads."""
+        return {}

@@ -1,0 +1,117 @@
+"""Figures of a sweep."""
+
+from __future__ import annotations
+
+import io
+import numbers
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweep.leaderboard import Cell, Leaderboard
+from sweep.plan import SYMBOLS
+from trainers.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe & Ito's palette, told apart by colour-blind readers too."""
+PANEL = (5.2, 3.8)
+"""Inches of one pair's panel."""
+MOST_COLUMNS = 3
+
+
+def draw(board: Leaderboard, path: Path) -> bool:
+    """Write the sweep's figure as PNG: one panel per pair.
+
+    Where a method was swept over a number (alpha, above all), its mean and standard deviation over seeds stand against
+    that number, and methods that were not swept are horizontal bands. Otherwise each method is one point.
+
+    Returns:
+        False where there is no result to draw yet; nothing is written then.
+    """
+    from matplotlib.figure import Figure
+
+    pairs = [pair for pair in board.pairs if any(cell.values for cell in board.cells if cell.pair == pair)]
+    if not pairs:
+        return False
+    columns = min(len(pairs), MOST_COLUMNS)
+    rows = -(-len(pairs) // columns)
+    figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).flatten()
+    for panel, pair in zip(axes, pairs, strict=False):
+        _panel(panel, [cell for cell in board.cells if cell.pair == pair and cell.values])
+        panel.set_title(pair)
+    for panel in axes[len(pairs) :]:
+        panel.set_visible(False)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=150)
+    write_atomically(path, picture.getvalue())
+    return True
+
+
+def _panel(axes: Axes, cells: list[Cell]) -> None:
+    swept = swept_parameter(cells)
+    if swept is None:
+        _dots(axes, cells)
+        return
+    lines = _lines(cells, swept)
+    bands = [cell for cell in cells if swept not in cell.params]
+    for color, cell in zip(reversed(COLORS), bands, strict=False):
+        _band(axes, cell, color)
+    for color, (name, points) in zip(COLORS, lines.items(), strict=False):
+        places = [float(cell.params[swept]) for cell in points]
+        means, spreads = [cell.mean or 0.0 for cell in points], [cell.std or 0.0 for cell in points]
+        axes.errorbar(places, means, yerr=spreads, marker="o", capsize=3, color=color, label=name, zorder=3)
+    _value_axis(axes, swept, sorted({float(cell.params[swept]) for points in lines.values() for cell in points}))
+    axes.legend(fontsize="small", frameon=False)
+
+
+def swept_parameter(cells: Iterable[Cell]) -> str | None:
+    """The hyperparameter to draw against: `alpha` if it was swept, else the first number that was."""
+    values: dict[str, set[Any]] = {}
+    for cell in cells:
+        for key, value in cell.params.items():
+            values.setdefault(key, set()).add(value)
+    swept = [key for key, found in values.items() if len(found) > 1 and all(map(_is_number, found))]
+    return "alpha" if "alpha" in swept else next(iter(swept), None)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _lines(cells: list[Cell], swept: str) -> dict[str, list[Cell]]:
+    """The cells that have `swept`, by everything else in which they differ, each line in rising order."""
+    lines: dict[str, list[Cell]] = {}
+    for cell in cells:
+        if swept in cell.params:
+            rest = " ".join(f"{key}={value}" for key, value in cell.params.items() if key != swept)
+            lines.setdefault(f"{cell.method} {rest}".strip(), []).append(cell)
+    return {name: sorted(points, key=lambda cell: cell.params[swept]) for name, points in lines.items()}
+
+
+def _band(axes: Axes, cell: Cell, color: str) -> None:
+    mean, std = cell.mean or 0.0, cell.std or 0.0
+    axes.axhspan(mean - std, mean + std, color=color, alpha=0.15, linewidth=0)
+    axes.axhline(mean, color=color, linestyle="--", linewidth=1.2, label=cell.label)
+
+
+def _value_axis(axes: Axes, swept: str, values: list[float]) -> None:
+    if values[0] > 0 and values[-1] / values[0] >= 5:
+        axes.set_xscale("log")
+    axes.set_xticks(values, [f"{value:g}" for value in values])
+    axes.minorticks_off()
+    axes.set_xlabel(SYMBOLS.get(swept, swept))
+    axes.set_ylabel("test accuracy, %")
+
+
+def _dots(axes: Axes, cells: list[Cell]) -> None:
+    places = range(len(cells))
+    means, spreads = [cell.mean or 0.0 for cell in cells], [cell.std or 0.0 for cell in cells]
+    axes.errorbar(means, places, xerr=spreads, fmt="o", capsize=3, color=COLORS[0])
+    axes.set_yticks(places, [cell.label for cell in cells])
+    axes.invert_yaxis()
+    axes.set_xlabel("test accuracy, %")
+    axes.grid(axis="x", alpha=0.3)

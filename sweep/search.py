@@ -1,0 +1,77 @@
+"""The Ray Tune searcher that feeds the plan, and the stopper that ends it early."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ray.tune import Stopper
+from ray.tune.search import Searcher
+
+from sweep.queue import Job, TrialQueue
+
+
+class PlanSearcher(Searcher):
+    """Hands Ray the queue's jobs as trial configs.
+
+    What a trial came to reaches the queue through :class:`sweep.recorder.Recorder`, which writes the ledger first.
+    """
+
+    def __init__(
+        self, queue: TrialQueue, describe: Callable[[Job], dict[str, Any]], stopped: Callable[[], bool]
+    ) -> None:
+        super().__init__(metric="epoch", mode="max")
+        self._queue = queue
+        self._describe = describe
+        self._stopped = stopped
+        self._most = 1
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
+        """Nothing to learn: the plan is complete."""
+        return True
+
+    def set_max_concurrency(self, max_concurrent: int) -> bool:
+        """No more trials than this at a time, so that none waits inside Ray when the sweep is stopped."""
+        self._most = max_concurrent
+        return True
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next job as a trial's config; None while the rest waits for a teacher."""
+        if self._stopped():
+            return Searcher.FINISHED
+        if len(self._queue.live) >= self._most:
+            return None
+        job = self._queue.next()
+        if job is not None:
+            return self._describe(job)
+        return Searcher.FINISHED if self._queue.exhausted else None
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """The recorder has told the queue already."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: a run is continued from the ledger, not from Ray's own state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """See :meth:`save`."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Ray stores a pickled copy of its whole set-up, which nothing here ever reads."""
+        return {}
+
+
+class StopAfterEpoch(Stopper):
+    """Ends every trial after the epoch it is in, once `stopped` says so; its checkpoint is then on the disk."""
+
+    def __init__(self, stopped: Callable[[], bool]) -> None:
+        self._stopped = stopped
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return self._stopped()
+
+    def stop_all(self) -> bool:
+        return False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """See :meth:`PlanSearcher.__getstate__`."""
+        return {}

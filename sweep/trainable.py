@@ -1,0 +1,139 @@
+"""The thin adaptor from :func:`trainers.fit.fit` to a Ray Tune trainable: one epoch a step.
+
+Actors are reused: torch, the data set and the teacher are loaded once per worker process. An error of the trial is
+reported as its result, never raised, so that it fails alone; only a broken GPU takes its worker down with it. Nothing
+here talks to MLflow or to a database.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Generator
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ray.tune import Trainable
+
+from sweep.events import first_line
+from trainers.config import DatasetConfig, TeacherConfig, TrialConfig
+from trainers.content import canonical_json
+from trainers.errors import DivergedError
+from trainers.files import write_atomically
+
+if TYPE_CHECKING:
+    from trainers.data import ImageData
+    from trainers.fit import EpochResult
+    from trainers.models import Network
+    from trainers.teachers import Passport
+
+LOG = "log.txt"
+"""In the trial's folder: the traceback of the last attempt that failed."""
+
+
+class TrialTrainable(Trainable):
+    """Runs the job that `config` describes (see :func:`sweep.run.describe`)."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next job; it is set up in its first step, where an error is the trial's own."""
+        self._job = new_config
+        self._running: Generator[EpochResult, None, Network] | None = None
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """One epoch (a resumed trial reports its earlier ones along with the first new one)."""
+        try:
+            return self._advance()
+        except DivergedError as error:
+            return {"state": "diverged", "reason": str(error), "epochs": [], "done": True}
+        except Exception as error:
+            if _device_is_broken(error):
+                raise
+            log = Path(self._job["folder"]) / LOG
+            write_atomically(log, traceback.format_exc().encode())
+            return {"state": "failed", "reason": first_line(error), "log": str(log), "epochs": [], "done": True}
+
+    def cleanup(self) -> None:
+        self._running = None
+
+    def _advance(self) -> dict[str, Any]:
+        trial = TrialConfig.model_validate(self._job["trial"])
+        if self._running is None:
+            self._running = self._begin(trial)
+        epochs: list[EpochResult] = []
+        for result in self._running:
+            epochs.append(result)
+            if not result.replayed:
+                break
+        report: dict[str, Any] = {"epochs": [asdict(epoch) for epoch in epochs], "done": False}
+        if epochs and epochs[-1].epoch < trial.recipe.epochs:
+            return report
+        network = _returned(self._running)
+        report |= {"state": "finished", "done": True}
+        if self._job["stage"] == "teacher":
+            report["teacher"] = self._store(network, trial, epochs[-1]).reference.model_dump()
+        return report
+
+    def _begin(self, trial: TrialConfig) -> Generator[EpochResult, None, Network]:
+        import torch
+
+        from trainers.fit import fit
+
+        torch.set_num_threads(self._job["cpus"])
+        data = _data(canonical_json(trial.dataset.model_dump(mode="json")))
+        teacher = None
+        if trial.teacher is not None:
+            teacher = _teacher(self._job["teachers"], trial.teacher, data)
+        device = "cuda" if self._job["gpus"] else "cpu"
+        return fit(trial, data=data, teacher=teacher, folder=Path(self._job["folder"]), device=device)
+
+    def _store(self, teacher: Network, trial: TrialConfig, last: EpochResult) -> Passport:
+        from trainers.teachers import TeacherStore
+
+        data = _data(canonical_json(trial.dataset.model_dump(mode="json")))
+        return TeacherStore(Path(self._job["teachers"])).add(teacher, trial, data, last)
+
+
+@lru_cache(maxsize=2)
+def _data(dataset: str) -> ImageData:
+    """The data set, once per worker process; `dataset` is its config as JSON.
+
+    Raises:
+        ValueError: when this machine holds other data under that name than the plan was made with.
+    """
+    from trainers.data import DATASETS
+
+    config = DatasetConfig.model_validate_json(dataset)
+    data = DATASETS[config.name].model_validate(config.options).load()
+    if data.content != config.content:
+        raise ValueError(f"data set '{config.name}' is not the one the plan was made with ({data.content})")
+    return data
+
+
+@lru_cache(maxsize=4)
+def _teacher(folder: str, teacher: TeacherConfig, data: ImageData) -> Network:
+    """A verified teacher, once per worker process."""
+    from trainers.teachers import TeacherStore
+
+    return TeacherStore(Path(folder)).load(teacher, data)
+
+
+def _returned(running: Generator[EpochResult, None, Network]) -> Network:
+    """What :func:`fit` returns after its last epoch."""
+    try:
+        next(running)
+    except StopIteration as end:
+        network: Network = end.value
+        return network
+    raise RuntimeError("fit yielded an epoch after the last one")
+
+
+def _device_is_broken(error: Exception) -> bool:
+    """Whether the process's CUDA context is lost, so that no later trial could use it."""
+    import torch
+
+    return isinstance(error, torch.AcceleratorError)

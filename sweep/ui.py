@@ -1,0 +1,48 @@
+"""`sweep ui`: MLflow's own server on the local tracking database, for this machine only."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+
+from sweep.layout import Root
+from sweep.tracking import quiet_mlflow, tracking_uri, without_password
+from trainers.errors import InputError
+
+HOST = "127.0.0.1"
+
+
+def serve(root: Root, given: str | None, port: int) -> int:
+    """Run the MLflow server until it is interrupted; its exit code.
+
+    Raises:
+        InputError: when nothing has been tracked yet, the port is taken, or the tracking URI is a server already.
+    """
+    uri = tracking_uri(root, given)
+    if uri.startswith(("http:", "https:")):
+        raise InputError(f"{without_password(uri)} is a server already: open it in a browser")
+    if uri.startswith("sqlite:") and given is None and not root.mlflow_database.exists():
+        raise InputError(f"nothing has been tracked below {root.path} yet; first: sweep run SPEC")
+    _check_free(port)
+    quiet_mlflow()
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # fewer processes; nothing here uses them
+    print(f"MLflow UI at http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", HOST]
+    command += ["--port", str(port), "--workers", "1", "--artifacts-destination", str(root.artifacts.absolute())]
+    process = subprocess.Popen(command)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.wait()
+        return 0
+
+
+def _check_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except (OSError, OverflowError) as error:
+            raise InputError(f"port {port} cannot be used ({error}); choose another: sweep ui --port N") from error
