@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -52,6 +53,8 @@ KEYS = (
 )
 REQUIRED = ("name", "dataset", "pairs", "methods")
 MOST_SEEDS = 10_000
+MOST_POINTS = 10_000
+"""Points of one grid; more is a slip of the pen, and would fill the memory before it is noticed."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -78,10 +81,13 @@ def find_spec(spec: str) -> Path:
     if spec in shipped:
         return shipped[spec]
     path = Path(spec)
-    if path.is_dir():
-        raise InputError(f"{spec} is a folder; a spec is a YAML file, or the name of a shipped spec")
-    if path.exists():
-        return path
+    try:
+        if path.is_dir():
+            raise InputError(f"{spec} is a folder; a spec is a YAML file, or the name of a shipped spec")
+        if path.exists():
+            return path
+    except OSError as error:  # such as a name that is too long
+        raise InputError(f"cannot read {spec}: {error.strerror}") from error
     if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
         raise InputError(f"there is no file {spec}; shipped specs: {', '.join(shipped)}")
     raise InputError(unknown_name("spec", spec, shipped) + "; or the path of a YAML file")
@@ -89,7 +95,8 @@ def find_spec(spec: str) -> Path:
 
 def _read(path: Path) -> str:
     try:
-        data = path.read_bytes()[: LARGEST + 1]
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     if len(data) > LARGEST:
@@ -163,7 +170,7 @@ class _Reader:
     # -- sections ---------------------------------------------------------------------------------------------------
 
     def _name(self, value: Any) -> str:
-        if value is not None and not (isinstance(value, str) and re.match(NAME_PATTERN, value)):
+        if value is not None and not (isinstance(value, str) and re.fullmatch(NAME_PATTERN, value)):
             self.add(("name",), f"must be letters, digits, '.', '_' and '-', at most 64, found {_found(value)}")
         return str(value)
 
@@ -195,10 +202,11 @@ class _Reader:
         start |= {"val_fraction": 0.0} if protocol == "paper" else {}
         variants = self._grid(("recipe",), Recipe, fields, start)
         if not variants or teachers is None:
+            self._fields(("teachers", "recipe"), Recipe, teachers.recipe if teachers else {})
             return base, Recipe(), ()
         # a grid over the recipe is for students; teachers take its fixed fields, then their own
-        grids = {key for key, value in variants[0].chosen.items() if any(v.chosen[key] != value for v in variants)}
-        fixed = {key: value for key, value in fields.items() if key not in grids}
+        chosen = variants[0].chosen
+        fixed = {key: value for key, value in chosen.items() if all(v.chosen[key] == value for v in variants)}
         teacher = self._model(("teachers", "recipe"), Recipe, teachers.recipe, start | fixed)
         return base, teacher or Recipe(), variants
 
@@ -251,7 +259,7 @@ class _Reader:
         names = {method.name for method in methods}
         if "baseline" not in data:
             return "kd"
-        if data["baseline"] not in names and names:
+        if data["baseline"] not in [*names] and names:
             self.add(("baseline",), unknown_name("baseline (one of this spec's methods)", data["baseline"], names))
         return str(data["baseline"])
 
@@ -264,6 +272,9 @@ class _Reader:
         before = len(self.document.mistakes)
         self._unknown_keys(path, fields, model.model_fields, "key")
         points = self._points(path, model, fields)
+        count = math.prod(len(listed) for _, listed in points)
+        if count > MOST_POINTS:
+            self.add(path, f"a grid of {count:,} points; at most {MOST_POINTS:,}")
         if len(self.document.mistakes) > before:
             return ()
         variants = []
@@ -297,6 +308,12 @@ class _Reader:
         if repeated:
             self.add(path, f"the value {repeated[0]!r} stands twice in this grid")
         return value
+
+    def _fields(self, path: yaml_lines.Path, model: type[Frozen], fields: dict[str, Any]) -> None:
+        """Each field by itself, where the whole cannot be checked."""
+        self._unknown_keys(path, fields, model.model_fields, "key")
+        for key in fields.keys() & model.model_fields.keys():
+            self._check((*path, key), model.model_fields[key], fields[key])
 
     def _check(self, path: yaml_lines.Path, field: FieldInfo, value: Any) -> None:
         problem = _problem(field, value)

@@ -22,6 +22,11 @@ _Loader.add_implicit_resolver(
 )
 
 
+_PLAIN = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+_CONSTRUCTION = (ValueError, KeyError, IndexError, AttributeError, OverflowError)
+"""What PyYAML's constructors raise for a scalar that is not of its tag's type."""
+
+
 class Document:
     """A parsed document: `data`, the `mistakes` found while parsing, and the line of every value."""
 
@@ -40,7 +45,7 @@ class Document:
             self.add_line(1, f"not YAML: {str(error).splitlines()[0]}")
         except RecursionError:
             self.add_line(1, "not a spec: nested too deeply")
-        except ValueError as error:  # such as the date 2026-99-99
+        except (ValueError, OverflowError) as error:  # such as the escape "\UFFFFFFFF"
             self.add_line(1, f"not YAML: {error}")
 
     def add(self, path: Path, message: str) -> None:
@@ -68,21 +73,44 @@ class Document:
             self.add(path, "anchors and aliases (&, *) are not read; write the value out")
             return None
         self._seen.add(id(node))
+        if isinstance(node, yaml.CollectionNode) and node.tag not in _PLAIN:
+            self.add(path, f"tags such as {_short(node.tag)} are not read")
         if isinstance(node, yaml.SequenceNode):
             return [self._build(loader, item, (*path, index)) for index, item in enumerate(node.value)]
         if isinstance(node, yaml.MappingNode):
             return self._mapping(loader, node, path)
-        return loader.construct_object(node)
+        return self._scalar(loader, node, path)
+
+    def _scalar(self, loader: _Loader, node: yaml.Node, path: Path) -> Any:
+        try:
+            value = loader.construct_object(node)
+        except _CONSTRUCTION as error:  # such as the date 2026-99-99, or `!!bool maybe`
+            reason = f": {error}" if type(error) is ValueError else ""
+            self.add(path, f"cannot be read as {_short(node.tag)}, found {str(node.value)[:60]!r}{reason}")
+            return None
+        if isinstance(value, str) and not _writable(value):
+            self.add(path, "holds half of a surrogate pair, which is no character")
+            return None
+        return value
 
     def _mapping(self, loader: _Loader, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
+            key = key if _writable(key) else "?"
             self._lines[(*path, key)] = key_node.start_mark.line + 1
             if key in found:
                 self.add((*path, key), "this key stands here twice")
             found[key] = self._build(loader, value_node, (*path, key))
         return found
+
+
+def _short(tag: str) -> str:
+    return tag.replace("tag:yaml.org,2002:", "!!")
+
+
+def _writable(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def dotted(path: Path) -> str:

@@ -10,12 +10,15 @@ from __future__ import annotations
 import itertools
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from search_spaces.schema import MethodGrid, Pair, Spec, Variant
 from trainers.config import DatasetConfig, MethodConfig, TeacherConfig, TrialConfig
 from trainers.content import content_key
 from trainers.errors import InputError
+
+if TYPE_CHECKING:
+    from trainers.data import ImageData
 
 Stage = Literal["teacher", "search", "confirm"]
 SYMBOLS = {"alpha": "α", "gamma": "γ", "temperature": "T"}
@@ -108,12 +111,14 @@ def build_plan(spec: Spec) -> Plan:
     count = len(spec.recipes) * len(spec.pairs) * len(methods) * len(spec.seeds)
     if count > LARGEST:
         raise InputError(f"{spec.source} expands to {count:,} trials; the most that one sweep takes is {LARGEST:,}")
-    dataset = _dataset(spec)
+    data = _data(spec)
+    dataset = DatasetConfig(name=spec.dataset, options=spec.dataset_options, content=data.content)
     teachers = {pair.teacher: _teacher(spec, dataset, pair.teacher) for pair in spec.pairs}
     students = [
         _student(spec, dataset, recipe, pair, grid, variant, seed, teachers[pair.teacher])
         for seed, recipe, pair, (grid, variant) in itertools.product(spec.seeds, spec.recipes, spec.pairs, methods)
     ]
+    _check_methods(spec, students, data.num_classes)
     unique = {slot.id: slot for slot in students}
     needed = {slot.teacher for slot in unique.values()}
     repeated = len(students) - len(unique)
@@ -129,13 +134,29 @@ def build_plan(spec: Spec) -> Plan:
     )
 
 
-def _dataset(spec: Spec) -> DatasetConfig:
+def _data(spec: Spec) -> ImageData:
+    """The spec's data set, which must be large enough for its recipes."""
     from trainers.data import DATASETS, TrainingData
 
     data = DATASETS[spec.dataset].model_validate(spec.dataset_options).load()
     for recipe in {spec.teacher_recipe, *(variant.value for variant in spec.recipes)}:
         TrainingData.cut(data, recipe)
-    return DatasetConfig(name=spec.dataset, options=spec.dataset_options, content=data.content)
+    return data
+
+
+def _check_methods(spec: Spec, students: list[Slot], num_classes: int) -> None:
+    """Raises InputError for every configuration that could not be built, in one message."""
+    from trainers.fit import check
+
+    problems: dict[str, None] = {}
+    for slot in students:
+        if slot.seed == spec.seeds[0]:
+            try:
+                check(slot.trial(), num_classes)
+            except InputError as error:
+                problems[f"{slot.pair} · {slot.label}: {error}"] = None
+    if problems:
+        raise InputError("\n  ".join([f"{spec.source} asks for what cannot be built:", *problems]))
 
 
 def _teacher(spec: Spec, dataset: DatasetConfig, architecture: str) -> Slot:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import numbers
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,8 +16,10 @@ from trainers.files import write_atomically
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe & Ito's palette, told apart by colour-blind readers too."""
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+"""Of swept methods: from Okabe & Ito's palette, told apart by colour-blind readers too."""
+BAND_COLORS = ("#666666", "#E69F00", "#56B4E9", "#000000")
+"""Of the methods that were not swept, from the same palette."""
 PANEL = (5.2, 3.8)
 """Inches of one pair's panel."""
 MOST_COLUMNS = 3
@@ -58,9 +61,9 @@ def _panel(axes: Axes, cells: list[Cell]) -> None:
         return
     lines = _lines(cells, swept)
     bands = [cell for cell in cells if swept not in cell.params]
-    for color, cell in zip(reversed(COLORS), bands, strict=False):
+    for color, cell in zip(itertools.cycle(BAND_COLORS), bands, strict=False):
         _band(axes, cell, color)
-    for color, (name, points) in zip(COLORS, lines.items(), strict=False):
+    for color, (name, points) in zip(itertools.cycle(COLORS), lines.items(), strict=False):
         places = [float(cell.params[swept]) for cell in points]
         means, spreads = [cell.mean or 0.0 for cell in points], [cell.std or 0.0 for cell in points]
         axes.errorbar(places, means, yerr=spreads, marker="o", capsize=3, color=color, label=name, zorder=3)

@@ -228,6 +228,7 @@ def _tune(
             tuner.fit()
         except KeyboardInterrupt:
             recorder.stop_requested = True
+    display.end()
     for job in queue.live:
         ledger.append("interrupted", job.key)
     if recorder.fatal is not None:

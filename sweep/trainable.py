@@ -19,7 +19,7 @@ from ray.tune import Trainable
 from sweep.events import first_line
 from trainers.config import DatasetConfig, TeacherConfig, TrialConfig
 from trainers.content import canonical_json
-from trainers.errors import DivergedError
+from trainers.errors import DivergedError, StorageError
 from trainers.files import write_atomically
 
 if TYPE_CHECKING:
@@ -53,9 +53,16 @@ class TrialTrainable(Trainable):
         except Exception as error:
             if _device_is_broken(error):
                 raise
-            log = Path(self._job["folder"]) / LOG
+            return {"state": "failed", "reason": first_line(error), "log": self._log(), "epochs": [], "done": True}
+
+    def _log(self) -> str:
+        """Write the traceback in flight to the trial's log; its path, or nothing where even that cannot be written."""
+        log = Path(self._job["folder"]) / LOG
+        try:
             write_atomically(log, traceback.format_exc().encode())
-            return {"state": "failed", "reason": first_line(error), "log": str(log), "epochs": [], "done": True}
+        except StorageError:
+            return ""
+        return str(log)
 
     def cleanup(self) -> None:
         self._running = None

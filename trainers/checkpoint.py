@@ -55,12 +55,17 @@ class Checkpoints:
         self.folder = folder
 
     def save(self, epoch: int, state: dict[str, Any]) -> Path:
-        """Keep `state` as that of `epoch`, then drop all but the newest :data:`KEEP`."""
+        """Keep `state` as that of `epoch`, then drop all but the newest :data:`KEEP`.
+
+        Others of this epoch or a later one are dropped too: training went on from before them, so they are damaged.
+        """
         data = to_bytes(state)
         path = self.folder / f"epoch-{epoch:04d}-{hashlib.sha256(data).hexdigest()[:16]}.pt"
         write_atomically(path, data)
-        for old in self._newest_first()[KEEP:]:
-            old.unlink(missing_ok=True)
+        others = [other for other in self._newest_first() if other != path]
+        older = [other for other in others if _epoch(other) < epoch]
+        for other in set(others) - set(older[: KEEP - 1]):
+            other.unlink(missing_ok=True)
         return path
 
     def newest(self) -> dict[str, Any] | None:
@@ -74,7 +79,7 @@ class Checkpoints:
 
     def _newest_first(self) -> list[Path]:
         found = [path for path in self.folder.glob("epoch-*.pt") if _NAME.fullmatch(path.name)]
-        return sorted(found, key=lambda path: path.name, reverse=True)
+        return sorted(found, key=_epoch, reverse=True)
 
     @staticmethod
     def _verified(path: Path) -> dict[str, Any]:
@@ -83,3 +88,8 @@ class Checkpoints:
         if match is None or hashlib.sha256(data).hexdigest()[:16] != match["sha"]:
             raise CheckpointError(f"checkpoint {path} is damaged: its checksum does not match its name")
         return from_bytes(data, f"checkpoint {path}")
+
+
+def _epoch(path: Path) -> int:
+    match = _NAME.fullmatch(path.name)
+    return int(match["epoch"]) if match else 0

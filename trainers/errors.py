@@ -47,6 +47,9 @@ class SpecError(InputError):
         head = f"{count} mistake{'s' if count != 1 else ''} in the spec; nothing was started"
         super().__init__("\n".join([head, *(f"  {mistake}" for mistake in self.mistakes)]))
 
+    def __reduce__(self) -> tuple[type[SpecError], tuple[list[Mistake]]]:
+        return type(self), (self.mistakes,)
+
 
 class BusyError(InputError):
     """Another process is running the same sweep."""

@@ -25,7 +25,7 @@ from trainers.data.base import ImageData, Split, TrainingData
 from trainers.data.views import Views
 from trainers.distillers import Batch, Distiller, build_distiller
 from trainers.draws import derive, order
-from trainers.errors import CheckpointError, DivergedError
+from trainers.errors import CheckpointError, DivergedError, InputError
 from trainers.evaluate import accuracy, correct_in_top, percent
 from trainers.gradient_alignment import aligned_gradients
 from trainers.models import Features, Network, build
@@ -86,7 +86,7 @@ def fit(
 
     Raises:
         DivergedError: when a loss term becomes NaN or infinite.
-        InputError: for names or hyperparameters that do not exist.
+        InputError: for names or hyperparameters that do not exist, and where every loss weight of an epoch is 0.
         StorageError: when a checkpoint cannot be written.
     """
     place = torch.device(device)
@@ -96,6 +96,7 @@ def fit(
     views = Views(config.recipe, data, place)
     autocast = torch.autocast(place.type, torch.bfloat16, enabled=config.recipe.precision == "bf16")
     distiller = _initial(config, data.num_classes).to(place)
+    _refuse_idle_epochs(distiller, config)
     teacher = teacher.to(place).eval() if teacher is not None else None
     optimizer = _optimizer(distiller, config.recipe)
     checkpoints = Checkpoints(folder / "checkpoints") if folder is not None else None
@@ -160,12 +161,31 @@ def seeded_model(name: str, num_classes: int, seed: int) -> Network:
         return build(name, num_classes=num_classes)
 
 
+def check(config: TrialConfig, num_classes: int) -> None:
+    """Whether a trial's model and method go together, without training or memory.
+
+    Raises:
+        InputError: for names that do not exist, hyperparameters that `num_classes` does not allow, and where every loss
+            weight of an epoch is 0.
+    """
+    with torch.device("meta"):
+        _refuse_idle_epochs(_initial(config, num_classes), config)
+
+
 def _initial(config: TrialConfig, num_classes: int) -> Distiller:
     """The method around a fresh student; what the method adds is drawn after, and apart from, the student."""
     student = seeded_model(config.model, num_classes, config.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(config.seed, "method"))
         return build_distiller(config.method, student, num_classes)
+
+
+def _refuse_idle_epochs(distiller: Distiller, config: TrialConfig) -> None:
+    for epoch in range(1, config.recipe.epochs + 1):
+        if not any(distiller.weights(epoch).values()):
+            raise InputError(
+                f"method '{config.method.name}': every loss weight is 0 in epoch {epoch}; nothing to learn"
+            )
 
 
 def _optimizer(distiller: Distiller, recipe: Recipe) -> torch.optim.Optimizer:
@@ -228,7 +248,8 @@ def _mean_terms(records: Tensor, sizes: list[int], names: list[str], epoch: int)
     bad = torch.nonzero(~records.isfinite().all(dim=1)).flatten().tolist()
     if bad:
         step = bad[0]
-        column = max(index for index in range(len(names)) if not math.isfinite(records[step, index]))
+        columns = [*range(1, len(names)), 0]
+        column = next(index for index in columns if not math.isfinite(records[step, index]))
         raise DivergedError(names[column], epoch, step + 1, records[step, column].item())
     share = torch.tensor(sizes, dtype=torch.float64) / sum(sizes)
     return dict(zip(names, (share @ records).tolist(), strict=True))

@@ -19,7 +19,7 @@ from trainers.config import DatasetConfig, Frozen, TeacherConfig, TrialConfig
 from trainers.content import file_sha256, tensors_key
 from trainers.data.base import ImageData
 from trainers.data.views import Views
-from trainers.errors import CheckpointError
+from trainers.errors import CheckpointError, InputError
 from trainers.evaluate import accuracy
 from trainers.fit import EpochResult
 from trainers.models import Network, build
@@ -122,11 +122,13 @@ class TeacherStore:
                 the one in the passport.
         """
         passport = self._passport(self.folder / wanted.hash / "passport.json")
+        if passport.reference != wanted:
+            raise CheckpointError(
+                f"teacher {wanted.architecture} ({wanted.hash}): its passport is that of {passport.architecture}"
+                f" ({passport.hash})"
+            )
         self.check(passport)
-        path = self.folder / wanted.hash / "weights.pt"
-        content = from_bytes(path.read_bytes(), f"teacher {path}")
-        teacher = build(passport.architecture, num_classes=passport.num_classes)
-        teacher.load_state_dict(content["state_dict"])
+        teacher = self._built(passport, self.folder / wanted.hash / "weights.pt")
         measured = _probe(teacher, data, passport.origin)
         if tensors_key(teacher.state_dict()) != wanted.hash or abs(measured - passport.probe_acc) > PROBE_TOLERANCE:
             raise CheckpointError(
@@ -134,6 +136,17 @@ class TeacherStore:
                 f" probe {measured:.2f}, passport {passport.probe_acc:.2f}"
             )
         return teacher.eval()
+
+    @staticmethod
+    def _built(passport: Passport, path: Path) -> Network:
+        content = from_bytes(path.read_bytes(), f"teacher {path}")
+        try:
+            teacher = build(passport.architecture, num_classes=passport.num_classes)
+            teacher.load_state_dict(content["state_dict"])
+        except (InputError, KeyError, TypeError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise CheckpointError(f"teacher {path} is no {passport.architecture}: {reason}") from error
+        return teacher
 
     def _damaged(self, key: str) -> bool:
         try:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from trainers.config import Frozen
 from trainers.models import Features, Network
@@ -83,3 +84,30 @@ class Distiller(nn.Module, ABC):
     def align_gradients(self) -> bool:
         """Whether the gradients of the other terms are aligned with that of `ce` (DHKD, section 4.3)."""
         return False
+
+
+class LogitDistiller(Distiller):
+    """Base of the methods that read one view's logits and add nothing to the student: they state terms and weights."""
+
+    def __init__(self, params: Any, student: Network, num_classes: int) -> None:
+        super().__init__(student, num_classes)
+        self.params = params
+
+    @classmethod
+    def create(cls, params: Any, student: Network, num_classes: int) -> LogitDistiller:
+        return cls(params, student, num_classes)
+
+    @abstractmethod
+    def terms(self, student: Tensor, teacher: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """The unweighted distillation terms from float32 logits ``[B, C]`` and labels ``[B]``."""
+
+    def losses(self, batch: Batch) -> Losses:
+        logits = self.student(batch.images).float()
+        teacher = batch.need_teacher().logits.float()
+        ce = F.cross_entropy(logits, batch.targets)
+        return Losses(logits, {"ce": ce, **self.terms(logits, teacher, batch.targets)})
+
+
+def ramp(epoch: int, epochs: int) -> float:
+    """Factor of a weight that rises linearly over its first `epochs` epochs, 1 from there on; 0 epochs: no ramp."""
+    return min(epoch / epochs, 1.0) if epochs > 0 else 1.0

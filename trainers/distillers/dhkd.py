@@ -11,48 +11,26 @@ z_s: logits of the main head, used at test time; a: logits of the auxiliary head
 teacher's. The sum over classes is not divided by C, so the term grows with the number of classes.
 
 Where the authors' release differs: it clamps the sigmoid to [1e-8, 1 - 1e-8], which in float32 rounds to 1 at the top,
-so from (a - z_t) of about 33 on (T = 2) its loss is infinite, and below -37 its gradient vanishes. The log-cosh form is
-exact everywhere. `head: shared` (both losses on one head, the conflict of the paper's section 3) and `aux_loss: kl`
-(KD on the auxiliary head) are ablations of the paper which the release has no path for.
+so from (a - z_t) of about 33 on (T = 2) its loss is infinite, and below -37 its gradient vanishes. The log-cosh form
+(:mod:`trainers.distillers.binary_kl`) is exact everywhere. `head: shared` (both losses on one head, the conflict of the
+paper's section 3), `aux_loss: binary_kl` and `aux_loss: kl` (KD on the auxiliary head) are ablations of the paper which
+the release has no path for; `aux_loss: mse`, plain regression of the logits, is ours, for comparison.
 
 Shapes: `B` batch, `C` classes.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainers.distillers.base import Batch, Distiller, Losses, MethodParams
+from trainers.distillers.binary_kl import binary_kl_loss, binary_kl_norm_loss
 from trainers.distillers.kd import kd_loss
 from trainers.models import Network, auxiliary_head
-
-
-def binary_kl_norm_loss(
-    student_logits: Tensor, teacher_logits: Tensor, *, temperature: float = 2.0, eps: float = 0.0
-) -> Tensor:
-    """BinaryKL-Norm: sum over classes, mean over the batch, times T².
-
-    Args:
-        student_logits: ``[B, C]``, of the auxiliary head.
-        teacher_logits: ``[B, C]``.
-        temperature: `T`; the gradient of each logit is bounded by T / 2B.
-        eps: 0 for the exact form; 1e-8 for the authors' clamp of each sigmoid to [eps, 1 - eps], beyond which the loss
-            is flat and the gradient zero (as their release computes it in float64).
-    """
-    half = (student_logits - teacher_logits) / (2 * temperature)
-    if eps > 0:
-        bound = math.log((1 - eps) / eps) / 2
-        half = half.clamp(-bound, bound)
-    size = half.abs()
-    # log cosh x = |x| + log((1 + exp(-2|x|)) / 2) without overflow at large x or cancellation at small x
-    log_cosh = size + torch.log1p(torch.expm1(-2 * size) / 2)
-    return log_cosh.sum() * (temperature**2 / len(student_logits))
 
 
 class DHKDParams(MethodParams):
@@ -66,8 +44,8 @@ class DHKDParams(MethodParams):
     """`T` of the auxiliary loss."""
     head: Literal["linear", "nonlinear", "shared"] = "linear"
     """The auxiliary head; `shared` puts both losses on the main head."""
-    aux_loss: Literal["binary_kl_norm", "kl"] = "binary_kl_norm"
-    """The loss on the auxiliary head; `kl` is KD's, at the same temperature."""
+    aux_loss: Literal["binary_kl_norm", "binary_kl", "kl", "mse"] = "binary_kl_norm"
+    """The loss on the auxiliary head; `kl` is KD's; `mse` is the mean over batch and classes, without temperature."""
     align: bool = False
     """Gradient alignment: project the auxiliary gradient where it opposes the cross-entropy's."""
     hidden: int = Field(200, ge=1)
@@ -78,7 +56,12 @@ class DHKDParams(MethodParams):
     """Set alpha to 0 after so many epochs (50 in the authors' ImageNet script); null keeps it."""
 
 
-AUX_LOSSES = {"binary_kl_norm": binary_kl_norm_loss, "kl": kd_loss}
+def mse_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float = 1.0) -> Tensor:
+    """Mean squared difference of logits ``[B, C]``; `temperature` cancels: T² ((a - z_t) / T)² = (a - z_t)²."""
+    return F.mse_loss(student_logits, teacher_logits.detach())
+
+
+AUX_LOSSES = {"binary_kl_norm": binary_kl_norm_loss, "binary_kl": binary_kl_loss, "kl": kd_loss, "mse": mse_loss}
 
 
 class DHKD(Distiller):
@@ -95,6 +78,8 @@ class DHKD(Distiller):
             self.aux_head = auxiliary_head(
                 params.head, student.feature_dim, num_classes, hidden=params.hidden, dropout=params.dropout
             )
+            if isinstance(self.aux_head, nn.Linear):
+                student.init_head(self.aux_head)
 
     @classmethod
     def create(cls, params: Any, student: Network, num_classes: int) -> DHKD:

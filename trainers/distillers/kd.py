@@ -12,23 +12,27 @@ Shapes: `B` batch, `C` classes.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from trainers.distillers.base import Batch, Distiller, Losses, MethodParams
-from trainers.models import Network
+from trainers.distillers.base import LogitDistiller, MethodParams
 
 
 def kd_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float = 4.0) -> Tensor:
     """T² times the batch mean of KL(teacher || student) between softened probabilities.
 
     Args:
-        student_logits, teacher_logits: ``[B, C]``.
+        student_logits, teacher_logits: ``[B, C]``; no gradient reaches the teacher's.
         temperature: `T`.
     """
+    return soft_kl(student_logits, teacher_logits.detach(), temperature)
+
+
+def soft_kl(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
+    """:func:`kd_loss` for a teacher that learns as well: the gradient reaches both."""
     student = F.log_softmax(student_logits / temperature, dim=1)
     teacher = F.log_softmax(teacher_logits / temperature, dim=1)
     return F.kl_div(student, teacher, reduction="batchmean", log_target=True) * temperature**2
@@ -45,25 +49,15 @@ class KDParams(MethodParams):
     """`T`, softens both distributions."""
 
 
-class KD(Distiller):
+class KD(LogitDistiller):
     """Softened probabilities of the teacher as a second target."""
 
     Params: ClassVar[type[MethodParams]] = KDParams
     summary: ClassVar[str] = "softened teacher probabilities (arXiv 1503.02531)"
+    params: KDParams
 
-    def __init__(self, params: KDParams, student: Network, num_classes: int) -> None:
-        super().__init__(student, num_classes)
-        self.params = params
-
-    @classmethod
-    def create(cls, params: Any, student: Network, num_classes: int) -> KD:
-        return cls(params, student, num_classes)
-
-    def losses(self, batch: Batch) -> Losses:
-        logits = self.student(batch.images).float()
-        teacher = batch.need_teacher().logits.float()
-        kd = kd_loss(logits, teacher, temperature=self.params.temperature)
-        return Losses(logits, {"ce": F.cross_entropy(logits, batch.targets), "kd": kd})
+    def terms(self, student: Tensor, teacher: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        return {"kd": kd_loss(student, teacher, temperature=self.params.temperature)}
 
     def weights(self, epoch: int) -> dict[str, float]:
         return {"ce": self.params.gamma, "kd": self.params.alpha}

@@ -6,9 +6,11 @@ Shapes: `B` batch, `C` classes, `D` features.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class Features(NamedTuple):
@@ -19,9 +21,12 @@ class Features(NamedTuple):
     pooled: Tensor
     """``[B, D]``: what the classifier reads."""
     stages: tuple[Tensor, ...]
-    """Stem and stages after their last ReLU, each ``[B, channels, h, w]``."""
+    """Stem and stages after their last ReLU, each ``[B, channels, h, w]``.
+
+    Where a stage has no closing ReLU (wide ResNets, MobileNetV2) it is what the stage hands on.
+    """
     preactivations: tuple[Tensor, ...]
-    """The same before that ReLU."""
+    """The same before that ReLU; where there is none, see the family's module."""
 
 
 class Network(nn.Module, ABC):
@@ -44,3 +49,24 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def classifier(self) -> nn.Linear:
         """The main head, the last layer."""
+
+    def init_head(self, head: nn.Linear) -> None:
+        """Initialise `head`, the main one or one beside it, as the authors do: here, as torch left it."""
+
+
+def run_stage(blocks: Iterable[nn.Module], x: Tensor) -> tuple[Tensor, Tensor]:
+    """Blocks that leave their closing ReLU to the caller: the stage's output before and after the last ReLU."""
+    before = x
+    for block in blocks:
+        before = block(x)
+        x = F.relu(before)
+    return before, x
+
+
+def init_convolutions(network: nn.Module) -> None:
+    """N(0, 2 / fan-out) for every convolution's weight and zero for its bias (He et al., arXiv 1502.01852)."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -1,0 +1,8 @@
+"""Settings of the whole suite: the same examples in every run, no time limits, nothing kept between runs."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+
+settings.register_profile("project", deadline=None, derandomize=True, database=None)
+settings.load_profile("project")

@@ -1,0 +1,48 @@
+"""Trials that take a blink."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from trainers.config import DatasetConfig, MethodConfig, Recipe, TeacherConfig, TrialConfig
+from trainers.fit import EpochResult
+from trainers.models import Network
+
+
+def small_recipe(**changes: Any) -> Recipe:
+    """Three epochs of three steps (32, 32 and 16 images)."""
+    fields: dict[str, Any] = {
+        "epochs": 3,
+        "batch_size": 32,
+        "schedule": "constant",
+        "pad": 1,
+        "flip": False,
+        "val_fraction": 0.1,
+        "samples_per_class": 8,
+    }
+    return Recipe(**(fields | changes))
+
+
+def small_trial(
+    method: str = "scratch", params: dict[str, Any] | None = None, *, seed: int = 0, **recipe: Any
+) -> TrialConfig:
+    """A resnet8 on the digits, with :func:`small_recipe`."""
+    return TrialConfig(
+        dataset=DatasetConfig(name="digits", options={"image_size": 8}),
+        model="resnet8",
+        teacher=None if method == "scratch" else TeacherConfig(architecture="resnet14", hash="0123456789abcdef"),
+        method=MethodConfig(name=method, params=params or {}),
+        recipe=small_recipe(**recipe),
+        seed=seed,
+    )
+
+
+def finish(training: Generator[EpochResult, None, Network]) -> tuple[list[EpochResult], Network]:
+    """Run to the end: the results, and the student that the generator returns."""
+    results = []
+    while True:
+        try:
+            results.append(next(training))
+        except StopIteration as stop:
+            return results, stop.value
