@@ -6,6 +6,7 @@ checkpoints of those that did not, and only what is missing is run.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import secrets
@@ -28,7 +29,7 @@ from sweep.layout import Root, SweepPaths
 from sweep.ledger import Ledger
 from sweep.plan import Plan, build_plan
 from sweep.queue import Job, TrialQueue
-from sweep.tracking import Projector, without_password
+from sweep.tracking import Projector, delivered, without_password
 from trainers.config import TeacherConfig
 from trainers.errors import InputError
 from trainers.files import write_atomically
@@ -93,6 +94,8 @@ def run_sweep(spec: Spec, root: Root, uri: str, display: Display, verbose: bool 
         stack.enter_context(lock.exclusive(paths.lock, f"sweep '{spec.name}'"))
         ledger = stack.enter_context(Ledger(paths.ledger))
         plan, queue = prepare(spec, root, ledger)
+        if _nothing_new(plan, paths, ledger, uri):
+            return _exit_code(ledger)
         _record_start(spec, plan, paths, ledger)
         _record_stored_teachers(plan, queue, root, ledger)
         projector = Projector(root, paths, uri, display.note)
@@ -123,6 +126,16 @@ def describe(job: Job, plan: Plan, root: Root) -> dict[str, Any]:
         "cpus": plan.compute["cpus"],
         "gpus": plan.compute["gpus"],
     }
+
+
+def _nothing_new(plan: Plan, paths: SweepPaths, ledger: Ledger, uri: str) -> bool:
+    """Whether this very plan ran to its end before, its reports are there, and the tracking server knows it all."""
+    latest = ledger.latest("plan")
+    if latest is None or latest.body != json.loads(json.dumps(plan.to_json())):
+        return False
+    done, _ = _standing(plan, ledger)
+    reported = paths.leaderboard.exists() and paths.figure.exists()
+    return done == len(plan.slots) and reported and delivered(ledger, uri) == ledger.last_seq()
 
 
 # -- the ledger's bookkeeping -----------------------------------------------------------------------------------------
@@ -182,8 +195,12 @@ def _run_trials(
             display.end()
             display.note("stopped; nothing is lost. The same command goes on from here")
             return INTERRUPTED
-    states = boards.leaderboard(ledger).states
-    return DONE if set(states) <= {"finished"} else SOME_FAILED
+    return _exit_code(ledger)
+
+
+def _exit_code(ledger: Ledger) -> int:
+    _, trials = boards.trials(ledger)
+    return DONE if all(trial.state == "finished" for trial in trials) else SOME_FAILED
 
 
 def _standing(plan: Plan, ledger: Ledger) -> tuple[int, int]:

@@ -6,9 +6,8 @@ accuracy on a probe of the test set is not what was measured when the passport w
 
 from __future__ import annotations
 
+import hashlib
 import json
-import shutil
-import tempfile
 from pathlib import Path
 
 import torch
@@ -21,6 +20,7 @@ from trainers.data.base import ImageData
 from trainers.data.views import Views
 from trainers.errors import CheckpointError, InputError
 from trainers.evaluate import accuracy
+from trainers.files import write_atomically
 from trainers.fit import EpochResult
 from trainers.models import Network, build
 
@@ -65,13 +65,9 @@ class TeacherStore:
 
     def add(self, teacher: Network, config: TrialConfig, data: ImageData, last: EpochResult) -> Passport:
         """Store a trained teacher; storing the same weights again changes nothing."""
-        key = tensors_key(teacher.state_dict())
-        self.folder.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(dir=self.folder, prefix=f".{key}."))
-        weights = staging / "weights.pt"
-        weights.write_bytes(to_bytes({"architecture": config.model, "state_dict": teacher.state_dict()}))
+        weights = to_bytes({"architecture": config.model, "state_dict": teacher.state_dict()})
         passport = Passport(
-            hash=key,
+            hash=tensors_key(teacher.state_dict()),
             architecture=config.model,
             num_classes=data.num_classes,
             dataset=config.dataset,
@@ -80,15 +76,12 @@ class TeacherStore:
             val_acc=last.val_acc,
             test_acc=last.test_acc,
             probe_acc=_probe(teacher, data, config),
-            file_sha256=file_sha256(weights),
+            file_sha256=hashlib.sha256(weights).hexdigest(),
         )
-        (staging / "passport.json").write_text(passport.model_dump_json(indent=2) + "\n")
-        staging.chmod(0o755)
-        try:
-            staging.rename(self.folder / key)
-        except OSError:  # another trial stored the same weights first, or an older copy is damaged
-            shutil.rmtree(self.folder / key) if self._damaged(key) else None
-            shutil.rmtree(staging) if (self.folder / key).exists() else staging.rename(self.folder / key)
+        folder = self.folder / passport.hash
+        if not self._is_whole(folder):  # the passport comes last: a folder without one is not a teacher yet
+            write_atomically(folder / "weights.pt", weights)
+            write_atomically(folder / "passport.json", passport.model_dump_json(indent=2).encode() + b"\n")
         return passport
 
     def passports(self) -> list[Passport]:
@@ -148,12 +141,12 @@ class TeacherStore:
             raise CheckpointError(f"teacher {path} is no {passport.architecture}: {reason}") from error
         return teacher
 
-    def _damaged(self, key: str) -> bool:
+    def _is_whole(self, folder: Path) -> bool:
         try:
-            self.check(self._passport(self.folder / key / "passport.json"))
+            self.check(self._passport(folder / "passport.json"))
         except CheckpointError:
-            return True
-        return False
+            return False
+        return True
 
     @staticmethod
     def _passport(path: Path) -> Passport:

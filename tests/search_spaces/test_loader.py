@@ -69,7 +69,7 @@ def test_a_small_spec_is_complete() -> None:
     assert (found.name, found.dataset, found.dataset_options) == ("small", "digits", {"image_size": 16})
     assert found.pairs == (Pair("resnet20", "resnet8"),)
     assert [method.name for method in found.methods] == ["scratch", "kd"]
-    assert found.methods[1].variants[0].value == {"gamma": 0.1, "alpha": 0.9, "temperature": 4.0}
+    assert found.methods[1].variants[0].value == {"ce_weight": 0.1, "alpha": 0.9, "temperature": 4.0}
     assert found.methods[1].variants[0].chosen == {}
     assert [variant.value for variant in found.recipes] == [RECIPES["digits"]]
     assert found.teacher_recipe == RECIPES["digits"]
@@ -299,7 +299,7 @@ def test_protocol_paper_trains_on_everything() -> None:
         (
             {"methods": "[kd: {temprature: 3}]"},
             "5: methods[0].kd.temprature: unknown key 'temprature'; did you mean 'temperature'?"
-            " valid: alpha, gamma, temperature",
+            " valid: alpha, ce_weight, temperature",
         ),
         ({"methods": "[kd: {alpha: '1'}]"}, '5: methods[0].kd.alpha: should be a valid number, found "1"'),
         ({"methods": "[kd: {alpha: false}]"}, "5: methods[0].kd.alpha: should be a valid number, found false"),
@@ -427,7 +427,7 @@ def test_a_document_that_is_no_mapping_is_told_what_a_spec_is(content: str, foun
 
 def test_a_grid_beyond_measure_is_refused_at_once() -> None:
     values = ", ".join(str(number) for number in range(1, 200))
-    found = the_mistake(methods=f"[dhkd: {{alpha: [{values}], gamma: [{values}], hidden: [{values}]}}]")
+    found = the_mistake(methods=f"[dhkd: {{alpha: [{values}], ce_weight: [{values}], hidden: [{values}]}}]")
     assert found == "5: methods[0].dhkd: a grid of 7,880,599 points; at most 10,000"
 
 

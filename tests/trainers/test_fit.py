@@ -251,18 +251,18 @@ def test_weights_before_training_are_those_of_the_seed(bench: Bench) -> None:
 
 
 def test_the_loss_is_the_weighted_sum_of_the_terms(bench: Bench) -> None:
-    for params in ({}, {"gamma": 0.3, "alpha": 2.0}):
+    for params in ({}, {"ce_weight": 0.3, "alpha": 2.0}):
         config = small_trial("kd", params)
-        weights = {"gamma": 0.1, "alpha": 0.9} | params
+        weights = {"ce_weight": 0.1, "alpha": 0.9} | params
         for result in bench.whole(config)[0]:
-            expected = weights["gamma"] * result.terms["ce"] + weights["alpha"] * result.terms["kd"]
+            expected = weights["ce_weight"] * result.terms["ce"] + weights["alpha"] * result.terms["kd"]
             assert result.loss == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(
     ("method", "params"),
     [
-        ("kd", {"gamma": 1, "alpha": 0}),
+        ("kd", {"ce_weight": 1, "alpha": 0}),
         ("dhkd", {"alpha": 0}),
         ("dhkd", {"alpha": 0, "align": True}),
         ("dhkd", {"alpha_epochs": 0}),
@@ -279,7 +279,7 @@ def test_without_its_distillation_term_a_method_is_scratch(bench: Bench, method:
 
 
 def test_a_term_of_weight_0_is_still_measured(bench: Bench) -> None:
-    result = bench.whole(small_trial("kd", {"gamma": 0, "alpha": 1}))[0][0]
+    result = bench.whole(small_trial("kd", {"ce_weight": 0, "alpha": 1}))[0][0]
     assert result.loss == pytest.approx(result.terms["kd"])
     assert result.terms["ce"] > 0
 
@@ -310,7 +310,7 @@ def test_the_auxiliary_loss_can_be_kl(bench: Bench) -> None:
 
 def test_kl_on_a_shared_head_is_kd_with_other_weights(bench: Bench) -> None:
     one = bench.whole(
-        small_trial("dhkd", {"aux_loss": "kl", "head": "shared", "gamma": 0.1, "alpha": 0.9, "temperature": 4})
+        small_trial("dhkd", {"aux_loss": "kl", "head": "shared", "ce_weight": 0.1, "alpha": 0.9, "temperature": 4})
     )
     other = bench.whole(small_trial("kd"))
     assert one[1] == other[1]
@@ -345,7 +345,7 @@ def test_the_teacher_s_pass_keeps_no_graph(bench: Bench) -> None:
 
 
 def test_kd_imitates_its_teacher(bench: Bench) -> None:
-    config = small_trial("kd", {"gamma": 0, "alpha": 1}, epochs=8, views="none")
+    config = small_trial("kd", {"ce_weight": 0, "alpha": 1}, epochs=8, views="none")
     results, student = finish(bench.start(config))
     assert results[-1].terms["kd"] < 0.5 * results[0].terms["kd"]
     cut = TrainingData.cut(bench.data, config.recipe)
@@ -477,7 +477,7 @@ def test_the_first_bad_step_and_the_first_bad_term_are_named(records: list[list[
 
 @pytest.mark.parametrize(
     ("method", "params", "epoch"),
-    [("kd", {"gamma": 0, "alpha": 0}, 1), ("dhkd", {"gamma": 0, "alpha_epochs": 2}, 3)],
+    [("kd", {"ce_weight": 0, "alpha": 0}, 1), ("dhkd", {"ce_weight": 0, "alpha_epochs": 2}, 3)],
     ids=["kd", "dhkd"],
 )
 def test_an_epoch_without_any_loss_is_refused_before_training(

@@ -2,7 +2,7 @@
 
 ::
 
-    L = gamma * CE(z_s, y) + alpha * BinaryKL-Norm(a, z_t)
+    L = ce_weight * CE(z_s, y) + alpha * BinaryKL-Norm(a, z_t)
 
     BinaryKL-Norm = T²/B sum_b sum_c KL(Bernoulli(1/2) || Bernoulli(sigmoid((a - z_t) / T)))
                   = T²/B sum_b sum_c log cosh((a - z_t) / 2T)
@@ -36,8 +36,8 @@ from trainers.models import Network, auxiliary_head
 class DHKDParams(MethodParams):
     """Hyperparameters of DHKD."""
 
-    gamma: float = Field(1.0, ge=0)
-    """Weight of the cross-entropy on the main head."""
+    ce_weight: float = Field(1.0, ge=0)
+    """Weight of the cross-entropy on the main head (the paper's gamma)."""
     alpha: float = Field(1.0, ge=0)
     """Weight of the auxiliary loss; the authors' README uses 1 on CIFAR-100 and 0.1 on ImageNet."""
     temperature: float = Field(2.0, gt=0)
@@ -95,7 +95,7 @@ class DHKD(Distiller):
 
     def weights(self, epoch: int) -> dict[str, float]:
         over = self.params.alpha_epochs is not None and epoch > self.params.alpha_epochs
-        return {"ce": self.params.gamma, self.params.aux_loss: 0.0 if over else self.params.alpha}
+        return {"ce": self.params.ce_weight, self.params.aux_loss: 0.0 if over else self.params.alpha}
 
     @property
     def align_gradients(self) -> bool:

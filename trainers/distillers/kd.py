@@ -2,7 +2,7 @@
 
 ::
 
-    L = gamma * CE(z_s, y) + alpha * T² KL(softmax(z_t / T) || softmax(z_s / T))
+    L = ce_weight * CE(z_s, y) + alpha * T² KL(softmax(z_t / T) || softmax(z_s / T))
 
 Weights and temperature default to those of CRD's and mdistiller's CIFAR-100 releases (0.1, 0.9, 4); their ImageNet
 runs use 0.5, 0.5 and 1.
@@ -41,7 +41,7 @@ def soft_kl(student_logits: Tensor, teacher_logits: Tensor, temperature: float) 
 class KDParams(MethodParams):
     """Hyperparameters of KD."""
 
-    gamma: float = Field(0.1, ge=0)
+    ce_weight: float = Field(0.1, ge=0)
     """Weight of the cross-entropy with the labels."""
     alpha: float = Field(0.9, ge=0)
     """Weight of the distillation term."""
@@ -60,4 +60,4 @@ class KD(LogitDistiller):
         return {"kd": kd_loss(student, teacher, temperature=self.params.temperature)}
 
     def weights(self, epoch: int) -> dict[str, float]:
-        return {"ce": self.params.gamma, "kd": self.params.alpha}
+        return {"ce": self.params.ce_weight, "kd": self.params.alpha}

@@ -209,8 +209,8 @@ def test_the_auxiliary_loss_reads_the_auxiliary_head(teacher: Network, name: str
     assert set(losses.terms) == {"ce", name}
 
 
-def test_weights_are_gamma_and_alpha_until_alpha_ends() -> None:
-    method = dhkd(gamma=0.5, alpha=2.0, alpha_epochs=50)
+def test_weights_are_ce_weight_and_alpha_until_alpha_ends() -> None:
+    method = dhkd(ce_weight=0.5, alpha=2.0, alpha_epochs=50)
     assert method.weights(1) == method.weights(50) == {"ce": 0.5, "binary_kl_norm": 2.0}
     assert method.weights(51) == {"ce": 0.5, "binary_kl_norm": 0.0}
     assert dhkd(alpha=2.0).weights(10_000) == {"ce": 1.0, "binary_kl_norm": 2.0}

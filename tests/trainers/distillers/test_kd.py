@@ -93,7 +93,7 @@ def test_no_gradient_reaches_the_teacher() -> None:
     assert teacher.grad is None
 
 
-@pytest.mark.parametrize("params", [{"temperature": 0}, {"alpha": -1}, {"gamma": -0.1}, {"tau": 4}], ids=str)
+@pytest.mark.parametrize("params", [{"temperature": 0}, {"alpha": -1}, {"ce_weight": -0.1}, {"tau": 4}], ids=str)
 def test_impossible_settings_are_refused(params: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         METHODS["kd"].Params.model_validate(params)
