@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import Any
 
 from sweep.layout import Root
+from sweep.plan import shown
 from trainers.errors import InputError, unknown_name
 
 
@@ -65,7 +66,7 @@ def _sweeps(root: Root) -> list[dict[str, Any]]:
     found = []
     for name in root.names():
         with closing(Ledger(root.sweep(name).ledger)) as ledger:
-            _, trials = boards.trials(ledger)
+            trials = boards.trials(ledger)[1] if ledger.latest("plan") else []
         done = sum(trial.state == "finished" for trial in trials)
         running = "yes" if lock.holder(root.sweep(name).lock) else ""
         found.append({"sweep": name, "trials": len(trials), "finished": done, "running": running})
@@ -74,7 +75,7 @@ def _sweeps(root: Root) -> list[dict[str, Any]]:
 
 def _fields(model: Any) -> str:
     """``alpha=1.0, head=linear``: fields and their defaults."""
-    return ", ".join(f"{name}={field.default}" for name, field in model.model_fields.items())
+    return ", ".join(f"{name}={shown(field.default)}" for name, field in model.model_fields.items())
 
 
 LISTINGS: dict[str, Callable[[Root], list[dict[str, Any]]]] = {

@@ -163,8 +163,12 @@ def _print_leaderboard(console: Console, root: Root, name: str) -> None:
 
 
 def _ui_command(root: Path, uri: str | None) -> str:
+    from sweep import tracking
+
+    if uri and uri.startswith(("http:", "https:")):
+        return tracking.without_password(uri)
     options = [f"--root {root}"] if root != DEFAULT_ROOT else []
-    options += [f"--tracking-uri {uri}"] if uri else []
+    options += [f"--tracking-uri {tracking.without_password(uri)}"] if uri else []
     return " ".join(["sweep ui", *options])
 
 

@@ -28,7 +28,7 @@ class Progress:
 
     def __init__(self, plan: Plan, done: int, epochs_left: int) -> None:
         self.plan = plan
-        self.total = len(plan.slots)
+        self.total = plan.count
         self.done = done
         self.bad = 0
         self.epochs_left = epochs_left
@@ -36,25 +36,27 @@ class Progress:
         self._began = 0.0
         """When the first epoch was done: starting workers says nothing of the pace."""
         self.running: dict[str, tuple[Job, dict[str, Any] | None]] = {}
+        self._seen: dict[str, int] = {}
+        """The last epoch reported of each trial, over all attempts."""
         self.accuracies: dict[tuple[str, str], list[float]] = {}
 
     def started(self, job: Job) -> None:
         self.running[job.key] = (job, None)
 
     def epoch(self, job: Job, result: dict[str, Any]) -> None:
-        before = self.running.get(job.key, (job, None))[1]
         if self._epochs_run == 0:
             self._began = time.monotonic()
         self._epochs_run += 1
-        self.epochs_left -= result["epoch"] - (before["epoch"] if before else 0)
+        self.epochs_left -= result["epoch"] - self._seen.get(job.key, 0)
+        self._seen[job.key] = result["epoch"]
         self.running[job.key] = (job, result)
 
     def ended(self, job: Job, state: str, body: dict[str, Any]) -> None:
-        before = self.running.pop(job.key, (job, None))[1]
+        self.running.pop(job.key, None)
         if state == "failed" and body["again"]:
             return
         self.done += 1
-        self.epochs_left -= job.slot.epochs - (before["epoch"] if before else 0)
+        self.epochs_left -= job.slot.epochs - self._seen.get(job.key, 0)
         if state != "finished":
             self.bad += 1
         elif job.slot.stage != "teacher":

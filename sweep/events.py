@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sweep.queue import Job
@@ -62,8 +63,8 @@ def stored_teacher_body(passport: Passport) -> dict[str, Any]:
 LONGEST_REASON = 160
 
 
-def first_line(error: BaseException) -> str:
+def first_line(error: BaseException, hide: Callable[[str], str] = str) -> str:
     """An exception in one line: ``ValueError: what it says``."""
-    lines = str(error).strip().splitlines()
+    lines = hide(str(error)).strip().splitlines()
     text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
     return text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 1] + "…"

@@ -6,12 +6,16 @@ import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import IO
 
 from trainers.errors import BusyError, StorageError
+
+TRIES, PAUSE_SECONDS = 5, 0.05
 
 
 @contextmanager
@@ -28,15 +32,25 @@ def exclusive(path: Path, what: str) -> Iterator[None]:
     except OSError as error:
         raise StorageError(f"cannot write {error.filename}: {error.strerror}") from error
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BusyError(f"{what} is already running: {_holder(path)}. Wait for it, or stop it first") from None
+        if not _taken(file):
+            raise BusyError(f"{what} is already running: {_holder(path)}. Wait for it, or stop it first")
         file.truncate(0)
         since = datetime.now().astimezone().isoformat(timespec="seconds")
         file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since}))
         file.flush()
         yield
+
+
+def _taken(file: IO[str]) -> bool:
+    """Take the lock; several tries, since :func:`holder` holds it for an instant when it looks."""
+    for _ in range(TRIES):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(PAUSE_SECONDS)
+        else:
+            return True
+    return False
 
 
 def holder(path: Path) -> str | None:

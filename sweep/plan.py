@@ -64,7 +64,9 @@ class Slot:
 
     def trial(self, teacher: TeacherConfig | None = None) -> TrialConfig:
         """The trial's whole config, once its teacher is known."""
-        return self._untaught.model_copy(update={"teacher": teacher}) if teacher else self._untaught
+        if teacher is None:
+            return self._untaught
+        return TrialConfig.model_validate(self.config | {"teacher": teacher.model_dump()})
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,14 @@ class Plan:
         return [slot for slot in self.slots if slot.stage != "teacher"]
 
     @property
+    def count(self) -> int:
+        """Trials: a slot that stands under several pairs (scratch, where they share a student) is one."""
+        return len({slot.id for slot in self.slots})
+
+    @property
     def epochs(self) -> int:
-        return sum(slot.epochs for slot in self.slots)
+        """Of all trials."""
+        return sum({slot.id: slot.epochs for slot in self.slots}.values())
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -119,7 +127,7 @@ def build_plan(spec: Spec) -> Plan:
         for seed, recipe, pair, (grid, variant) in itertools.product(spec.seeds, spec.recipes, spec.pairs, methods)
     ]
     _check_methods(spec, students, data.num_classes)
-    unique = {slot.id: slot for slot in students}
+    unique = {(slot.id, slot.pair): slot for slot in students}
     needed = {slot.teacher for slot in unique.values()}
     repeated = len(students) - len(unique)
     return Plan(
@@ -130,7 +138,7 @@ def build_plan(spec: Spec) -> Plan:
         baseline=spec.baseline,
         compute=spec.compute.model_dump(),
         slots=(*(slot for slot in teachers.values() if slot.id in needed), *unique.values()),
-        notes=(f"{repeated} trials stand in the spec more than once and run once",) if repeated else (),
+        notes=(f"trials that stand in the spec more than once, and run once: {repeated}",) if repeated else (),
     )
 
 
@@ -231,7 +239,9 @@ def label(name: str, params: dict[str, Any]) -> str:
 
 
 def shown(value: Any) -> str:
-    """A hyperparameter's value: whole floats without the point, true and false as YAML has them."""
+    """A hyperparameter's value: whole floats without the point, true, false and null as YAML has them."""
+    if value is None:
+        return "null"
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)

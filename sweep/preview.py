@@ -33,9 +33,9 @@ def preview(spec: Spec, root: Root, how: Format) -> str:
     text = listing(rows, how)
     if how is not Format.TABLE:
         return text
-    left = sum(slot.epochs for slot in plan.slots if slot.id not in over)
+    left = sum({slot.id: slot.epochs for slot in plan.slots if slot.id not in over}.values())
     compute = f"{plan.compute['cpus']} CPUs and {plan.compute['gpus']:g} GPUs a trial"
-    total = f"{len(plan.slots)} trials, {plan.epochs} epochs; {len(over)} done, {left} epochs to run; {compute}"
+    total = f"{plan.count} trials, {plan.epochs} epochs; {len(over)} done, {left} epochs to run; {compute}"
     return "\n".join([f"{plan.name} on {plan.dataset}", text, total, *plan.notes, ""])
 
 

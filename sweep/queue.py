@@ -53,6 +53,8 @@ class TrialQueue:
             if job.key not in self._finals and job.key not in self._live:
                 self._live[job.key] = job
                 return job
+            if slot.stage == "teacher" and job.key not in self._live:
+                self._lose_students(slot)
         return None
 
     @property
@@ -88,6 +90,7 @@ class TrialQueue:
         if self._attempts[key] <= self.retries:
             self._waiting.insert(0, job.slot)
             return True
+        self._finals.add(key)
         if job.slot.stage == "teacher":
             self._lose_students(job.slot)
         return False

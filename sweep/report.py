@@ -62,7 +62,7 @@ def _panel(axes: Axes, cells: list[Cell]) -> None:
     lines = _lines(cells, swept)
     bands = [cell for cell in cells if swept not in cell.params]
     for color, cell in zip(itertools.cycle(BAND_COLORS), bands, strict=False):
-        _band(axes, cell, color)
+        _band(axes, cell, color, _prefix(cell, cells) + cell.label)
     for color, (name, points) in zip(itertools.cycle(COLORS), lines.items(), strict=False):
         places = [float(cell.params[swept]) for cell in points]
         means, spreads = [cell.mean or 0.0 for cell in points], [cell.std or 0.0 for cell in points]
@@ -91,14 +91,19 @@ def _lines(cells: list[Cell], swept: str) -> dict[str, list[Cell]]:
     for cell in cells:
         if swept in cell.params:
             rest = " ".join(f"{key}={value}" for key, value in cell.params.items() if key != swept)
-            lines.setdefault(f"{cell.method} {rest}".strip(), []).append(cell)
+            lines.setdefault(f"{_prefix(cell, cells)}{cell.method} {rest}".strip(), []).append(cell)
     return {name: sorted(points, key=lambda cell: cell.params[swept]) for name, points in lines.items()}
 
 
-def _band(axes: Axes, cell: Cell, color: str) -> None:
+def _prefix(cell: Cell, cells: list[Cell]) -> str:
+    """The recipe's name, where the panel has several."""
+    return f"{cell.recipe} · " if len({other.recipe for other in cells}) > 1 else ""
+
+
+def _band(axes: Axes, cell: Cell, color: str, name: str) -> None:
     mean, std = cell.mean or 0.0, cell.std or 0.0
     axes.axhspan(mean - std, mean + std, color=color, alpha=0.15, linewidth=0)
-    axes.axhline(mean, color=color, linestyle="--", linewidth=1.2, label=cell.label)
+    axes.axhline(mean, color=color, linestyle="--", linewidth=1.2, label=name)
 
 
 def _value_axis(axes: Axes, swept: str, values: list[float]) -> None:
@@ -114,7 +119,7 @@ def _dots(axes: Axes, cells: list[Cell]) -> None:
     places = range(len(cells))
     means, spreads = [cell.mean or 0.0 for cell in cells], [cell.std or 0.0 for cell in cells]
     axes.errorbar(means, places, xerr=spreads, fmt="o", capsize=3, color=COLORS[0])
-    axes.set_yticks(places, [cell.label for cell in cells])
+    axes.set_yticks(places, [_prefix(cell, cells) + cell.label for cell in cells])
     axes.invert_yaxis()
     axes.set_xlabel("test accuracy, %")
     axes.grid(axis="x", alpha=0.3)

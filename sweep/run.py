@@ -45,16 +45,10 @@ WORKER_ENVIRONMENT = {
 }
 
 
-def prepare(spec: Spec, root: Root, ledger: Ledger) -> tuple[Plan, TrialQueue]:
-    """The plan, and what of it is still to do.
-
-    Raises:
-        InputError: when the data set does not suit the spec.
-        CheckpointError: when a stored teacher is damaged.
-    """
-    plan = build_plan(spec)
-    teachers = stored_teachers(plan, root)
-    return plan, TrialQueue(plan, teachers, set(ledger.finals()))
+def ended(plan: Plan, teachers: dict[str, TeacherConfig], ledger: Ledger) -> set[str]:
+    """Keys of the trials that ended for good; not those of teachers that were trained once but are no longer stored."""
+    gone = {slot.id for slot in plan.teachers if slot.id not in teachers}
+    return {key for key, body in ledger.finals().items() if not (key in gone and body["state"] == "finished")}
 
 
 def stored_teachers(plan: Plan, root: Root) -> dict[str, TeacherConfig]:
@@ -92,8 +86,10 @@ def run_sweep(spec: Spec, root: Root, uri: str, display: Display, verbose: bool 
     paths = root.sweep(spec.name)
     with ExitStack() as stack:
         stack.enter_context(lock.exclusive(paths.lock, f"sweep '{spec.name}'"))
+        plan = build_plan(spec)
+        teachers = stored_teachers(plan, root)
         ledger = stack.enter_context(Ledger(paths.ledger))
-        plan, queue = prepare(spec, root, ledger)
+        queue = TrialQueue(plan, teachers, ended(plan, teachers, ledger))
         if _nothing_new(plan, paths, ledger, uri):
             return _exit_code(ledger)
         _record_start(spec, plan, paths, ledger)
@@ -133,9 +129,9 @@ def _nothing_new(plan: Plan, paths: SweepPaths, ledger: Ledger, uri: str) -> boo
     latest = ledger.latest("plan")
     if latest is None or latest.body != json.loads(json.dumps(plan.to_json())):
         return False
-    done, _ = _standing(plan, ledger)
+    done, _ = _standing(ledger)
     reported = paths.leaderboard.exists() and paths.figure.exists()
-    return done == len(plan.slots) and reported and delivered(ledger, uri) == ledger.last_seq()
+    return done == plan.count and reported and delivered(ledger, uri) == ledger.last_seq()
 
 
 # -- the ledger's bookkeeping -----------------------------------------------------------------------------------------
@@ -179,8 +175,8 @@ def _run_trials(
     plan: Plan, queue: TrialQueue, root: Root, paths: SweepPaths, ledger: Ledger, display: Display, verbose: bool
 ) -> int:
     """Run what the queue holds; the exit code."""
-    done, epochs_left = _standing(plan, ledger)
-    if done < len(plan.slots):
+    done, epochs_left = _standing(ledger)
+    if done < plan.count or not queue.exhausted:
         with _local_ray(verbose) as temporary:
             _check_resources(plan)
             progress = Progress(plan, done, epochs_left)
@@ -203,12 +199,11 @@ def _exit_code(ledger: Ledger) -> int:
     return DONE if all(trial.state == "finished" for trial in trials) else SOME_FAILED
 
 
-def _standing(plan: Plan, ledger: Ledger) -> tuple[int, int]:
-    """How many slots ended for good, and how many epochs are left."""
-    _, trials = boards.trials(ledger)
-    over = [trial for trial in trials if trial.state in ("finished", "diverged")]
-    left = sum(trial.slot.epochs - trial.epochs for trial in trials if trial not in over)
-    return len(over), left
+def _standing(ledger: Ledger) -> tuple[int, int]:
+    """How many trials ended for good, and how many epochs the others have."""
+    trials = {trial.slot.id: trial for trial in boards.trials(ledger)[1]}.values()
+    left = [trial for trial in trials if trial.state not in ("finished", "diverged")]
+    return len(trials) - len(left), sum(trial.slot.epochs for trial in left)
 
 
 def _tune(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -21,7 +22,7 @@ from sweep.events import first_line
 from sweep.layout import Root, SweepPaths
 from sweep.ledger import Event, Ledger
 from trainers.content import content_key
-from trainers.errors import InputError
+from trainers.errors import InputError, StorageError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -49,19 +50,21 @@ def tracking_uri(root: Root, given: str | None) -> str:
         InputError: for an address that is none of MLflow's.
     """
     uri = given or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.mlflow_database.absolute()}"
-    scheme = urlsplit(uri).scheme.split("+")[0]
+    try:
+        scheme = urlsplit(uri).scheme.split("+")[0]
+    except ValueError:
+        scheme = ""
     if scheme not in SCHEMES:
         raise InputError(
-            f"tracking URI '{uri}' is not an address that MLflow reads;"
+            f"tracking URI '{without_password(uri)}' is not an address that MLflow reads;"
             " give http://host:port of a server, or sqlite:///path/to/mlflow.db"
         )
     return uri
 
 
 def without_password(uri: str) -> str:
-    """A tracking URI fit to be shown."""
-    parts = urlsplit(uri)
-    return uri.replace(f":{parts.password}@", ":***@") if parts.password else uri
+    """A tracking URI (or a text that holds one) fit to be shown."""
+    return re.sub(r"(://[^/@\s:]*:)[^/\s]*@", r"\1***@", uri)
 
 
 def quiet_mlflow() -> None:
@@ -100,7 +103,8 @@ class Projector(threading.Thread):
                     _log.debug("delivery to %s failed", without_password(self._uri), exc_info=True)
                     if not told:
                         told = True
-                        self._note(f"MLflow at {without_password(self._uri)} is away ({first_line(error)}); going on")
+                        why = first_line(error, without_password)
+                        self._note(f"MLflow at {without_password(self._uri)} is away ({why}); going on")
                     if closing_now:
                         break
                     pause = min(pause * 2, LONGEST_PAUSE)
@@ -135,6 +139,8 @@ class Delivery:
         self._sweep = paths.folder.name
         self._experiment = self._find_experiment(root)
         self._runs = self._known_runs()
+        if PARENT not in self._runs:  # a new server, or one that lost its data: it is told everything
+            ledger.set_fact(_fact(uri), "0")
 
     def deliver(self) -> bool:
         """Deliver the next events; False when there is none left."""
@@ -216,7 +222,7 @@ class Delivery:
         """Consecutive events of one trial, its metrics in few requests."""
         for is_epoch, some in groupby(events, key=lambda event: event.kind == "epoch"):
             if is_epoch:
-                self._epochs(self._runs[key], list(some))
+                self._epochs(self._run_of(key), list(some))
             else:
                 for event in some:
                     self._trial_event(key, event)
@@ -226,14 +232,22 @@ class Delivery:
             self._start(key, event)
         elif event.kind == "final":
             tags = {"state": event.body["state"], "reason": event.body.get("reason", "")}
-            self._client.log_batch(self._runs[key], self._summary(event), tags=_tags(tags))
-            self._client.set_terminated(self._runs[key], STATUS[event.body["state"]], _ms(event.time))
+            self._client.log_batch(self._run_of(key), self._summary(event), tags=_tags(tags))
+            self._client.set_terminated(self._run_of(key), STATUS[event.body["state"]], _ms(event.time))
         elif event.kind == "failed":
             tags = {"state": "failed", "reason": event.body["reason"], "log": event.body["log"]}
-            self._client.log_batch(self._runs[key], tags=_tags(tags))
-            self._client.set_terminated(self._runs[key], "FAILED", _ms(event.time))
+            self._client.log_batch(self._run_of(key), tags=_tags(tags))
+            self._client.set_terminated(self._run_of(key), "FAILED", _ms(event.time))
         elif event.kind == "interrupted":
-            self._client.set_terminated(self._runs[key], "KILLED", _ms(event.time))
+            self._client.log_batch(self._run_of(key), tags=_tags({"state": "interrupted"}))
+            self._client.set_terminated(self._run_of(key), "KILLED", _ms(event.time))
+
+    def _run_of(self, key: str) -> str:
+        """A started trial's run; made anew where somebody deleted it."""
+        if key not in self._runs:
+            for start in self._ledger.events("start", trial=key):
+                self._start(key, start)
+        return self._runs[key]
 
     def _start(self, key: str, event: Event) -> None:
         from mlflow.entities import Param
@@ -325,12 +339,16 @@ def sync(root: Root, name: str, uri: str) -> int:
     """Deliver all that a server has not been told of a sweep; the number of events delivered.
 
     Raises:
-        MlflowException, OSError: what the server or the network raise.
+        StorageError: when the server does not take them; what it took is remembered.
     """
     paths = root.sweep(name)
     with closing(Ledger(paths.ledger)) as ledger:
-        before = delivered(ledger, uri)
-        delivery = Delivery(root, paths, ledger, uri)
-        while delivery.deliver():
-            continue
+        try:
+            delivery = Delivery(root, paths, ledger, uri)
+            before = delivered(ledger, uri)
+            while delivery.deliver():
+                continue
+        except Exception as error:  # whatever MLflow, its store or the network raise
+            why = first_line(error, without_password)
+            raise StorageError(f"MLflow at {without_password(uri)} does not answer ({why}); try again later") from error
         return delivered(ledger, uri) - before

@@ -1,0 +1,187 @@
+"""Checks of a spec's values against typed models: single fields, grids of them, and whole mappings."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Iterable
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from search_spaces import yaml_lines
+from search_spaces.schema import Choice, Range, Variant
+from search_spaces.yaml_lines import Document
+from trainers.config import Frozen, Recipe
+from trainers.errors import unknown_name
+
+MOST_POINTS = 10_000
+"""Points of one grid; more is a slip of the pen, and would fill the memory before it is noticed."""
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class FieldReader:
+    """Reads values of a document, noting mistakes and going on."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.add = document.add
+
+    # -- grids ------------------------------------------------------------------------------------------------------
+
+    def grid(
+        self, path: yaml_lines.Path, model: type[Frozen], fields: dict[str, Any], start: dict[str, Any]
+    ) -> tuple[Variant, ...]:
+        """Every point of a grid over `model`: all combinations of the listed values, in the order written."""
+        before = len(self.document.mistakes)
+        self.unknown_keys(path, fields, model.model_fields, "key")
+        points = self._points(path, model, fields)
+        count = math.prod(len(listed) for _, listed in points)
+        if count > MOST_POINTS:
+            self.add(path, f"a grid of {count:,} points; at most {MOST_POINTS:,}")
+        if len(self.document.mistakes) > before:
+            return ()
+        variants = []
+        for values in itertools.product(*(listed for _, listed in points)):
+            chosen = dict(zip((key for key, _ in points), values, strict=True))
+            value = self.model(path, model, chosen, start)
+            if value is not None:
+                whole: Any = value if isinstance(value, Recipe) else value.model_dump(mode="json")
+                variants.append(Variant(whole, {key: value.model_dump(mode="json")[key] for key in chosen}))
+        return tuple(variants)
+
+    def _points(
+        self, path: yaml_lines.Path, model: type[Frozen], fields: dict[str, Any]
+    ) -> list[tuple[str, list[Any]]]:
+        """The values of each field: one, or those of its grid."""
+        known = [(key, value) for key, value in fields.items() if key in model.model_fields]
+        return [(key, self._values((*path, key), model.model_fields[key], value)) for key, value in known]
+
+    def _values(self, path: yaml_lines.Path, field: FieldInfo, value: Any) -> list[Any]:
+        if isinstance(value, dict) and {"range", "choice"} & set(value):
+            self._searched(path, value)
+            return []
+        if not isinstance(value, list) or _problem(field, value) is None:  # a tuple-valued field takes a list as it is
+            self._check(path, field, value)
+            return [value]
+        if not value:
+            self.add(path, "an empty grid; give at least one value")
+        for index, item in enumerate(value):
+            self._check((*path, index), field, item)
+        repeated = [item for index, item in enumerate(value) if item in value[:index]]
+        if repeated:
+            self.add(path, f"the value {repeated[0]!r} stands twice in this grid")
+        return value
+
+    def check_fields(self, path: yaml_lines.Path, model: type[Frozen], fields: dict[str, Any]) -> None:
+        """Each field by itself, where the whole cannot be checked."""
+        self.unknown_keys(path, fields, model.model_fields, "key")
+        for key in fields.keys() & model.model_fields.keys():
+            self._check((*path, key), model.model_fields[key], fields[key])
+
+    def _check(self, path: yaml_lines.Path, field: FieldInfo, value: Any) -> None:
+        problem = _problem(field, value)
+        if problem is not None:
+            self.add(path, problem)
+
+    def _searched(self, path: yaml_lines.Path, value: dict[str, Any]) -> None:
+        kind: type[Frozen] = Range if "range" in value else Choice
+        if self.model(path, kind, value) is not None:
+            self.add(
+                path,
+                f"asks for a search ({'range' if kind is Range else 'choice'}), which this version does not run yet;"
+                " write a list to sweep the values as a grid",
+            )
+
+    # -- helpers ----------------------------------------------------------------------------------------------------
+
+    def named(self, path: yaml_lines.Path, value: Any) -> tuple[str | None, dict[str, Any]]:
+        """A bare name, or one name with its options: ``dhkd`` or ``dhkd: {alpha: 1}``."""
+        if isinstance(value, str):
+            return value, {}
+        if isinstance(value, dict) and len(value) == 1:
+            name, options = next(iter(value.items()))
+            if options is None or isinstance(options, dict):
+                return name, options or {}
+            self.add((*path, name), f"must be a mapping of options, found {found(options)}")
+            return None, {}
+        self.add(path, f"must be a name, or one name with its options ('name: {{key: value}}'), found {found(value)}")
+        return None, {}
+
+    def listed(self, path: yaml_lines.Path, value: Any) -> list[Any]:
+        if value is None:
+            return []
+        if not isinstance(value, list) or not value:
+            self.add(path, f"must be a list with at least one entry, found {found(value)}")
+            return []
+        return value
+
+    def one_of(self, path: yaml_lines.Path, value: Any, names: tuple[str, ...]) -> Any:
+        if value not in names:
+            self.add(path, unknown_name("value", value, names))
+            return names[0]
+        return value
+
+    def unknown_keys(self, path: yaml_lines.Path, data: dict[str, Any], known: Iterable[str], what: str) -> None:
+        for key in data:
+            if key not in known:
+                self.add((*path, key), unknown_name(what, key, known))
+
+    def model(self, path: yaml_lines.Path, model: type[M], data: Any, start: dict[str, Any] | None = None) -> M | None:
+        """`data` over `start` as a model; None, with the mistakes noted, where it is none."""
+        if not isinstance(data, dict):
+            self.add(path, f"must be a mapping, found {found(data)}")
+            return None
+        try:
+            return model.model_validate_json(_json((start or {}) | data), strict=True)
+        except ValidationError as error:
+            for detail in error.errors():
+                self._pydantic_mistake(path, model, detail)
+            return None
+
+    def _pydantic_mistake(self, path: yaml_lines.Path, model: type[BaseModel], detail: Any) -> None:
+        where = (*path, *detail["loc"])
+        if detail["type"] == "extra_forbidden":
+            self.add(where, unknown_name("key", detail["loc"][-1], model.model_fields))
+        elif detail["type"] == "missing":
+            self.add(where, "this key is missing")
+        else:
+            self.add(where, _message(detail))
+
+
+def _problem(field: FieldInfo, value: Any) -> str | None:
+    """What is wrong with one value of a field; None when nothing is."""
+    adapter: TypeAdapter[Any] = TypeAdapter(
+        Annotated[field.annotation, field],  # type: ignore[arg-type]
+        config=ConfigDict(allow_inf_nan=False),
+    )
+    try:
+        adapter.validate_json(_json(value), strict=True)
+    except ValidationError as error:
+        return _message(error.errors()[0])
+    return None
+
+
+def _message(detail: Any) -> str:
+    text = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    value = "" if "found" in text else f", found {found(detail['input'])}"
+    return f"{text[0].lower()}{text[1:]}{value}"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, default=str)
+
+
+def is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def found(value: Any) -> str:
+    """A value as a message shows it."""
+    if value is None:
+        return "nothing"
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "…"

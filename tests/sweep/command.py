@@ -1,0 +1,142 @@
+"""The `sweep` command as a user runs it: in a process of its own, in an empty folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sweep.layout import Root
+from sweep.ledger import Event, Kind, Ledger
+
+LONGEST = 300
+"""Seconds after which a command is taken for hanging."""
+
+SMALL = """\
+name: small
+dataset: {digits: {image_size: 8}}
+recipe: {base: digits, epochs: 4, warmup_epochs: 0, samples_per_class: 20}
+teachers: {recipe: {samples_per_class: null, epochs: 2}}
+pairs: [resnet14 -> resnet8]
+methods: [scratch, kd, {dhkd: {alpha: [0.5, 2], head: nonlinear}}]
+seeds: 2
+"""
+"""A real sweep of nine trials that takes seconds, less Ray's start."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+class User:
+    """A folder with a spec in it, and somebody who types `sweep …` there."""
+
+    def __init__(self, folder: Path, spec: str = SMALL) -> None:
+        self.folder = folder
+        self.home = folder / "home"
+        self.home.mkdir(parents=True)
+        self.write(spec)
+
+    def write(self, spec: str) -> None:
+        (self.folder / "spec.yaml").write_text(spec)
+
+    @property
+    def root(self) -> Root:
+        return Root(self.folder / "runs")
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Begin a command in a process group of its own."""
+        inherited = {
+            key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "TUNE_", "MLFLOW_"))
+        }
+        return subprocess.Popen(
+            [sys.executable, "-m", "sweep.cli", *arguments],
+            cwd=self.folder,
+            env=inherited | {"HOME": str(self.home)} | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def end(self, process: subprocess.Popen[str]) -> Done:
+        """Wait for a command; one that hangs is killed with all that it started."""
+        try:
+            out, err = process.communicate(timeout=LONGEST)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            out, err = process.communicate()
+            raise AssertionError(f"still running after {LONGEST} s\n{out}\n{err}") from None
+        return Done(process.returncode, out, err)
+
+    def sweep(self, *arguments: str, **environment: str) -> Done:
+        """Run a command to its end."""
+        return self.end(self.start(*arguments, **environment))
+
+    def events(self, *kinds: Kind, name: str = "small") -> list[Event]:
+        with closing(Ledger(self.root.sweep(name).ledger)) as ledger:
+            return list(ledger.events(*kinds))
+
+    def numbers(self, name: str = "small") -> dict[tuple[str, int], dict[str, Any]]:
+        """Every epoch's numbers that must repeat digit by digit, by trial and epoch."""
+        timed = ("seconds", "images_per_second", "replayed")
+        return {
+            (event.trial or "", event.epoch or 0): {k: v for k, v in event.body.items() if k not in timed}
+            for event in self.events("epoch", name=name)
+        }
+
+    def leaderboard(self, name: str = "small") -> list[dict[str, Any]]:
+        done = self.sweep("leaderboard", name, "--format", "json")
+        assert done.code == 0, done.err
+        return list(json.loads(done.out))
+
+    def wait_for(self, enough: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+        """Until `enough`, or until the command has ended (which is then shown)."""
+        deadline = time.monotonic() + LONGEST
+        while not (self.root.sweep("small").ledger.exists() and enough()):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"ended too early: {process.communicate()}")
+            time.sleep(0.05)
+
+
+def children(pid: int) -> list[int]:
+    """All living descendants of a process."""
+    parents: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+    found, look = [], [pid]
+    while look:
+        below = parents.get(look.pop(), [])
+        found += below
+        look += below
+    return found
+
+
+def workers(pid: int) -> list[int]:
+    """The Ray workers below a driver that are running a trial."""
+    found = []
+    for child in children(pid):
+        try:
+            title = Path(f"/proc/{child}/cmdline").read_bytes()
+        except OSError:
+            continue
+        if b"TrialTrainable" in title or b"ResourceTrainable" in title:
+            found.append(child)
+    return found

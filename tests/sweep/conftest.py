@@ -1,0 +1,77 @@
+"""The small world of these tests: specs on digits at 8 × 8 pixels, ledgers with made-up results, nothing outside a
+temporary folder."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sweep.layout import Root, SweepPaths
+from sweep.ledger import Ledger
+from sweep.plan import Plan, build_plan
+from tests.sweep.examples import small_spec
+
+
+@pytest.fixture(scope="session", autouse=True)
+def contained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Caches go to a temporary folder, and the environment names no root and no server."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MPLCONFIGDIR", str(tmp_path_factory.mktemp("matplotlib")))
+        patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        for name in ("MLFLOW_TRACKING_URI", "SWEEP_ROOT"):
+            patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Root:
+    return Root(tmp_path / "runs")
+
+
+@pytest.fixture(scope="session")
+def small_plan() -> Plan:
+    """One teacher; scratch, kd, and dhkd with two values of alpha; two seeds."""
+    return build_plan(small_spec())
+
+
+@pytest.fixture
+def paths(root: Root, small_plan: Plan) -> SweepPaths:
+    """Of the sweep that `small_plan` plans."""
+    return root.sweep(small_plan.name)
+
+
+@pytest.fixture
+def ledger(paths: SweepPaths) -> Iterator[Ledger]:
+    """An empty ledger at its place below the root."""
+    with Ledger(paths.ledger) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database that MLflow made and nothing has been written to; making one takes seconds, copying it none."""
+    from sweep.tracking import quiet_mlflow
+
+    quiet_mlflow()
+    path = tmp_path_factory.mktemp("mlflow") / "empty.db"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what MLflow and SQLAlchemy say of each other while they are imported
+        from mlflow import MlflowClient
+
+        MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def new_store(empty_store: Path, tmp_path: Path) -> Callable[[str], str]:
+    """Makes a tracking store of the given name; returns its URI."""
+
+    def make(name: str = "mlflow.db") -> str:
+        shutil.copyfile(empty_store, tmp_path / name)
+        return f"sqlite:///{tmp_path / name}"
+
+    return make

@@ -1,0 +1,104 @@
+"""`sweep list`: every name that a spec can use."""
+
+from __future__ import annotations
+
+import re
+from contextlib import closing
+
+import pytest
+
+from search_spaces.loader import shipped_specs
+from sweep import lock
+from sweep.catalogue import LISTINGS, rows
+from sweep.formats import Format, listing
+from sweep.layout import Root
+from sweep.ledger import Ledger
+from sweep.plan import Plan
+from tests.sweep.examples import begin, record, slot_of
+from trainers.data import DATASETS
+from trainers.distillers import METHODS
+from trainers.errors import InputError
+from trainers.models import MODELS, build
+from trainers.recipes import RECIPES
+
+
+@pytest.mark.parametrize(
+    ("what", "column", "names"),
+    [
+        ("methods", "method", list(METHODS)),
+        ("models", "model", list(MODELS)),
+        ("datasets", "dataset", list(DATASETS)),
+        ("recipes", "recipe", list(RECIPES)),
+        ("specs", "spec", list(shipped_specs())),
+    ],
+)
+def test_every_registered_name_is_listed_and_described(root: Root, what: str, column: str, names: list[str]) -> None:
+    found = rows(what, root)
+    assert [row[column] for row in found] == names
+    assert names
+    assert len({tuple(row) for row in found}) == 1
+    assert all(row.get("what", "…") for row in found)
+    assert "Undefined" not in str(found)
+
+
+@pytest.mark.parametrize("what", ["methods", "datasets"])
+def test_options_are_listed_with_their_defaults(root: Root, what: str) -> None:
+    text = {next(iter(row.values())): row.get("hyperparameters", row.get("options")) for row in rows(what, root)}
+    if what == "methods":
+        assert text["kd"] == "ce_weight=0.1, alpha=0.9, temperature=4"
+        assert text["scratch"] == ""
+    else:
+        assert text["digits"] == "image_size=16"
+
+
+def test_a_recipe_is_listed_with_all_its_fields(root: Root) -> None:
+    for row in rows("recipes", root):
+        recipe = RECIPES[row.pop("recipe")]
+        assert row == recipe.model_dump(mode="json")
+
+
+@pytest.mark.parametrize("name", ["resnet8", "resnet20"])
+def test_parameters_are_counted_for_a_hundred_classes(root: Root, name: str) -> None:
+    (row,) = [row for row in rows("models", root) if row["model"] == name]
+    assert row["parameters"] == sum(p.numel() for p in build(name, num_classes=100).parameters())
+
+
+def test_sweeps_are_listed_with_what_is_done(root: Root, ledger: Ledger, small_plan: Plan) -> None:
+    begin(ledger, small_plan)
+    record(ledger, small_plan, slot_of(small_plan, "kd"), [90.0])
+    record(ledger, small_plan, slot_of(small_plan, "kd", 1), [90.0], state="failed")
+    expected = {"sweep": "small", "trials": 9, "finished": 1, "running": ""}
+    assert rows("sweeps", root) == [expected]
+    with lock.exclusive(root.sweep("small").lock, "sweep 'small'"):
+        assert rows("sweeps", root) == [expected | {"running": "yes"}]
+
+
+def test_a_sweep_that_died_before_its_plan_does_not_hide_the_others(
+    root: Root, ledger: Ledger, small_plan: Plan
+) -> None:
+    begin(ledger, small_plan)
+    Ledger(root.sweep("young").ledger).close()
+    found = {row["sweep"]: row for row in rows("sweeps", root)}
+    assert set(found) == {"small", "young"}
+    assert (found["young"]["trials"], found["young"]["finished"]) == (0, 0)
+
+
+def test_without_sweeps_the_list_is_empty(root: Root) -> None:
+    assert rows("sweeps", root) == []
+    assert not root.path.exists()
+
+
+def test_an_unknown_listing_is_refused_with_those_there_are(root: Root) -> None:
+    with pytest.raises(InputError, match=r"unknown listing 'method'; did you mean 'methods'\? valid: datasets, "):
+        rows("method", root)
+
+
+@pytest.mark.parametrize("what", LISTINGS)
+def test_listings_print_in_every_format(root: Root, ledger: Ledger, small_plan: Plan, what: str) -> None:
+    with closing(ledger):
+        begin(ledger, small_plan)
+    found = rows(what, root)
+    for how in Format:
+        text = listing(found, how)
+        assert all(re.search(r"\w", line) or set(line) & set("[]{}|\\ ") for line in text.splitlines())
+        assert text.count("\n") > len(found)

@@ -1,0 +1,294 @@
+"""Whole sweeps through the command that a user types: real Ray, real training, real MLflow."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from sweep.ledger import Event
+from tests.sweep.command import SMALL, User, workers
+from trainers.checkpoint import from_bytes
+
+pytestmark = pytest.mark.slow
+
+TRIALS = 9
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> User:
+    """A user whose sweep ran from start to end."""
+    user = User(tmp_path_factory.mktemp("undisturbed"))
+    done = user.sweep("run", "spec.yaml")
+    assert done.code == 0, done.err
+    (user.folder / "first.txt").write_text(done.out)
+    assert done.err == ""
+    return user
+
+
+def copy_of(user: User, folder: Path) -> User:
+    """Another user with the same sweep behind them."""
+    other = User(folder)
+    shutil.copytree(user.root.path, other.root.path)
+    return other
+
+
+def same_table(left: User, right: User) -> bool:
+    return left.leaderboard() == right.leaderboard() and left.numbers() == right.numbers()
+
+
+def started(user: User) -> list[str | None]:
+    return [event.trial for event in user.events("start")]
+
+
+def test_a_sweep_ends_with_a_table_a_figure_and_the_way_to_browse(undisturbed: User) -> None:
+    out = (undisturbed.folder / "first.txt").read_text()
+    for expected in ("scratch", "kd", "dhkd α=0.5", "dhkd α=2", "Δ kd", "9 finished", "figure", "sweep ui"):
+        assert expected in out
+    assert "ray" not in out.lower()
+    assert undisturbed.root.sweep("small").figure.read_bytes().startswith(b"\x89PNG")
+
+
+def test_everything_lies_below_the_root_and_checkpoints_of_finished_trials_are_gone(undisturbed: User) -> None:
+    assert list(undisturbed.home.iterdir()) == []
+    assert {path.name for path in undisturbed.folder.iterdir()} == {"home", "runs", "spec.yaml", "first.txt"}
+    trials = list((undisturbed.root.sweep("small").folder / "trials").iterdir())
+    assert len(trials) == TRIALS
+    assert all([path.name for path in trial.iterdir()] == ["weights.pt"] for trial in trials)
+
+
+def test_a_teacher_is_trained_once_and_its_students_follow_it_without_a_barrier(undisturbed: User) -> None:
+    events = undisturbed.events("start", "final")
+    teacher = next(event for event in events if event.kind == "start" and event.body["stage"] == "teacher")
+    ready = next(event for event in events if event.kind == "final" and event.trial == teacher.trial)
+    students = [event for event in events if event.kind == "start" and event.body["config"]["teacher"]]
+    assert len(students) == 6
+    assert all(event.seq > ready.seq for event in students)
+    assert {event.body["config"]["teacher"]["hash"] for event in students} == {ready.body["teacher"]["hash"]}
+    scratch = [event for event in events if event.kind == "start" and event.body["method"] == "scratch"]
+    assert min(event.seq for event in scratch) < ready.seq
+
+
+def test_workers_are_reused(undisturbed: User) -> None:
+    ends: list[Event] = undisturbed.events("final")
+    assert len(ends) == TRIALS
+    gaps = sorted(later.time - earlier.time for earlier, later in pairwise(ends))
+    start_up = ends[0].time - undisturbed.events("plan")[0].time
+    assert gaps[len(gaps) // 2] < start_up / 2  # a worker of its own for each trial would load torch each time
+
+
+def test_exported_students_carry_no_auxiliary_head(undisturbed: User) -> None:
+    for start in undisturbed.events("start"):
+        path = undisturbed.root.sweep("small").trial(start.trial or "") / "weights.pt"
+        weights = from_bytes(path.read_bytes(), str(path))
+        assert weights["architecture"] in ("resnet8", "resnet14")
+        assert not [key for key in weights["state_dict"] if "aux" in key or "net." in key]
+
+
+def test_mlflow_holds_one_parent_and_every_trial_under_it(undisturbed: User) -> None:
+    client = MlflowClient(f"sqlite:///{undisturbed.root.mlflow_database}")
+    experiment = client.get_experiment_by_name("small")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    parents = [run for run in runs if run.data.tags["sweep.key"] == "sweep"]
+    nested = [run for run in runs if run.data.tags["sweep.key"] != "sweep"]
+    assert len(parents) == 1
+    assert len(nested) == TRIALS
+    assert {run.data.tags["mlflow.parentRunId"] for run in nested} == {parents[0].info.run_id}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert "| dhkd α=2 |" in parents[0].data.tags["mlflow.note.content"]
+    files = {file.path for file in client.list_artifacts(parents[0].info.run_id)}
+    assert files == {"figure.png", "leaderboard.json", "leaderboard.md", "spec.yaml"}
+    run = next(run for run in nested if run.data.tags["label"] == "dhkd α=2" and run.data.tags["seed"] == "1")
+    assert run.info.run_name == "resnet14→resnet8 · dhkd α=2 · seed 1"
+    assert run.data.params["alpha"] == "2.0"
+    assert run.inputs.dataset_inputs[0].dataset.name == "digits"
+    curve = client.get_metric_history(run.info.run_id, "test_acc")
+    assert [point.step for point in curve] == [1, 2, 3, 4]
+    ledger = [body["test_acc"] for (key, _), body in undisturbed.numbers().items() if key == run.data.tags["sweep.key"]]
+    assert [point.value for point in curve] == ledger
+
+
+def test_running_again_prints_the_table_and_runs_nothing(undisturbed: User) -> None:
+    before = started(undisturbed)
+    done = undisturbed.sweep("run", "spec.yaml")
+    assert done.code == 0, done.err
+    assert started(undisturbed) == before
+    table = (undisturbed.folder / "first.txt").read_text().partition("small on digits")[2]
+    assert done.out.partition("small on digits")[2] == table
+
+
+def test_adding_a_seed_runs_only_the_new_trials(undisturbed: User, tmp_path: Path) -> None:
+    user = copy_of(undisturbed, tmp_path / "user")
+    user.write(SMALL.replace("seeds: 2", "seeds: [0, 1, 7]"))
+    before = started(user)
+    done = user.sweep("run", "spec.yaml")
+    assert done.code == 0, done.err
+    new = user.events("start")[len(before) :]
+    assert len(new) == 4
+    assert {event.body["seed"] for event in new} == {7}
+    assert {row["n"] for row in user.leaderboard()} == {3}
+
+
+def test_a_driver_killed_half_way_and_run_again_gives_the_undisturbed_table(undisturbed: User, tmp_path: Path) -> None:
+    user = User(tmp_path / "user")
+    process = user.start("run", "spec.yaml")
+    user.wait_for(lambda: len(user.events("final")) >= 3 and len(user.events("epoch")) >= 14, process)
+    os.kill(process.pid, signal.SIGKILL)
+    user.end(process)
+    over = {event.trial for event in user.events("final")}
+    before = len(user.events("start"))
+    assert len(over) < TRIALS
+    done = user.sweep("run", "spec.yaml")
+    assert done.code == 0, done.err
+    again = [event.trial for event in user.events("start")[before:]]
+    assert not over & set(again)
+    assert len(again) == TRIALS - len(over)
+    assert same_table(user, undisturbed)
+
+
+def test_ctrl_c_ends_after_the_epoch_and_the_same_command_goes_on(undisturbed: User, tmp_path: Path) -> None:
+    user = User(tmp_path / "user")
+    process = user.start("run", "spec.yaml")
+    user.wait_for(lambda: len(user.events("epoch")) >= 6, process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole process group
+    done = user.end(process)
+    assert done.code == 130
+    assert "The same command goes on from here" in done.out
+    assert "Traceback" not in done.err
+    assert len(user.events("final")) < TRIALS
+    waiting = user.sweep("status")
+    assert "interrupted" in waiting.out
+    assert user.sweep("run", "spec.yaml").code == 0
+    assert same_table(user, undisturbed)
+
+
+def test_a_killed_worker_costs_nothing_but_time(undisturbed: User, tmp_path: Path) -> None:
+    user = User(tmp_path / "user")
+    process = user.start("run", "spec.yaml")
+    user.wait_for(lambda: len(user.events("epoch")) >= 3 and bool(workers(process.pid)), process)
+    os.kill(workers(process.pid)[0], signal.SIGKILL)
+    done = user.end(process)
+    assert done.code == 0, done.out + done.err
+    assert "its worker died" in done.out
+    assert "trying again" in done.out
+    assert same_table(user, undisturbed)
+
+
+def test_a_trial_that_raises_fails_alone_and_says_why(undisturbed: User, tmp_path: Path) -> None:
+    user = User(tmp_path / "user")
+    scratch = next(event.trial for event in undisturbed.events("start") if event.body["method"] == "scratch")
+    strange = user.root.sweep("small").trial(scratch or "") / "checkpoints"
+    other = User(tmp_path / "other", SMALL.replace("epochs: 4", "epochs: 60"))
+    process = other.start("run", "spec.yaml")
+    other.wait_for(lambda: len(other.events("epoch")) >= 3, process)
+    os.killpg(process.pid, signal.SIGTERM)
+    other.end(process)
+    checkpoints = next((other.root.sweep("small").folder / "trials").glob("*/checkpoints"))
+    shutil.copytree(checkpoints, strange)  # a checkpoint of another trial
+    done = user.sweep("run", "spec.yaml")
+    assert done.code == 1
+    assert "trying again" in done.out
+    assert "CheckpointError: the folder holds checkpoints of trial" in done.out
+    log = strange.parent / "log.txt"
+    assert str(log) in done.out.replace("\n", "")
+    assert "Traceback" in log.read_text()
+    assert len(user.events("final")) == TRIALS - 1
+    rows = {row["label"]: row for row in user.leaderboard()}
+    assert (rows["scratch"]["n"], rows["scratch"]["missing"]) == (1, 1)
+    client = MlflowClient(f"sqlite:///{user.root.mlflow_database}")
+    runs = client.search_runs([client.get_experiment_by_name("small").experiment_id], f"tags.`sweep.key` = '{scratch}'")
+    assert [run.info.status for run in runs] == ["FAILED"]
+    assert "holds checkpoints of trial" in runs[0].data.tags["reason"]
+    shutil.rmtree(strange)
+    assert user.sweep("run", "spec.yaml").code == 0  # a failed trial is tried again by the next run
+    assert same_table(user, undisturbed)
+
+
+def test_a_diverged_trial_is_a_result_with_a_reason(tmp_path: Path) -> None:
+    text = SMALL.replace("base: digits", "base: digits, lr: [0.05, 1000000.0]")
+    user = User(
+        tmp_path / "user", text.replace("kd, {dhkd: {alpha: [0.5, 2], head: nonlinear}}", "").replace("2\n", "1\n")
+    )
+    done = user.sweep("run", "spec.yaml")
+    assert done.code == 1, done.out
+    assert "diverged: resnet14→resnet8 · scratch · seed 0: loss term 'ce' became" in done.out
+    assert "1 diverged" in done.out
+    status = user.sweep("status", "--format", "csv")
+    assert "loss term 'ce' became" in status.out
+    starts = started(user)
+    assert user.sweep("run", "spec.yaml").code == 1
+    assert started(user) == starts  # it would diverge again
+
+
+def test_a_second_driver_is_told_who_runs_the_sweep(undisturbed: User, tmp_path: Path) -> None:
+    user = User(tmp_path / "user")
+    process = user.start("run", "spec.yaml")
+    user.wait_for(lambda: len(user.events("plan")) == 1, process)
+    second = user.sweep("run", "spec.yaml")
+    assert second.code == 2
+    assert f"sweep 'small' is already running: process {process.pid} on " in second.err
+    assert "running: process" in user.sweep("status").out
+    assert user.end(process).code == 0
+    assert same_table(user, undisturbed)
+
+
+def test_a_tracking_server_that_is_away_holds_nothing_up_and_is_told_later(undisturbed: User, tmp_path: Path) -> None:
+    user = User(tmp_path / "user")
+    done = user.sweep("run", "spec.yaml", "--tracking-uri", "http://127.0.0.1:9")
+    assert done.code == 0, done.err
+    assert done.out.count("is away") == 1
+    assert "sweep sync small" in done.out
+    assert same_table(user, undisturbed)
+    synced = user.sweep("sync", "small")
+    assert synced.code == 0, synced.err
+    assert f"{len(user.events())} events of 'small' delivered" in synced.out
+    client = MlflowClient(f"sqlite:///{user.root.mlflow_database}")
+    runs = client.search_runs([client.get_experiment_by_name("small").experiment_id])
+    assert len(runs) == TRIALS + 1
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+def test_a_damaged_teacher_is_refused_before_anything_starts(undisturbed: User, tmp_path: Path) -> None:
+    user = copy_of(undisturbed, tmp_path / "user")
+    user.write(SMALL.replace("seeds: 2", "seeds: 3"))
+    weights = next(user.root.teachers.glob("*/weights.pt"))
+    weights.write_bytes(weights.read_bytes()[:1000])
+    before = user.events()
+    done = user.sweep("run", "spec.yaml")
+    assert done.code == 2
+    assert "is damaged" in done.err
+    assert f"remove the folder {weights.parent.relative_to(user.folder)}" in done.err
+    assert "Traceback" not in done.err
+    assert user.events() == before
+    shutil.rmtree(weights.parent)
+    assert user.sweep("run", "spec.yaml").code == 0  # it is trained anew, to the very same weights
+    assert weights.exists()
+    assert {row["n"] for row in user.leaderboard()} == {3}
+
+
+def test_a_full_disk_stops_the_sweep_with_one_message(undisturbed: User, tmp_path: Path) -> None:
+    user = User(tmp_path / "user")
+    user.root.path.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", str(user.root.path)], capture_output=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"no permission to mount a small file system: {mounted.stderr.decode().strip()}")
+    try:
+        done = user.sweep("run", "spec.yaml")
+        assert done.code in (1, 2), done.out
+        assert "Traceback" not in done.err + done.out
+        assert "No space left" in done.err + done.out or "full" in done.err + done.out
+        subprocess.run(["mount", "-o", "remount,size=200m", str(user.root.path)], check=True)
+        again = user.sweep("run", "spec.yaml")
+        assert again.code == 0, again.err
+        assert same_table(user, undisturbed)
+    finally:
+        subprocess.run(["umount", "-l", str(user.root.path)], check=True)

@@ -1,0 +1,128 @@
+"""One listing in every format; each is read back."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sweep import formats
+from sweep.formats import Format, listing
+
+ROWS: list[dict[str, Any]] = [
+    {"name": "a", "what": 'says "yes, sir"', "n": 1},
+    {"name": "b|c", "what": None, "n": 2.5},
+    {"name": "α → β", "what": "", "n": -3},
+]
+SHOWN = [["a", 'says "yes, sir"', "1"], ["b|c", "", "2.5"], ["α → β", "", "-3"]]
+texts = st.text(st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp")), max_size=20)
+
+
+def from_csv(text: str) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(text, newline="")))
+
+
+def from_markdown(text: str) -> list[list[str]]:
+    lines = [re.split(r" (?<!\\)\| ", line.removeprefix("| ").removesuffix(" |")) for line in text.splitlines()]
+    return [[cell.replace("\\|", "|") for cell in line] for line in [lines[0], *lines[2:]]]
+
+
+def test_json_gives_the_values_themselves() -> None:
+    assert json.loads(listing(ROWS, Format.JSON)) == ROWS
+
+
+def test_json_keeps_letters_readable() -> None:
+    assert "α → β" in listing(ROWS, Format.JSON)
+
+
+def test_csv_is_read_back_whole() -> None:
+    assert from_csv(listing(ROWS, Format.CSV)) == [["name", "what", "n"], *SHOWN]
+
+
+def test_markdown_is_read_back_whole() -> None:
+    text = listing(ROWS, Format.MARKDOWN)
+    assert from_markdown(text) == [["name", "what", "n"], *SHOWN]
+    assert text.splitlines()[1] == "| --- | --- | --- |"
+
+
+def test_columns_of_a_markdown_table_can_be_aligned_to_the_right() -> None:
+    assert formats.to_markdown(["a", "b"], [["1", "2"]], right=[1]).splitlines()[1] == "| --- | ---: |"
+
+
+def test_a_table_shows_every_cell_in_one_line_each() -> None:
+    long = "word " * 150
+    lines = listing([*ROWS, {"name": "z", "what": long, "n": 4}], Format.TABLE).splitlines()
+    assert len(lines) == 1 + len(ROWS) + 1
+    assert lines[0].split() == ["name", "what", "n"]
+    assert lines[2].split() == ["b|c", "2.5"]
+    assert long.strip() in lines[4]
+    assert all(line == line.rstrip() for line in lines)
+
+
+@pytest.mark.parametrize(
+    "text", ["[red]shape [batch, classes][/red]", "no [/data/x] there", "list[int]", r"a\[b]", ":smile: ¹"]
+)
+def test_a_table_shows_brackets_and_colons_as_they_are(text: str) -> None:
+    assert text in listing([{"reason": text, "n": 1}], Format.TABLE)
+
+
+def test_latex_has_a_row_for_each_row_and_a_column_for_each_column() -> None:
+    text = listing(ROWS, Format.LATEX)
+    assert r"\begin{tabular}{lrr}" in text
+    body = text.partition(r"\midrule")[2].partition(r"\bottomrule")[0]
+    rows = [line.strip() for line in body.splitlines() if line.strip()]
+    assert rows[0] == r'a & says "yes, sir" & 1 \\'
+    assert len(rows) == len(ROWS)
+    assert all(row.endswith(r"\\") and row.count(" & ") == 2 for row in rows)
+    assert r"\caption" not in text
+    assert r"\caption{50\% of α}".replace("α", r"$\alpha$") in formats.to_latex(["a"], [["b"]], "50% of α")
+
+
+@pytest.mark.parametrize("character", list("&%_#${}~^\\"))
+def test_latex_characters_with_a_meaning_are_escaped(character: str) -> None:
+    escaped = formats.tex(f"a{character}b")
+    assert escaped.startswith("a\\")
+    assert escaped.endswith("b")
+    assert re.sub(r"\\(textbackslash|textasciicircum|textasciitilde)\{\}|\\[&%_#${}]", "", escaped) == "ab"
+
+
+@given(texts)
+def test_latex_is_balanced_whatever_the_text(text: str) -> None:
+    latex = formats.to_latex([text, text], [[text, text]], text)
+    bare = re.sub(r"\\[\\&%_#${}]", "", latex)
+    depth = 0
+    for character in bare:
+        depth += (character == "{") - (character == "}")
+        assert depth >= 0
+    assert depth == 0
+    assert bare.count("$") % 2 == 0
+    assert not re.search(r"(?<!\\)[%#_]", bare)
+
+
+@given(st.lists(st.lists(texts, min_size=3, max_size=3), max_size=4))
+def test_csv_and_json_are_read_back_whatever_the_text(cells: list[list[str]]) -> None:
+    columns = ["a", "b", "c"]
+    assert from_csv(formats.to_csv(columns, cells)) == [columns, *cells]
+    rows = [dict(zip(columns, line, strict=True)) for line in cells]
+    assert json.loads(listing(rows, Format.JSON)) == rows
+
+
+@pytest.mark.parametrize("how", Format)
+def test_nothing_to_list_is_no_error(how: Format) -> None:
+    text = listing([], how)
+    assert "None" not in text
+    if how is Format.JSON:
+        assert json.loads(text) == []
+
+
+@pytest.mark.parametrize("how", Format)
+def test_every_format_ends_in_one_newline(how: Format) -> None:
+    text = listing(ROWS, how)
+    assert text.endswith("\n")
+    assert not text.endswith("\n\n")

@@ -1,0 +1,411 @@
+"""The table: means, differences over common seeds, and nothing left out silently."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from sweep.formats import Format
+from sweep.leaderboard import Cell, Leaderboard, as_rich, grid, leaderboard, records, render, trials
+from sweep.ledger import Ledger
+from sweep.plan import Plan, build_plan
+from tests.sweep.examples import SPEC, begin, record, slot_of, small_spec
+from trainers.errors import InputError
+
+Results = dict[tuple[str, int], float]
+
+RESULTS: Results = {
+    ("scratch", 0): 80.0,
+    ("scratch", 1): 83.0,
+    ("kd", 0): 90.0,
+    ("kd", 1): 92.0,
+    ("dhkd α=0.5", 0): 91.0,
+    ("dhkd α=0.5", 1): 94.0,
+    ("dhkd α=1", 0): 88.0,
+    ("dhkd α=1", 1): 88.5,
+}
+
+
+def tell(ledger: Ledger, plan: Plan, results: Results = RESULTS, teacher: float = 97.25) -> None:
+    """Everything finished, after one epoch each, with these accuracies."""
+    begin(ledger, plan)
+    for slot in plan.teachers:
+        record(ledger, plan, slot, [teacher], val_accs=[teacher])
+    for slot in plan.students:
+        if (slot.label, slot.seed) in results:
+            record(ledger, plan, slot, [results[slot.label, slot.seed]], val_accs=[50.0])
+
+
+def cell(board: Leaderboard, label: str, pair: str = "resnet20→resnet8", recipe: str | None = None) -> Cell:
+    (found,) = [c for c in board.cells if (c.label, c.pair) == (label, pair) and recipe in (None, c.recipe)]
+    return found
+
+
+def rows(board: Leaderboard) -> dict[str, list[str]]:
+    """The printed table by method."""
+    columns, lines = grid(board)
+    place = columns.index("method")
+    return {line[place]: line for line in lines}
+
+
+def test_a_sweep_without_a_plan_has_no_table(ledger: Ledger) -> None:
+    with pytest.raises(InputError, match="holds no plan yet"):
+        leaderboard(ledger)
+
+
+def test_means_and_sample_deviations_are_those_computed_by_hand(ledger: Ledger, small_plan: Plan) -> None:
+    tell(ledger, small_plan)
+    board = leaderboard(ledger)
+    kd = cell(board, "kd")
+    assert kd.values == {0: 90.0, 1: 92.0}
+    assert kd.mean == 91.0
+    assert kd.std == pytest.approx(2**0.5)
+    assert kd.shown == "91.00 ± 1.41 (2)"
+    assert cell(board, "dhkd α=0.5").shown == "92.50 ± 2.12 (2)"
+    assert board.teachers == {"resnet20": 97.25}
+    assert board.states == {"finished": 9}
+
+
+def test_three_seeds_divide_by_two(ledger: Ledger) -> None:
+    plan = build_plan(small_spec(methods=["kd"], seeds=3))
+    tell(ledger, plan, {("kd", 0): 1.0, ("kd", 1): 2.0, ("kd", 2): 6.0})
+    kd = cell(leaderboard(ledger), "kd")
+    assert (kd.mean, kd.std) == (3.0, pytest.approx(7**0.5))
+    assert kd.shown == "3.00 ± 2.65 (3)"
+
+
+def test_one_seed_has_no_deviation_and_none_is_a_dash(ledger: Ledger, small_plan: Plan) -> None:
+    tell(ledger, small_plan, {("kd", 1): 90.125})
+    board = leaderboard(ledger)
+    assert (cell(board, "kd").std, cell(board, "kd").shown) == (None, "90.12 (1)")
+    assert (cell(board, "scratch").mean, cell(board, "scratch").shown) == (None, "–")
+
+
+def test_differences_are_means_over_paired_seeds(ledger: Ledger, small_plan: Plan) -> None:
+    tell(ledger, small_plan)
+    board = leaderboard(ledger)
+    assert board.baseline == "kd"
+    assert cell(board, "dhkd α=0.5").delta == pytest.approx(((91 - 90) + (94 - 92)) / 2)
+    assert cell(board, "dhkd α=0.5").shown_delta == "+1.50"
+    assert cell(board, "scratch").shown_delta == "−9.50"
+    assert cell(board, "kd").delta is None
+    assert cell(board, "kd").shown_delta == ""
+
+
+def test_a_difference_counts_common_seeds_only(ledger: Ledger, small_plan: Plan) -> None:
+    results = {place: value for place, value in RESULTS.items() if place not in (("kd", 0), ("scratch", 1))}
+    tell(ledger, small_plan, results)
+    board = leaderboard(ledger)
+    assert cell(board, "dhkd α=0.5").delta == 94.0 - 92.0
+    assert cell(board, "dhkd α=0.5").mean == 92.5
+    assert cell(board, "scratch").delta is None
+
+
+def test_another_baseline_can_be_named(ledger: Ledger) -> None:
+    plan = build_plan(small_spec(baseline="scratch"))
+    tell(ledger, plan)
+    board = leaderboard(ledger)
+    assert cell(board, "kd").shown_delta == "+9.50"
+    assert "Δ scratch" in grid(board)[0]
+
+
+def test_of_a_swept_baseline_the_first_row_is_taken(ledger: Ledger) -> None:
+    plan = build_plan(small_spec(baseline="dhkd"))
+    tell(ledger, plan)
+    board = leaderboard(ledger)
+    assert board.baseline == "dhkd α=0.5"
+    assert cell(board, "dhkd α=0.5").delta is None
+    assert cell(board, "dhkd α=1").delta == pytest.approx(((88 - 91) + (88.5 - 94)) / 2)
+
+
+def test_without_the_baseline_there_are_no_differences(ledger: Ledger) -> None:
+    plan = build_plan(small_spec(methods=["scratch", "dhkd"]))
+    tell(ledger, plan, {("scratch", 0): 80.0, ("dhkd", 0): 81.0})
+    board = leaderboard(ledger)
+    assert board.baseline is None
+    assert all(c.delta is None for c in board.cells)
+    columns, lines = grid(board)
+    assert columns == ["method", "resnet20→resnet8", "missing"]
+    assert {len(line) for line in lines} == {3}
+    assert "Δ" not in board.caption
+
+
+# -- what is missing ----------------------------------------------------------------------------------------------
+
+
+def test_what_gave_no_number_is_counted_by_its_state(ledger: Ledger) -> None:
+    plan = build_plan(small_spec(methods=["kd"], seeds=6))
+    begin(ledger, plan)
+    record(ledger, plan, plan.teachers[0], [97.0], val_accs=[90.0])
+    for seed, state in enumerate(["finished", "diverged", "failed", "interrupted", "running"]):
+        record(ledger, plan, slot_of(plan, "kd", seed), [90.0, 99.0], state=state, val_accs=[1.0, 2.0])
+    board = leaderboard(ledger)
+    kd = cell(board, "kd")
+    assert kd.values == {0: 99.0}
+    assert kd.missing == {"diverged": 1, "failed": 1, "interrupted": 1, "running": 1, "waiting": 1}
+    assert rows(board)["kd"][-1] == "1 diverged, 1 failed, 1 interrupted, 1 running, 1 waiting"
+    assert board.caption.endswith("Trials: 2 finished, 1 diverged, 1 failed, 1 interrupted, 1 running, 1 waiting.")
+
+
+def test_a_table_with_nothing_missing_has_no_such_column(ledger: Ledger, small_plan: Plan) -> None:
+    tell(ledger, small_plan)
+    columns, lines = grid(leaderboard(ledger))
+    assert columns == ["method", "resnet20→resnet8", "Δ kd"]
+    assert [line[0] for line in lines] == ["scratch", "kd", "dhkd α=0.5", "dhkd α=1"]
+    assert leaderboard(ledger).caption.endswith("Trials: 9 finished.")
+
+
+def test_a_sweep_that_has_only_been_planned_has_a_table_of_waiting_trials(ledger: Ledger, small_plan: Plan) -> None:
+    begin(ledger, small_plan)
+    board = leaderboard(ledger)
+    assert board.states == {"waiting": 9}
+    assert board.teachers == {}
+    assert rows(board)["kd"] == ["kd", "–", "", "2 waiting"]
+    for how in Format:
+        assert render(board, how)
+
+
+def test_the_last_event_of_a_trial_says_how_it_is(ledger: Ledger, small_plan: Plan) -> None:
+    begin(ledger, small_plan)
+    slot = slot_of(small_plan, "scratch")
+    for state in ("failed", "running", "interrupted", "running"):
+        record(ledger, small_plan, slot, [50.0], state=state)
+        (found,) = [trial for trial in trials(ledger)[1] if trial.slot == slot]
+        assert found.state == state
+    record(ledger, small_plan, slot, [50.0])
+    record(ledger, small_plan, slot, state="failed")
+    (found,) = [trial for trial in trials(ledger)[1] if trial.slot == slot]
+    assert (found.state, found.epochs) == ("finished", 1)
+
+
+def test_a_teacher_trained_anew_means_its_students_wait_again(ledger: Ledger, small_plan: Plan) -> None:
+    tell(ledger, small_plan)
+    slot = slot_of(small_plan, "kd")
+    key = next(trial.key for trial in trials(ledger)[1] if trial.slot == slot)
+    assert key is not None
+    other = next(ledger.events("start", trial=key)).body
+    ledger.append("start", "0" * 16, body=other)
+    (found,) = [trial for trial in trials(ledger)[1] if trial.slot == slot]
+    assert (found.key, found.state, found.epochs) == ("0" * 16, "running", 0)
+
+
+# -- which number -------------------------------------------------------------------------------------------------
+
+
+def three_epochs(ledger: Ledger, plan: Plan, paper: bool) -> Cell:
+    begin(ledger, plan)
+    val = None if paper else [10.0, 30.0, 20.0]
+    record(ledger, plan, slot_of(plan, "kd"), [95.0, 91.0, 92.0], val_accs=val)
+    return cell(leaderboard(ledger), "kd")
+
+
+def test_the_table_shows_the_last_epoch(ledger: Ledger) -> None:
+    kd = three_epochs(ledger, build_plan(small_spec(methods=["kd"], seeds=1)), paper=False)
+    assert (kd.values, kd.best, kd.last) == ({0: 92.0}, {0: 91.0}, {0: 92.0})
+    assert "last epoch:" in leaderboard(ledger).caption
+    assert "best" not in leaderboard(ledger).caption
+
+
+def test_the_papers_protocol_shows_the_best_test_epoch_and_says_so(ledger: Ledger) -> None:
+    plan = build_plan(small_spec(methods=["kd"], seeds=1, protocol="paper"))
+    kd = three_epochs(ledger, plan, paper=True)
+    assert (kd.values, kd.best, kd.last) == ({0: 95.0}, {0: 95.0}, {0: 92.0})
+    assert "best epoch on the test set, as the papers report it:" in leaderboard(ledger).caption
+
+
+def test_the_caption_says_what_is_shown_against_what(ledger: Ledger, small_plan: Plan) -> None:
+    tell(ledger, small_plan)
+    assert leaderboard(ledger).caption == (
+        "Top-1 test accuracy in %, last epoch: mean ± standard deviation (number of seeds)."
+        " Δ: mean difference to kd over common seeds."
+        " Every configuration of the spec is shown; none was selected."
+        " Teachers: resnet20 97.25."
+        " Trials: 9 finished."
+    )
+
+
+# -- several pairs, recipes and plans -----------------------------------------------------------------------------
+
+
+def test_pairs_stand_side_by_side_with_their_own_differences(ledger: Ledger) -> None:
+    plan = build_plan(
+        small_spec(pairs=["resnet20 -> resnet8", "resnet14 -> resnet32"], methods=["kd", "dhkd"], seeds=1)
+    )
+    begin(ledger, plan)
+    for slot in plan.teachers:
+        record(ledger, plan, slot, [97.0 if slot.pair == "resnet20" else 96.0])
+    for label, pair, accuracy in (
+        ("kd", "resnet20→resnet8", 80.0),
+        ("dhkd", "resnet20→resnet8", 81.0),
+        ("kd", "resnet14→resnet32", 90.0),
+        ("dhkd", "resnet14→resnet32", 88.0),
+    ):
+        record(ledger, plan, slot_of(plan, label, pair=pair), [accuracy])
+    board = leaderboard(ledger)
+    assert grid(board) == (
+        ["method", "resnet20→resnet8", "Δ kd", "resnet14→resnet32", "Δ kd"],
+        [["kd", "80.00 (1)", "", "90.00 (1)", ""], ["dhkd", "81.00 (1)", "+1.00", "88.00 (1)", "−2.00"]],
+    )
+    assert "Teachers: resnet20 97.00, resnet14 96.00." in board.caption
+
+
+def test_recipes_have_rows_of_their_own_and_are_compared_within(ledger: Ledger) -> None:
+    plan = build_plan(small_spec(recipe=SPEC["recipe"] | {"lr": [0.05, 0.1]}, methods=["kd", "dhkd"], seeds=1))
+    begin(ledger, plan)
+    for slot in plan.students:
+        offset = 0.0 if slot.recipe.endswith("0.05") else 20.0
+        record(ledger, plan, slot, [offset + {"kd": 60.0, "dhkd": 63.0}[slot.label]])
+    board = leaderboard(ledger)
+    columns, lines = grid(board)
+    assert columns == ["recipe", "method", "resnet20→resnet8", "Δ kd", "missing"][: len(columns)]
+    assert [line[:4] for line in lines] == [
+        ["digits lr=0.05", "kd", "60.00 (1)", ""],
+        ["digits lr=0.05", "dhkd", "63.00 (1)", "+3.00"],
+        ["digits lr=0.1", "kd", "80.00 (1)", ""],
+        ["digits lr=0.1", "dhkd", "83.00 (1)", "+3.00"],
+    ]
+
+
+def test_only_the_latest_plans_trials_are_in_the_table(ledger: Ledger, small_plan: Plan) -> None:
+    tell(ledger, small_plan)
+    longer = build_plan(small_spec(recipe=SPEC["recipe"] | {"epochs": 4}))
+    begin(ledger, longer)
+    assert leaderboard(ledger).states == {"waiting": 9}
+    record(ledger, longer, slot_of(longer, "kd"), [99.0])
+    kd = cell(leaderboard(ledger), "kd")
+    assert kd.values == {0: 99.0}
+    assert kd.missing == {"waiting": 1}
+
+
+def test_a_spec_that_grew_keeps_its_old_results(ledger: Ledger, small_plan: Plan) -> None:
+    tell(ledger, small_plan)
+    begin(ledger, build_plan(small_spec(seeds=3)))
+    board = leaderboard(ledger)
+    assert cell(board, "kd").values == {0: 90.0, 1: 92.0}
+    assert cell(board, "kd").missing == {"waiting": 1}
+
+
+def test_a_spec_that_shrank_shows_what_is_left(ledger: Ledger, small_plan: Plan) -> None:
+    tell(ledger, small_plan)
+    begin(ledger, build_plan(small_spec(methods=["kd"], seeds=1)))
+    board = leaderboard(ledger)
+    assert [c.label for c in board.cells] == ["kd"]
+    assert cell(board, "kd").values == {0: 90.0}
+    assert board.states == {"finished": 2}
+
+
+# -- formats ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def told(ledger: Ledger, small_plan: Plan) -> Leaderboard:
+    """One kd seed failed, everything else finished."""
+    tell(ledger, small_plan, {place: value for place, value in RESULTS.items() if place != ("kd", 1)})
+    record(ledger, small_plan, slot_of(small_plan, "kd", 1), state="failed")
+    return leaderboard(ledger)
+
+
+def test_json_holds_one_record_per_cell(told: Leaderboard) -> None:
+    found = json.loads(render(told, Format.JSON))
+    assert found == records(told)
+    assert [line["label"] for line in found] == ["scratch", "kd", "dhkd α=0.5", "dhkd α=1"]
+    assert found[2] == {
+        "sweep": "small",
+        "dataset": "digits",
+        "recipe": "digits",
+        "pair": "resnet20→resnet8",
+        "method": "dhkd",
+        "label": "dhkd α=0.5",
+        "param.alpha": 0.5,
+        "n": 2,
+        "mean": 92.5,
+        "std": 2.1213,
+        "delta": 1.0,
+        "mean_best": 92.5,
+        "mean_last": 92.5,
+        "missing": 0,
+    }
+    assert (found[1]["n"], found[1]["std"], found[1]["delta"], found[1]["missing"]) == (1, None, None, 1)
+    assert found[0]["param.alpha"] is None
+
+
+def test_csv_holds_the_same_as_json(told: Leaderboard) -> None:
+    lines = list(csv.DictReader(io.StringIO(render(told, Format.CSV), newline="")))
+    expected = [{k: "" if v is None else str(v) for k, v in line.items()} for line in records(told)]
+    assert lines == expected
+
+
+def test_markdown_and_the_plain_table_hold_the_printed_cells(told: Leaderboard) -> None:
+    columns, lines = grid(told)
+    text = render(told, Format.MARKDOWN)
+    table, _, caption = text.partition("\n\n")
+    parsed = [[part.strip() for part in line.strip("|").split("|")] for line in table.splitlines()]
+    assert parsed[0] == columns
+    assert parsed[1] == ["---", *["---:"] * (len(columns) - 1)]
+    assert parsed[2:] == lines
+    assert caption == told.caption + "\n"
+    plain = render(told, Format.TABLE).splitlines()
+    assert len(plain) == 1 + len(lines)
+    assert all(part in line for parts, line in zip(lines, plain[1:], strict=True) for part in parts)
+
+
+def test_latex_compiles_as_far_as_can_be_seen(told: Leaderboard) -> None:
+    text = render(told, Format.LATEX)
+    assert r"dhkd $\alpha$=0.5" in text
+    assert r"resnet20$\rightarrow$resnet8" in text
+    assert r"92.50 $\pm$ 2.12 (2)" in text
+    assert r"accuracy in \%" in text
+    assert text.isascii()
+    bare = re.sub(r"\\[\\&%_#${}]", "", text)
+    assert bare.count("{") == bare.count("}")
+    assert bare.count("$") % 2 == 0
+    assert [text.count(rf"\begin{{{name}}}") == text.count(rf"\end{{{name}}}") == 1 for name in ("table", "tabular")]
+    columns = len(grid(told)[0])
+    rows = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert len(rows) == 1 + 4
+    assert all(line.count(" & ") + line.count("&  ") >= columns - 2 for line in rows)
+
+
+def test_the_terminals_table_holds_title_cells_and_caption(told: Leaderboard) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(as_rich(told))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "small on digits" in shown
+    assert "92.50 ± 2.12 (2)" in shown
+    assert "1 failed" in shown
+    assert told.caption in " ".join(shown.split())
+
+
+@pytest.mark.parametrize("how", Format)
+def test_a_table_is_the_same_to_the_byte_however_the_trials_were_scheduled(
+    tmp_path: Path, small_plan: Plan, how: Format
+) -> None:
+    shown = []
+    for name, turn in (("a", 1), ("b", -1)):
+        with Ledger(tmp_path / name) as ledger:
+            begin(ledger, small_plan)
+            for slot in small_plan.slots[::turn]:
+                record(ledger, small_plan, slot, [RESULTS.get((slot.label, slot.seed), 97.1)])
+            shown.append(render(leaderboard(ledger), how))
+        with Ledger(tmp_path / name) as ledger:
+            shown.append(render(leaderboard(ledger), how))
+    assert len(set(shown)) == 1
+
+
+def test_hyperparameters_of_different_methods_share_the_records_columns(ledger: Ledger) -> None:
+    plan = build_plan(small_spec(methods=[{"kd": {"temperature": [2, 4]}}, {"dhkd": {"alpha": [0.5, 1]}}], seeds=1))
+    begin(ledger, plan)
+    found = records(leaderboard(ledger))
+    assert len({tuple(line) for line in found}) == 1
+    assert [(line["param.temperature"], line["param.alpha"]) for line in found] == [
+        (2.0, None),
+        (4.0, None),
+        (None, 0.5),
+        (None, 1.0),
+    ]

@@ -1,0 +1,319 @@
+"""From a spec to trials: how many, in which order, under which names."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sweep import plan as plans
+from sweep.plan import Plan, build_plan, label, shown
+from tests.sweep.examples import SPEC, slot_of, small_spec
+from trainers.config import TeacherConfig
+from trainers.errors import InputError
+
+
+def labels(plan: Plan) -> list[str]:
+    return list(dict.fromkeys(slot.label for slot in plan.students))
+
+
+def keys(plan: Plan) -> set[str]:
+    return {slot.id for slot in plan.slots}
+
+
+def test_every_combination_is_planned_once(small_plan: Plan) -> None:
+    assert len(small_plan.teachers) == 1
+    assert len(small_plan.students) == 4 * 2
+    assert len(keys(small_plan)) == len(small_plan.slots) == 9
+    assert small_plan.epochs == 9 * 3
+    assert small_plan.notes == ()
+
+
+def test_the_plan_carries_what_the_spec_says_of_the_sweep() -> None:
+    spec = small_spec(description="why", protocol="paper", baseline="scratch", compute={"cpus": 2, "retries": 0})
+    plan = build_plan(spec)
+    assert (plan.name, plan.description, plan.dataset) == ("small", "why", "digits")
+    assert (plan.protocol, plan.baseline) == ("paper", "scratch")
+    assert plan.compute == {"cpus": 2, "gpus": 0.0, "retries": 0}
+
+
+def test_teachers_come_first_and_then_one_seed_after_the_other() -> None:
+    plan = build_plan(small_spec(pairs=["resnet20 -> resnet8", "resnet14 -> resnet8"], methods=["kd", "dhkd"]))
+    assert [slot.name for slot in plan.slots] == [
+        "teacher resnet20 · seed 0",
+        "teacher resnet14 · seed 0",
+        "resnet20→resnet8 · kd · seed 0",
+        "resnet20→resnet8 · dhkd · seed 0",
+        "resnet14→resnet8 · kd · seed 0",
+        "resnet14→resnet8 · dhkd · seed 0",
+        "resnet20→resnet8 · kd · seed 1",
+        "resnet20→resnet8 · dhkd · seed 1",
+        "resnet14→resnet8 · kd · seed 1",
+        "resnet14→resnet8 · dhkd · seed 1",
+    ]
+
+
+def test_a_teacher_shared_by_pairs_is_trained_once() -> None:
+    plan = build_plan(small_spec(pairs=["resnet20 -> resnet8", "resnet20 -> resnet14"], methods=["kd"]))
+    assert [slot.pair for slot in plan.teachers] == ["resnet20"]
+    assert {slot.teacher for slot in plan.students} == {plan.teachers[0].id}
+
+
+def test_listed_seeds_are_taken_as_listed() -> None:
+    plan = build_plan(small_spec(methods=["kd"], seeds=[7, 3]))
+    assert [(slot.seed, slot.config["seed"]) for slot in plan.students] == [(7, 7), (3, 3)]
+
+
+def test_teachers_take_their_own_recipe_and_seed() -> None:
+    plan = build_plan(small_spec(teachers={"recipe": {"epochs": 5, "samples_per_class": None}, "seed": 4}))
+    teacher = plan.teachers[0].trial()
+    assert (teacher.recipe.epochs, teacher.recipe.samples_per_class, teacher.seed) == (5, None, 4)
+    assert (teacher.model, teacher.method.name, teacher.teacher) == ("resnet20", "scratch", None)
+    assert {slot.epochs for slot in plan.students} == {3}
+
+
+def test_a_spec_that_only_trains_from_scratch_has_no_teachers() -> None:
+    plan = build_plan(small_spec(methods=["scratch"], baseline="scratch"))
+    assert plan.teachers == []
+    assert [slot.teacher for slot in plan.students] == [None, None]
+
+
+def test_only_teachers_that_somebody_needs_are_trained(small_plan: Plan) -> None:
+    assert slot_of(small_plan, "scratch").teacher is None
+    assert slot_of(small_plan, "kd").teacher == small_plan.teachers[0].id
+
+
+# -- names by content ---------------------------------------------------------------------------------------------
+
+
+def test_ids_are_the_same_in_every_plan_of_the_same_spec(small_plan: Plan) -> None:
+    assert build_plan(small_spec()) == small_plan
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "other"},
+        {"description": "other words"},
+        {"methods": list(reversed(SPEC["methods"]))},
+        {"methods": ["scratch", {"kd": {"alpha": 0.9}}, {"dhkd": {"alpha": [1, 0.5]}}]},
+        {"seeds": [1, 0]},
+        {"baseline": "scratch"},
+        {"compute": {"cpus": 2, "retries": 5}},
+    ],
+    ids=str,
+)
+def test_ids_do_not_depend_on_how_a_spec_is_written_or_run(small_plan: Plan, changes: dict[str, Any]) -> None:
+    assert keys(build_plan(small_spec(**changes))) == keys(small_plan)
+
+
+def test_more_seeds_methods_or_pairs_only_add_trials(small_plan: Plan) -> None:
+    for changes in (
+        {"seeds": 3},
+        {"methods": [*SPEC["methods"], {"kd": {"temperature": 2.0}}]},
+        {"pairs": [*SPEC["pairs"], "resnet14 -> resnet8"]},
+    ):
+        assert keys(small_plan) < keys(build_plan(small_spec(**changes)))
+
+
+RECIPE = {
+    "epochs": 4,
+    "batch_size": 16,
+    "lr": 0.01,
+    "momentum": 0.8,
+    "nesterov": True,
+    "weight_decay": 1e-3,
+    "schedule": "step",
+    "milestones": [1, 2],
+    "lr_decay": 0.5,
+    "warmup_epochs": 1,
+    "views": "none",
+    "pad": 2,
+    "flip": True,
+    "precision": "bf16",
+    "val_fraction": 0.5,
+    "samples_per_class": 9,
+    "split_seed": 1,
+}
+
+
+def test_every_field_of_the_recipe_can_be_checked() -> None:
+    from trainers.config import Recipe
+
+    assert set(RECIPE) == set(Recipe.model_fields)
+
+
+@pytest.mark.parametrize("field", RECIPE)
+def test_another_recipe_is_another_trial(small_plan: Plan, field: str) -> None:
+    plan = build_plan(small_spec(recipe=SPEC["recipe"] | {field: RECIPE[field]}))
+    assert len(plan.slots) == len(small_plan.slots)
+    assert not keys(plan) & keys(small_plan)
+
+
+def test_another_teacher_is_another_trial_for_those_who_learn_from_it(small_plan: Plan) -> None:
+    plan = build_plan(small_spec(teachers={"seed": 1}))
+    same = keys(plan) & keys(small_plan)
+    assert same == {slot.id for slot in small_plan.students if slot.method == "scratch"}
+
+
+def test_another_method_seed_or_student_is_another_trial(small_plan: Plan) -> None:
+    kd = {slot.id for slot in small_plan.students if slot.method == "kd"}
+    for changes in (
+        {"methods": [{"kd": {"alpha": 0.5}}]},
+        {"methods": [{"kd": {"temperature": 1}}]},
+        {"methods": ["kd"], "seeds": [5, 6]},
+        {"methods": ["kd"], "pairs": ["resnet20 -> resnet14"]},
+        {"methods": ["kd"], "pairs": ["resnet14 -> resnet8"]},
+    ):
+        assert not kd & keys(build_plan(small_spec(**changes)))
+
+
+def test_other_data_or_data_options_are_other_trials(small_plan: Plan) -> None:
+    plan = build_plan(small_spec(dataset={"digits": {"image_size": 9}}))
+    assert not keys(plan) & keys(small_plan)
+    datasets = [slot.config["dataset"] for slot in (*small_plan.slots, *plan.slots)]
+    assert len({dataset["content"] for dataset in datasets}) == 2
+    assert all(len(dataset["content"]) == 16 for dataset in datasets)
+
+
+def test_a_trials_key_holds_the_hash_of_its_teacher(small_plan: Plan) -> None:
+    slot = slot_of(small_plan, "kd")
+    first, second = (TeacherConfig(architecture="resnet20", hash=digit * 16) for digit in "12")
+    assert slot.trial(first).key != slot.trial(second).key
+    assert slot.trial(first).key == slot.trial(first).key
+    assert slot.trial(first).teacher == first
+    assert slot.trial(first).model_copy(update={"teacher": None}).key == slot.trial().key
+
+
+def test_a_key_that_was_asked_for_too_early_does_not_stick() -> None:
+    slot = slot_of(build_plan(small_spec()), "kd")
+    early = slot.trial().key
+    taught = slot.trial(TeacherConfig(architecture="resnet20", hash="1" * 16))
+    assert taught.key != early
+    assert taught.key == type(taught).model_validate(taught.model_dump()).key
+
+
+def test_a_slot_without_a_teacher_is_named_by_its_trials_key(small_plan: Plan) -> None:
+    for slot in (*small_plan.teachers, slot_of(small_plan, "scratch")):
+        assert slot.trial().key == slot.id
+
+
+# -- labels -------------------------------------------------------------------------------------------------------
+
+
+def test_a_label_names_the_hyperparameters_that_differ(small_plan: Plan) -> None:
+    assert labels(small_plan) == ["scratch", "kd", "dhkd α=0.5", "dhkd α=1"]
+    assert slot_of(small_plan, "dhkd α=0.5").varied == {"alpha": 0.5}
+    assert slot_of(small_plan, "kd").varied == {}
+
+
+def test_a_label_names_all_hyperparameters_that_differ() -> None:
+    plan = build_plan(
+        small_spec(methods=[{"dhkd": {"alpha": [0.5, 2], "head": ["linear", "shared"], "ce_weight": 0.5}}])
+    )
+    assert labels(plan) == [
+        "dhkd α=0.5 head=linear",
+        "dhkd α=0.5 head=shared",
+        "dhkd α=2 head=linear",
+        "dhkd α=2 head=shared",
+    ]
+
+
+def test_entries_of_one_method_are_told_apart() -> None:
+    plan = build_plan(small_spec(methods=["dhkd", {"dhkd": {"align": True}}, {"kd": {"temperature": 2}}]))
+    assert labels(plan) == ["dhkd align=false", "dhkd align=true", "kd"]
+
+
+def test_values_are_shown_as_a_spec_has_them() -> None:
+    assert label("m", {"alpha": 1.0, "gamma": 0.25, "temperature": 1e-05, "k": 3}) == "m α=1 γ=0.25 T=1e-05 k=3"
+    assert [shown(value) for value in (True, False, 2.0, 0.1, 7, "linear")] == [
+        "true",
+        "false",
+        "2",
+        "0.1",
+        "7",
+        "linear",
+    ]
+
+
+def test_null_is_shown_as_a_spec_has_it() -> None:
+    plan = build_plan(small_spec(methods=[{"dhkd": {"alpha_epochs": [None, 50]}}]))
+    assert labels(plan) == ["dhkd alpha_epochs=null", "dhkd alpha_epochs=50"]
+
+
+def test_a_grid_over_the_recipe_gives_labels_and_shares_the_teacher() -> None:
+    plan = build_plan(small_spec(recipe=SPEC["recipe"] | {"lr": [0.05, 0.1], "flip": [True, False]}, methods=["kd"]))
+    assert list(dict.fromkeys(slot.recipe for slot in plan.students)) == [
+        "digits lr=0.05 flip=true",
+        "digits lr=0.05 flip=false",
+        "digits lr=0.1 flip=true",
+        "digits lr=0.1 flip=false",
+    ]
+    assert len(plan.students) == 4 * 2
+    assert len(plan.teachers) == 1
+    assert plan.teachers[0].recipe == "digits"
+    assert {slot.label for slot in plan.students} == {"kd"}
+
+
+def test_no_two_trials_of_a_plan_have_the_same_name() -> None:
+    spec = small_spec(
+        recipe=SPEC["recipe"] | {"lr": [0.05, 0.1]},
+        pairs=["resnet20 -> resnet8", "resnet14 -> resnet8"],
+        methods=["kd", {"kd": {"temperature": 2}}, {"dhkd": {"alpha": [0.5, 1]}}, "dkd"],
+    )
+    plan = build_plan(spec)
+    assert len(plan.students) == 2 * 2 * 5 * 2
+    assert len({(slot.name, slot.recipe) for slot in plan.slots}) == len(plan.slots)
+
+
+# -- duplicates ---------------------------------------------------------------------------------------------------
+
+
+def test_a_trial_that_stands_twice_in_the_spec_runs_once_and_is_noted() -> None:
+    plan = build_plan(small_spec(methods=["kd", {"kd": {"alpha": 0.9}}, {"dhkd": {"alpha": [0.5, 1]}}, "dhkd"]))
+    assert labels(plan) == ["kd", "dhkd α=0.5", "dhkd α=1"]
+    assert len(plan.students) == 3 * 2
+    assert plan.notes == ("trials that stand in the spec more than once, and run once: 4",)
+
+
+def test_what_is_trained_from_scratch_has_its_place_in_every_pair_of_its_student() -> None:
+    plan = build_plan(small_spec(pairs=["resnet20 -> resnet8", "resnet14 -> resnet8"], methods=["scratch", "kd"]))
+    scratch = [slot for slot in plan.students if slot.method == "scratch"]
+    assert {slot.pair for slot in scratch} == {"resnet20→resnet8", "resnet14→resnet8"}
+    assert len({slot.trial().key for slot in scratch}) == 2
+
+
+# -- JSON, and what is refused ------------------------------------------------------------------------------------
+
+
+def test_a_plan_is_the_same_after_a_journey_through_json() -> None:
+    plan = build_plan(small_spec(recipe=SPEC["recipe"] | {"lr": [0.05, 0.1]}, methods=["kd", "kd", "scratch"]))
+    assert plan.notes
+    copy = Plan.from_json(json.loads(json.dumps(plan.to_json())))
+    assert copy == plan
+    assert [slot.trial().key for slot in copy.slots] == [slot.trial().key for slot in plan.slots]
+
+
+def test_too_many_trials_are_refused_before_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plans, "LARGEST", 7)
+    with pytest.raises(InputError, match=r"small.yaml expands to 8 trials; the most that one sweep takes is 7"):
+        build_plan(small_spec())
+    monkeypatch.setattr(plans, "LARGEST", 8)
+    assert len(build_plan(small_spec()).students) == 8
+
+
+def test_a_slip_of_the_pen_is_refused_at_once() -> None:
+    spec = small_spec(methods=[{"dhkd": {"alpha": [n / 100 for n in range(1, 101)]}}], seeds=10_000)
+    with pytest.raises(InputError, match="expands to 1,000,000 trials"):
+        build_plan(spec)
+
+
+def test_too_few_images_for_the_recipe_are_told_before_anything_runs() -> None:
+    with pytest.raises(InputError, match="samples_per_class asks for 1000"):
+        build_plan(small_spec(recipe={"base": "digits", "samples_per_class": 1000}))
+
+
+def test_too_few_images_for_the_teachers_recipe_are_told_too() -> None:
+    with pytest.raises(InputError, match="samples_per_class asks for 900"):
+        build_plan(small_spec(teachers={"recipe": {"samples_per_class": 900}}))

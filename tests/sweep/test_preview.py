@@ -1,0 +1,115 @@
+"""`sweep plan`: what would run, and what of it is done."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from search_spaces.schema import Spec
+from sweep.events import final_body
+from sweep.formats import Format
+from sweep.layout import Root
+from sweep.ledger import Ledger
+from sweep.plan import Plan, build_plan
+from sweep.preview import preview
+from tests.sweep.examples import SPEC, begin, epoch_body, record, slot_of, small_spec
+from trainers.data.digits import Digits
+from trainers.errors import CheckpointError, InputError
+from trainers.fit import EpochResult, seeded_model
+from trainers.teachers import Passport, TeacherStore
+
+
+def planned(spec: Spec, root: Root) -> dict[str, dict[str, Any]]:
+    """The rows by method."""
+    return {row["method"]: row for row in json.loads(preview(spec, root, Format.JSON))}
+
+
+def store_teacher(root: Root, plan: Plan) -> Passport:
+    """A real teacher in the store, untrained, under the name of the plan's."""
+    config = plan.teachers[0].trial()
+    teacher = seeded_model(config.model, 10, seed=0).eval()
+    return TeacherStore(root.teachers).add(
+        teacher, config, Digits(image_size=8).load(), EpochResult(**epoch_body(3, 10.0))
+    )
+
+
+def test_a_plan_is_summed_up_and_nothing_is_written(root: Root) -> None:
+    text = preview(small_spec(), root, Format.TABLE)
+    lines = text.splitlines()
+    assert lines[0] == "small on digits"
+    assert lines[1].split() == ["stage", "recipe", "pair", "method", "trials", "done", "epochs"]
+    assert lines[2].split() == ["teacher", "digits", "resnet20", "teacher", "1", "0", "3"]
+    assert lines[6].split() == ["confirm", "digits", "resnet20→resnet8", "dhkd", "α=1", "2", "0", "6"]
+    assert "9 trials, 27 epochs; 0 done, 27 epochs to run; 1 CPUs and 0 GPUs a trial" in lines
+    assert not root.path.exists()
+
+
+def test_rows_are_by_recipe_pair_and_method(root: Root) -> None:
+    recipe = SPEC["recipe"] | {"epochs": [3, 4]}
+    text = preview(small_spec(recipe=recipe, methods=["kd", "dhkd"], seeds=3), root, Format.JSON)
+    found = [(row["stage"], row["recipe"], row["method"], row["trials"], row["epochs"]) for row in json.loads(text)]
+    assert found[1:] == [
+        ("confirm", "digits epochs=3", "kd", 3, 9),
+        ("confirm", "digits epochs=3", "dhkd", 3, 9),
+        ("confirm", "digits epochs=4", "kd", 3, 12),
+        ("confirm", "digits epochs=4", "dhkd", 3, 12),
+    ]
+    assert found[0][:4] == ("teacher", "digits", "teacher", 1)
+
+
+def test_notes_of_the_plan_are_shown(root: Root) -> None:
+    assert "stand in the spec more than once, and run once" in preview(
+        small_spec(methods=["kd", "kd"]), root, Format.TABLE
+    )
+
+
+def test_finished_and_diverged_trials_are_done_and_others_are_not(root: Root, ledger: Ledger, small_plan: Plan) -> None:
+    begin(ledger, small_plan)
+    record(ledger, small_plan, slot_of(small_plan, "scratch", 0), [90.0])
+    record(ledger, small_plan, slot_of(small_plan, "scratch", 1), [90.0], state="interrupted")
+    assert planned(small_spec(), root)["scratch"]["done"] == 1
+    record(ledger, small_plan, slot_of(small_plan, "scratch", 1), [90.0], state="diverged")
+    assert planned(small_spec(), root)["scratch"]["done"] == 2
+    assert "2 done, 21 epochs to run" in preview(small_spec(), root, Format.TABLE)
+
+
+def test_a_stored_teacher_is_done_and_so_are_the_students_it_taught(
+    root: Root, ledger: Ledger, small_plan: Plan
+) -> None:
+    passport = store_teacher(root, small_plan)
+    begin(ledger, small_plan)
+    taught = slot_of(small_plan, "kd").trial(passport.reference)
+    ledger.append("final", taught.key, body=final_body("finished", [epoch_body(1, 90.0)]))
+    record(ledger, small_plan, slot_of(small_plan, "kd", 1), [90.0])  # of another teacher
+    found = planned(small_spec(), root)
+    assert {name: row["done"] for name, row in found.items()} == {
+        "teacher": 1,
+        "scratch": 0,
+        "kd": 1,
+        "dhkd α=0.5": 0,
+        "dhkd α=1": 0,
+    }
+
+
+def test_a_damaged_teacher_is_told_before_anything_runs(root: Root, small_plan: Plan) -> None:
+    passport = store_teacher(root, small_plan)
+    weights = root.teachers / passport.hash / "weights.pt"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match="is damaged"):
+        preview(small_spec(), root, Format.TABLE)
+
+
+def test_a_spec_that_asks_for_too_much_data_has_no_plan(root: Root) -> None:
+    with pytest.raises(InputError, match="samples_per_class"):
+        preview(small_spec(recipe={"base": "digits", "samples_per_class": 1000}), root, Format.TABLE)
+
+
+@pytest.mark.parametrize("how", [Format.CSV, Format.MARKDOWN, Format.LATEX])
+def test_other_formats_hold_the_rows_alone(root: Root, how: Format) -> None:
+    text = preview(small_spec(), root, how)
+    assert "small on digits" not in text
+    assert "to run" not in text
+    assert len(build_plan(small_spec()).slots) == 9
+    assert sum("resnet8" in line for line in text.splitlines()) == 4

@@ -1,0 +1,70 @@
+"""`sweep status`, from the ledger alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from sweep import lock
+from sweep.layout import SweepPaths
+from sweep.ledger import Ledger
+from sweep.plan import Plan
+from sweep.status import summary, trial_rows
+from tests.sweep.examples import begin, record, slot_of
+from trainers.errors import InputError
+
+
+@pytest.fixture
+def told(ledger: Ledger, small_plan: Plan) -> Plan:
+    """A trial in every state."""
+    begin(ledger, small_plan)
+    record(ledger, small_plan, small_plan.teachers[0], [97.0, 98.126])
+    record(ledger, small_plan, slot_of(small_plan, "scratch"), [10.0], state="diverged")
+    record(ledger, small_plan, slot_of(small_plan, "kd"), [80.0, 90.0], state="running")
+    record(ledger, small_plan, slot_of(small_plan, "kd", 1), [80.0], state="interrupted")
+    record(ledger, small_plan, slot_of(small_plan, "scratch", 1), [], state="failed")
+    return small_plan
+
+
+def row(paths: SweepPaths, name: str) -> dict[str, str]:
+    (found,) = [line for line in trial_rows(paths) if line["trial"] == name]
+    return {key: value for key, value in found.items() if key not in ("trial", "key")}
+
+
+def test_every_planned_trial_has_a_row_in_the_plans_order(paths: SweepPaths, told: Plan) -> None:
+    rows = trial_rows(paths)
+    assert [line["trial"] for line in rows] == [slot.name for slot in told.slots]
+    assert len({tuple(line) for line in rows}) == 1
+    assert [bool(line["key"]) for line in rows] == [line["state"] != "waiting" for line in rows]
+
+
+def test_a_row_says_how_far_a_trial_is_and_why_it_failed(paths: SweepPaths, told: Plan) -> None:
+    nothing = {"test": "", "reason": "", "log": ""}
+    assert row(paths, "teacher resnet20 · seed 0") == nothing | {"state": "finished", "epoch": "2/3", "test": "98.13"}
+    failed = {"state": "failed", "epoch": "0/3", "test": "", "reason": "ValueError: no", "log": "log.txt"}
+    assert row(paths, "resnet20→resnet8 · scratch · seed 1") == failed
+    diverged = row(paths, "resnet20→resnet8 · scratch · seed 0")
+    assert (diverged["state"], diverged["reason"]) == ("diverged", "loss term 'kd' became nan at epoch 2, step 1")
+    assert row(paths, "resnet20→resnet8 · dhkd α=1 · seed 1") == nothing | {"state": "waiting", "epoch": "0/3"}
+
+
+def test_what_ran_when_its_driver_died_is_interrupted(paths: SweepPaths, told: Plan) -> None:
+    name = "resnet20→resnet8 · kd · seed 0"
+    assert row(paths, name)["state"] == "interrupted"
+    with lock.exclusive(paths.lock, "sweep 'small'"):
+        assert row(paths, name)["state"] == "running"
+        assert row(paths, name)["epoch"] == "2/3"
+    assert row(paths, name)["state"] == "interrupted"
+
+
+def test_the_summary_counts_states_and_names_the_driver(paths: SweepPaths, told: Plan) -> None:
+    start = "small on digits: 9 trials: 1 finished, 1 diverged, "
+    assert summary(paths) == start + "2 interrupted, 4 waiting, 1 failed; 6 s of training; not running\n\n"
+    with lock.exclusive(paths.lock, "sweep 'small'"):
+        text = summary(paths)
+    assert text.startswith(start + "1 running, 4 waiting, 1 failed, 1 interrupted; 6 s of training; running: process ")
+
+
+def test_a_sweep_without_a_plan_has_no_status(paths: SweepPaths, ledger: Ledger) -> None:
+    for look in (trial_rows, summary):
+        with pytest.raises(InputError, match="holds no plan yet"):
+            look(paths)

@@ -1,0 +1,544 @@
+"""The ledger in MLflow: delivered once however often it is told, and never in the way of a sweep."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sweep import leaderboard as boards
+from sweep import report, tracking
+from sweep.formats import Format
+from sweep.layout import Root, SweepPaths
+from sweep.ledger import Ledger
+from sweep.plan import Plan
+from sweep.tracking import Projector, delivered, epoch_metrics, parameters, sync, tracking_uri, without_password
+from tests.sweep.examples import begin, epoch_body, job_of, record, slot_of, small_spec
+from trainers.errors import InputError, StorageError
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+NewStore = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """The database migrations of MLflow log a line each."""
+    level = logging.getLogger("alembic").level
+    yield
+    logging.getLogger("alembic").setLevel(level)
+
+
+@pytest.fixture
+def uri(new_store: NewStore) -> str:
+    return new_store()
+
+
+def runs(uri: str) -> dict[str, Run]:
+    """All runs of a store, deleted ones too, by `sweep.key`; there may be only one of each."""
+    from mlflow import MlflowClient
+    from mlflow.entities import ViewType
+
+    client = MlflowClient(tracking_uri=uri)
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    found = client.search_runs(experiments, run_view_type=ViewType.ALL, max_results=1000)
+    by_key = {run.data.tags["sweep.key"]: run for run in found}
+    assert len(by_key) == len(found)
+    return by_key
+
+
+def points(uri: str, run: Run) -> dict[str, list[tuple[int, int, float]]]:
+    """Every stored point of a run's metrics: step, time, value."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri)
+    histories = {name: client.get_metric_history(run.info.run_id, name) for name in run.data.metrics}
+    return {name: [(point.step, point.timestamp, point.value) for point in some] for name, some in histories.items()}
+
+
+def picture(uri: str) -> dict[str, Any]:
+    """All that a store holds, to compare."""
+    return {
+        key: (
+            run.info.run_id,
+            run.info.run_name,
+            run.info.status,
+            run.info.start_time,
+            run.info.end_time,
+            run.data.params,
+            run.data.tags,
+            points(uri, run),
+            [(one.dataset.name, one.dataset.digest) for one in run.inputs.dataset_inputs],
+        )
+        for key, run in runs(uri).items()
+    }
+
+
+def forget(paths: SweepPaths) -> None:
+    """As if the driver had died before it noted what was delivered."""
+    with sqlite3.connect(paths.ledger) as database:
+        database.execute("DELETE FROM facts WHERE name LIKE 'delivered:%'")
+    database.close()
+
+
+def report_now(ledger: Ledger, paths: SweepPaths) -> None:
+    """Table and figure, as a run makes them at its end."""
+    board = boards.leaderboard(ledger)
+    drawn = report.draw(board, paths.figure)
+    body = {
+        "markdown": boards.render(board, Format.MARKDOWN),
+        "records": boards.records(board),
+        "figure": paths.figure.name if drawn else None,
+    }
+    ledger.append("report", body=body)
+
+
+@pytest.fixture
+def keys(ledger: Ledger, paths: SweepPaths, small_plan: Plan) -> dict[str, str]:
+    """A sweep with a trial in every state, reported and stopped; the trials' keys by name."""
+    begin(ledger, small_plan, small_spec())
+    tests = [80.0, 90.0, 85.0]
+    vals = [70.0, 80.0, 75.0]
+    found = {
+        "teacher": record(ledger, small_plan, small_plan.teachers[0], tests, val_accs=vals),
+        "scratch": record(ledger, small_plan, slot_of(small_plan, "scratch"), tests, val_accs=vals),
+        "kd": record(ledger, small_plan, slot_of(small_plan, "kd"), tests, val_accs=vals),
+        "diverged": record(ledger, small_plan, slot_of(small_plan, "kd", 1), [10.0], "diverged", [10.0]),
+        "failed": record(ledger, small_plan, slot_of(small_plan, "dhkd α=1"), [], "failed"),
+        "interrupted": record(ledger, small_plan, slot_of(small_plan, "dhkd α=0.5"), [50.0], "interrupted", [5.0]),
+        "running": record(ledger, small_plan, slot_of(small_plan, "dhkd α=0.5", 1), [50.0], "running", [5.0]),
+    }
+    report_now(ledger, paths)
+    ledger.append("stop", body={"exit_code": 1})
+    return found
+
+
+# -- what is there after delivery ---------------------------------------------------------------------------------
+
+
+def test_a_sweep_is_one_parent_with_a_nested_run_for_each_trial(
+    root: Root, ledger: Ledger, keys: dict[str, str], uri: str
+) -> None:
+    assert sync(root, "small", uri) == ledger.last_seq()
+    found = runs(uri)
+    assert set(found) == {"sweep", *keys.values()}
+    parent = found.pop("sweep")
+    assert parent.info.run_name == "small"
+    assert "mlflow.parentRunId" not in parent.data.tags
+    assert {run.data.tags["mlflow.parentRunId"] for run in found.values()} == {parent.info.run_id}
+    assert {run.info.experiment_id for run in found.values()} == {parent.info.experiment_id}
+    assert {run.data.tags["sweep.id"] for run in found.values()} == {ledger.id}
+    assert {run.data.tags["sweep.name"] for run in found.values()} == {"small"}
+
+
+def test_a_run_carries_its_trials_place_and_config(
+    root: Root, keys: dict[str, str], uri: str, small_plan: Plan
+) -> None:
+    sync(root, "small", uri)
+    run = runs(uri)[keys["running"]]
+    assert run.info.run_name == "resnet20→resnet8 · dhkd α=0.5 · seed 1"
+    tags = {name: value for name, value in run.data.tags.items() if not name.startswith(("mlflow.", "sweep."))}
+    assert tags == {
+        "stage": "confirm",
+        "pair": "resnet20→resnet8",
+        "teacher": "resnet20",
+        "student": "resnet8",
+        "method": "dhkd",
+        "label": "dhkd α=0.5",
+        "recipe": "digits",
+        "seed": "1",
+        "state": "running",
+    }
+    config = job_of(small_plan, slot_of(small_plan, "dhkd α=0.5", 1)).trial.model_dump(mode="json")
+    assert run.data.params == {name: str(value) for name, value in parameters(config).items()}
+    assert run.data.params["alpha"] == "0.5"
+    assert run.data.params["recipe.epochs"] == "3"
+    teacher = runs(uri)[keys["teacher"]]
+    assert (teacher.data.tags["teacher"], teacher.data.tags["stage"]) == ("resnet20", "teacher")
+    assert teacher.data.params["teacher"] == "none"
+
+
+def test_the_data_set_is_an_input_of_every_trial(root: Root, keys: dict[str, str], uri: str, small_plan: Plan) -> None:
+    sync(root, "small", uri)
+    content = small_plan.slots[0].config["dataset"]["content"]
+    for name, key in keys.items():
+        (used,) = runs(uri)[key].inputs.dataset_inputs
+        assert (used.dataset.name, used.dataset.digest) == ("digits", content), name
+        assert json.loads(used.dataset.source) == {"image_size": 8}
+
+
+def test_metrics_are_per_epoch_with_the_ledgers_times(
+    root: Root, ledger: Ledger, keys: dict[str, str], uri: str
+) -> None:
+    sync(root, "small", uri)
+    found = points(uri, runs(uri)[keys["kd"]])
+    times = {event.epoch: int(event.time * 1000) for event in ledger.events("epoch", trial=keys["kd"])}
+    expected: dict[str, list[tuple[int, int, float]]] = {}
+    for epoch, (test, val) in enumerate(zip([80.0, 90.0, 85.0], [70.0, 80.0, 75.0], strict=True), start=1):
+        for name, value in epoch_metrics(epoch_body(epoch, test, val)).items():
+            expected.setdefault(name, []).append((epoch, times[epoch], value))
+    summary = {"best_epoch": 2.0, "best_test_acc": 90.0, "train_seconds": 6.0}
+    assert {name: [point[2] for point in found.pop(name)] for name in summary} == {k: [v] for k, v in summary.items()}
+    assert found == expected
+    assert {"loss", "term/kd", "val_acc", "test_acc", "lr", "images_per_second"} <= set(found)
+
+
+def test_each_run_ends_as_its_trial_did(root: Root, ledger: Ledger, keys: dict[str, str], uri: str) -> None:
+    sync(root, "small", uri)
+    found = runs(uri)
+    assert {name: found[key].info.status for name, key in keys.items()} == {
+        "teacher": "FINISHED",
+        "scratch": "FINISHED",
+        "kd": "FINISHED",
+        "diverged": "FAILED",
+        "failed": "FAILED",
+        "interrupted": "KILLED",
+        "running": "RUNNING",
+    }
+    diverged, failed = found[keys["diverged"]].data.tags, found[keys["failed"]].data.tags
+    assert (diverged["state"], diverged["reason"]) == ("diverged", "loss term 'kd' became nan at epoch 2, step 1")
+    assert (failed["state"], failed["reason"], failed["log"]) == ("failed", "ValueError: no", "log.txt")
+    assert found[keys["kd"]].data.tags["state"] == "finished"
+    (final,) = ledger.events("final", trial=keys["kd"])
+    (start,) = ledger.events("start", trial=keys["kd"])
+    assert found[keys["kd"]].info.end_time == int(final.time * 1000)
+    assert found[keys["kd"]].info.start_time == int(start.time * 1000)
+
+
+def test_an_interrupted_trial_says_so_in_its_state(root: Root, keys: dict[str, str], uri: str) -> None:
+    sync(root, "small", uri)
+    assert runs(uri)[keys["interrupted"]].data.tags["state"] == "interrupted"
+
+
+@pytest.mark.parametrize(("code", "status"), [(0, "FINISHED"), (1, "FINISHED"), (130, "KILLED"), (2, "FAILED")])
+def test_the_parent_ends_as_the_driver_did(
+    root: Root, ledger: Ledger, small_plan: Plan, uri: str, code: int, status: str
+) -> None:
+    begin(ledger, small_plan)
+    sync(root, "small", uri)
+    assert runs(uri)["sweep"].info.status == "RUNNING"
+    ledger.append("stop", body={"exit_code": code})
+    sync(root, "small", uri)
+    assert runs(uri)["sweep"].info.status == status
+    begin(ledger, small_plan)
+    sync(root, "small", uri)
+    assert runs(uri)["sweep"].info.status == "RUNNING"
+
+
+def test_the_parent_holds_the_spec_the_table_and_the_figure(
+    root: Root,
+    ledger: Ledger,
+    paths: SweepPaths,
+    keys: dict[str, str],
+    uri: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from mlflow import MlflowClient
+
+    sync(root, "small", uri)
+    client, run = MlflowClient(tracking_uri=uri), runs(uri)["sweep"]
+    board = boards.leaderboard(ledger)
+    assert run.data.tags["mlflow.note.content"] == boards.render(board, Format.MARKDOWN)
+    assert {name: run.data.tags[name] for name in ("dataset", "protocol", "baseline", "stage")} == {
+        "dataset": "digits",
+        "protocol": "validation",
+        "baseline": "kd",
+        "stage": "sweep",
+    }
+    names = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert names == {"spec.yaml", "leaderboard.md", "leaderboard.json", "figure.png"}
+    download = {name: Path(client.download_artifacts(run.info.run_id, name, str(tmp_path))) for name in names}
+    assert download["spec.yaml"].read_text() == small_spec().text
+    assert download["leaderboard.md"].read_text() == boards.render(board, Format.MARKDOWN)
+    assert download["figure.png"].read_bytes() == paths.figure.read_bytes()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    table = MlflowClient().load_table(run.info.experiment_id, "leaderboard.json", run_ids=[run.info.run_id])
+    assert list(table["label"]) == [record["label"] for record in boards.records(board)]
+    assert list(table["n"]) == [1, 1, 0, 0]
+
+
+def test_artifacts_lie_below_the_root(root: Root, keys: dict[str, str], uri: str) -> None:
+    sync(root, "small", uri)
+    assert runs(uri)["sweep"].info.artifact_uri.startswith(f"file://{root.artifacts}/small/")
+    assert sorted(file.name for file in root.artifacts.rglob("*.*")) == [
+        "figure.png",
+        "leaderboard.json",
+        "leaderboard.md",
+        "spec.yaml",
+    ]
+
+
+def test_a_long_table_is_delivered_too(root: Root, ledger: Ledger, small_plan: Plan, uri: str) -> None:
+    begin(ledger, small_plan)
+    markdown = "| a row of a long table |\n" * 20_000
+    ledger.append("report", body={"markdown": markdown, "records": [], "figure": None})
+    assert sync(root, "small", uri) == 3
+    note = runs(uri)["sweep"].data.tags["mlflow.note.content"]
+    assert note[:1000] == markdown[:1000]
+
+
+# -- again and again ----------------------------------------------------------------------------------------------
+
+
+def test_delivering_everything_twice_changes_nothing(
+    root: Root, ledger: Ledger, paths: SweepPaths, keys: dict[str, str], uri: str
+) -> None:
+    sync(root, "small", uri)
+    before = picture(uri)
+    assert sync(root, "small", uri) == 0
+    forget(paths)
+    assert sync(root, "small", uri) == ledger.last_seq()
+    assert picture(uri) == before
+
+
+def same_everywhere(uri: str) -> dict[str, Any]:
+    """What a store holds, less what each store names in its own way: run ids, and the tags that hold one."""
+    return {key: (*one[1:6], *one[7:]) for key, one in picture(uri).items()}
+
+
+def test_the_size_of_a_delivery_does_not_matter(
+    root: Root, keys: dict[str, str], new_store: NewStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = new_store("whole.db")
+    sync(root, "small", whole)
+    for batch in (1, 3):
+        monkeypatch.setattr(tracking, "BATCH", batch)
+        parts = new_store(f"{batch}.db")
+        sync(root, "small", parts)
+        assert same_everywhere(parts) == same_everywhere(whole)
+
+
+def test_a_delivery_that_breaks_off_anywhere_is_completed_by_the_next(
+    root: Root,
+    ledger: Ledger,
+    paths: SweepPaths,
+    keys: dict[str, str],
+    new_store: NewStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The server's side breaks once, after each of the kinds of request; what it has taken by then stays."""
+    from mlflow import MlflowClient
+
+    whole = new_store("whole.db")
+    sync(root, "small", whole)
+    expected = same_everywhere(whole)
+    for name in ("create_run", "log_batch", "log_inputs", "set_terminated"):
+        broken = new_store(f"{name}.db")
+        real = getattr(MlflowClient, name)
+
+        def once(*args: Any, _real: Any = real, **kwargs: Any) -> None:
+            _real(*args, **kwargs)
+            raise ConnectionResetError("gone")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(MlflowClient, name, once)
+            with pytest.raises(StorageError, match="gone"):
+                sync(root, "small", broken)
+        sync(root, "small", broken)
+        assert same_everywhere(broken) == expected, name
+
+
+def test_a_trial_that_goes_on_in_a_later_run_stays_one_run(
+    root: Root, ledger: Ledger, keys: dict[str, str], uri: str, small_plan: Plan
+) -> None:
+    sync(root, "small", uri)
+    before = points(uri, runs(uri)[keys["interrupted"]])
+    begin(ledger, small_plan)
+    record(ledger, small_plan, slot_of(small_plan, "dhkd α=0.5"), [50.0, 60.0, 70.0], val_accs=[5.0, 6.0, 7.0])
+    sync(root, "small", uri)
+    run = runs(uri)[keys["interrupted"]]
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["state"] == "finished"
+    after = points(uri, run)
+    assert [value for _, _, value in after["test_acc"]] == [50.0, 60.0, 70.0]
+    assert after["test_acc"][0] == before["test_acc"][0]
+
+
+def test_another_sweep_of_the_same_name_stays_apart(
+    root: Root, keys: dict[str, str], uri: str, small_plan: Plan, tmp_path: Path
+) -> None:
+    from mlflow import MlflowClient
+
+    sync(root, "small", uri)
+    other = Root(tmp_path / "other")
+    with Ledger(other.sweep("small").ledger) as ledger:
+        begin(ledger, small_plan)
+        record(ledger, small_plan, slot_of(small_plan, "kd"), [1.0], val_accs=[1.0])
+        sync(other, "small", uri)
+        client = MlflowClient(tracking_uri=uri)
+        (experiment,) = [found for found in client.search_experiments() if found.name == "small"]
+        everything = client.search_runs([experiment.experiment_id])
+        mine = [run for run in everything if run.data.tags["sweep.id"] == ledger.id]
+    assert len(mine) == 2
+    assert len(everything) == 2 + 1 + len(keys)
+
+
+def test_a_store_that_lost_everything_is_told_everything_again(
+    root: Root, ledger: Ledger, keys: dict[str, str], new_store: NewStore
+) -> None:
+    first, emptied = new_store("first.db"), new_store("emptied.db")
+    sync(root, "small", first)
+    ledger.set_fact(tracking._fact(emptied), str(ledger.last_seq()))
+    ledger.append("stop", body={"exit_code": 1})
+    sync(root, "small", first)
+    sync(root, "small", emptied)
+    assert same_everywhere(emptied) == same_everywhere(first)
+
+
+def test_a_run_that_was_deleted_by_hand_does_not_stop_the_delivery(
+    root: Root, ledger: Ledger, keys: dict[str, str], uri: str
+) -> None:
+    from mlflow import MlflowClient
+
+    sync(root, "small", uri)
+    MlflowClient(tracking_uri=uri).delete_run(runs(uri)[keys["running"]].info.run_id)
+    ledger.append("epoch", keys["running"], 2, epoch_body(2, 60.0, 6.0))
+    ledger.append("stop", body={"exit_code": 0})
+    sync(root, "small", uri)
+    assert delivered(ledger, uri) == ledger.last_seq()
+
+
+def test_more_events_than_one_delivery_takes_arrive(root: Root, ledger: Ledger, small_plan: Plan, uri: str) -> None:
+    begin(ledger, small_plan)
+    tests = [50 + n / 20 for n in range(tracking.BATCH + 100)]
+    key = record(ledger, small_plan, slot_of(small_plan, "kd"), tests, val_accs=tests)
+    assert sync(root, "small", uri) == ledger.last_seq()
+    assert [value for _, _, value in points(uri, runs(uri)[key])["test_acc"]] == tests
+
+
+# -- in the background --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nobody() -> str:
+    """The address of a port on this machine that nobody listens on."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+def test_the_projector_delivers_while_the_ledger_grows(
+    root: Root, ledger: Ledger, paths: SweepPaths, small_plan: Plan, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "POLL_SECONDS", 0.01)
+    notes: list[str] = []
+    begin(ledger, small_plan)
+    projector = Projector(root, paths, uri, notes.append)
+    projector.start()
+    key = record(ledger, small_plan, slot_of(small_plan, "kd"), [80.0, 90.0], val_accs=[70.0, 80.0])
+    ledger.append("stop", body={"exit_code": 0})
+    assert projector.close() == 0
+    assert not projector.is_alive()
+    assert notes == []
+    assert delivered(ledger, uri) == ledger.last_seq()
+    assert runs(uri)[key].info.status == "FINISHED"
+    assert runs(uri)["sweep"].info.status == "FINISHED"
+
+
+def test_a_server_that_is_away_is_noted_once_and_all_is_delivered_later(
+    root: Root,
+    ledger: Ledger,
+    paths: SweepPaths,
+    keys: dict[str, str],
+    nobody: str,
+    uri: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tracking, "POLL_SECONDS", 0.01)
+    notes: list[str] = []
+    projector = Projector(root, paths, nobody.replace("://", "://me:secret@"), notes.append)
+    projector.start()
+    while not notes:
+        projector.join(0.05)
+    projector.join(0.2)
+    assert projector.is_alive()
+    assert projector.close() == ledger.last_seq()
+    assert not projector.is_alive()
+    (note,) = notes
+    assert note.startswith(f"MLflow at {nobody.replace('://', '://me:***@')} is away (")
+    assert note.endswith("); going on")
+    assert "secret" not in note
+    assert sync(root, "small", uri) == ledger.last_seq()
+    assert set(runs(uri)) == {"sweep", *keys.values()}
+
+
+def test_every_server_has_a_place_of_its_own_in_the_ledger(
+    root: Root, ledger: Ledger, keys: dict[str, str], new_store: NewStore
+) -> None:
+    first, second = new_store("first.db"), new_store("second.db")
+    sync(root, "small", first)
+    assert delivered(ledger, first) == ledger.last_seq()
+    assert delivered(ledger, second) == 0
+    sync(root, "small", second)
+    assert len(runs(second)) == len(runs(first))
+
+
+# -- addresses ----------------------------------------------------------------------------------------------------
+
+
+def test_the_address_is_the_one_given_then_the_environments_then_a_database_below_the_root(
+    root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tracking_uri(root, None) == f"sqlite:///{root.path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://there:5000")
+    assert tracking_uri(root, None) == "http://there:5000"
+    assert tracking_uri(root, "http://here:5000") == "http://here:5000"
+
+
+def test_a_relative_root_is_tracked_at_its_absolute_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert tracking_uri(Root(Path("runs")), None) == f"sqlite:///{tmp_path}/runs/mlflow.db"
+
+
+@pytest.mark.parametrize(
+    "uri", ["https://h", "postgresql+psycopg://u:p@h/db", "mysql+pymysql://h/db", "sqlite:////tmp/a.db"]
+)
+def test_addresses_of_servers_and_databases_are_taken_as_they_are(root: Root, uri: str) -> None:
+    assert tracking_uri(root, uri) == uri
+
+
+@pytest.mark.parametrize("uri", ["localhost:5000", "file:///tmp/mlruns", "./mlruns", "ftp://h", "nonsense", "http://["])
+def test_other_addresses_are_refused_with_what_would_be_right(root: Root, uri: str) -> None:
+    with pytest.raises(InputError, match=r"is not an address that MLflow reads; give http://host:port of a server"):
+        tracking_uri(root, uri)
+
+
+def test_a_refused_address_is_shown_without_its_password(root: Root) -> None:
+    with pytest.raises(InputError) as refused:
+        tracking_uri(root, "ftp://me:secret@host/")
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("postgresql://me:secret@host:5432/db", "postgresql://me:***@host:5432/db"),
+        ("http://me:p@ss@host", "http://me:***@host"),
+        ("http://host:5000", "http://host:5000"),
+        ("sqlite:////tmp/mlflow.db", "sqlite:////tmp/mlflow.db"),
+    ],
+)
+def test_passwords_are_not_shown(uri: str, shown: str) -> None:
+    assert without_password(uri) == shown
+
+
+def test_quiet_mlflow_leaves_what_the_user_has_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
+    tracking.quiet_mlflow()
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "60"
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+def test_an_epoch_without_validation_has_no_such_metric() -> None:
+    assert "val_acc" not in epoch_metrics(epoch_body(1, 90.0))
+    assert epoch_metrics(epoch_body(1, 90.0, 80.0))["val_acc"] == 80.0
