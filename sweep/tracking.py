@@ -163,7 +163,8 @@ class Delivery:
             return str(found.experiment_id)
         local = urlsplit(self._uri).scheme == "sqlite"
         place = (root.artifacts / self._sweep).absolute().as_uri() if local else None
-        return str(self._client.create_experiment(self._sweep, artifact_location=place))
+        tags = {"mlflow.experimentKind": "custom_model_development"}  # the UI then opens on runs, not on GenAI traces
+        return str(self._client.create_experiment(self._sweep, artifact_location=place, tags=tags))
 
     def _known_runs(self) -> dict[str, str]:
         """Run ids of this sweep by `sweep.key`."""
@@ -195,6 +196,7 @@ class Delivery:
         elif event.kind == "plan":
             facts = ("dataset", "protocol", "baseline")
             self._client.log_batch(run, tags=_tags({name: event.body[name] for name in facts}))
+            self._client.log_inputs(run, [_dataset_input(event.body["slots"][0]["config"]["dataset"])])
         elif event.kind == "report":
             self._report(run, event.body)
         elif event.kind == "stop":

@@ -31,7 +31,8 @@ def serve(root: Root, given: str | None, port: int) -> int:
     print(f"MLflow UI at http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", HOST]
     command += ["--port", str(port), "--workers", "1", "--artifacts-destination", str(root.artifacts.absolute())]
-    process = subprocess.Popen(command)
+    command += ["--uvicorn-opts", "--log-level warning"]
+    process = subprocess.Popen(command, env=os.environ | {"PYTHONWARNINGS": "ignore"})
     try:
         return process.wait()
     except KeyboardInterrupt:

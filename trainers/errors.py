@@ -80,6 +80,7 @@ class StorageError(KDError):
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
     """The sentence for a name that does not exist, with the valid names and a guess at what was meant."""
     names = sorted(known)
-    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
+    swapped = [other for other in names if sorted(other) == sorted(str(name))]  # letters in the wrong order
+    close = swapped or difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
     guess = f"did you mean '{close[0]}'? " if close else ""
     return f"unknown {kind} '{name}'; {guess}valid: {', '.join(names)}"

@@ -153,9 +153,16 @@ def test_a_driver_killed_half_way_and_run_again_gives_the_undisturbed_table(undi
     assert same_table(user, undisturbed)
 
 
-def test_ctrl_c_ends_after_the_epoch_and_the_same_command_goes_on(undisturbed: User, tmp_path: Path) -> None:
+def test_a_second_driver_is_refused_and_ctrl_c_leaves_what_the_same_command_goes_on_with(
+    undisturbed: User, tmp_path: Path
+) -> None:
     user = User(tmp_path / "user")
     process = user.start("run", "spec.yaml")
+    user.wait_for(lambda: len(user.events("plan")) == 1, process)
+    second = user.sweep("run", "spec.yaml")
+    assert second.code == 2
+    assert f"sweep 'small' is already running: process {process.pid} on " in second.err
+    assert "running: process" in user.sweep("status").out
     user.wait_for(lambda: len(user.events("epoch")) >= 6, process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole process group
     done = user.end(process)
@@ -225,18 +232,6 @@ def test_a_diverged_trial_is_a_result_with_a_reason(tmp_path: Path) -> None:
     starts = started(user)
     assert user.sweep("run", "spec.yaml").code == 1
     assert started(user) == starts  # it would diverge again
-
-
-def test_a_second_driver_is_told_who_runs_the_sweep(undisturbed: User, tmp_path: Path) -> None:
-    user = User(tmp_path / "user")
-    process = user.start("run", "spec.yaml")
-    user.wait_for(lambda: len(user.events("plan")) == 1, process)
-    second = user.sweep("run", "spec.yaml")
-    assert second.code == 2
-    assert f"sweep 'small' is already running: process {process.pid} on " in second.err
-    assert "running: process" in user.sweep("status").out
-    assert user.end(process).code == 0
-    assert same_table(user, undisturbed)
 
 
 def test_a_tracking_server_that_is_away_holds_nothing_up_and_is_told_later(undisturbed: User, tmp_path: Path) -> None:
