@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from trainers.config import Frozen, Recipe
 
@@ -22,6 +22,12 @@ class Compute(Frozen):
     """GPUs per trial; fractions share one."""
     retries: int = Field(1, ge=0)
     """Further attempts at a trial that raised or lost its worker; never for one that diverged."""
+
+    @model_validator(mode="after")
+    def _whole_gpus(self) -> Compute:
+        if self.gpus > 1 and self.gpus != int(self.gpus):
+            raise ValueError(f"gpus must be at most 1, or a whole number, found {self.gpus:g}")
+        return self
 
 
 class Search(Frozen):

@@ -66,7 +66,7 @@ def _sweeps(root: Root) -> list[dict[str, Any]]:
     found = []
     for name in root.names():
         with closing(Ledger(root.sweep(name).ledger)) as ledger:
-            trials = boards.trials(ledger)[1] if ledger.latest("plan") else []
+            trials = boards.distinct(boards.trials(ledger)[1]) if ledger.latest("plan") else []
         done = sum(trial.state == "finished" for trial in trials)
         running = "yes" if lock.holder(root.sweep(name).lock) else ""
         found.append({"sweep": name, "trials": len(trials), "finished": done, "running": running})

@@ -71,13 +71,17 @@ def run(
     uri = tracking.tracking_uri(place, tracking_uri)
     loaded = load_spec(spec)
     console = Console()
-    code = run_sweep(loaded, place, uri, display.for_console(console), verbose)
+    try:
+        code = run_sweep(loaded, place, uri, display.for_console(console), verbose)
+    except KeyboardInterrupt:
+        console.print("stopped; nothing is lost. The same command goes on from here")
+        raise typer.Exit(130) from None
     _print_leaderboard(console, place, loaded.name)
     paths = place.sweep(loaded.name)
     if paths.figure.exists():
         console.print(f"figure       {paths.figure}", soft_wrap=True, highlight=False)
     console.print(f"leaderboard  {paths.leaderboard}", soft_wrap=True, highlight=False)
-    console.print(f"browse       {_ui_command(root, tracking_uri)}", soft_wrap=True, highlight=False)
+    console.print(f"browse       {_browse(place, uri)}", soft_wrap=True, highlight=False)
     raise typer.Exit(code)
 
 
@@ -162,14 +166,11 @@ def _print_leaderboard(console: Console, root: Root, name: str) -> None:
         console.print(boards.as_rich(boards.leaderboard(ledger)))
 
 
-def _ui_command(root: Path, uri: str | None) -> str:
+def _browse(root: Root, uri: str) -> str:
+    """How to see the runs: a server's address, or the command that serves the database."""
     from sweep import tracking
 
-    if uri and uri.startswith(("http:", "https:")):
-        return tracking.without_password(uri)
-    options = [f"--root {root}"] if root != DEFAULT_ROOT else []
-    options += [f"--tracking-uri {tracking.without_password(uri)}"] if uri else []
-    return " ".join(["sweep ui", *options])
+    return tracking.without_password(uri) if uri.startswith("http") else tracking.command("ui", root, uri)
 
 
 def main(arguments: list[str] | None = None) -> Any:
@@ -180,9 +181,6 @@ def main(arguments: list[str] | None = None) -> Any:
     except KDError as error:
         print(f"sweep: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("sweep: interrupted; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
 
 
 if __name__ == "__main__":

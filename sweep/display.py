@@ -55,7 +55,7 @@ class Progress:
         self.running.pop(job.key, None)
         if state == "failed" and body["again"]:
             return
-        self.done += 1
+        self.done = min(self.done + 1, self.total)  # a teacher that is stored anew was counted before
         self.epochs_left -= job.slot.epochs - self._seen.get(job.key, 0)
         if state != "finished":
             self.bad += 1

@@ -27,15 +27,16 @@ def start_body(job: Job) -> dict[str, Any]:
     }
 
 
-def final_body(state: str, epochs: list[dict[str, Any]]) -> dict[str, Any]:
+def final_body(state: str, epochs: list[dict[str, Any]], protocol: str) -> dict[str, Any]:
     """What the ledger notes of a trial when it ends: its last epoch, its best one, and what it cost.
 
-    The best epoch is the one with the highest validation accuracy (the first of equals), or, where nothing is held out
-    (`protocol: paper`), the highest test accuracy.
+    The best epoch is the one with the highest validation accuracy (the first of equals). Test accuracy chooses it only
+    under `protocol: paper`; where nothing is held out otherwise, it is the last.
     """
     if not epochs:
         return {"state": state, "epochs": 0, "seconds": 0.0}
-    chosen_by = "val_acc" if epochs[0]["val_acc"] is not None else "test_acc"
+    held_out = epochs[0]["val_acc"] is not None
+    chosen_by = "test_acc" if protocol == "paper" else "val_acc" if held_out else "epoch"
     return {
         "state": state,
         "epochs": len(epochs),

@@ -39,8 +39,8 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One row of the leaderboard under one pair."""
+class Row:
+    """One configuration under one pair: a row of the leaderboard."""
 
     recipe: str
     pair: str
@@ -85,7 +85,7 @@ class Leaderboard:
     """The table of one sweep."""
 
     plan: Plan
-    cells: tuple[Cell, ...]
+    cells: tuple[Row, ...]
     teachers: dict[str, float]
     """Test accuracy by architecture, in percent."""
     states: dict[str, int]
@@ -98,9 +98,9 @@ class Leaderboard:
         return list(dict.fromkeys(cell.pair for cell in self.cells))
 
     @property
-    def rows(self) -> dict[tuple[str, str], dict[str, Cell]]:
+    def rows(self) -> dict[tuple[str, str], dict[str, Row]]:
         """Cells by (recipe, label), then by pair."""
-        table: dict[tuple[str, str], dict[str, Cell]] = {}
+        table: dict[tuple[str, str], dict[str, Row]] = {}
         for cell in self.cells:
             table.setdefault((cell.recipe, cell.label), {})[cell.pair] = cell
         return table
@@ -148,6 +148,11 @@ def trials(ledger: Ledger) -> tuple[Plan, list[Trial]]:
     return plan, [_trial(slot, keys.get(slot.id), latest, done) for slot in plan.slots]
 
 
+def distinct(found: list[Trial]) -> list[Trial]:
+    """Each trial once: scratch stands under every pair that shares its student."""
+    return list({trial.slot.id: trial for trial in found}.values())
+
+
 def _trial(slot: Slot, key: str | None, latest: dict[str, tuple[str, dict[str, Any]]], done: dict[str, int]) -> Trial:
     state, body = latest.get(key or "", ("waiting", {}))
     return Trial(slot, key, state, body, done.get(key or "", 0))
@@ -168,7 +173,7 @@ def leaderboard(ledger: Ledger) -> Leaderboard:
         for group, members in groups.items()
     ]
     teachers = {trial.slot.pair: trial.body["last"]["test_acc"] for trial in found if _has_numbers(trial, "teacher")}
-    return Leaderboard(plan, tuple(cells), teachers, dict(Counter(trial.state for trial in found)), base)
+    return Leaderboard(plan, tuple(cells), teachers, dict(Counter(trial.state for trial in distinct(found))), base)
 
 
 def _baseline(plan: Plan) -> str | None:
@@ -184,11 +189,11 @@ def _by_seed(members: list[Trial], which: str) -> dict[int, float]:
     return {trial.slot.seed: trial.body[which]["test_acc"] for trial in members if trial.state == "finished"}
 
 
-def _cell(members: list[Trial], values: dict[int, float], base: dict[int, float], is_base: bool) -> Cell:
+def _cell(members: list[Trial], values: dict[int, float], base: dict[int, float], is_base: bool) -> Row:
     slot = members[0].slot
     common = values.keys() & base.keys()
     delta = statistics.fmean(values[seed] - base[seed] for seed in sorted(common)) if common and not is_base else None
-    return Cell(
+    return Row(
         recipe=slot.recipe,
         pair=slot.pair,
         method=slot.method,

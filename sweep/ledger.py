@@ -83,7 +83,7 @@ class Ledger:
                 raise StorageError(f"{path} was written by a later version of this program; update it to read the file")
             if version < VERSION:
                 self._db.executescript(f"BEGIN IMMEDIATE;{_SCHEMA} PRAGMA user_version={VERSION}; COMMIT;")
-            self._db.execute("INSERT OR IGNORE INTO facts VALUES ('id', ?)", (uuid.uuid4().hex,))
+                self._db.execute("INSERT OR IGNORE INTO facts VALUES ('id', ?)", (uuid.uuid4().hex,))
 
     def close(self) -> None:
         self._db.close()

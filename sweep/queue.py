@@ -42,6 +42,7 @@ class TrialQueue:
         self._live: dict[str, Job] = {}
         self.lost: list[Slot] = []
         """Slots that cannot run, because their teacher failed."""
+        self._drop_done()
 
     def next(self) -> Job | None:
         """The next job that can start now; None while the waiting ones need a teacher, or when nothing waits."""
@@ -49,7 +50,7 @@ class TrialQueue:
             if slot.teacher is not None and slot.teacher not in self.teachers:
                 continue
             self._waiting.remove(slot)
-            job = Job(slot, slot.trial(self.teachers[slot.teacher] if slot.teacher else None))
+            job = self._job(slot)
             if job.key not in self._finals and job.key not in self._live:
                 self._live[job.key] = job
                 return job
@@ -83,11 +84,16 @@ class TrialQueue:
         elif job.slot.stage == "teacher":
             self._lose_students(job.slot)
 
+    def will_retry(self, key: str) -> bool:
+        """Whether a live trial would be tried again if this attempt failed."""
+        return self._attempts.get(key, 0) < self.retries
+
     def failed(self, key: str) -> bool:
         """An attempt failed. True where the trial is tried again; otherwise it is given up for this run."""
+        again = self.will_retry(key)
         job = self._live.pop(key)
         self._attempts[key] = self._attempts.get(key, 0) + 1
-        if self._attempts[key] <= self.retries:
+        if again:
             self._waiting.insert(0, job.slot)
             return True
         self._finals.add(key)
@@ -98,6 +104,18 @@ class TrialQueue:
     def interrupted(self, key: str) -> None:
         """A trial was stopped between two epochs; it goes on in the next run."""
         self._live.pop(key)
+
+    def _drop_done(self) -> None:
+        """What ended in earlier runs does not wait, so that nothing left is `exhausted` from the start."""
+        for slot in list(self._waiting):
+            ready = slot.teacher is None or slot.teacher in self.teachers
+            if ready and self._job(slot).key in self._finals:
+                self._waiting.remove(slot)
+                if slot.stage == "teacher":
+                    self._lose_students(slot)
+
+    def _job(self, slot: Slot) -> Job:
+        return Job(slot, slot.trial(self.teachers[slot.teacher] if slot.teacher else None))
 
     def _lose_students(self, teacher: Slot) -> None:
         self.lost += [slot for slot in self._waiting if slot.teacher == teacher.id]

@@ -28,6 +28,7 @@ class Recorder(Callback):
         self._ledger = ledger
         self._queue = queue
         self._display = display
+        self._begun: set[str] = set()
         self.stop_requested = False
         self.fatal: Exception | None = None
 
@@ -64,7 +65,9 @@ class Recorder(Callback):
             self.fatal = self.fatal or error
 
     def _started(self, job: Job) -> None:
-        self._ledger.append("start", job.key, body=start_body(job))
+        self._begun.add(job.key)
+        if job.key not in self._ledger.finals():  # a teacher that is only stored anew has its result already
+            self._ledger.append("start", job.key, body=start_body(job))
         self._display.started(job)
 
     def _result(self, job: Job, result: dict[str, Any]) -> None:
@@ -80,7 +83,9 @@ class Recorder(Callback):
 
     def _ended(self, job: Job, state: str, result: dict[str, Any]) -> None:
         epochs = [event.body for event in self._ledger.events("epoch", trial=job.key)]
-        body = final_body(state, epochs) | {key: result[key] for key in ("reason", "teacher") if key in result}
+        body = final_body(state, epochs, self._queue.plan.protocol) | {
+            key: result[key] for key in ("reason", "teacher") if key in result
+        }
         self._ledger.append("final", job.key, body=body)
         teacher = TeacherConfig.model_validate(result["teacher"]) if "teacher" in result else None
         self._queue.finished(job.key, teacher)
@@ -88,9 +93,11 @@ class Recorder(Callback):
         self._display.ended(job, state, body)
 
     def _failed(self, job: Job, reason: str, log: str) -> None:
-        again = self._queue.failed(job.key)
-        body = {"reason": reason, "log": log, "again": again}
+        if job.key not in self._begun:  # its worker died before it could start
+            self._started(job)
+        body = {"reason": reason, "log": log, "again": self._queue.will_retry(job.key)}
         self._ledger.append("failed", job.key, body=body)
+        self._queue.failed(job.key)
         self._display.ended(job, "failed", body)
 
     def _worker_died(self, job: Job, trial: Trial) -> None:
@@ -101,6 +108,12 @@ class Recorder(Callback):
         """Complete for Ray, but live in the queue: the trial was stopped after an epoch."""
         self._ledger.append("interrupted", job.key)
         self._queue.interrupted(job.key)
+
+    def interrupt_live(self) -> None:
+        """Note the trials that were stopped in the middle of an epoch."""
+        for job in self._queue.live:
+            if job.key in self._begun:
+                self._ledger.append("interrupted", job.key)
 
     def __getstate__(self) -> dict[str, Any]:
         """Ray stores a pickled copy of its whole set-up, which nothing here ever reads."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.leaderboard import Cell, Leaderboard
+from sweep.leaderboard import Leaderboard, Row
 from sweep.plan import SYMBOLS
 from trainers.files import write_atomically
 
@@ -54,7 +54,7 @@ def draw(board: Leaderboard, path: Path) -> bool:
     return True
 
 
-def _panel(axes: Axes, cells: list[Cell]) -> None:
+def _panel(axes: Axes, cells: list[Row]) -> None:
     swept = swept_parameter(cells)
     if swept is None:
         _dots(axes, cells)
@@ -71,7 +71,7 @@ def _panel(axes: Axes, cells: list[Cell]) -> None:
     axes.legend(fontsize="small", frameon=False)
 
 
-def swept_parameter(cells: Iterable[Cell]) -> str | None:
+def swept_parameter(cells: Iterable[Row]) -> str | None:
     """The hyperparameter to draw against: `alpha` if it was swept, else the first number that was."""
     values: dict[str, set[Any]] = {}
     for cell in cells:
@@ -85,9 +85,9 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
-def _lines(cells: list[Cell], swept: str) -> dict[str, list[Cell]]:
+def _lines(cells: list[Row], swept: str) -> dict[str, list[Row]]:
     """The cells that have `swept`, by everything else in which they differ, each line in rising order."""
-    lines: dict[str, list[Cell]] = {}
+    lines: dict[str, list[Row]] = {}
     for cell in cells:
         if swept in cell.params:
             rest = " ".join(f"{key}={value}" for key, value in cell.params.items() if key != swept)
@@ -95,12 +95,12 @@ def _lines(cells: list[Cell], swept: str) -> dict[str, list[Cell]]:
     return {name: sorted(points, key=lambda cell: cell.params[swept]) for name, points in lines.items()}
 
 
-def _prefix(cell: Cell, cells: list[Cell]) -> str:
+def _prefix(cell: Row, cells: list[Row]) -> str:
     """The recipe's name, where the panel has several."""
     return f"{cell.recipe} · " if len({other.recipe for other in cells}) > 1 else ""
 
 
-def _band(axes: Axes, cell: Cell, color: str, name: str) -> None:
+def _band(axes: Axes, cell: Row, color: str, name: str) -> None:
     mean, std = cell.mean or 0.0, cell.std or 0.0
     axes.axhspan(mean - std, mean + std, color=color, alpha=0.15, linewidth=0)
     axes.axhline(mean, color=color, linestyle="--", linewidth=1.2, label=name)
@@ -115,7 +115,7 @@ def _value_axis(axes: Axes, swept: str, values: list[float]) -> None:
     axes.set_ylabel("test accuracy, %")
 
 
-def _dots(axes: Axes, cells: list[Cell]) -> None:
+def _dots(axes: Axes, cells: list[Row]) -> None:
     places = range(len(cells))
     means, spreads = [cell.mean or 0.0 for cell in cells], [cell.std or 0.0 for cell in cells]
     axes.errorbar(means, places, xerr=spreads, fmt="o", capsize=3, color=COLORS[0])

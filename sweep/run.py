@@ -29,7 +29,7 @@ from sweep.layout import Root, SweepPaths
 from sweep.ledger import Ledger
 from sweep.plan import Plan, build_plan
 from sweep.queue import Job, TrialQueue
-from sweep.tracking import Projector, delivered, without_password
+from sweep.tracking import Projector, command, delivered, without_password
 from trainers.config import TeacherConfig
 from trainers.errors import InputError
 from trainers.files import write_atomically
@@ -38,6 +38,8 @@ DONE, SOME_FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 """Exit codes."""
 OBJECT_STORE_BYTES = 100_000_000
 """Ray's shared memory; trials pass next to nothing through it."""
+RAY_FOLDER = "sweep-ray-"
+"""How the folders of Ray's temporary files begin; the driver's process number follows."""
 WORKER_ENVIRONMENT = {
     # Large tensors are reused instead of being given back to the system after every step.
     "MALLOC_MMAP_THRESHOLD_": "1073741824",
@@ -90,24 +92,28 @@ def run_sweep(spec: Spec, root: Root, uri: str, display: Display, verbose: bool 
         teachers = stored_teachers(plan, root)
         ledger = stack.enter_context(Ledger(paths.ledger))
         queue = TrialQueue(plan, teachers, ended(plan, teachers, ledger))
-        if _nothing_new(plan, paths, ledger, uri):
+        if queue.exhausted and _nothing_new(plan, paths, ledger, uri):
             return _exit_code(ledger)
         _record_start(spec, plan, paths, ledger)
         _record_stored_teachers(plan, queue, root, ledger)
         projector = Projector(root, paths, uri, display.note)
         projector.start()
-        code = INTERRUPTED
+        code = WRONG_INPUT
         try:
             code = _run_trials(plan, queue, root, paths, ledger, display, verbose)
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+            raise
         finally:
             display.end()
-            _make_reports(paths, ledger)
-            ledger.append("stop", body={"exit_code": code})
-            pending = projector.close()
+            try:
+                _make_reports(paths, ledger)
+                ledger.append("stop", body={"exit_code": code})
+            finally:
+                pending = projector.close()
         if pending:
-            display.note(
-                f"{pending} events are not in MLflow yet; when {without_password(uri)} is back: sweep sync {spec.name}"
-            )
+            again = command(f"sync {spec.name}", root, uri)
+            display.note(f"{pending} events are not in MLflow yet; when {without_password(uri)} is back: {again}")
     return code
 
 
@@ -129,9 +135,11 @@ def _nothing_new(plan: Plan, paths: SweepPaths, ledger: Ledger, uri: str) -> boo
     latest = ledger.latest("plan")
     if latest is None or latest.body != json.loads(json.dumps(plan.to_json())):
         return False
-    done, _ = _standing(ledger)
-    reported = paths.leaderboard.exists() and paths.figure.exists()
-    return done == plan.count and reported and delivered(ledger, uri) == ledger.last_seq()
+    report, stop, last = ledger.latest("report"), ledger.latest("stop"), ledger.last_seq()
+    if report is None or stop is None or stop.seq != last or delivered(ledger, uri) != last:
+        return False  # the last run did not come to its end, or this server was not told
+    files = [paths.leaderboard, *([paths.folder / report.body["figure"]] if report.body["figure"] else [])]
+    return all(file.exists() for file in files)
 
 
 # -- the ledger's bookkeeping -----------------------------------------------------------------------------------------
@@ -139,6 +147,10 @@ def _nothing_new(plan: Plan, paths: SweepPaths, ledger: Ledger, uri: str) -> boo
 
 def _record_start(spec: Spec, plan: Plan, paths: SweepPaths, ledger: Ledger) -> None:
     write_atomically(paths.spec, spec.text.encode())
+    if ledger.latest("plan"):  # a driver that was killed could not note what it left
+        for trial in boards.distinct(boards.trials(ledger)[1]):
+            if trial.state == "running":
+                ledger.append("interrupted", trial.key)
     body = {"spec": spec.text, "source": spec.source, "host": socket.gethostname(), "pid": os.getpid()}
     ledger.append("sweep", body=body)
     ledger.append("plan", body=plan.to_json())
@@ -149,11 +161,13 @@ def _record_stored_teachers(plan: Plan, queue: TrialQueue, root: Root, ledger: L
     from trainers.teachers import TeacherStore
 
     known = ledger.finals()
-    passports = {passport.origin_key: passport for passport in TeacherStore(root.teachers).passports()}
+    store = TeacherStore(root.teachers)
     for slot in plan.teachers:
         if slot.id in queue.teachers and slot.id not in known:
-            ledger.append("start", slot.id, body=start_body(Job(slot, slot.trial())))
-            ledger.append("final", slot.id, body=stored_teacher_body(passports[slot.id]))
+            passport = store.trained_by(slot.id)
+            if passport is not None:
+                ledger.append("start", slot.id, body=start_body(Job(slot, slot.trial())))
+                ledger.append("final", slot.id, body=stored_teacher_body(passport))
 
 
 def _make_reports(paths: SweepPaths, ledger: Ledger) -> None:
@@ -176,7 +190,7 @@ def _run_trials(
 ) -> int:
     """Run what the queue holds; the exit code."""
     done, epochs_left = _standing(ledger)
-    if done < plan.count or not queue.exhausted:
+    if not queue.exhausted:
         with _local_ray(verbose) as temporary:
             _check_resources(plan)
             progress = Progress(plan, done, epochs_left)
@@ -201,7 +215,7 @@ def _exit_code(ledger: Ledger) -> int:
 
 def _standing(ledger: Ledger) -> tuple[int, int]:
     """How many trials ended for good, and how many epochs the others have."""
-    trials = {trial.slot.id: trial for trial in boards.trials(ledger)[1]}.values()
+    trials = boards.distinct(boards.trials(ledger)[1])
     left = [trial for trial in trials if trial.state not in ("finished", "diverged")]
     return len(trials) - len(left), sum(trial.slot.epochs for trial in left)
 
@@ -241,8 +255,7 @@ def _tune(
         except KeyboardInterrupt:
             recorder.stop_requested = True
     display.end()
-    for job in queue.live:
-        ledger.append("interrupted", job.key)
+    recorder.interrupt_live()
     if recorder.fatal is not None:
         raise recorder.fatal
     return recorder.stop_requested
@@ -273,23 +286,48 @@ def _local_ray(verbose: bool) -> Iterator[Path]:
     Yields the folder of its temporary files. It lies in the system's, not below the root: Ray's sockets have paths of
     at most 107 characters. It is removed at the end.
     """
-    temporary = Path(tempfile.mkdtemp(prefix="sweep-ray-"))
+    _remove_leftovers()
+    temporary = Path(tempfile.mkdtemp(prefix=f"{RAY_FOLDER}{os.getpid()}-"))
     import ray
 
     logging.getLogger("ray.tune").setLevel(logging.INFO if verbose else logging.CRITICAL)
     try:
         ray.init(
+            address="local",  # not a cluster that RAY_ADDRESS happens to name
             include_dashboard=False,
             log_to_driver=verbose,
             logging_level=logging.INFO if verbose else logging.ERROR,
             object_store_memory=OBJECT_STORE_BYTES,
-            runtime_env={"env_vars": WORKER_ENVIRONMENT},
+            runtime_env={"env_vars": WORKER_ENVIRONMENT | _hidden()},
             _temp_dir=str(temporary),
         )
         yield temporary
     finally:
         ray.shutdown()
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _hidden() -> dict[str, str]:
+    """The tracking server's address and credentials, blanked for workers: they have no business there."""
+    return {name: "" for name in os.environ if name.startswith(("MLFLOW_TRACKING", "MLFLOW_BACKEND"))}
+
+
+def _remove_leftovers() -> None:
+    """Ray's temporary files of drivers that were killed before they could remove them."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{RAY_FOLDER}*"):
+        pid = folder.name.removeprefix(RAY_FOLDER).partition("-")[0]
+        if pid.isdigit() and not _alive(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _environment(root: Root, verbose: bool) -> None:
@@ -330,9 +368,14 @@ def _room(plan: Plan) -> int:
     for have in _nodes():
         fits = [have.get("CPU", 0) // plan.compute["cpus"]]
         if plan.compute["gpus"]:
-            fits.append(have.get("GPU", 0) / plan.compute["gpus"] + 1e-9)
+            fits.append(_shares(have.get("GPU", 0), plan.compute["gpus"]))
         room += int(min(fits))
     return room
+
+
+def _shares(gpus: float, each: float) -> int:
+    """How many trials of `each` GPUs go on a machine's; a fraction never spans two."""
+    return int(gpus) * int(1 / each + 1e-9) if each < 1 else int(gpus // each)
 
 
 def _nodes() -> list[dict[str, float]]:

@@ -9,7 +9,7 @@ from typing import Any
 from sweep import lock
 from sweep.display import duration
 from sweep.layout import SweepPaths
-from sweep.leaderboard import Trial, trials
+from sweep.leaderboard import Trial, distinct, trials
 from sweep.ledger import Ledger
 
 
@@ -36,6 +36,7 @@ def summary(paths: SweepPaths) -> str:
     """One line on the sweep as a whole."""
     with closing(Ledger(paths.ledger)) as ledger:
         plan, found = trials(ledger)
+    found = distinct(found)
     running = lock.holder(paths.lock)
     states = Counter(_state(trial, running is not None) for trial in found)
     counts = ", ".join(f"{count} {state}" for state, count in states.items())

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from sweep.events import first_line
-from sweep.layout import Root, SweepPaths
+from sweep.layout import DEFAULT_ROOT, Root, SweepPaths
 from sweep.ledger import Event, Ledger
 from trainers.content import content_key
 from trainers.errors import InputError, StorageError
@@ -27,14 +27,16 @@ from trainers.errors import InputError, StorageError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
+SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql")
 PARENT = "sweep"
 """The parent run's `sweep.key`."""
 BATCH = 500
-"""Events per delivery, fewer than the 1,000 metrics of one MLflow request even at two dozen metrics an epoch."""
+"""Events per delivery."""
 METRICS_PER_REQUEST = 1000
 POLL_SECONDS = 0.5
 LONGEST_PAUSE = 10.0
+LONGEST_GOODBYE = 60.0
+"""Seconds at the end of a run; what a slow server has not taken by then, `sweep sync` delivers."""
 EPOCH_METRICS = ("loss", "lr", "train_acc", "train_acc5", "val_acc", "val_acc5", "test_acc", "test_acc5")
 STATUS = {"finished": "FINISHED", "diverged": "FAILED"}
 STOP_STATUS = {0: "FINISHED", 1: "FINISHED", 130: "KILLED"}
@@ -64,7 +66,16 @@ def tracking_uri(root: Root, given: str | None) -> str:
 
 def without_password(uri: str) -> str:
     """A tracking URI (or a text that holds one) fit to be shown."""
-    return re.sub(r"(://[^/@\s:]*:)[^/\s]*@", r"\1***@", uri)
+    text = re.sub(r"(://)(?!/)\S*@", r"\1***@", uri)
+    return re.sub(r"(?i)([?&]\w*(?:password|token|secret)\w*=)[^&\s]*", r"\1***", text)
+
+
+def command(verb: str, root: Root, uri: str) -> str:
+    """A `sweep` command as the user would type it for this root and tracking server."""
+    start = "uv run sweep" if "UV" in os.environ else "sweep"
+    place = f" --root {root.path}" if root.path != DEFAULT_ROOT else ""
+    local = uri == f"sqlite:///{root.mlflow_database.absolute()}"
+    return f"{start} {verb}{place}" + ("" if local else f" --tracking-uri {without_password(uri)}")
 
 
 def quiet_mlflow() -> None:
@@ -84,8 +95,6 @@ class Projector(threading.Thread):
         super().__init__(name="mlflow-projector", daemon=True)
         self._root, self._paths, self._uri, self._note = root, paths, uri, note
         self._closing = threading.Event()
-        self.pending = 0
-        """Events not delivered; valid once the thread has ended."""
 
     def run(self) -> None:
         pause, told = POLL_SECONDS, False
@@ -109,13 +118,13 @@ class Projector(threading.Thread):
                         break
                     pause = min(pause * 2, LONGEST_PAUSE)
                 self._closing.wait(pause)
-            self.pending = ledger.last_seq() - delivered(ledger, self._uri)
 
     def close(self) -> int:
-        """Deliver what is left, once, and end; the number of events that could not be delivered."""
+        """Deliver what is left, within :data:`LONGEST_GOODBYE`; the number of events that could not be delivered."""
         self._closing.set()
-        self.join()
-        return self.pending
+        self.join(LONGEST_GOODBYE)
+        with closing(Ledger(self._paths.ledger)) as ledger:
+            return ledger.last_seq() - delivered(ledger, self._uri)
 
 
 def delivered(ledger: Ledger, uri: str) -> int:
@@ -222,6 +231,8 @@ class Delivery:
 
     def _trial_events(self, key: str, events: list[Event]) -> None:
         """Consecutive events of one trial, its metrics in few requests."""
+        if not any(True for _ in self._ledger.events("start", trial=key, limit=1)):
+            return  # it never started: there is no run to tell
         for is_epoch, some in groupby(events, key=lambda event: event.kind == "epoch"):
             if is_epoch:
                 self._epochs(self._run_of(key), list(some))

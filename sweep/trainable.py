@@ -74,7 +74,7 @@ class TrialTrainable(Trainable):
         epochs: list[EpochResult] = []
         for result in self._running:
             epochs.append(result)
-            if not result.replayed:
+            if not result.replayed or result.epoch == trial.recipe.epochs:  # what fit returns comes after the last one
                 break
         report: dict[str, Any] = {"epochs": [asdict(epoch) for epoch in epochs], "done": False}
         if epochs and epochs[-1].epoch < trial.recipe.epochs:

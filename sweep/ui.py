@@ -29,10 +29,12 @@ def serve(root: Root, given: str | None, port: int) -> int:
     quiet_mlflow()
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # fewer processes; nothing here uses them
     print(f"MLflow UI at http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", HOST]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST]
     command += ["--port", str(port), "--workers", "1", "--artifacts-destination", str(root.artifacts.absolute())]
     command += ["--uvicorn-opts", "--log-level warning"]
-    process = subprocess.Popen(command, env=os.environ | {"PYTHONWARNINGS": "ignore"})
+    # not on the command line, where every user of the machine could read a password in it
+    environment = {"MLFLOW_BACKEND_STORE_URI": uri, "PYTHONWARNINGS": "ignore"}
+    process = subprocess.Popen(command, env=os.environ | environment)
     try:
         return process.wait()
     except KeyboardInterrupt:

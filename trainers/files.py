@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import tempfile
 from pathlib import Path
 
 from trainers.errors import StorageError
-
-_NO_ROOM = (
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS),
-    *(errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
-)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -35,6 +29,4 @@ def write_atomically(path: Path, content: bytes) -> None:
     except OSError as error:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-        if error.errno in _NO_ROOM:
-            raise StorageError(f"cannot write {path}: {os.strerror(error.errno)}") from error
-        raise
+        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error

@@ -89,8 +89,13 @@ class TeacherStore:
         return [self._passport(path) for path in sorted(self.folder.glob("[0-9a-f]*/passport.json"))]
 
     def trained_by(self, trial_key: str) -> Passport | None:
-        """The teacher that a trial has produced, if it is stored."""
-        return next((passport for passport in self.passports() if passport.origin_key == trial_key), None)
+        """The teacher that a trial has produced, if it is stored; other teachers' passports are not judged."""
+        for path in sorted(self.folder.glob("[0-9a-f]*/passport.json")):
+            if f'"{trial_key}"' in path.read_text(errors="replace"):
+                passport = self._passport(path)
+                if passport.origin_key == trial_key:
+                    return passport
+        return None
 
     def check(self, passport: Passport) -> None:
         """Compare the weight file with its passport's checksum.

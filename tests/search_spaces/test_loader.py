@@ -90,19 +90,12 @@ def test_sections_are_read_as_written() -> None:
     found = spec(
         description="some words",
         compute="{cpus: 2, gpus: 0.25, retries: 0}",
-        search="{trials: 5, sampler: random, pruner: none, confirm: 2}",
         baseline="scratch",
         teachers="{seed: 7}",
         dataset="{digits: {image_size: 8}}",
     )
     assert found.description == "some words"
     assert (found.compute.cpus, found.compute.gpus, found.compute.retries) == (2, 0.25, 0)
-    assert (found.search.trials, found.search.sampler, found.search.pruner, found.search.confirm) == (
-        5,
-        "random",
-        "none",
-        2,
-    )
     assert (found.baseline, found.teacher_seed, found.dataset_options) == ("scratch", 7, {"image_size": 8})
 
 
@@ -343,6 +336,8 @@ def test_protocol_paper_trains_on_everything() -> None:
         ({"compute": "{cpus: 0}"}, f"{LAST}: compute.cpus: should be greater than or equal to 1, found 0"),
         ({"compute": "{gpus: -0.5}"}, f"{LAST}: compute.gpus: should be greater than or equal to 0, found -0.5"),
         ({"compute": "4"}, f"{LAST}: compute: must be a mapping, found 4"),
+        ({"search": "{trials: 5}"}, f"{LAST}: search: this version runs no search yet; remove this section"),
+        ({"compute": "{gpus: 1.5}"}, f"{LAST}: compute: gpus must be at most 1, or a whole number, found 1.5"),
         ({"search": "{trials: 0}"}, f"{LAST}: search.trials: should be greater than or equal to 1, found 0"),
         ({"search": "{sampler: tpa}"}, f"{LAST}: search.sampler: should be 'tpe', "),
         ({"search": "{metric: test_acc}"}, f"{LAST}: search.metric: should be 'val_acc', found \"test_acc\""),

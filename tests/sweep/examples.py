@@ -86,7 +86,7 @@ def record(
     for epoch in epochs:
         ledger.append("epoch", job.key, epoch["epoch"], epoch)
     if state in ("finished", "diverged"):
-        body = final_body(state, epochs)
+        body = final_body(state, epochs, plan.protocol)
         if state == "diverged":
             body["reason"] = "loss term 'kd' became nan at epoch 2, step 1"
         elif slot.stage == "teacher":

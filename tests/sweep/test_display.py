@@ -18,14 +18,14 @@ from tests.sweep.examples import epoch_body, job_of, slot_of, small_spec
 
 
 def ended(test: float, epochs: int = 3) -> dict[str, Any]:
-    return final_body("finished", [epoch_body(epoch, test) for epoch in range(1, epochs + 1)])
+    return final_body("finished", [epoch_body(epoch, test) for epoch in range(1, epochs + 1)], "validation")
 
 
 def failure(again: bool) -> dict[str, Any]:
     return {"reason": "ValueError: no [data]", "log": "/runs/[a]/log.txt", "again": again}
 
 
-DIVERGED = final_body("diverged", []) | {"reason": "loss term 'kd' became nan at epoch 1, step 1"}
+DIVERGED = final_body("diverged", [], "validation") | {"reason": "loss term 'kd' became nan at epoch 1, step 1"}
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_teachers_are_no_part_of_the_means(progress: Progress, small_plan: Plan)
 def test_the_papers_protocol_counts_the_best_epoch() -> None:
     plan = build_plan(small_spec(protocol="paper"))
     progress = Progress(plan, 0, plan.epochs)
-    body = final_body("finished", [epoch_body(1, 90.0), epoch_body(2, 80.0)])
+    body = final_body("finished", [epoch_body(1, 90.0), epoch_body(2, 80.0)], "paper")
     progress.ended(job_of(plan, slot_of(plan, "kd")), "finished", body)
     assert list(progress.accuracies.values()) == [[90.0]]
 

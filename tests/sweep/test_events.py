@@ -37,26 +37,30 @@ def test_a_start_names_the_slot_and_holds_the_whole_config(small_plan: Plan) -> 
 
 
 def test_the_best_epoch_is_chosen_on_validation_where_there_is_one() -> None:
-    body = final_body("finished", epochs(test=[90, 80, 70], val=[10, 30, 20]))
+    body = final_body("finished", epochs(test=[90, 80, 70], val=[10, 30, 20]), "validation")
     assert body["best_by"] == "val_acc"
     assert (body["best"]["epoch"], body["best"]["test_acc"]) == (2, 80)
     assert (body["last"]["epoch"], body["last"]["test_acc"]) == (3, 70)
     assert (body["state"], body["epochs"], body["seconds"]) == ("finished", 3, 6.0)
 
 
-def test_without_validation_the_best_epoch_is_the_best_on_the_test_set() -> None:
-    body = final_body("finished", epochs(test=[70, 90, 80]))
+def test_the_test_set_chooses_the_best_epoch_under_the_papers_protocol_only() -> None:
+    body = final_body("finished", epochs(test=[70, 90, 80]), "paper")
     assert body["best_by"] == "test_acc"
     assert body["best"]["epoch"] == 2
+    body = final_body("finished", epochs(test=[70, 90, 80]), "validation")
+    assert body["best_by"] == "epoch"
+    assert body["best"] == body["last"]
 
 
 @pytest.mark.parametrize("val", [None, [50.0, 60.0, 60.0]])
 def test_of_equal_epochs_the_first_is_the_best(val: list[float] | None) -> None:
-    assert final_body("finished", epochs(test=[70, 80, 80], val=val))["best"]["epoch"] == 2
+    protocol = "paper" if val is None else "validation"
+    assert final_body("finished", epochs(test=[70, 80, 80], val=val), protocol)["best"]["epoch"] == 2
 
 
 def test_a_trial_that_diverged_in_its_first_epoch_has_no_numbers() -> None:
-    assert final_body("diverged", []) == {"state": "diverged", "epochs": 0, "seconds": 0.0}
+    assert final_body("diverged", [], "validation") == {"state": "diverged", "epochs": 0, "seconds": 0.0}
 
 
 def test_a_stored_teacher_is_finished_at_no_cost(small_plan: Plan) -> None:
@@ -77,7 +81,7 @@ def test_a_stored_teacher_is_finished_at_no_cost(small_plan: Plan) -> None:
     assert (body["state"], body["epochs"], body["seconds"]) == ("finished", 0, 0.0)
     assert body["last"] == body["best"] == {"epoch": 3, "val_acc": 97.0, "test_acc": 98.0}
     assert body["teacher"] == {"architecture": "resnet20", "hash": "0123456789abcdef"}
-    assert set(final_body("finished", epochs(test=[1.0]))) | {"teacher"} == set(body)
+    assert set(final_body("finished", epochs(test=[1.0]), "validation")) | {"teacher"} == set(body)
 
 
 @pytest.mark.parametrize(

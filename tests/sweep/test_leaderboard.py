@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from sweep.formats import Format
-from sweep.leaderboard import Cell, Leaderboard, as_rich, grid, leaderboard, records, render, trials
+from sweep.leaderboard import Leaderboard, Row, as_rich, grid, leaderboard, records, render, trials
 from sweep.ledger import Ledger
 from sweep.plan import Plan, build_plan
 from tests.sweep.examples import SPEC, begin, record, slot_of, small_spec
@@ -42,7 +42,7 @@ def tell(ledger: Ledger, plan: Plan, results: Results = RESULTS, teacher: float 
             record(ledger, plan, slot, [results[slot.label, slot.seed]], val_accs=[50.0])
 
 
-def cell(board: Leaderboard, label: str, pair: str = "resnet20→resnet8", recipe: str | None = None) -> Cell:
+def cell(board: Leaderboard, label: str, pair: str = "resnet20→resnet8", recipe: str | None = None) -> Row:
     (found,) = [c for c in board.cells if (c.label, c.pair) == (label, pair) and recipe in (None, c.recipe)]
     return found
 
@@ -198,7 +198,7 @@ def test_a_teacher_trained_anew_means_its_students_wait_again(ledger: Ledger, sm
 # -- which number -------------------------------------------------------------------------------------------------
 
 
-def three_epochs(ledger: Ledger, plan: Plan, paper: bool) -> Cell:
+def three_epochs(ledger: Ledger, plan: Plan, paper: bool) -> Row:
     begin(ledger, plan)
     val = None if paper else [10.0, 30.0, 20.0]
     record(ledger, plan, slot_of(plan, "kd"), [95.0, 91.0, 92.0], val_accs=val)

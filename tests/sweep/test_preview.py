@@ -81,7 +81,7 @@ def test_a_stored_teacher_is_done_and_so_are_the_students_it_taught(
     passport = store_teacher(root, small_plan)
     begin(ledger, small_plan)
     taught = slot_of(small_plan, "kd").trial(passport.reference)
-    ledger.append("final", taught.key, body=final_body("finished", [epoch_body(1, 90.0)]))
+    ledger.append("final", taught.key, body=final_body("finished", [epoch_body(1, 90.0)], "validation"))
     record(ledger, small_plan, slot_of(small_plan, "kd", 1), [90.0])  # of another teacher
     found = planned(small_spec(), root)
     assert {name: row["done"] for name, row in found.items()} == {

@@ -1,0 +1,122 @@
+"""What the documents say is so."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from search_spaces.loader import parse_spec, shipped_specs
+from sweep.cli import app
+from trainers.distillers import METHODS
+
+TOP = Path(__file__).parent.parent
+PAGES = [TOP / "README.md", TOP / "CHANGELOG.md", *sorted((TOP / "docs").glob("*.md"))]
+README = (TOP / "README.md").read_text()
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)#\s]+)(#[^)]*)?\)")
+VERBS = set(get_command(app).commands)  # type: ignore[attr-defined]
+
+
+def slug(heading: str) -> str:
+    """A heading's anchor."""
+    return re.sub(r"[^\w\- ]", "", heading.strip("# \n").lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target, anchor in LINK.findall(page.read_text()):
+        if target.startswith("https://"):
+            continue
+        path = page.parent / target
+        assert path.exists(), f"{page.name}: {target}"
+        if anchor:
+            headings = [line for line in path.read_text().splitlines() if line.startswith("#")]
+            assert anchor[1:] in map(slug, headings), f"{page.name}: {target}{anchor}"
+
+
+def test_every_command_in_the_documents_is_a_verb() -> None:
+    text = "\n".join(page.read_text() for page in PAGES) + "\n".join(p.read_text() for p in shipped_specs().values())
+    named = set(re.findall(r"(?:uv run |`|# )sweep ([a-z]+)", text))
+    assert {"run", "plan", "status", "leaderboard", "list", "ui", "sync"} <= named
+    assert named <= VERBS
+
+
+def test_the_two_commands_stand_in_the_readme_and_ci_runs_the_second() -> None:
+    assert "pip install uv && uv run sweep run digits-alpha" in README
+    assert "pip install uv && uv run pytest" in README
+    steps = (TOP / ".ci" / "run").read_text().splitlines()
+    assert steps.index("pip install uv") < steps.index("uv run pytest")
+
+
+def test_the_tree_names_files_that_exist() -> None:
+    tree = README.partition("## The tree")[2].split("```")[1]
+    folder = TOP
+    entries = 0
+    for line in tree.strip().splitlines():
+        name = line.split()[0]
+        if not line.startswith(" "):
+            folder = TOP / name
+            assert folder.is_dir(), name
+        else:
+            assert list(folder.glob(name)), f"{folder.name}/{name}"
+            entries += 1
+    assert entries > 20
+
+
+def test_every_module_of_the_engine_and_the_trainer_stands_in_the_tree() -> None:
+    tree = README.partition("## The tree")[2].split("```")[1]
+    small = {
+        "__init__.py",
+        "formats.py",
+        "layout.py",
+        "lock.py",
+        "events.py",
+        "preview.py",
+        "status.py",
+        "catalogue.py",
+    }
+    small |= {"ui.py", "content.py", "files.py", "registry.py", "fields.py"}
+    modules = [*(TOP / "sweep").glob("*.py"), *(TOP / "trainers").glob("*.py"), *(TOP / "search_spaces").glob("*.py")]
+    assert [module.name for module in modules if module.name not in small and f" {module.name} " not in tree] == []
+
+
+def test_the_spec_in_the_readme_is_right() -> None:
+    text = README.partition("```yaml\n")[2].partition("```")[0]
+    spec = parse_spec(text, "README.md")
+    assert len(spec.pairs) == 2
+    assert sum(len(method.variants) for method in spec.methods) == 8
+
+
+def test_the_readme_names_every_method() -> None:
+    assert [name for name in METHODS if f"`{name}`" not in README] == []
+
+
+@pytest.mark.parametrize("path", shipped_specs().values(), ids=shipped_specs())
+def test_every_shipped_spec_begins_with_its_command_cost_and_expected_score(path: Path) -> None:
+    head = path.read_text().partition("name:")[0]
+    assert head.startswith(f"# sweep run {path.stem}\n")
+    assert "minutes on 2 CPU cores" in head
+    assert "Expected:" in head
+
+
+def test_pins_are_names_and_versions_only() -> None:
+    lines = (TOP / "requirements.lock").read_text().splitlines()
+    assert len(lines) > 50
+    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", line)] == []
+
+
+def test_the_lower_floor_imports_nothing_of_the_upper_one() -> None:
+    forbidden = re.compile(r"^\s*(?:from|import) (ray|optuna|mlflow|sweep)\b", re.MULTILINE)
+    files = [*(TOP / "trainers").rglob("*.py"), *(TOP / "search_spaces").rglob("*.py")]
+    assert len(files) > 30
+    assert [str(file) for file in files if forbidden.search(file.read_text())] == []
+
+
+def test_lock_files_with_download_addresses_are_not_tracked() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=TOP, capture_output=True, text=True)
+    if tracked.returncode != 0:
+        pytest.skip("not a git checkout")
+    assert "uv.lock" not in tracked.stdout.splitlines()
