@@ -140,6 +140,11 @@ class Ledger:
             rows = self._db.execute("SELECT trial, COUNT(*) FROM events WHERE kind = 'epoch' GROUP BY trial").fetchall()
         return dict(rows)
 
+    def count(self, after: int = 0) -> int:
+        """How many events have a later `seq` (which has gaps, where an event was written twice)."""
+        with self._explained():
+            return int(self._db.execute("SELECT COUNT(*) FROM events WHERE seq > ?", (after,)).fetchone()[0])
+
     def last_seq(self) -> int:
         """`seq` of the last event; 0 when there is none."""
         with self._explained():

@@ -124,7 +124,7 @@ class Projector(threading.Thread):
         self._closing.set()
         self.join(LONGEST_GOODBYE)
         with closing(Ledger(self._paths.ledger)) as ledger:
-            return ledger.last_seq() - delivered(ledger, self._uri)
+            return ledger.count(after=delivered(ledger, self._uri))
 
 
 def delivered(ledger: Ledger, uri: str) -> int:
@@ -358,10 +358,10 @@ def sync(root: Root, name: str, uri: str) -> int:
     with closing(Ledger(paths.ledger)) as ledger:
         try:
             delivery = Delivery(root, paths, ledger, uri)
-            before = delivered(ledger, uri)
+            pending = ledger.count(after=delivered(ledger, uri))
             while delivery.deliver():
                 continue
         except Exception as error:  # whatever MLflow, its store or the network raise
             why = first_line(error, without_password)
             raise StorageError(f"MLflow at {without_password(uri)} does not answer ({why}); try again later") from error
-        return delivered(ledger, uri) - before
+        return pending

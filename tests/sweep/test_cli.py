@@ -148,11 +148,6 @@ def main_ends_well(*arguments: str) -> None:
 
 @pytest.mark.slow
 def test_more_than_the_machine_has_is_refused(user: User) -> None:
-    user.write(SMALL + "compute: {cpus: 4096}\n")
-    done = user.sweep("run", "spec.yaml")
-    assert done.code == 2
-    assert "a trial asks for 4096 CPUs and 0 GPUs" in done.err
-    assert "Traceback" not in done.err + done.out
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU, so that gpus: 1 is not too much")
     user.write(SMALL + "compute: {gpus: 1}\n")

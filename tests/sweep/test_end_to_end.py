@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 
 from sweep.ledger import Event
 from tests.sweep.command import SMALL, User, workers
-from trainers.checkpoint import from_bytes
+from trainers.checkpoint import Checkpoints, from_bytes
 
 pytestmark = pytest.mark.slow
 
@@ -124,18 +124,6 @@ def test_running_again_prints_the_table_and_runs_nothing(undisturbed: User) -> N
     assert done.out.partition("small on digits")[2] == table
 
 
-def test_adding_a_seed_runs_only_the_new_trials(undisturbed: User, tmp_path: Path) -> None:
-    user = copy_of(undisturbed, tmp_path / "user")
-    user.write(SMALL.replace("seeds: 2", "seeds: [0, 1, 7]"))
-    before = started(user)
-    done = user.sweep("run", "spec.yaml")
-    assert done.code == 0, done.err
-    new = user.events("start")[len(before) :]
-    assert len(new) == 4
-    assert {event.body["seed"] for event in new} == {7}
-    assert {row["n"] for row in user.leaderboard()} == {3}
-
-
 def test_a_driver_killed_half_way_and_run_again_gives_the_undisturbed_table(undisturbed: User, tmp_path: Path) -> None:
     user = User(tmp_path / "user")
     process = user.start("run", "spec.yaml")
@@ -176,33 +164,40 @@ def test_a_second_driver_is_refused_and_ctrl_c_leaves_what_the_same_command_goes
     assert same_table(user, undisturbed)
 
 
-def test_a_killed_worker_costs_nothing_but_time(undisturbed: User, tmp_path: Path) -> None:
+def test_neither_a_killed_worker_nor_an_absent_tracking_server_costs_a_number(
+    undisturbed: User, tmp_path: Path
+) -> None:
     user = User(tmp_path / "user")
-    process = user.start("run", "spec.yaml")
+    process = user.start("run", "spec.yaml", "--tracking-uri", "http://me:secret@127.0.0.1:9")
     user.wait_for(lambda: len(user.events("epoch")) >= 3 and bool(workers(process.pid)), process)
     os.kill(workers(process.pid)[0], signal.SIGKILL)
     done = user.end(process)
     assert done.code == 0, done.out + done.err
     assert "its worker died" in done.out
     assert "trying again" in done.out
+    assert done.out.count("is away") == 1
+    assert "sync small --tracking-uri http://***@127.0.0.1:9" in done.out
+    assert "secret" not in done.out + done.err
     assert same_table(user, undisturbed)
+    synced = user.sweep("sync", "small")
+    assert synced.code == 0, synced.err
+    assert f"{len(user.events())} events of 'small' delivered" in synced.out
+    client = MlflowClient(f"sqlite:///{user.root.mlflow_database}")
+    runs = client.search_runs([client.get_experiment_by_name("small").experiment_id])
+    assert len(runs) == TRIALS + 1
+    assert {run.info.status for run in runs} == {"FINISHED"}
 
 
 def test_a_trial_that_raises_fails_alone_and_says_why(undisturbed: User, tmp_path: Path) -> None:
     user = User(tmp_path / "user")
     scratch = next(event.trial for event in undisturbed.events("start") if event.body["method"] == "scratch")
     strange = user.root.sweep("small").trial(scratch or "") / "checkpoints"
-    other = User(tmp_path / "other", SMALL.replace("epochs: 4", "epochs: 60"))
-    process = other.start("run", "spec.yaml")
-    other.wait_for(lambda: len(other.events("epoch")) >= 3, process)
-    os.killpg(process.pid, signal.SIGTERM)
-    other.end(process)
-    checkpoints = next((other.root.sweep("small").folder / "trials").glob("*/checkpoints"))
-    shutil.copytree(checkpoints, strange)  # a checkpoint of another trial
+    foreign = {"key": "another trial", "distiller": {}, "optimizer": {}, "history": []}
+    Checkpoints(strange).save(1, foreign)
     done = user.sweep("run", "spec.yaml")
     assert done.code == 1
     assert "trying again" in done.out
-    assert "CheckpointError: the folder holds checkpoints of trial" in done.out
+    assert "CheckpointError: the folder holds checkpoints of trial another trial" in done.out
     log = strange.parent / "log.txt"
     assert str(log) in done.out.replace("\n", "")
     assert "Traceback" in log.read_text()
@@ -234,23 +229,7 @@ def test_a_diverged_trial_is_a_result_with_a_reason(tmp_path: Path) -> None:
     assert started(user) == starts  # it would diverge again
 
 
-def test_a_tracking_server_that_is_away_holds_nothing_up_and_is_told_later(undisturbed: User, tmp_path: Path) -> None:
-    user = User(tmp_path / "user")
-    done = user.sweep("run", "spec.yaml", "--tracking-uri", "http://127.0.0.1:9")
-    assert done.code == 0, done.err
-    assert done.out.count("is away") == 1
-    assert "sweep sync small" in done.out
-    assert same_table(user, undisturbed)
-    synced = user.sweep("sync", "small")
-    assert synced.code == 0, synced.err
-    assert f"{len(user.events())} events of 'small' delivered" in synced.out
-    client = MlflowClient(f"sqlite:///{user.root.mlflow_database}")
-    runs = client.search_runs([client.get_experiment_by_name("small").experiment_id])
-    assert len(runs) == TRIALS + 1
-    assert {run.info.status for run in runs} == {"FINISHED"}
-
-
-def test_a_damaged_teacher_is_refused_before_anything_starts(undisturbed: User, tmp_path: Path) -> None:
+def test_a_damaged_teacher_is_refused_and_a_new_seed_runs_only_what_is_new(undisturbed: User, tmp_path: Path) -> None:
     user = copy_of(undisturbed, tmp_path / "user")
     user.write(SMALL.replace("seeds: 2", "seeds: 3"))
     weights = next(user.root.teachers.glob("*/weights.pt"))
@@ -265,6 +244,8 @@ def test_a_damaged_teacher_is_refused_before_anything_starts(undisturbed: User, 
     shutil.rmtree(weights.parent)
     assert user.sweep("run", "spec.yaml").code == 0  # it is trained anew, to the very same weights
     assert weights.exists()
+    new = [event for event in user.events("start") if event.seq > before[-1].seq]
+    assert [event.body["seed"] for event in new] == [2, 2, 2, 2]
     assert {row["n"] for row in user.leaderboard()} == {3}
 
 
