@@ -49,6 +49,7 @@ CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 VERSION = 1
 """Of the schema; a ledger of a later version is refused."""
+WAL_TRIES, WAL_PAUSE_SECONDS = 100, 0.05
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Ledger:
         with self._explained():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
+            self._enter_wal_mode()
             self._db.execute("PRAGMA synchronous=NORMAL")
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version > VERSION:
@@ -84,6 +85,17 @@ class Ledger:
             if version < VERSION:
                 self._db.executescript(f"BEGIN IMMEDIATE;{_SCHEMA} PRAGMA user_version={VERSION}; COMMIT;")
                 self._db.execute("INSERT OR IGNORE INTO facts VALUES ('id', ?)", (uuid.uuid4().hex,))
+
+    def _enter_wal_mode(self) -> None:
+        """SQLite's timeout does not hold for this one statement, which two openers of a new file contend for."""
+        for left in reversed(range(WAL_TRIES)):
+            try:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if left == 0 or "locked" not in str(error):
+                    raise
+                time.sleep(WAL_PAUSE_SECONDS)
 
     def close(self) -> None:
         self._db.close()
