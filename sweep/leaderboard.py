@@ -236,13 +236,8 @@ def records(board: Leaderboard) -> list[dict[str, Any]]:
     """One flat record per cell, for JSON, CSV and MLflow's table."""
     return [
         {
-            "sweep": board.plan.name,
-            "dataset": board.plan.dataset,
-            "recipe": cell.recipe,
             "pair": cell.pair,
-            "method": cell.method,
             "label": cell.label,
-            **{f"param.{key}": cell.params.get(key) for key in _all_params(board)},
             "n": len(cell.values),
             "mean": _rounded(cell.mean),
             "std": _rounded(cell.std),
@@ -250,6 +245,11 @@ def records(board: Leaderboard) -> list[dict[str, Any]]:
             "mean_best": _rounded(statistics.fmean(cell.best.values()) if cell.best else None),
             "mean_last": _rounded(statistics.fmean(cell.last.values()) if cell.last else None),
             "missing": sum(cell.missing.values()),
+            "method": cell.method,
+            **{f"param.{key}": cell.params.get(key) for key in _all_params(board)},
+            "recipe": cell.recipe,
+            "dataset": board.plan.dataset,
+            "sweep": board.plan.name,
         }
         for cell in board.cells
     ]

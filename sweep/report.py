@@ -22,6 +22,8 @@ BAND_COLORS = ("#666666", "#E69F00", "#56B4E9", "#000000")
 """Of the methods that were not swept, from the same palette."""
 PANEL = (5.2, 3.8)
 """Inches of one pair's panel."""
+LETTER = 0.08
+"""Inches of a letter in the names beside a panel of points."""
 MOST_COLUMNS = 3
 
 
@@ -41,7 +43,8 @@ def draw(board: Leaderboard, path: Path) -> bool:
         return False
     columns = min(len(pairs), MOST_COLUMNS)
     rows = -(-len(pairs) // columns)
-    figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows), layout="constrained")
+    width = PANEL[0] + LETTER * max(_names_beside(board, pair) for pair in pairs)
+    figure = Figure(figsize=(width * columns, PANEL[1] * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).flatten()
     for panel, pair in zip(axes, pairs, strict=False):
         _panel(panel, [cell for cell in board.cells if cell.pair == pair and cell.values])
@@ -52,6 +55,12 @@ def draw(board: Leaderboard, path: Path) -> bool:
     figure.savefig(picture, format="png", dpi=150)
     write_atomically(path, picture.getvalue())
     return True
+
+
+def _names_beside(board: Leaderboard, pair: str) -> int:
+    """Letters of the longest name that stands beside a pair's panel; 0 where names stand in a legend."""
+    rows = [row for row in board.cells if row.pair == pair]
+    return 0 if swept_parameter(rows) else max(len(row.label) for row in rows)
 
 
 def _panel(axes: Axes, cells: list[Row]) -> None:
