@@ -45,6 +45,7 @@ CREATE TABLE IF NOT EXISTS events (
 CREATE UNIQUE INDEX IF NOT EXISTS one_result_per_epoch ON events (trial, epoch) WHERE kind = 'epoch';
 CREATE UNIQUE INDEX IF NOT EXISTS one_final_per_trial ON events (trial) WHERE kind = 'final';
 CREATE INDEX IF NOT EXISTS by_kind ON events (kind, seq);
+CREATE INDEX IF NOT EXISTS by_trial ON events (trial, kind, seq);
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 VERSION = 1
@@ -145,6 +146,10 @@ class Ledger:
     def finals(self) -> dict[str, dict[str, Any]]:
         """The body of every final event, by trial key."""
         return {event.trial or "": event.body for event in self.events("final")}
+
+    def is_final(self, trial: str) -> bool:
+        """Whether a trial ended for good."""
+        return next(self.events("final", trial=trial, limit=1), None) is not None
 
     def epochs_done(self) -> dict[str, int]:
         """How many epochs of each trial are recorded, by trial key."""

@@ -66,7 +66,7 @@ class Recorder(Callback):
 
     def _started(self, job: Job) -> None:
         self._begun.add(job.key)
-        if job.key not in self._ledger.finals():  # a teacher that is only stored anew has its result already
+        if not self._ledger.is_final(job.key):  # a teacher that is only stored anew has its result already
             self._ledger.append("start", job.key, body=start_body(job))
         self._display.started(job)
 

@@ -231,7 +231,7 @@ class Delivery:
 
     def _trial_events(self, key: str, events: list[Event]) -> None:
         """Consecutive events of one trial, its metrics in few requests."""
-        if not any(True for _ in self._ledger.events("start", trial=key, limit=1)):
+        if next(self._ledger.events("start", trial=key, limit=1), None) is None:
             return  # it never started: there is no run to tell
         for is_epoch, some in groupby(events, key=lambda event: event.kind == "epoch"):
             if is_epoch:

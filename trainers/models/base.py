@@ -63,6 +63,16 @@ def run_stage(blocks: Iterable[nn.Module], x: Tensor) -> tuple[Tensor, Tensor]:
     return before, x
 
 
+def run_stages(stem: Tensor, stages: Iterable[Iterable[nn.Module]]) -> tuple[list[Tensor], list[Tensor]]:
+    """The stem's output before its ReLU, and each stage on the one before it: all after, and all before, their ReLU."""
+    before, after = [stem], [F.relu(stem)]
+    for blocks in stages:
+        preactivation, output = run_stage(blocks, after[-1])
+        before.append(preactivation)
+        after.append(output)
+    return after, before
+
+
 def init_convolutions(network: nn.Module) -> None:
     """N(0, 2 / fan-out) for every convolution's weight and zero for its bias (He et al., arXiv 1502.01852)."""
     for module in network.modules():

@@ -15,7 +15,7 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainers.models.base import Features, Network
+from trainers.models.base import Features, Network, init_convolutions, run_stages
 
 NARROW = (16, 16, 32, 64)
 WIDE = (32, 64, 128, 256)
@@ -56,9 +56,7 @@ class ResNet(Network):
         self.layer2 = self._stage(widths[1], widths[2], blocks, stride=2)
         self.layer3 = self._stage(widths[2], widths[3], blocks, stride=2)
         self.fc = nn.Linear(widths[3], num_classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        init_convolutions(self)
 
     @staticmethod
     def _stage(channels_in: int, channels: int, blocks: int, stride: int) -> nn.Sequential:
@@ -70,15 +68,8 @@ class ResNet(Network):
         return self.fc
 
     def features(self, images: Tensor) -> Features:
-        before = self.bn1(self.conv1(images))
-        preactivations, stages = [before], [F.relu(before)]
-        for stage in (self.layer1, self.layer2, self.layer3):
-            x = stages[-1]
-            for block in stage:
-                before = block(x)
-                x = F.relu(before)
-            preactivations.append(before)
-            stages.append(x)
+        stem = self.bn1(self.conv1(images))
+        stages, preactivations = run_stages(stem, (self.layer1, self.layer2, self.layer3))
         pooled = stages[-1].mean(dim=(2, 3))  # [B, D]
         return Features(self.fc(pooled), pooled, tuple(stages), tuple(preactivations))
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainers.models.base import Features, Network, run_stage
+from trainers.models.base import Features, Network, run_stages
 
 GROUPS = 3
 STEM = 24
@@ -71,12 +71,8 @@ class ShuffleNetV1(Network):
         return self.linear
 
     def features(self, images: Tensor) -> Features:
-        before = self.bn1(self.conv1(images))
-        preactivations, stages = [before], [F.relu(before)]
-        for stage in (self.layer1, self.layer2, self.layer3):
-            before, after = run_stage(stage, stages[-1])
-            preactivations.append(before)
-            stages.append(after)
+        stem = self.bn1(self.conv1(images))
+        stages, preactivations = run_stages(stem, (self.layer1, self.layer2, self.layer3))
         pooled = stages[-1].mean(dim=(2, 3))  # [B, D]
         return Features(self.linear(pooled), pooled, tuple(stages), tuple(preactivations))
 
