@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import torch
 from hypothesis import settings
 
 settings.register_profile("project", deadline=None, derandomize=True, database=None)
 settings.load_profile("project")
+torch.set_num_threads(1)  # tests run side by side, and threads that fight for cores are slower than none

@@ -49,18 +49,27 @@ class Recipe(Frozen):
     """For `step`: the factor of each drop."""
     warmup_epochs: int = Field(0, ge=0)
     """Linear warm-up of the learning rate from zero, per step, over so many epochs."""
-    views: Literal["none", "weak"] = "weak"
-    """What the student sees of an image: `none` as it is; `weak` random crop after padding, and flip."""
+    views: Literal["none", "weak", "autoaugment"] = "weak"
+    """What the student sees of an image: `none` as it is; `weak` random crop after padding, and flip; `autoaugment`
+    these, then AutoAugment's CIFAR-10 policy (arXiv 1805.09501) and Cutout, as GDKD's release trains its teachers."""
     pad: int = Field(4, ge=0)
-    """For `weak`: zero pixels added on each side before the crop back to the image's size."""
+    """Unless views are `none`: zero pixels added on each side before the crop back to the image's size."""
     flip: bool = True
-    """For `weak`: horizontal flip with probability one half."""
+    """Unless views are `none`: horizontal flip with probability one half."""
+    cutout: int = Field(16, ge=0)
+    """For `autoaugment`: side in pixels of the black square of Cutout (arXiv 1708.04552), taken as even; 0 for none."""
+    randaugment_ops: int = Field(2, ge=0)
+    """For methods with a strong view (SLD, MLKD): operations drawn for each image, as in their releases."""
+    strong_cutout: float = Field(0.5, ge=0, le=1)
+    """For methods with a strong view: largest side of its grey square, as a share of the width; 0 for none."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """`bf16` runs the forward passes under autocast; losses, weights and optimiser stay in fp32."""
     val_fraction: float = Field(0.1, ge=0, lt=1)
     """Share of each class of the training set held out for validation; 0 trains on all of it (`protocol: paper`)."""
     samples_per_class: int | None = Field(None, ge=1)
     """Few-shot: train on so many images of each class, taken after the validation split; null for all."""
+    test_per_class: int | None = Field(None, ge=1)
+    """Measure test accuracy on so many images of each class (drawn once, for quick trials); null for all."""
     split_seed: int = Field(0, ge=0)
     """Seed of the validation split and the few-shot subset, the same for all trials of a cell."""
 
@@ -79,7 +88,7 @@ class DatasetConfig(Frozen):
     name: str
     """Name in the registry of :mod:`trainers.data`."""
     options: dict[str, Any] = {}
-    """The source's own fields, complete with defaults."""
+    """The source's own fields that say what the data are, complete with defaults; where they lie is not among them."""
     content: str = ""
     """Hash of the images and labels that were found, so that other data under the same name is another trial."""
 

@@ -31,7 +31,7 @@ def tensors_key(tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
-        digest.update(tensor.flatten().numpy().tobytes())
+        digest.update(tensor.flatten().numpy().data)  # its bytes, not a copy: a data set may be large
     return digest.hexdigest()[:KEY_LENGTH]
 
 

@@ -73,6 +73,11 @@ def integers(seed: int, purpose: str, epoch: int, index: Tensor, high: int) -> T
     return bits(seed, purpose, epoch, index) % high
 
 
+def uniform(seed: int, purpose: str, epoch: int, index: Tensor) -> Tensor:
+    """Uniform numbers in ``[0, 1)``, one per sample: float64 ``[N]``, all 53 binary places drawn."""
+    return (bits(seed, purpose, epoch, index) >> 10).double() * 2.0**-53
+
+
 def order(seed: int, epoch: int, index: Tensor) -> Tensor:
     """A permutation of the positions of `index` for one epoch: int64 ``[N]``."""
     return torch.argsort(bits(seed, "order", epoch, index), stable=True)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from trainers.data.base import Split
+from trainers.data.base import Images
 from trainers.data.views import Views
 from trainers.models import Network
 
@@ -35,14 +35,15 @@ def correct_in_top(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def accuracy(network: Network, split: Split, views: Views, autocast: torch.autocast) -> Accuracy:
+def accuracy(network: Network, split: Images, views: Views, autocast: torch.autocast) -> Accuracy:
     """Top-1 and top-5 accuracy of `network`, in evaluation mode, on the plain view."""
     network.eval()
     counts = torch.zeros(2, dtype=torch.int64, device=split.labels.device)
-    for start in range(0, len(split), EVAL_BATCH):
+    everyone = torch.arange(len(split), device=split.labels.device)
+    for part in split.batches(everyone.tensor_split(list(range(EVAL_BATCH, len(split), EVAL_BATCH)))):
         with autocast:
-            logits = network(views.plain(split.images[start : start + EVAL_BATCH]))
-        counts += correct_in_top(logits.float(), split.labels[start : start + EVAL_BATCH])
+            logits = network(views.plain(part.images))
+        counts += correct_in_top(logits.float(), part.labels)
     return percent(counts, len(split))
 
 

@@ -19,16 +19,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainers.check import refuse_idle_epochs
 from trainers.checkpoint import Checkpoints, save_tensors
 from trainers.config import Recipe, TrialConfig
-from trainers.data.base import ImageData, Split, TrainingData
+from trainers.data.base import Framing, ImageData, Images, Split, TrainingData
 from trainers.data.views import Views
-from trainers.distillers import Batch, Distiller, build_distiller
+from trainers.distillers import Batch, Distiller, Setting, View, build_distiller
 from trainers.draws import derive, order
-from trainers.errors import CheckpointError, DivergedError, InputError
+from trainers.errors import CheckpointError, DivergedError
 from trainers.evaluate import accuracy, correct_in_top, percent
 from trainers.gradient_alignment import aligned_gradients
-from trainers.models import Features, Network, build
+from trainers.models import Network, build
 from trainers.schedule import learning_rate
 
 
@@ -82,7 +83,8 @@ def fit(
         One result per epoch, after the epoch's checkpoint is on the disk.
 
     Returns:
-        The trained student, on the CPU, without anything that the method learnt beside it.
+        The method's predictor, on the CPU: the trained student, without anything that the method learnt beside it; for
+        SimKD with its projector and the teacher's classifier.
 
     Raises:
         DivergedError: when a loss term becomes NaN or infinite.
@@ -93,13 +95,15 @@ def fit(
     cut = TrainingData.cut(data, config.recipe)
     train, test = cut.train.to(place), cut.test.to(place)
     val = cut.val.to(place) if cut.val is not None else None
-    views = Views(config.recipe, data, place)
+    views = Views(train.recipe_left(config.recipe), data, place)
     autocast = torch.autocast(place.type, torch.bfloat16, enabled=config.recipe.precision == "bf16")
-    distiller = _initial(config, data.num_classes).to(place)
-    _refuse_idle_epochs(distiller, config)
     teacher = teacher.to(place).eval() if teacher is not None else None
+    distiller = _initial(config, _setting(config, data, cut.train, teacher)).to(place)
+    distiller.autocast = torch.bfloat16 if config.recipe.precision == "bf16" else None
+    refuse_idle_epochs(distiller, config)
     optimizer = _optimizer(distiller, config.recipe)
     checkpoints = Checkpoints(folder / "checkpoints") if folder is not None else None
+    steps = len(_cuts(len(train), config.recipe.batch_size)) + 1
 
     # 1. an interrupted call of the same trial, 2. otherwise from scratch
     history = _resumed(checkpoints, config, distiller, optimizer)
@@ -112,23 +116,26 @@ def fit(
         weights = distiller.weights(epoch)
         records: list[Tensor] = []  # per step: total and terms; read once, at the end of the epoch
         correct = torch.zeros(2, dtype=torch.int64, device=place)
-        batches = list(_batches(train, config.seed, epoch, config.recipe.batch_size))
-        for step, part in enumerate(batches):
-            lr = learning_rate(config.recipe, epoch, step, len(batches))
-            images = views.training(part.images, part.index, config.seed, epoch)
-            with autocast:
-                taught = _teach(teacher, images)
-                output = distiller.losses(Batch(images, part.labels, part.index, epoch, taught))
+        framing = Framing(config.seed, epoch, config.recipe.flip) if config.recipe.views != "none" else None
+        sizes: list[int] = []
+        for step, part in enumerate(_batches(train, config.seed, epoch, config.recipe.batch_size, framing)):
+            lr = learning_rate(config.recipe, epoch, step, steps)
+            view = _teach(teacher, views.training(part.images, part.index, config.seed, epoch), autocast)
+            strong = None
+            if distiller.strong_view:
+                strong = _teach(teacher, views.strong(part.images, part.index, config.seed, epoch), autocast)
+            output = distiller.losses(Batch(view.images, part.labels, part.index, epoch, view.teacher, strong))
             total = _step(distiller, optimizer, output.terms, weights, lr)
             records.append(torch.stack([total, *output.terms.values()]).detach())
             correct += correct_in_top(output.logits.detach(), part.labels)
+            sizes.append(len(part))
         names = ["loss", *output.terms]
-        means = _mean_terms(torch.stack(records), [len(part) for part in batches], names, epoch)
+        means = _mean_terms(torch.stack(records), sizes, names, epoch)
         trained = time.perf_counter() - started
 
         train_acc = percent(correct, len(train))
-        val_acc = accuracy(distiller.student, val, views, autocast) if val is not None else None
-        test_acc = accuracy(distiller.student, test, views, autocast)
+        val_acc = accuracy(distiller.predictor, val, views, autocast) if val is not None else None
+        test_acc = accuracy(distiller.predictor, test, views, autocast)
         result = EpochResult(
             epoch=epoch,
             loss=means.pop("loss"),
@@ -148,10 +155,20 @@ def fit(
             checkpoints.save(epoch, _loop_state(config, distiller, optimizer, history))
         yield result
 
-    student = distiller.student.cpu().eval()
+    student = distiller.predictor.cpu().eval()
     if folder is not None:
-        save_tensors(folder / "weights.pt", {"architecture": config.model, "state_dict": student.state_dict()})
+        save_tensors(folder / "weights.pt", _exported(config, student))
     return student
+
+
+def _exported(config: TrialConfig, student: Network) -> dict[str, Any]:
+    """The finished weights, and whose they are: SimKD's belong to a network that teacher and method shape as well."""
+    return {
+        "architecture": config.model,
+        "method": config.method.model_dump(mode="json"),
+        "teacher": config.teacher.architecture if config.teacher is not None else None,
+        "state_dict": student.state_dict(),
+    }
 
 
 def seeded_model(name: str, num_classes: int, seed: int) -> Network:
@@ -161,31 +178,23 @@ def seeded_model(name: str, num_classes: int, seed: int) -> Network:
         return build(name, num_classes=num_classes)
 
 
-def check(config: TrialConfig, num_classes: int) -> None:
-    """Whether a trial's model and method go together, without training or memory.
+def _setting(config: TrialConfig, data: ImageData, train: Images, teacher: Network | None) -> Setting:
+    return Setting(
+        num_classes=data.num_classes,
+        image_size=data.image_size,
+        teacher=teacher,
+        index=train.index,
+        labels=train.labels,
+        seed=config.seed,
+    )
 
-    Raises:
-        InputError: for names that do not exist, hyperparameters that `num_classes` does not allow, and where every loss
-            weight of an epoch is 0.
-    """
-    with torch.device("meta"):
-        _refuse_idle_epochs(_initial(config, num_classes), config)
 
-
-def _initial(config: TrialConfig, num_classes: int) -> Distiller:
+def _initial(config: TrialConfig, setting: Setting) -> Distiller:
     """The method around a fresh student; what the method adds is drawn after, and apart from, the student."""
-    student = seeded_model(config.model, num_classes, config.seed)
+    student = seeded_model(config.model, setting.num_classes, config.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(config.seed, "method"))
-        return build_distiller(config.method, student, num_classes)
-
-
-def _refuse_idle_epochs(distiller: Distiller, config: TrialConfig) -> None:
-    for epoch in range(1, config.recipe.epochs + 1):
-        if not any(distiller.weights(epoch).values()):
-            raise InputError(
-                f"method '{config.method.name}': every loss weight is 0 in epoch {epoch}; nothing to learn"
-            )
+        return build_distiller(config.method, student, setting)
 
 
 def _optimizer(distiller: Distiller, recipe: Recipe) -> torch.optim.Optimizer:
@@ -198,19 +207,25 @@ def _optimizer(distiller: Distiller, recipe: Recipe) -> torch.optim.Optimizer:
     )
 
 
-def _batches(train: Split, seed: int, epoch: int, size: int) -> Iterator[Split]:
-    """The epoch's batches in its drawn order; a last batch of one image joins the one before (BatchNorm needs two)."""
-    positions = order(seed, epoch, train.index)
-    cuts = list(range(size, len(train), size))
-    if cuts and len(train) - cuts[-1] == 1:
+def _cuts(count: int, size: int) -> list[int]:
+    """Where `count` images are cut into batches; a last batch of one joins the one before (BatchNorm needs two)."""
+    cuts = list(range(size, count, size))
+    if cuts and count - cuts[-1] == 1:
         cuts.pop()
-    for part in positions.tensor_split(cuts):
-        yield train.take(part)
+    return cuts
+
+
+def _batches(train: Images, seed: int, epoch: int, size: int, framing: Framing | None = None) -> Iterator[Split]:
+    """The epoch's batches in its drawn order, one at a time."""
+    positions = order(seed, epoch, train.index)
+    return train.batches(positions.tensor_split(_cuts(len(train), size)), framing)
 
 
 @torch.no_grad()
-def _teach(teacher: Network | None, images: Tensor) -> Features | None:
-    return teacher.features(images) if teacher is not None else None
+def _teach(teacher: Network | None, images: Tensor, autocast: torch.autocast) -> View:
+    """A view with the teacher's pass over it."""
+    with autocast:
+        return View(images, teacher.features(images) if teacher is not None else None)
 
 
 def _step(
@@ -225,10 +240,11 @@ def _step(
     total = torch.stack(list(weighted.values())).sum()
     for group in optimizer.param_groups:
         group["lr"] = lr
-    if distiller.align_gradients and "ce" in weighted:
-        parameters = list(distiller.parameters())
-        others = [term for name, term in weighted.items() if name != "ce"]
-        merged = aligned_gradients(weighted["ce"], others, parameters)
+    anchors = [term for name, term in weighted.items() if name in distiller.anchors]
+    others = [term for name, term in weighted.items() if name not in distiller.anchors]
+    if anchors and others:
+        parameters = [parameter for parameter in distiller.parameters() if parameter.requires_grad]
+        merged = aligned_gradients(torch.stack(anchors).sum(), others, parameters)
         for parameter, gradient in zip(parameters, merged, strict=True):
             parameter.grad = gradient
     else:

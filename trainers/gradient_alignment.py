@@ -17,27 +17,54 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+Gradients = list[Tensor | None]
+"""One per parameter; None where the loss does not reach it."""
+
 
 def aligned_gradients(anchor: Tensor, others: Sequence[Tensor], parameters: Sequence[Tensor]) -> list[Tensor]:
-    """Merged gradient of `anchor` and `others` (weighted scalar losses over one graph), one tensor per parameter."""
+    """Merged gradient of `anchor` and `others` (weighted scalar losses over one graph), one tensor per parameter.
+
+    One backward pass per loss, and no copy of all parameters in one vector: dot products run over the parameters that
+    both losses reach.
+    """
     first = _gradients(anchor, parameters, retain=bool(others))
     norm = _dot(first, first).clamp_min(torch.finfo(torch.float32).tiny)
-    merged, scale = list(first), torch.ones_like(norm)
+    scale = torch.ones_like(norm)
+    sums: Gradients = [None] * len(first)
     for position, other in enumerate(others, start=1):
         gradient = _gradients(other, parameters, retain=position < len(others))
         scale = scale - _dot(gradient, first).clamp_max(0) / norm
-        merged = [a + b for a, b in zip(merged, gradient, strict=True)]
-    # g_0 + sum (g_i - c_i g_0) = sum g_i + (1 - sum c_i) g_0, and the leading 1 is in `merged` already
-    return [total + (scale - 1) * base for total, base in zip(merged, first, strict=True)]
+        sums = _added(sums, gradient)
+    # g_0 + sum (g_i - c_i g_0) = (1 - sum c_i) g_0 + sum g_i
+    merged = _added(sums, _scaled(first, scale))
+    return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, merged, strict=True)]
 
 
-def _gradients(loss: Tensor, parameters: Sequence[Tensor], retain: bool) -> tuple[Tensor, ...]:
-    found = torch.autograd.grad(loss, parameters, retain_graph=retain, allow_unused=True)
-    return tuple(
-        torch.zeros_like(parameter) if gradient is None else gradient
-        for parameter, gradient in zip(parameters, found, strict=True)
-    )
+def _gradients(loss: Tensor, parameters: Sequence[Tensor], retain: bool) -> Gradients:
+    return list(torch.autograd.grad(loss, parameters, retain_graph=retain, allow_unused=True))
 
 
-def _dot(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
-    return torch.stack([(a * b).sum() for a, b in zip(left, right, strict=True)]).sum()
+def _dot(left: Gradients, right: Gradients) -> Tensor:
+    """<left, right>, scalar, over the parameters that both reach."""
+    pairs = [(a, b) for a, b in zip(left, right, strict=True) if a is not None and b is not None]
+    if not pairs:
+        return next((a.new_zeros(()) for a in [*left, *right] if a is not None), torch.zeros(()))
+    products = torch._foreach_mul([a for a, _ in pairs], [b for _, b in pairs])
+    return torch.stack([product.sum() for product in products]).sum()
+
+
+def _scaled(gradients: Gradients, scale: Tensor) -> Gradients:
+    found = [gradient for gradient in gradients if gradient is not None]
+    scaled = iter(torch._foreach_mul(found, scale))
+    return [None if gradient is None else next(scaled) for gradient in gradients]
+
+
+def _added(left: Gradients, right: Gradients) -> Gradients:
+    """left + right; where one of the two is missing, the other."""
+    pairs = [(a, b) for a, b in zip(left, right, strict=True) if a is not None and b is not None]
+    sums = iter(torch._foreach_add([a for a, _ in pairs], [b for _, b in pairs]) if pairs else [])
+    return [next(sums) if a is not None and b is not None else _either(a, b) for a, b in zip(left, right, strict=True)]
+
+
+def _either(left: Tensor | None, right: Tensor | None) -> Tensor | None:
+    return right if left is None else left

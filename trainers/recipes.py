@@ -9,6 +9,10 @@ RECIPES: dict[str, Recipe] = {
     "cifar": Recipe(),
     # The same for light students (MobileNetV2, ShuffleNet), which diverge at 0.05.
     "cifar-light": Recipe(lr=0.01),
+    # ImageNet as in mdistiller's release: steps after epochs 30, 60 and 90, half the decay.
+    "imagenet": Recipe(
+        epochs=100, batch_size=512, lr=0.2, weight_decay=1e-4, milestones=(30, 60, 90), val_fraction=0.04
+    ),
     # Handwritten digits, few-shot: small enough for a laptop, hard enough that methods differ.
     "digits": Recipe(
         epochs=60,

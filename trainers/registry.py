@@ -30,7 +30,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __getitem__(self, name: str) -> T:
         if name not in self._entries:
-            raise InputError(unknown_name(self.what, name, self._entries))
+            raise InputError(self.unknown(name))
         return self._entries[name]
 
     def __contains__(self, name: object) -> bool:
@@ -41,3 +41,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def unknown(self, name: object) -> str:
+        """The sentence for a name that is not here."""
+        return unknown_name(self.what, name, self._entries)

@@ -338,7 +338,7 @@ def test_a_teacher_comes_out_as_it_went_in(bench: Bench) -> None:
 
 
 def test_the_teacher_s_pass_keeps_no_graph(bench: Bench) -> None:
-    taught = _teach(bench.teacher, torch.randn(2, 3, 8, 8))
+    taught = _teach(bench.teacher, torch.randn(2, 3, 8, 8), torch.autocast("cpu", enabled=False)).teacher
     assert taught is not None
     tensors = [taught.logits, taught.pooled, *taught.stages, *taught.preactivations]
     assert not any(tensor.requires_grad for tensor in tensors)

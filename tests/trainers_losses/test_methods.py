@@ -16,6 +16,7 @@ from trainers.distillers import (
     METHODS,
     Batch,
     Distiller,
+    Setting,
     build_distiller,
     dkd_loss,
     gdkd3_loss,
@@ -34,7 +35,7 @@ AUX_LOSSES = ("binary_kl_norm", "binary_kl", "kl", "mse")
 
 def _distiller(method: str, **params: Any) -> Distiller:
     torch.manual_seed(0)
-    return build_distiller(MethodConfig(name=method, params=params), build("resnet8", num_classes=10), 10)
+    return build_distiller(MethodConfig(name=method, params=params), build("resnet8", num_classes=10), Setting(10))
 
 
 def _batch(epoch: int = 1) -> Batch:
@@ -155,6 +156,7 @@ def test_the_guide_describes_every_field_with_its_default(method: str) -> None:
     assert head in text
     section = text.split(head, 1)[1].split("\n## ", 1)[0]
     for name, field in METHODS[method].Params.model_fields.items():
-        default = field.default if isinstance(field.default, str) else json.dumps(field.default)
+        value = field.default.name if isinstance(field.default, MethodConfig) else field.default
+        default = value if isinstance(value, str) else json.dumps(value)
         assert f"| `{name}` | {default} |" in section
         assert field.description

@@ -1,4 +1,8 @@
-"""What every data source gives: images and labels in memory, named by their content.
+"""What every data source gives: labelled images, in memory or not, named by their content.
+
+The training loop and the evaluation reach images through :meth:`Images.batches` alone, so they do not know whether a
+set lies in memory (:class:`Split`), in a memory-mapped file (:mod:`trainers.data.cache`) or is decoded batch by batch
+(:mod:`trainers.data.streaming`).
 
 Shapes: `N` images, `H`, `W` pixels.
 """
@@ -6,9 +10,10 @@ Shapes: `N` images, `H`, `W` pixels.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -20,23 +25,77 @@ from trainers.errors import InputError
 
 
 @dataclass(frozen=True)
-class Split:
-    """Images with labels. `index` is each image's place in its source, the address of its random draws."""
+class Framing:
+    """The address of the crops and flips that a split draws itself: see :meth:`Images.recipe_left`."""
 
-    images: Tensor  # uint8 [N, 3, H, W]
+    seed: int
+    epoch: int
+    """Counted from 1."""
+    flip: bool
+    """Whether images are mirrored with probability one half."""
+
+
+class Images(ABC):
+    """Labelled images, wherever they lie. `index` is each image's place in its source, the address of its draws."""
+
     labels: Tensor  # int64 [N]
     index: Tensor  # int64 [N]
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, positions: Tensor) -> Split:
+    @property
+    @abstractmethod
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images of a batch, in pixels."""
+
+    @abstractmethod
+    def take(self, positions: Tensor) -> Images:
         """The images at `positions` (int64), in that order."""
+
+    @abstractmethod
+    def to(self, device: torch.device) -> Images:
+        """The same images, whose batches lie on another device."""
+
+    @abstractmethod
+    def batches(self, parts: Sequence[Tensor], framing: Framing | None = None) -> Iterator[Split]:
+        """The images at each of `parts` (int64 positions), in that order, as pixels in memory.
+
+        Args:
+            parts: positions of one batch after the other.
+            framing: for training; None gives every image as it is evaluated. Splits whose views are drawn on the device
+                take no notice.
+
+        Raises:
+            InputError: when an image cannot be read; its file is named.
+        """
+
+    def recipe_left(self, recipe: Recipe) -> Recipe:
+        """`recipe` without what batches with a :class:`Framing` have been through already."""
+        return recipe
+
+
+@dataclass(frozen=True)
+class Split(Images):
+    """Images in memory."""
+
+    images: Tensor  # uint8 [N, 3, H, W]
+    labels: Tensor  # int64 [N]
+    index: Tensor  # int64 [N]
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        height, width = self.images.shape[-2:]
+        return height, width
+
+    def take(self, positions: Tensor) -> Split:
         return Split(self.images[positions], self.labels[positions], self.index[positions])
 
     def to(self, device: torch.device) -> Split:
-        """The same split on another device."""
         return Split(self.images.to(device), self.labels.to(device), self.index.to(device))
+
+    def batches(self, parts: Sequence[Tensor], framing: Framing | None = None) -> Iterator[Split]:
+        return (self.take(part) for part in parts)
 
 
 @dataclass(frozen=True)
@@ -44,22 +103,42 @@ class ImageData:
     """A data set as its source publishes it: a training and a test split, and what normalises them."""
 
     name: str
-    train: Split
-    test: Split
+    train: Images
+    test: Images
     classes: tuple[str, ...]
     mean: tuple[float, float, float]
     """Per channel, of pixels scaled to [0, 1]."""
     std: tuple[float, float, float]
+    fingerprint: str = ""
+    """The content hash, from a source that knows it already; empty: images in memory, hashed when it is asked for."""
 
     @property
     def num_classes(self) -> int:
         return len(self.classes)
 
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.train.image_size
+
     @cached_property
     def content(self) -> str:
         """Hash of all images and labels."""
-        tensors = {"train/images": self.train.images, "train/labels": self.train.labels}
-        return tensors_key(tensors | {"test/images": self.test.images, "test/labels": self.test.labels})
+        return self.fingerprint or pixels_key(self.train, self.test)
+
+
+def pixels_key(train: Images, test: Images) -> str:
+    """Hash of the pixels and labels of two splits in memory.
+
+    Raises:
+        TypeError: for splits that are not.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, split in (("train", train), ("test", test)):
+        if not isinstance(split, Split):
+            raise TypeError(f"a {type(split).__name__} has no pixels in memory; its source gives the fingerprint")
+        tensors |= {f"{name}/images": split.images, f"{name}/labels": split.labels}
+    return tensors_key(tensors)
 
 
 class DataSource(Frozen, ABC):
@@ -67,10 +146,17 @@ class DataSource(Frozen, ABC):
 
     summary: ClassVar[str]
     """One line for `sweep list datasets`."""
+    whereabouts: ClassVar[frozenset[str]] = frozenset()
+    """Fields that say where the data lie and how they are read, not what they are: no part of a trial's key."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The fields that are part of a trial's key, as JSON."""
+        return self.model_dump(mode="json", exclude=set(self.whereabouts))
 
     @abstractmethod
     def load(self) -> ImageData:
-        """Read the data set into memory. Raises InputError where it is missing or damaged."""
+        """Open the data set. Raises InputError where it is missing or damaged."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +164,9 @@ class TrainingData:
     """A data set cut as a recipe says: `train` (perhaps few-shot), `val` (None when nothing is held out), `test`."""
 
     source: ImageData
-    train: Split
-    val: Split | None
-    test: Split
+    train: Images
+    val: Images | None
+    test: Images
 
     @classmethod
     def cut(cls, data: ImageData, recipe: Recipe) -> TrainingData:
@@ -108,5 +194,17 @@ class TrainingData:
             source=data,
             train=data.train.take(torch.cat(train).sort().values),
             val=data.train.take(held_out) if len(held_out) else None,
-            test=data.test,
+            test=_some_of_each(data, recipe),
         )
+
+
+def _some_of_each(data: ImageData, recipe: Recipe) -> Images:
+    """The test set, or as many of each class as `recipe.test_per_class` says (all where there are fewer)."""
+    if recipe.test_per_class is None:
+        return data.test
+    chosen = bits(recipe.split_seed, "test", 0, data.test.index)
+    kept = []
+    for label in range(data.num_classes):
+        members = torch.nonzero(data.test.labels == label).flatten()
+        kept.append(members[torch.argsort(chosen[members], stable=True)][: recipe.test_per_class])
+    return data.test.take(torch.cat(kept).sort().values)

@@ -1,6 +1,9 @@
 """What the student sees of an image: batched augmentation on the training device.
 
-A view is drawn by address (seed, epoch, sample), so it is the same for every method, batch size and device.
+A view is drawn by address (seed, epoch, sample), so it is the same for every method, batch size and device. The
+training view is what a recipe's `views` says. The strong view, for methods that compare two, is cropped and mirrored by
+draws of its own, then goes through RandAugment and loses a grey square (:mod:`trainers.data.augment`). Images that come
+cropped already (:meth:`trainers.data.base.Images.recipe_left`) have one crop, which both views share.
 
 Shapes: `B` batch, `H`, `W` pixels.
 """
@@ -12,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from trainers.config import Recipe
+from trainers.data.augment import autoaugment, black_square, grey_square, randaugment
 from trainers.data.base import ImageData
 from trainers.draws import integers
 
@@ -30,13 +34,30 @@ class Views:
 
     def training(self, images: Tensor, index: Tensor, seed: int, epoch: int) -> Tensor:
         """uint8 ``[B, 3, H, W]`` to the normalised view of each image in this epoch."""
+        pixels = self._cropped(images, index, seed, epoch)
+        if self.recipe.views == "autoaugment":
+            pixels = autoaugment(pixels.contiguous(), index, seed, epoch)
+            pixels = black_square(pixels, index, seed, epoch, side=self.recipe.cutout)
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
+        return self.plain(pixels)
+
+    def strong(self, images: Tensor, index: Tensor, seed: int, epoch: int) -> Tensor:
+        """uint8 ``[B, 3, H, W]`` to the normalised strong view of each image in this epoch: SLD's and MLKD's."""
+        pixels = self._cropped(images, index, seed, epoch, "strong-").contiguous()
+        pixels = randaugment(pixels, index, seed, epoch, operations=self.recipe.randaugment_ops)
+        if self.recipe.strong_cutout > 0:
+            pixels = grey_square(pixels, index, seed, epoch, largest=self.recipe.strong_cutout)
+        return self.plain(pixels.contiguous(memory_format=torch.channels_last))
+
+    def _cropped(self, images: Tensor, index: Tensor, seed: int, epoch: int, prefix: str = "") -> Tensor:
+        """Cropped and mirrored as the recipe says; another `prefix` draws independently."""
         if self.recipe.views == "none":
-            return self.plain(images)
+            return images
         pad = self.recipe.pad
-        top = integers(seed, "crop-top", epoch, index, 2 * pad + 1)
-        left = integers(seed, "crop-left", epoch, index, 2 * pad + 1)
-        flip = integers(seed, "flip", epoch, index, 2) * int(self.recipe.flip)
-        return self.plain(weak_view(images, pad, top, left, flip))
+        top = integers(seed, f"{prefix}crop-top", epoch, index, 2 * pad + 1)
+        left = integers(seed, f"{prefix}crop-left", epoch, index, 2 * pad + 1)
+        flip = integers(seed, f"{prefix}flip", epoch, index, 2) * int(self.recipe.flip)
+        return weak_view(images, pad, top, left, flip)
 
 
 def weak_view(images: Tensor, pad: int, top: Tensor, left: Tensor, flip: Tensor) -> Tensor:

@@ -3,20 +3,42 @@
 from __future__ import annotations
 
 from trainers.config import MethodConfig
-from trainers.distillers.base import Batch, Distiller, LogitDistiller, Losses, MethodParams
+from trainers.distillers.at import AT, at_loss
+from trainers.distillers.base import (
+    Batch,
+    Distiller,
+    FeatureDistiller,
+    LogitDistiller,
+    Losses,
+    MethodParams,
+    Setting,
+    View,
+)
 from trainers.distillers.binary_kl import binary_kl_loss, binary_kl_norm_loss
+from trainers.distillers.catkd import CATKD, catkd_loss
+from trainers.distillers.crd import CRD, crd_loss
+from trainers.distillers.ctkd import CTKD
 from trainers.distillers.dhkd import DHKD
 from trainers.distillers.dist import DIST, dist_loss
 from trainers.distillers.dkd import DKD, dkd_loss
+from trainers.distillers.fitnet import FitNet, fitnet_loss
 from trainers.distillers.gdkd import GDKD, gdkd_loss
 from trainers.distillers.gdkd3 import GDKD3, gdkd3_loss
 from trainers.distillers.kd import KD, kd_loss
 from trainers.distillers.lskd import LSKD, lskd_loss, standardize
-from trainers.distillers.mlkd import mlkd_loss
+from trainers.distillers.mlkd import MLKD, mlkd_loss
 from trainers.distillers.nkd import NKD, nkd_loss
+from trainers.distillers.nst import NST, nst_loss
+from trainers.distillers.ofd import OFD, ofd_loss
+from trainers.distillers.pkt import PKT, pkt_loss
+from trainers.distillers.reviewkd import ReviewKD, hcl_loss
+from trainers.distillers.rkd import RKD, rkd_loss
 from trainers.distillers.scratch import Scratch
-from trainers.distillers.sld import sld_loss, swap_logits
+from trainers.distillers.simkd import SimKD, simkd_loss
+from trainers.distillers.sld import SLD, sld_loss, swap_logits
+from trainers.distillers.sp import SP, sp_loss
 from trainers.distillers.ttm import TTM, WTTM, ttm_loss
+from trainers.distillers.vid import VID, vid_loss
 from trainers.models import Network
 from trainers.registry import Registry
 
@@ -32,39 +54,69 @@ METHODS.add("lskd", LSKD)
 METHODS.add("nkd", NKD)
 METHODS.add("ttm", TTM)
 METHODS.add("wttm", WTTM)
+METHODS.add("ctkd", CTKD)
+METHODS.add("mlkd", MLKD)
+METHODS.add("sld", SLD)
+METHODS.add("fitnet", FitNet)
+METHODS.add("at", AT)
+METHODS.add("nst", NST)
+METHODS.add("sp", SP)
+METHODS.add("pkt", PKT)
+METHODS.add("rkd", RKD)
+METHODS.add("vid", VID)
+METHODS.add("crd", CRD)
+METHODS.add("ofd", OFD)
+METHODS.add("reviewkd", ReviewKD)
+METHODS.add("simkd", SimKD)
+METHODS.add("catkd", CATKD)
 
 
-def build_distiller(config: MethodConfig, student: Network, num_classes: int) -> Distiller:
+def build_distiller(config: MethodConfig, student: Network, setting: Setting) -> Distiller:
     """The method that `config` names, around `student`; its own layers are drawn from torch's global generator.
 
     Raises:
-        InputError: for a method that does not exist.
+        InputError: for a method that does not exist, or one that does not go with these networks.
         pydantic.ValidationError: for hyperparameters that the method does not take.
     """
     method = METHODS[config.name]
-    return method.create(method.Params.model_validate(config.params), student, num_classes)
+    return method.create(method.Params.model_validate(config.params), student, setting)
 
 
 __all__ = [
     "METHODS",
     "Batch",
     "Distiller",
+    "FeatureDistiller",
     "LogitDistiller",
     "Losses",
     "MethodParams",
+    "Setting",
+    "View",
+    "at_loss",
     "binary_kl_loss",
     "binary_kl_norm_loss",
     "build_distiller",
+    "catkd_loss",
+    "crd_loss",
     "dist_loss",
     "dkd_loss",
+    "fitnet_loss",
     "gdkd3_loss",
     "gdkd_loss",
+    "hcl_loss",
     "kd_loss",
     "lskd_loss",
     "mlkd_loss",
     "nkd_loss",
+    "nst_loss",
+    "ofd_loss",
+    "pkt_loss",
+    "rkd_loss",
+    "simkd_loss",
     "sld_loss",
+    "sp_loss",
     "standardize",
     "swap_logits",
     "ttm_loss",
+    "vid_loss",
 ]

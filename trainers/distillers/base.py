@@ -10,14 +10,49 @@ Shapes: `B` batch, `C` classes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
+from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainers.config import Frozen
 from trainers.models import Features, Network
+
+
+def _nothing() -> Tensor:
+    return torch.empty(0, dtype=torch.int64)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where a method is trained: what it may size its own layers and memories by."""
+
+    num_classes: int
+    image_size: tuple[int, int] = (32, 32)
+    """Height and width of the student's view, in pixels."""
+    teacher: Network | None = None
+    """The trained teacher, in evaluation mode; None for methods that need none. Methods copy from it at most."""
+    index: Tensor = field(default_factory=_nothing)  # int64 [N], rising: each training image's place in the data set
+    labels: Tensor = field(default_factory=_nothing)  # int64 [N], of the same images
+    seed: int = 0
+    """The trial's, the address of draws that a method makes while it trains."""
+
+    def need_teacher(self) -> Network:
+        """The teacher; raises TypeError where a method was wired without one."""
+        if self.teacher is None:
+            raise TypeError("this method needs a teacher, and it is built without one")
+        return self.teacher
+
+
+@dataclass(frozen=True)
+class View:
+    """One view of a batch of images, and what the teacher makes of it."""
+
+    images: Tensor  # float [B, 3, H, W]
+    teacher: Features | None = None
 
 
 @dataclass(frozen=True)
@@ -32,11 +67,20 @@ class Batch:
     teacher: Features | None = None
     """The teacher's pass over the same view, without gradient; None for methods that need no teacher."""
 
+    strong: View | None = None
+    """The strong view of the same images, for methods with :attr:`Distiller.strong_view`."""
+
     def need_teacher(self) -> Features:
         """The teacher's pass; raises TypeError where a method was wired without one."""
         if self.teacher is None:
             raise TypeError("this method needs a teacher, and the batch carries none")
         return self.teacher
+
+    def need_strong(self) -> Batch:
+        """The same batch with the strong view in place of the weak one; raises TypeError where there is none."""
+        if self.strong is None:
+            raise TypeError("this method needs a strong view, and the batch carries none")
+        return replace(self, images=self.strong.images, teacher=self.strong.teacher, strong=None)
 
 
 @dataclass(frozen=True)
@@ -61,51 +105,113 @@ class Distiller(nn.Module, ABC):
     """One line, with the source, for `sweep list methods`."""
     teacher_needs: ClassVar[Literal["nothing", "logits", "features"]] = "logits"
     """What of the teacher's pass the method reads."""
+    strong_view: bool = False
+    """Whether batches must carry a strong view as well; a method may settle it by its hyperparameters."""
+    autocast: torch.dtype | None = None
+    """Precision of the student's passes, where the recipe asks for another than fp32; set by the trainer."""
 
-    def __init__(self, student: Network, num_classes: int) -> None:
+    def __init__(self, student: Network, setting: Setting) -> None:
         super().__init__()
         self.student = student
-        self.num_classes = num_classes
+        self.num_classes = setting.num_classes
 
     @classmethod
     @abstractmethod
-    def create(cls, params: Any, student: Network, num_classes: int) -> Distiller:
-        """The method around `student`, which is already initialised."""
+    def create(cls, params: Any, student: Network, setting: Setting) -> Distiller:
+        """The method around `student`, which is already initialised.
+
+        Raises:
+            InputError: for hyperparameters, or a pair of networks, that do not go together.
+        """
 
     @abstractmethod
     def losses(self, batch: Batch) -> Losses:
-        """One forward pass in training mode."""
+        """One forward pass in training mode. Runs in fp32 but for the student's pass, see :meth:`passed`."""
 
     @abstractmethod
     def weights(self, epoch: int) -> dict[str, float]:
         """The weight of each term of :meth:`losses` in this epoch (counted from 1)."""
 
+    def passed(self, images: Tensor) -> Features:
+        """The student's pass over ``[B, 3, H, W]`` under the recipe's precision; take what is read to float32."""
+        if self.autocast is None:
+            return self.student.features(images)
+        with torch.autocast(images.device.type, self.autocast):
+            return self.student.features(images)
+
     @property
-    def align_gradients(self) -> bool:
-        """Whether the gradients of the other terms are aligned with that of `ce` (DHKD, section 4.3)."""
-        return False
+    def predictor(self) -> Network:
+        """What is evaluated and exported: the student, without what the method learnt beside it."""
+        return self.student
+
+    @property
+    def anchors(self) -> frozenset[str]:
+        """Terms whose gradient the other terms' may not oppose (DHKD, section 4.3); empty: no alignment."""
+        return frozenset()
 
 
 class LogitDistiller(Distiller):
     """Base of the methods that read one view's logits and add nothing to the student: they state terms and weights."""
 
-    def __init__(self, params: Any, student: Network, num_classes: int) -> None:
-        super().__init__(student, num_classes)
+    stateless: ClassVar[bool] = True
+    """Whether the terms depend on the logits alone, so that another method may take them over (DHKD's `main`)."""
+
+    def __init__(self, params: Any, student: Network, setting: Setting) -> None:
+        super().__init__(student, setting)
         self.params = params
 
     @classmethod
-    def create(cls, params: Any, student: Network, num_classes: int) -> LogitDistiller:
-        return cls(params, student, num_classes)
+    def create(cls, params: Any, student: Network, setting: Setting) -> LogitDistiller:
+        return cls(params, student, setting)
 
     @abstractmethod
     def terms(self, student: Tensor, teacher: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """The unweighted distillation terms from float32 logits ``[B, C]`` and labels ``[B]``."""
 
     def losses(self, batch: Batch) -> Losses:
-        logits = self.student(batch.images).float()
+        logits = self.passed(batch.images).logits.float()
         teacher = batch.need_teacher().logits.float()
         ce = F.cross_entropy(logits, batch.targets)
         return Losses(logits, {"ce": ce, **self.terms(logits, teacher, batch.targets)})
+
+
+class FeatureDistiller(Distiller):
+    """Base of the methods that compare inner stations of teacher and student: they state terms of two passes."""
+
+    teacher_needs: ClassVar[Literal["nothing", "logits", "features"]] = "features"
+
+    @abstractmethod
+    def terms(self, student: Features, teacher: Features, batch: Batch) -> dict[str, Tensor]:
+        """The unweighted distillation terms from two passes in float32."""
+
+    def losses(self, batch: Batch) -> Losses:
+        student = self.passed(batch.images).float()
+        ce = F.cross_entropy(student.logits, batch.targets)
+        return Losses(student.logits, {"ce": ce, **self.terms(student, batch.need_teacher().float(), batch)})
+
+
+_seen: WeakKeyDictionary[Network, dict[tuple[int, int], Features]] = WeakKeyDictionary()
+
+
+def shapes(network: Network, image_size: tuple[int, int]) -> Features:
+    """A pass over one blank image, in evaluation mode: what connectors between two networks are sized by.
+
+    Remembered for each network, so its numbers mean nothing. Raises RuntimeError where the image is too small.
+    """
+    seen = _seen.setdefault(network, {})
+    if image_size not in seen:
+        seen[image_size] = _blank_pass(network, image_size)
+    return seen[image_size]
+
+
+@torch.no_grad()
+def _blank_pass(network: Network, image_size: tuple[int, int]) -> Features:
+    training = network.training
+    place = next(network.parameters()).device
+    try:
+        return network.eval().features(torch.zeros(1, 3, *image_size, device=place))
+    finally:
+        network.train(training)
 
 
 def ramp(epoch: int, epochs: int) -> float:

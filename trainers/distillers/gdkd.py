@@ -31,7 +31,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
-from trainers.distillers.base import LogitDistiller, MethodParams, ramp
+from trainers.distillers.base import LogitDistiller, MethodParams, Setting, ramp
 from trainers.distillers.lskd import standardize
 from trainers.distillers.partition import Direction, divergences, ranking
 from trainers.errors import InputError
@@ -115,10 +115,10 @@ class GDKDParams(GroupedParams):
 class GroupedDistiller(LogitDistiller):
     """What GDKD and GDKD3 share: three terms, their weights, and the limit of `k`."""
 
-    def __init__(self, params: Any, student: Network, num_classes: int) -> None:
-        if params.k >= num_classes:
-            raise InputError(f"k must be smaller than the number of classes ({num_classes}), found {params.k}")
-        super().__init__(params, student, num_classes)
+    def __init__(self, params: Any, student: Network, setting: Setting) -> None:
+        if params.k >= setting.num_classes:
+            raise InputError(f"k must be smaller than the number of classes ({setting.num_classes}), found {params.k}")
+        super().__init__(params, student, setting)
 
     @abstractmethod
     def parts(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor, Tensor]:

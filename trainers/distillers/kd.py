@@ -31,8 +31,8 @@ def kd_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperature: floa
     return soft_kl(student_logits, teacher_logits.detach(), temperature)
 
 
-def soft_kl(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
-    """:func:`kd_loss` for a teacher that learns as well: the gradient reaches both."""
+def soft_kl(student_logits: Tensor, teacher_logits: Tensor, temperature: float | Tensor) -> Tensor:
+    """:func:`kd_loss` for a teacher, or a temperature, that learns as well: the gradient reaches all."""
     student = F.log_softmax(student_logits / temperature, dim=1)
     teacher = F.log_softmax(teacher_logits / temperature, dim=1)
     return F.kl_div(student, teacher, reduction="batchmean", log_target=True) * temperature**2

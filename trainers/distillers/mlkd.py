@@ -1,22 +1,24 @@
-"""Multi-level Logit Distillation (Jin, Wang & Lin, CVPR 2023): the loss of one view, as a function.
+"""Multi-level Logit Distillation (Jin, Wang & Lin, CVPR 2023).
 
 ::
 
-    L = sum over T of  m * kd(T) + m' * cc(T) + m * bc(T)                 P: softmax(z / T), a B x C matrix
+    L = ce_weight * [CE(z_s, y) + CE(z_s', y)] + kd_weight * [sum over T of m * kd(T) + m' * cc(T) + m * bc(T) + kd'(T)]
 
-    kd = T² KL(P_t || P_s), mean over the batch
-    cc = ||P_t' P_t - P_s' P_s||² / C        class correlation, C x C matrices
-    bc = ||P_t P_t' - P_s P_s'||² / B        batch correlation, B x B matrices
+    kd = T² KL(P_t || P_s), mean over the batch        P: softmax(z / T), a B x C matrix
+    cc = ||P_t' P_t - P_s' P_s||² / C                  class correlation, C x C matrices (here ' transposes)
+    bc = ||P_t P_t' - P_s P_s'||² / B                  batch correlation, B x B matrices
 
-T -> `temperatures`. m is the share of samples of which the teacher's largest probability (T = 1) is at most its `conf`
-quantile, m' the share of classes whose column sum of P_t (T = 1) is at most their `class_conf` quantile. In the
-authors' code these masks are meant to select samples and classes, but the terms are reduced to scalars before the mask
-is applied, so that the mask only scales them; that is what is computed here. `mask=False` leaves the scaling out.
+z, z': logits of the weak and the strong view; kd' is kd on the strong view. T -> `temperatures`. m is the share of
+samples of which the teacher's largest probability (T = 1) is at most its `conf` quantile, m' the share of classes whose
+column sum of P_t (T = 1) is at most their `class_conf` quantile. In the authors' code these masks are meant to select
+samples and classes, but the terms are reduced to scalars before the mask is applied, so that the mask only scales them;
+that is what is computed here. `mask: false` leaves the scaling out.
 
-This is the loss as GDKD's release has it: one view. The published method adds a strongly augmented view, on which the
-KL term alone is used.
-
-No method of this name yet: a batch carries one view, and the method needs the weak and the strong one.
+In the release kd' takes the weak view again at two of its five temperatures, 2 and 6, so that the strong view is read
+at the other three. `strong: released`, the default, does so too; `strong: all` reads the strong view throughout. The
+strong view's cc and bc are computed there and dropped; here they are not computed. `views: weak` is the loss as GDKD's
+release has it, on one view (and with T = 2 ... 6, 240 epochs and learning rate 0.05; the release proper trains for 480
+or 960).
 
 Shapes: `B` batch, `C` classes.
 """
@@ -24,12 +26,20 @@ Shapes: `B` batch, `C` classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor
+from torch.nn import functional as F
 
+from trainers.distillers.base import Batch, Distiller, Losses, MethodParams, Setting
 from trainers.distillers.kd import kd_loss
+from trainers.distillers.sld import Temperatures
+from trainers.models import Network
+
+READ_ON_WEAK = (2.0, 6.0)
+"""Temperatures at which the release's term of the strong view reads the weak one."""
 
 
 class MLKDTerms(NamedTuple):
@@ -96,7 +106,100 @@ def mlkd_loss(
     return terms.kd + terms.cc + terms.bc
 
 
+def strong_kd_loss(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    strong_student_logits: Tensor,
+    strong_teacher_logits: Tensor,
+    *,
+    temperatures: Sequence[float] = (4, 3, 5, 2, 6),
+    read_on_weak: Sequence[float] = READ_ON_WEAK,
+) -> Tensor:
+    """kd', summed over the temperatures.
+
+    Args:
+        student_logits, teacher_logits: ``[B, C]``, of the weak view.
+        strong_student_logits, strong_teacher_logits: ``[B, C]``, of the strong view.
+        temperatures: all `T`.
+        read_on_weak: those of them at which the weak view stands in for the strong one.
+    """
+    weak, strong = (student_logits, teacher_logits), (strong_student_logits, strong_teacher_logits)
+    return torch.stack([kd_loss(*(weak if t in read_on_weak else strong), temperature=t) for t in temperatures]).sum()
+
+
 def _gram_distance(a: Tensor, b: Tensor) -> Tensor:
     """||a a' - b b'||² / N for ``[N, M]``; in float32 under autocast too, which would round the products."""
     with torch.autocast(a.device.type, enabled=False):
         return (a @ a.T - b @ b.T).square().sum() / len(a)
+
+
+class MLKDParams(MethodParams):
+    """Hyperparameters of MLKD."""
+
+    ce_weight: float = Field(0.1, ge=0)
+    """Weight of the cross-entropy with the labels, in each view."""
+    kd_weight: float = Field(0.9, ge=0)
+    """Weight of each of `kd`, `cc`, `bc` and `kd_strong`."""
+    temperatures: Temperatures = Field((4, 3, 5, 2, 6), min_length=1)
+    """All `T`; the terms are summed over them. The release has 1 for 4 on ImageNet."""
+    conf: float = Field(0.5, ge=0, le=1)
+    """Quantile of the teacher's confidence up to which a sample counts."""
+    class_conf: float = Field(0.5, ge=0, le=1)
+    """Quantile of the classes' summed probabilities up to which a class counts."""
+    mask: bool = True
+    """Scale the weak view's terms by the share of samples, or classes, that count."""
+    views: Literal["both", "weak"] = "both"
+    """`both` as published; `weak` leaves the strong view out, as GDKD's release does."""
+    strong: Literal["released", "all"] = "released"
+    """`released`: at T = 2 and 6 `kd_strong` reads the weak view, as in the release; `all`: always the strong one."""
+
+
+class MLKD(Distiller):
+    """Divergence, class correlation and batch correlation at several temperatures, with a strong view beside."""
+
+    Params: ClassVar[type[MethodParams]] = MLKDParams
+    summary: ClassVar[str] = "samples, classes and batches compared at several temperatures, two views (CVPR 2023)"
+    strong_view = True
+
+    def __init__(self, params: MLKDParams, student: Network, setting: Setting) -> None:
+        super().__init__(student, setting)
+        self.params = params
+        self.strong_view = params.views == "both"
+
+    @classmethod
+    def create(cls, params: Any, student: Network, setting: Setting) -> MLKD:
+        return cls(params, student, setting)
+
+    def losses(self, batch: Batch) -> Losses:
+        params = self.params
+        logits, teacher = self._seen(batch)
+        levels = mlkd_terms(
+            logits,
+            teacher,
+            temperatures=params.temperatures,
+            conf=params.conf,
+            class_conf=params.class_conf,
+            mask=params.mask,
+        )
+        terms = {"ce": F.cross_entropy(logits, batch.targets), **levels._asdict()}
+        if self.strong_view:
+            terms |= self._strong_terms(logits, teacher, batch.need_strong())
+        return Losses(logits, terms)
+
+    def _strong_terms(self, logits: Tensor, teacher: Tensor, strong: Batch) -> dict[str, Tensor]:
+        views = (logits, teacher, *self._seen(strong))
+        kd = strong_kd_loss(
+            *views,
+            temperatures=self.params.temperatures,
+            read_on_weak=READ_ON_WEAK if self.params.strong == "released" else (),
+        )
+        return {"ce_strong": F.cross_entropy(views[2], strong.targets), "kd_strong": kd}
+
+    def _seen(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The student's and the teacher's logits of one view."""
+        return self.passed(batch.images).logits.float(), batch.need_teacher().logits.float()
+
+    def weights(self, epoch: int) -> dict[str, float]:
+        params = self.params
+        weights = {"ce": params.ce_weight, "kd": params.kd_weight, "cc": params.kd_weight, "bc": params.kd_weight}
+        return weights | ({"ce_strong": params.ce_weight, "kd_strong": params.kd_weight} if self.strong_view else {})

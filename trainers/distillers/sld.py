@@ -1,4 +1,4 @@
-"""Swapped Logit Distillation (arXiv 2504.20108, Multimedia Systems 2025): the losses, as functions of two views.
+"""Swapped Logit Distillation (arXiv 2504.20108, Multimedia Systems 2025).
 
 ::
 
@@ -9,15 +9,13 @@
     swap(z): z with the values of its largest class and of y exchanged;  p(z) = softmax(z / T)
 
 z, z': logits of the weak and the strong view. The teacher's mistakes are corrected, and from epoch `start` + 1 on the
-student's own corrected logits teach as well. T -> `temperatures`. Samples that are classified right are left as they
-are, and their second divergence is 0.
+student's own corrected logits, the pseudo-teacher, teach as well. T -> `temperatures`. Samples that are classified
+right are left as they are, and their second divergence is 0. The student passes over the two views one after the other,
+so BatchNorm takes its statistics from each by itself and updates them twice, as in the authors' release.
 
-As in the authors' release, the student's swapped logits are not detached: the gradient flows through both sides of the
-second divergence. `detach` stops it at the side that teaches. The release fixes `start` at 150 and the temperatures at
-1 ... 6 (its configured temperature is not read); its ImageNet runs end after 100
-epochs, so that the second divergence never comes.
-
-No method of this name yet: a batch carries one view, and SLD needs student and teacher on a weak and a strong one.
+As there, the student's swapped logits are not detached: the gradient flows through both sides of the second divergence.
+`detach` stops it at the side that teaches. The release fixes `start` at 150 and the temperatures at 1 ... 6 (its
+configured temperature is not read); its ImageNet runs end after 100 epochs, so that the second divergence never comes.
 
 Shapes: `B` batch, `C` classes.
 """
@@ -25,11 +23,16 @@ Shapes: `B` batch, `C` classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor
+from torch.nn import functional as F
 
+from trainers.distillers.base import Batch, Distiller, Losses, MethodParams, Setting
 from trainers.distillers.kd import soft_kl
+from trainers.models import Network
 
 
 def swap_logits(logits: Tensor, targets: Tensor) -> Tensor:
@@ -50,11 +53,35 @@ def swapped_kl(
     detach: bool = False,
 ) -> Tensor:
     """K of one view, summed over temperatures, mean over the batch; arguments as in :func:`sld_loss`."""
-    teachers = [swap_logits(teacher_logits.detach(), targets)]
+    loss = teacher_swap_loss(student_logits, teacher_logits, targets, temperatures=temperatures)
     if epoch > start:
-        own = swap_logits(student_logits, targets)
-        teachers.append(own.detach() if detach else own)
-    return torch.stack([soft_kl(student_logits, teacher, t) for teacher in teachers for t in temperatures]).sum()
+        loss = loss + student_swap_loss(student_logits, targets, temperatures=temperatures, detach=detach)
+    return loss
+
+
+def teacher_swap_loss(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    targets: Tensor,
+    *,
+    temperatures: Sequence[float] = (1, 2, 3, 4, 5, 6),
+) -> Tensor:
+    """First divergence of K: the teacher, corrected; arguments as in :func:`sld_loss`."""
+    swapped = swap_logits(teacher_logits.detach(), targets)
+    return torch.stack([soft_kl(student_logits, swapped, temperature) for temperature in temperatures]).sum()
+
+
+def student_swap_loss(
+    student_logits: Tensor,
+    targets: Tensor,
+    *,
+    temperatures: Sequence[float] = (1, 2, 3, 4, 5, 6),
+    detach: bool = False,
+) -> Tensor:
+    """Second divergence of K: the student itself, corrected; arguments as in :func:`sld_loss`."""
+    swapped = swap_logits(student_logits, targets)
+    swapped = swapped.detach() if detach else swapped
+    return torch.stack([soft_kl(student_logits, swapped, temperature) for temperature in temperatures]).sum()
 
 
 def sld_loss(
@@ -85,3 +112,64 @@ def sld_loss(
         swapped_kl(*view, targets, epoch=epoch, start=start, temperatures=temperatures, detach=detach) for view in views
     )
     return weak + strong
+
+
+Temperatures = tuple[Annotated[float, Field(gt=0)], ...]
+
+
+class SLDParams(MethodParams):
+    """Hyperparameters of SLD."""
+
+    ce_weight: float = Field(0.1, ge=0)
+    """Weight of the cross-entropy with the labels, in each view."""
+    kd_weight: float = Field(0.9, ge=0)
+    """Weight of each divergence."""
+    temperatures: Temperatures = Field((1, 2, 3, 4, 5, 6), min_length=1)
+    """All `T`; the divergences are summed over them."""
+    start: int | None = Field(150, ge=0)
+    """The last epoch without the pseudo-teacher, the student's own swapped logits; null never lets it in."""
+    detach: bool = False
+    """Stop the gradient at the pseudo-teacher; the release does not."""
+
+
+class SLD(Distiller):
+    """Teacher and student, with their mistakes swapped away, teach the student in two views."""
+
+    Params: ClassVar[type[MethodParams]] = SLDParams
+    summary: ClassVar[str] = "mistakes of teacher and student swapped away, in two views (arXiv 2504.20108)"
+    strong_view = True
+
+    def __init__(self, params: SLDParams, student: Network, setting: Setting) -> None:
+        super().__init__(student, setting)
+        self.params = params
+
+    @classmethod
+    def create(cls, params: Any, student: Network, setting: Setting) -> SLD:
+        return cls(params, student, setting)
+
+    def losses(self, batch: Batch) -> Losses:
+        logits, terms = self._view(batch)
+        _, strong = self._view(batch.need_strong())
+        return Losses(logits, terms | {f"{name}_strong": term for name, term in strong.items()})
+
+    def _view(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits and terms of one view."""
+        logits, temperatures = self.passed(batch.images).logits.float(), self.params.temperatures
+        teacher = batch.need_teacher().logits.float()
+        return logits, {
+            "ce": F.cross_entropy(logits, batch.targets),
+            "swap_teacher": teacher_swap_loss(logits, teacher, batch.targets, temperatures=temperatures),
+            "swap_student": student_swap_loss(
+                logits, batch.targets, temperatures=temperatures, detach=self.params.detach
+            ),
+        }
+
+    def weights(self, epoch: int) -> dict[str, float]:
+        params = self.params
+        started = params.start is not None and epoch > params.start
+        weights = {
+            "ce": params.ce_weight,
+            "swap_teacher": params.kd_weight,
+            "swap_student": params.kd_weight if started else 0.0,
+        }
+        return weights | {f"{name}_strong": weight for name, weight in weights.items()}

@@ -1,28 +1,32 @@
 """Architectures by the field's usual names: ``build("resnet8", num_classes=100)``.
 
 ``ResNet18`` and the like have a stem for small images, ``imagenet/ResNet18`` has the paper's and torchvision's keys.
+``timm:deit_tiny_patch16_224`` and the like are timm's, where that package is installed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from trainers.models import (
+    imagenet_mobilenetv2,
     imagenet_resnet,
     mobilenetv1,
     mobilenetv2,
     resnet,
     shufflenetv1,
     shufflenetv2,
+    tiny_imagenet_mobilenetv2,
     vgg,
     wrn,
 )
 from trainers.models.base import Features, Network
 from trainers.models.dual_head import auxiliary_head
-from trainers.registry import Registry
+from trainers.models.timm_networks import TIMM, Models
 
-MODELS: Registry[Callable[[int], Network]] = Registry("model")
-for _family in (resnet, wrn, vgg, mobilenetv2, shufflenetv1, shufflenetv2, imagenet_resnet, mobilenetv1):
+MODELS = Models("model")
+for _family in (
+    *(resnet, wrn, vgg, mobilenetv2, shufflenetv1, shufflenetv2),
+    *(imagenet_resnet, mobilenetv1, imagenet_mobilenetv2, tiny_imagenet_mobilenetv2),
+):
     for _name, _builder in _family.ARCHITECTURES.items():
         MODELS.add(_name, _builder)
 
@@ -36,4 +40,4 @@ def build(name: str, *, num_classes: int) -> Network:
     return MODELS[name](num_classes)
 
 
-__all__ = ["MODELS", "Features", "Network", "auxiliary_head", "build"]
+__all__ = ["MODELS", "TIMM", "Features", "Network", "auxiliary_head", "build"]

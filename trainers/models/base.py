@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -27,6 +28,14 @@ class Features(NamedTuple):
     """
     preactivations: tuple[Tensor, ...]
     """The same before that ReLU; where there is none, see the family's module."""
+    unpooled: Tensor = torch.empty(0)
+    """``[B, D, h, w]``: the map whose mean over space is `pooled`. Every network gives it; empty where features were
+    put together without one."""
+
+    def float(self) -> Features:
+        """All of it in float32; what is in float32 already is not copied."""
+        stages, preactivations = (tuple(t.float() for t in maps) for maps in (self.stages, self.preactivations))
+        return Features(self.logits.float(), self.pooled.float(), stages, preactivations, self.unpooled.float())
 
 
 class Network(nn.Module, ABC):
@@ -49,6 +58,13 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def classifier(self) -> nn.Linear:
         """The main head, the last layer."""
+
+    def last_norms(self) -> tuple[nn.BatchNorm2d, ...]:
+        """The batch norm in front of each stage's last ReLU, without the stem's: one for each of `preactivations[1:]`.
+
+        Where a shortcut is added in between, the norm of the branch. Empty where some channels meet no such norm.
+        """
+        return ()
 
     def init_head(self, head: nn.Linear) -> None:
         """Initialise `head`, the main one or one beside it, as the authors do: here, as torch left it."""

@@ -106,6 +106,10 @@ class ImageNetResNet(Network):
     def classifier(self) -> nn.Linear:
         return cast(nn.Linear, self.get_submodule(self.stem.head))
 
+    def last_norms(self) -> tuple[nn.BatchNorm2d, ...]:
+        blocks = (cast(Block, cast(nn.Sequential, self.get_submodule(f"layer{stage}"))[-1]) for stage in range(1, 5))
+        return tuple(cast(nn.BatchNorm2d, block.get_submodule(f"bn{block.steps}")) for block in blocks)
+
     def features(self, images: Tensor) -> Features:
         before = self.bn1(self.conv1(images))
         preactivations, stages = [before], [F.relu(before)]
@@ -116,7 +120,7 @@ class ImageNetResNet(Network):
             preactivations.append(before)
             stages.append(x)
         pooled = x.mean(dim=(2, 3))  # [B, D]
-        return Features(self.classifier(pooled), pooled, tuple(stages), tuple(preactivations))
+        return Features(self.classifier(pooled), pooled, tuple(stages), tuple(preactivations), x)
 
 
 def _block(channels_in: int, width: int, stride: int, bottleneck: bool, stem: Stem) -> Block:

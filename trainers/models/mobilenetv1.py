@@ -11,6 +11,7 @@ Shapes: `B` batch, `h`, `w` pixels of a map.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -46,6 +47,10 @@ class MobileNetV1(Network):
     def classifier(self) -> nn.Linear:
         return self.fc
 
+    def last_norms(self) -> tuple[nn.BatchNorm2d, ...]:
+        blocks = (cast(nn.Sequential, self.model[end]) for end in STAGE_ENDS[1:])
+        return tuple(cast(nn.BatchNorm2d, block[-1]) for block in blocks)
+
     def features(self, images: Tensor) -> Features:
         preactivations, stages, x = [], [], images
         for index, block in enumerate(self.model):
@@ -55,7 +60,7 @@ class MobileNetV1(Network):
                 preactivations.append(before)
                 stages.append(x)
         pooled = x.mean(dim=(2, 3))  # [B, D]
-        return Features(self.fc(pooled), pooled, tuple(stages), tuple(preactivations))
+        return Features(self.fc(pooled), pooled, tuple(stages), tuple(preactivations), stages[-1])
 
 
 def _separable(channels_in: int, channels: int, stride: int) -> nn.Sequential:
@@ -69,4 +74,4 @@ def _separable(channels_in: int, channels: int, stride: int) -> nn.Sequential:
     )
 
 
-ARCHITECTURES: dict[str, Callable[[int], Network]] = {"MobileNetV1": MobileNetV1}
+ARCHITECTURES: dict[str, Callable[[int], Network]] = {"MobileNetV1": MobileNetV1, "imagenet/MobileNetV1": MobileNetV1}

@@ -83,6 +83,11 @@ class MobileNetV2(Network):
         nn.init.normal_(head.weight, std=HEAD_STD)
         nn.init.zeros_(head.bias)
 
+    def last_norms(self) -> tuple[nn.BatchNorm2d, ...]:
+        """No ReLU follows them: they end what a stage hands on."""
+        groups = (cast(nn.Sequential, self.blocks[end]) for end in STAGE_ENDS)
+        return tuple(cast(nn.BatchNorm2d, cast(Bottleneck, group[-1]).conv[-1]) for group in groups)
+
     def features(self, images: Tensor) -> Features:
         before = self.conv1(images)
         x = F.relu(before)
@@ -92,8 +97,9 @@ class MobileNetV2(Network):
             if index in STAGE_ENDS:
                 preactivations.append(x)
                 stages.append(x)
-        pooled = F.relu(self.conv2(x)).mean(dim=(2, 3))  # [B, D]
-        return Features(self.classifier(pooled), pooled, tuple(stages), tuple(preactivations))
+        unpooled = F.relu(self.conv2(x))
+        pooled = unpooled.mean(dim=(2, 3))  # [B, D]
+        return Features(self.classifier(pooled), pooled, tuple(stages), tuple(preactivations), unpooled)
 
 
 def _group(channels_in: int, channels: int, repetitions: int, stride: int, expansion: int) -> nn.Sequential:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -67,11 +68,15 @@ class ResNet(Network):
     def classifier(self) -> nn.Linear:
         return self.fc
 
+    def last_norms(self) -> tuple[nn.BatchNorm2d, ...]:
+        blocks = (cast(BasicBlock, stage[-1]) for stage in (self.layer1, self.layer2, self.layer3))
+        return tuple(block.bn2 for block in blocks)
+
     def features(self, images: Tensor) -> Features:
         stem = self.bn1(self.conv1(images))
         stages, preactivations = run_stages(stem, (self.layer1, self.layer2, self.layer3))
         pooled = stages[-1].mean(dim=(2, 3))  # [B, D]
-        return Features(self.fc(pooled), pooled, tuple(stages), tuple(preactivations))
+        return Features(self.fc(pooled), pooled, tuple(stages), tuple(preactivations), stages[-1])
 
 
 ARCHITECTURES: dict[str, Callable[[int], Network]] = {

@@ -10,6 +10,7 @@ Shapes: `B` batch, `h`, `w` pixels of a map.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -70,11 +71,15 @@ class ShuffleNetV1(Network):
     def classifier(self) -> nn.Linear:
         return self.linear
 
+    def last_norms(self) -> tuple[nn.BatchNorm2d, ...]:
+        blocks = (cast(ShuffleBlock, stage[-1]) for stage in (self.layer1, self.layer2, self.layer3))
+        return tuple(block.bn3 for block in blocks)
+
     def features(self, images: Tensor) -> Features:
         stem = self.bn1(self.conv1(images))
         stages, preactivations = run_stages(stem, (self.layer1, self.layer2, self.layer3))
         pooled = stages[-1].mean(dim=(2, 3))  # [B, D]
-        return Features(self.linear(pooled), pooled, tuple(stages), tuple(preactivations))
+        return Features(self.linear(pooled), pooled, tuple(stages), tuple(preactivations), stages[-1])
 
 
 def _stage(channels_in: int, channels: int, depth: int) -> nn.Sequential:

@@ -98,8 +98,9 @@ class ShuffleNetV2(Network):
     def features(self, images: Tensor) -> Features:
         stem = self.bn1(self.conv1(images))
         stages, preactivations = run_stages(stem, (self.layer1, self.layer2, self.layer3))
-        pooled = F.relu(self.bn2(self.conv2(stages[-1]))).mean(dim=(2, 3))  # [B, D]
-        return Features(self.linear(pooled), pooled, tuple(stages), tuple(preactivations))
+        unpooled = F.relu(self.bn2(self.conv2(stages[-1])))
+        pooled = unpooled.mean(dim=(2, 3))  # [B, D]
+        return Features(self.linear(pooled), pooled, tuple(stages), tuple(preactivations), unpooled)
 
 
 def _stage(channels_in: int, channels: int, depth: int) -> nn.Sequential:

@@ -51,6 +51,10 @@ class VGG(Network):
         nn.init.normal_(head.weight, std=HEAD_STD)
         nn.init.zeros_(head.bias)
 
+    def last_norms(self) -> tuple[nn.BatchNorm2d, ...]:
+        blocks = (self.block1, self.block2, self.block3, self.block4)
+        return tuple(cast(nn.BatchNorm2d, block[-1]) for block in blocks)
+
     def features(self, images: Tensor) -> Features:
         before = self.block0(images)
         preactivations, stages = [before], [F.relu(before)]
@@ -61,7 +65,7 @@ class VGG(Network):
             preactivations.append(before)
             stages.append(F.relu(before))
         pooled = stages[-1].mean(dim=(2, 3))  # [B, D]
-        return Features(self.classifier(pooled), pooled, tuple(stages), tuple(preactivations))
+        return Features(self.classifier(pooled), pooled, tuple(stages), tuple(preactivations), stages[-1])
 
 
 def _stage(channels_in: int, channels: int, depth: int) -> nn.Sequential:

@@ -91,15 +91,22 @@ class WideResNet(Network):
         """Torch's weights, zero bias."""
         nn.init.zeros_(head.bias)
 
+    def last_norms(self) -> tuple[nn.BatchNorm2d, ...]:
+        """Each belongs to what follows its stage, as the preactivations do."""
+        following = (cast(WideBlock, stage.layer[0]) for stage in (self.block2, self.block3))
+        return (*(block.bn1 for block in following), self.bn1)
+
     def features(self, images: Tensor) -> Features:
         stem = self.conv1(images)
         _, first = self.block1(stem)
         first_normed, second = self.block2(first)
         second_normed, third = self.block3(second)
         third_normed = self.bn1(third)
-        pooled = F.relu(third_normed).mean(dim=(2, 3))  # [B, D]
+        unpooled = F.relu(third_normed)
+        pooled = unpooled.mean(dim=(2, 3))  # [B, D]
         stages = (stem, first, second, third)
-        return Features(self.fc(pooled), pooled, stages, (stem, first_normed, second_normed, third_normed))
+        preactivations = (stem, first_normed, second_normed, third_normed)
+        return Features(self.fc(pooled), pooled, stages, preactivations, unpooled)
 
 
 ARCHITECTURES: dict[str, Callable[[int], Network]] = {

@@ -22,7 +22,8 @@ from tests.trainers.distillers.examples import (
     value_and_gradient,
 )
 from trainers.config import MethodConfig
-from trainers.distillers import METHODS, Batch, Distiller, binary_kl_norm_loss, build_distiller, kd_loss
+from trainers.distillers import METHODS, Batch, Distiller, Setting, binary_kl_norm_loss, build_distiller, kd_loss
+from trainers.errors import InputError
 from trainers.fit import seeded_model
 from trainers.models import Network
 
@@ -154,7 +155,7 @@ def test_no_gradient_reaches_the_teacher() -> None:
 
 
 def dhkd(**params: Any) -> Distiller:
-    return build_distiller(MethodConfig(name="dhkd", params=params), seeded_model("resnet8", 10, seed=0), 10)
+    return build_distiller(MethodConfig(name="dhkd", params=params), seeded_model("resnet8", 10, seed=0), Setting(10))
 
 
 def batch(teacher: Network) -> Batch:
@@ -216,9 +217,54 @@ def test_weights_are_ce_weight_and_alpha_until_alpha_ends() -> None:
     assert dhkd(alpha=2.0).weights(10_000) == {"ce": 1.0, "binary_kl_norm": 2.0}
 
 
+@pytest.mark.parametrize("name", [name for name, m in METHODS.items() if getattr(m, "stateless", False)])
+def test_any_logit_method_can_have_the_main_head(teacher: Network, name: str) -> None:
+    some = batch(teacher)
+    student = seeded_model("resnet8", 10, seed=0).eval()
+    alone = build_distiller(MethodConfig(name=name), student, Setting(10)).eval()
+    method = dhkd(main=name, ce_weight=0.5, alpha=2.0, align=True).eval()
+    expected, found = alone.losses(some), method.losses(some)
+    assert set(found.terms) == {*expected.terms, "binary_kl_norm"}
+    for term, value in expected.terms.items():
+        torch.testing.assert_close(found.terms[term], value)
+        assert method.weights(30)[term] == 0.5 * alone.weights(30)[term]
+    assert method.weights(30)["binary_kl_norm"] == 2.0
+    assert method.anchors == set(expected.terms)
+    assert not any(key.startswith("_main") for key in method.state_dict())
+
+
+def test_the_main_method_s_hyperparameters_are_complete_and_checked() -> None:
+    params = METHODS["dhkd"].Params.model_validate({"main": {"gdkd": {"w2": 4}}}).model_dump(mode="json")
+    assert params["main"]["name"] == "gdkd"
+    assert params["main"]["params"] == METHODS["gdkd"].Params(w2=4).model_dump(mode="json")  # type: ignore[call-arg]
+    assert METHODS["dhkd"].Params.model_validate(params).model_dump(mode="json") == params
+    for bad, message in (
+        ({"gdkd": {"w9": 1}}, "gdkd: w9"),
+        ("dhkd", "unknown method for the main head 'dhkd'"),
+        ("crd", "unknown method for the main head 'crd'"),
+        ([], "unknown method for the main head"),
+    ):
+        with pytest.raises(ValidationError, match=message):
+            METHODS["dhkd"].Params.model_validate({"main": bad})
+
+
+def test_the_auxiliary_head_starts_as_it_is_told() -> None:
+    main = seeded_model("resnet8", 10, seed=0).classifier
+    heads = {init: dhkd(init=init).get_submodule("aux_head") for init in ("main", "copy", "zeros")}
+    weights = {init: head.state_dict()["weight"] for init, head in heads.items()}
+    assert torch.equal(weights["copy"], main.weight)
+    assert not weights["zeros"].any()
+    assert not torch.equal(weights["main"], main.weight)
+    zeroed = dhkd(init="zeros", head="nonlinear").state_dict()
+    assert not zeroed["aux_head.net.4.weight"].any()
+    assert zeroed["aux_head.net.0.weight"].any()
+    with pytest.raises(InputError, match="head: linear"):
+        dhkd(init="copy", head="nonlinear")
+
+
 def test_alignment_is_asked_for() -> None:
-    assert dhkd(align=True).align_gradients
-    assert not dhkd().align_gradients
+    assert dhkd(align=True).anchors == {"ce"}
+    assert not dhkd().anchors
 
 
 @pytest.mark.parametrize(

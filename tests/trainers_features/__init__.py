@@ -1,0 +1,1 @@
+"""The methods that compare inner stations of teacher and student."""

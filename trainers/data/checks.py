@@ -1,0 +1,33 @@
+"""What every source checks of the labels that it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from trainers.errors import InputError
+
+Where = Callable[[int], str]
+"""Names the image at a position, for a message."""
+SHOWN = 3
+"""Classes that a message names before it only counts them."""
+
+
+def check_labels(labels: Sequence[object], classes: int, where: Where, advice: str = "") -> list[int]:
+    """The labels as whole numbers.
+
+    Raises:
+        InputError: for the first that is none of ``0 ... classes - 1``.
+    """
+    for position, label in enumerate(labels):
+        if not isinstance(label, int) or not 0 <= label < classes:
+            raise InputError(f"{where(position)}: label {label} is not one of 0 to {classes - 1}{advice}")
+    return [label for label in labels if isinstance(label, int)]
+
+
+def check_classes(labels: Sequence[int], classes: Sequence[str], what: str) -> None:
+    """Whether every class has a training image; raises InputError. The test split may lack some."""
+    present = set(labels)
+    missing = [f"'{name}'" for label, name in enumerate(classes) if label not in present]
+    if missing:
+        more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+        raise InputError(f"{what}: no training image of class {', '.join(missing[:SHOWN])}{more}")

@@ -1,0 +1,79 @@
+"""What the methods share that compare maps, or pooled features, of teacher and student.
+
+Stages of two networks are paired from the deepest up, the stem left out. All networks of the field's tables that are
+paired with one another have equally many stages (three after the stem, or four), so nothing is left over; in another
+pair the deeper network's first stages have no partner. mdistiller pairs from the front, and so leaves out the last
+stages, which the classifier reads; VID fails there where the student has more.
+
+Shapes: `B` batch, `K` channels, `h`, `w` pixels of a map, `D` features.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.linalg import vector_norm
+from torch.nn import functional as F
+
+from trainers.distillers.base import FeatureDistiller, Setting, shapes
+from trainers.errors import InputError
+from trainers.models import Features, Network
+
+TINY = 1e-12
+"""A norm not above this has no direction."""
+
+Maps = tuple[Tensor, ...]
+
+
+class MapDistiller(FeatureDistiller):
+    """Base of the methods that keep their hyperparameters and add layers at most: they state terms and weights."""
+
+    def __init__(self, params: Any, student: Network, setting: Setting) -> None:
+        super().__init__(student, setting)
+        self.params = params
+
+    @classmethod
+    def create(cls, params: Any, student: Network, setting: Setting) -> MapDistiller:
+        return cls(params, student, setting)
+
+
+def survey(network: Network, setting: Setting, method: str, *, stages: int = 0, unpooled: bool = False) -> Features:
+    """A pass over one blank image, what layers between two networks are sized by.
+
+    Args:
+        stages: how many stages (the stem is one) `method` needs at least.
+        unpooled: whether it needs the map in front of the pooling.
+
+    Raises:
+        InputError: where the network does not give them.
+    """
+    found, name = shapes(network, setting.image_size), type(network).__name__
+    if len(found.stages) < stages:
+        raise InputError(f"{method} compares stages, and a {name} gives {len(found.stages)}, not {stages} or more")
+    if unpooled and found.unpooled.ndim != 4:
+        raise InputError(f"{method} reads the map in front of the average pooling, and a {name} has none")
+    return found
+
+
+def paired_stages(student: Features, teacher: Features) -> tuple[Maps, Maps]:
+    """Equally many stages of each, from the deepest up and without the stem, in the order of the networks."""
+    count = min(len(student.stages), len(teacher.stages)) - 1
+    return student.stages[-count:], teacher.stages[-count:]
+
+
+def pooled_alike(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Two maps ``[B, K, h, w]``, average-pooled to the smaller height and width of both.
+
+    Sizes need not divide: the windows then overlap.
+    """
+    size = (min(a.shape[2], b.shape[2]), min(a.shape[3], b.shape[3]))
+    one, other = (m if m.shape[2:] == size else F.adaptive_avg_pool2d(m, size) for m in (a, b))
+    return one, other
+
+
+def unit(x: Tensor, dim: int) -> Tensor:
+    """`x` over its Euclidean norm along `dim`; where that is 0, zeros with a gradient of 0."""
+    norm = vector_norm(x, dim=dim, keepdim=True)
+    return torch.where(norm > TINY, x / norm.clamp(min=TINY), 0.0)

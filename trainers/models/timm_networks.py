@@ -1,0 +1,125 @@
+"""Architectures of timm (PyTorch Image Models), such as ``timm:deit_tiny_patch16_224``.
+
+Source: github.com/huggingface/pytorch-image-models. It is an optional extra, imported only when such a name is asked
+for. Networks start from random weights; nothing is downloaded. Any of timm's names goes whose last layer is one linear
+layer (distilled ones have two).
+
+Stages are what timm's `forward_intermediates` hands out: a convolutional network's stem and stages, a transformer's
+tokens after each block as a map; none where a network has no such method. What they were before a ReLU is not known, so
+stage and preactivation are the same. A transformer whose position embedding can be interpolated takes images of any
+size that its patches divide.
+
+State-dict keys are timm's behind ``network.``.
+
+Shapes: `B` batch, `D` features, `h`, `w` pixels or tokens of a map.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from trainers.errors import InputError, unknown_name
+from trainers.models.base import Features, Network
+from trainers.registry import Registry
+
+TIMM = "timm:"
+"""How the names begin."""
+INSTALL = "pip install timm"
+"""The command that brings what these names need."""
+
+
+class TimmNetwork(Network):
+    """One of timm's networks behind the interface of ours.
+
+    Raises:
+        InputError: where its last layer is not one linear layer.
+    """
+
+    def __init__(self, name: str, num_classes: int) -> None:
+        super().__init__()
+        self.network = _created(name, num_classes)
+        if not isinstance(self.network.get_classifier(), nn.Linear):
+            raise InputError(f"model '{TIMM}{name}' does not end in one linear layer; take one that does")
+        self.feature_dim = self.classifier.in_features
+        self.stage_channels = tuple(info["num_chs"] for info in self.network.feature_info) if self._has_stages else ()
+
+    @property
+    def classifier(self) -> nn.Linear:
+        return cast(nn.Linear, self.network.get_classifier())
+
+    @property
+    def _has_stages(self) -> bool:
+        return hasattr(self.network, "forward_intermediates") and hasattr(self.network, "feature_info")
+
+    def features(self, images: Tensor) -> Features:
+        try:
+            last, stages = self._maps(images)
+        except AssertionError as error:  # how timm refuses an image's size; torch's own layers raise RuntimeError
+            raise RuntimeError(str(error)) from error
+        pooled = self.network.forward_head(last, pre_logits=True)  # [B, D]
+        logits = self.classifier(pooled)
+        if self._pools_by_average:
+            return Features(logits, pooled, tuple(stages), tuple(stages), last)
+        return Features(logits, pooled, tuple(stages), tuple(stages))
+
+    def _maps(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """What the head reads, and the stages."""
+        if self._has_stages:
+            return cast(tuple[Tensor, list[Tensor]], self.network.forward_intermediates(images))
+        return self.network.forward_features(images), []
+
+    @property
+    def _pools_by_average(self) -> bool:
+        """Whether what the classifier reads is the plain mean of the last map."""
+        pool = getattr(self.network, "global_pool", None)
+        return getattr(pool, "pool_type", None) == "avg" and bool(self.network.num_features == self.feature_dim)
+
+
+def _created(name: str, num_classes: int) -> Any:
+    """timm's network, with a position embedding that adapts to the image where it has one."""
+    create = partial(_timm().create_model, name, pretrained=False, num_classes=num_classes)
+    try:
+        return create(dynamic_img_size=True)
+    except TypeError:  # not a transformer of that kind: its constructor knows no such option
+        return create()
+
+
+def _timm() -> Any:
+    """timm itself. Raises InputError, with the command that installs it, where it is missing."""
+    if importlib.util.find_spec("timm") is None:
+        raise InputError(f"models named '{TIMM}…' need the package timm: {INSTALL}")
+    return importlib.import_module("timm")
+
+
+@lru_cache(maxsize=1)
+def _names() -> frozenset[str]:
+    return frozenset(_timm().list_models())
+
+
+class Models(Registry[Callable[[int], Network]]):
+    """Our architectures by name, and timm's behind ``timm:``; only ours are listed."""
+
+    def __getitem__(self, name: str) -> Callable[[int], Network]:
+        if not name.startswith(TIMM):
+            return super().__getitem__(name)
+        if name not in self:
+            raise InputError(self.unknown(name))
+        return partial(TimmNetwork, name.removeprefix(TIMM))
+
+    def __contains__(self, name: object) -> bool:
+        """Raises InputError for one of timm's names where timm is not installed."""
+        if isinstance(name, str) and name.startswith(TIMM):
+            return name.removeprefix(TIMM) in _names()
+        return super().__contains__(name)
+
+    def unknown(self, name: object) -> str:
+        if not str(name).startswith(TIMM):
+            return super().unknown(name)
+        guess, _, _ = unknown_name(self.what, name, (f"{TIMM}{known}" for known in _names())).partition("valid: ")
+        return f"{guess}valid: the names of timm.list_models()"
