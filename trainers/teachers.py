@@ -1,33 +1,39 @@
 """The teacher store: weights under their content hash, each with a passport.
 
-A teacher is trained once and then only read. It is refused when its file is not what the passport says, or when its
-accuracy on a probe of the test set is not what was measured when the passport was written.
+A teacher is trained once, or imported once, and then only read. It is refused when its file is not what the passport
+says, or when its accuracy on a probe of the test set is not what was measured when the passport was written.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import torch
 from pydantic import ValidationError
 
 from trainers.checkpoint import from_bytes, to_bytes
-from trainers.config import DatasetConfig, Frozen, TeacherConfig, TrialConfig
+from trainers.config import DatasetConfig, Frozen, Recipe, TeacherConfig, TrialConfig
 from trainers.content import file_sha256, tensors_key
-from trainers.data.base import ImageData
+from trainers.data.base import ImageData, Images
 from trainers.data.views import Views
 from trainers.errors import CheckpointError, InputError
 from trainers.evaluate import accuracy
 from trainers.files import write_atomically
 from trainers.fit import EpochResult
 from trainers.models import Network, build
+from trainers.pretrained import Imported, Pretrained
 
 PROBE_IMAGES = 1000
 """Test images on which a teacher's accuracy is measured when it is stored, and again when it is loaded."""
 PROBE_TOLERANCE = 1.0
 """Points of accuracy by which the two may differ (other devices and precisions round differently)."""
+SHORTEST_PREFIX = 6
+"""Digits of a hash that a reference must have."""
+LITTLE = 0.25
+"""Share of the way from chance to 100 % below which a teacher's accuracy is worth a question."""
 
 
 class Passport(Frozen):
@@ -38,14 +44,14 @@ class Passport(Frozen):
     architecture: str
     num_classes: int
     dataset: DatasetConfig
-    origin: TrialConfig
-    """The trial that trained it."""
+    origin: TrialConfig | Imported
+    """The trial that trained it, or the file that it was imported from."""
     origin_key: str
-    """That trial's key."""
+    """That trial's key; of an imported teacher the hash of its weights."""
     val_acc: float | None
-    """Top-1 on the validation split after the last epoch, in percent."""
+    """Top-1 on the validation split after the last epoch, in percent; None for an imported teacher."""
     test_acc: float
-    """Top-1 on the test set after the last epoch, in percent."""
+    """Top-1 on the test set in percent: after the last epoch, or as measured here when it was imported."""
     probe_acc: float
     """Top-1 on the first :data:`PROBE_IMAGES` test images in fp32, in percent."""
     file_sha256: str
@@ -56,6 +62,22 @@ class Passport(Frozen):
         """What a student's config says of its teacher."""
         return TeacherConfig(architecture=self.architecture, hash=self.hash)
 
+    @property
+    def epochs(self) -> int:
+        """Epochs that were trained here; none of an imported teacher's were."""
+        return self.origin.recipe.epochs if isinstance(self.origin, TrialConfig) else 0
+
+    @property
+    def came_from(self) -> str:
+        """Where it comes from, in a few words."""
+        return self.origin.file if isinstance(self.origin, Imported) else f"trial {self.origin_key}"
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the accuracy is as little as that of good weights behind other preprocessing may be."""
+        chance = 100 / self.num_classes
+        return self.test_acc < chance + LITTLE * (100 - chance)
+
 
 class TeacherStore:
     """The teachers below one folder: ``<hash>/weights.pt`` and ``<hash>/passport.json``."""
@@ -65,7 +87,7 @@ class TeacherStore:
 
     def add(self, teacher: Network, config: TrialConfig, data: ImageData, last: EpochResult) -> Passport:
         """Store a trained teacher; storing the same weights again changes nothing."""
-        weights = to_bytes({"architecture": config.model, "state_dict": teacher.state_dict()})
+        weights = _weights(config.model, teacher)
         passport = Passport(
             hash=tensors_key(teacher.state_dict()),
             architecture=config.model,
@@ -75,14 +97,93 @@ class TeacherStore:
             origin_key=config.key,
             val_acc=last.val_acc,
             test_acc=last.test_acc,
-            probe_acc=_probe(teacher, data, config),
+            probe_acc=_probe(teacher, data),
             file_sha256=hashlib.sha256(weights).hexdigest(),
         )
-        folder = self.folder / passport.hash
-        if not self._is_whole(folder):  # the passport comes last: a folder without one is not a teacher yet
-            write_atomically(folder / "weights.pt", weights)
-            write_atomically(folder / "passport.json", passport.model_dump_json(indent=2).encode() + b"\n")
+        if not self._is_whole(self.folder / passport.hash):
+            self._write(passport, weights)
         return passport
+
+    def adopt(self, found: Pretrained, data: ImageData, dataset: DatasetConfig, device: str = "cpu") -> Passport:
+        """Store a teacher that was trained elsewhere, with its accuracy on the whole test set as it is measured here.
+
+        Weights that are stored already, imported or trained, stay as they are, and so does their passport.
+
+        Args:
+            found: the weights, from :func:`trainers.pretrained.read`.
+            data: the data set that the teacher was trained on.
+            dataset: what a trial's config says of it.
+            device: torch's name of the device that measures.
+
+        Raises:
+            InputError: when the data set has another number of classes or images of a size that the network does not
+                take, or the store has these weights for other data.
+        """
+        what = f"teacher {found.origin.file} ({found.architecture})"
+        if found.num_classes != data.num_classes:
+            raise InputError(
+                f"{what} tells {found.num_classes} classes apart, but data set '{data.name}' has {data.num_classes};"
+                " import it for the data set that it was trained on"
+            )
+        if self._is_whole(self.folder / found.hash):
+            return self._known(what, found.hash, dataset)
+        teacher = found.network()
+        weights = _weights(found.architecture, teacher)
+        try:
+            probed = _probe(teacher, data)
+        except RuntimeError as error:  # such as an image too small to be halved once more
+            height, width = data.image_size
+            raise InputError(f"{what} does not take images of {height} × {width} pixels: {error}") from error
+        passport = Passport(
+            hash=found.hash,
+            architecture=found.architecture,
+            num_classes=found.num_classes,
+            dataset=dataset,
+            origin=found.origin,
+            origin_key=found.hash,
+            val_acc=None,
+            probe_acc=probed,
+            test_acc=_top1(teacher.to(device), data.test.to(torch.device(device)), data),
+            file_sha256=hashlib.sha256(weights).hexdigest(),
+        )
+        self._write(passport, weights)
+        return passport
+
+    def _known(self, what: str, known: str, dataset: DatasetConfig) -> Passport:
+        """The passport of weights that are here already. Raises InputError where it was written for other data."""
+        folder = self.folder / known
+        stored = self._passport(folder / "passport.json")
+        if stored.dataset.content != dataset.content:
+            raise InputError(
+                f"{what} is stored already, measured on other data ({stored.dataset.name}, {stored.dataset.content})"
+                f" than these ({dataset.name}, {dataset.content}); remove {folder} first"
+            )
+        return stored
+
+    def find(self, reference: str) -> Passport:
+        """The stored teacher that `reference` names: ``resnet56@0123abcd``, or the first digits of a hash alone.
+
+        Raises:
+            InputError: when it names none or several, with those that are stored.
+            CheckpointError: when a passport cannot be read.
+        """
+        architecture, _, prefix = reference.rpartition("@")
+        if not re.fullmatch(rf"[0-9a-f]{{{SHORTEST_PREFIX},}}", prefix):
+            raise InputError(
+                f"a stored teacher is named by at least {SHORTEST_PREFIX} digits of its hash, alone or as"
+                f" architecture@hash, found '{reference}'; {self._stored()}"
+            )
+        matching = [self._passport(path) for path in sorted(self.folder.glob(f"{prefix}*/passport.json"))]
+        found = [passport for passport in matching if architecture in ("", passport.architecture)]
+        if len(found) != 1:
+            how = "no stored teacher is" if not found else "several stored teachers are"
+            raise InputError(f"{how} named by '{reference}'; {self._stored()}")
+        return found[0]
+
+    def _stored(self) -> str:
+        """What is there, for a message."""
+        names = [f"{p.architecture}@{p.hash} ({p.dataset.name}, {p.test_acc:.2f} %)" for p in self.passports()]
+        return f"stored: {', '.join(names)}" if names else f"none is stored below {self.folder}"
 
     def passports(self) -> list[Passport]:
         """All stored teachers. Raises CheckpointError for a passport that cannot be read."""
@@ -107,9 +208,11 @@ class TeacherStore:
         found = file_sha256(path) if path.is_file() else None
         if found != passport.file_sha256:
             what = "is missing" if found is None else "is damaged: its checksum is not the passport's"
+            imported = isinstance(passport.origin, Imported)
+            again = f"import {passport.came_from} again" if imported else "run again to train it anew"
             raise CheckpointError(
                 f"teacher {passport.architecture} ({passport.hash}): {path} {what};"
-                f" remove the folder {path.parent} and run again to train it anew"
+                f" remove the folder {path.parent} and {again}"
             )
 
     def load(self, wanted: TeacherConfig, data: ImageData) -> Network:
@@ -127,7 +230,7 @@ class TeacherStore:
             )
         self.check(passport)
         teacher = self._built(passport, self.folder / wanted.hash / "weights.pt")
-        measured = _probe(teacher, data, passport.origin)
+        measured = _probe(teacher, data)
         if tensors_key(teacher.state_dict()) != wanted.hash or abs(measured - passport.probe_acc) > PROBE_TOLERANCE:
             raise CheckpointError(
                 f"teacher {passport.architecture} ({passport.hash}) is not what its passport says: accuracy on the"
@@ -146,6 +249,12 @@ class TeacherStore:
             raise CheckpointError(f"teacher {path} is no {passport.architecture}: {reason}") from error
         return teacher
 
+    def _write(self, passport: Passport, weights: bytes) -> None:
+        """The passport comes last: a folder without one is not a teacher yet."""
+        folder = self.folder / passport.hash
+        write_atomically(folder / "weights.pt", weights)
+        write_atomically(folder / "passport.json", passport.model_dump_json(indent=2).encode() + b"\n")
+
     def _is_whole(self, folder: Path) -> bool:
         try:
             self.check(self._passport(folder / "passport.json"))
@@ -161,8 +270,17 @@ class TeacherStore:
             raise CheckpointError(f"teacher passport {path} cannot be read; remove {path.parent}: {error}") from error
 
 
-def _probe(teacher: Network, data: ImageData, config: TrialConfig) -> float:
+def _weights(architecture: str, teacher: Network) -> bytes:
+    return to_bytes({"architecture": architecture, "state_dict": teacher.state_dict()})
+
+
+def _probe(teacher: Network, data: ImageData) -> float:
     """Top-1 on the first test images, in fp32 on the CPU."""
-    views = Views(config.recipe, data, torch.device("cpu"))
-    some = data.test.take(torch.arange(min(PROBE_IMAGES, len(data.test))))
-    return accuracy(teacher, some, views, torch.autocast("cpu", torch.bfloat16, enabled=False)).top1
+    return _top1(teacher, data.test.take(torch.arange(min(PROBE_IMAGES, len(data.test)))), data)
+
+
+def _top1(teacher: Network, split: Images, data: ImageData) -> float:
+    """Top-1 on a split of `data`, in fp32 on the device where both lie, in percent."""
+    device = split.labels.device
+    views = Views(Recipe(), data, device)  # what is evaluated is the plain view, the same in every recipe
+    return accuracy(teacher, split, views, torch.autocast(device.type, torch.bfloat16, enabled=False)).top1

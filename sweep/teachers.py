@@ -1,0 +1,158 @@
+"""What `sweep teachers` does: list the store, import published checkpoints, train a spec's teachers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search_spaces.fields import FieldReader
+from search_spaces.yaml_lines import Document
+from sweep.layout import Root
+from trainers.config import DatasetConfig
+from trainers.errors import InputError, KDError, unknown_name
+
+if TYPE_CHECKING:
+    from sweep.display import Display
+    from trainers.data import ImageData
+    from trainers.teachers import Passport, TeacherStore
+
+DOUBTFUL = "a low accuracy: was it trained on this data set, at this image size, with its normalisation (mean, std)?"
+SHOWN = 12
+"""Digits of a hash that are shown; six name a teacher."""
+
+
+def rows(root: Root) -> list[dict[str, Any]]:
+    """The stored teachers. Raises CheckpointError for a passport that cannot be read."""
+    from trainers.teachers import TeacherStore
+
+    return [_row(passport) for passport in TeacherStore(root.teachers).passports()]
+
+
+def _row(passport: Passport) -> dict[str, Any]:
+    return {
+        "teacher": f"{passport.architecture}@{passport.hash[:SHOWN]}",
+        "dataset": passport.dataset.name,
+        "classes": passport.num_classes,
+        "test_acc": f"{passport.test_acc:.2f}",
+        "from": passport.came_from,
+    }
+
+
+# -- import -----------------------------------------------------------------------------------------------------------
+
+
+def import_all(
+    path: Path, dataset: str, architecture: str | None, root: Root, say: Callable[[str], None]
+) -> tuple[list[dict[str, Any]], bool]:
+    """Import a weight file, or every one below a folder.
+
+    Args:
+        path: the file or folder.
+        dataset: the data set that the teachers were trained on: a name, or one name with its options as YAML.
+        architecture: one of our names, for all files; by default each is recognised.
+        root: below which the teachers are stored.
+        say: told of each file before it is read and measured, which may take minutes.
+
+    Returns:
+        One row per file, and whether all were imported.
+
+    Raises:
+        InputError, CheckpointError: when the data set or the folder is wrong, or the only file is.
+    """
+    from trainers.teachers import TeacherStore
+
+    files = weight_files(path)
+    root.offer_cache()
+    config, data = read_dataset(dataset)
+    store = TeacherStore(root.teachers)
+    found, good = [], True
+    for file in files:
+        say(f"reading {file}")
+        try:
+            found.append(_imported(file, path, architecture, store, data, config))
+        except KDError as error:
+            if not path.is_dir():
+                raise
+            good = False
+            found.append(_report(file, path, "", "", f"not imported: {error}"))
+    return found, good
+
+
+def weight_files(path: Path) -> list[Path]:
+    """The file itself, or the weight files below a folder. Raises InputError where there is none."""
+    from trainers.pretrained import SUFFIXES
+
+    if not path.is_dir():
+        return [path]
+    found = sorted(file for file in path.rglob("*") if file.is_file() and file.name.endswith(SUFFIXES))
+    if not found:
+        raise InputError(f"there is no weight file below {path}; their names end in {', '.join(SUFFIXES)}")
+    return found
+
+
+def read_dataset(text: str) -> tuple[DatasetConfig, ImageData]:
+    """A data set as a spec names it, in one line: ``digits``, or ``parquet: {path: data}``.
+
+    Returns:
+        What a trial's config says of it, and the data set itself.
+
+    Raises:
+        InputError: with all that is wrong with it, or when it cannot be read.
+    """
+    from trainers.data import DATASETS
+
+    document = Document(text, "--dataset")
+    reader = FieldReader(document)
+    name, options = reader.named((), document.data)
+    source = None
+    if name in DATASETS:
+        source = reader.model((str(name),), DATASETS[str(name)], options)
+    elif name is not None:
+        document.add((), unknown_name("data set", name, DATASETS))
+    if source is None:
+        raise InputError(f"--dataset {text}: {'; '.join(mistake.message for mistake in document.mistakes)}")
+    data = source.load()
+    return DatasetConfig(name=str(name), options=source.identity, content=data.content), data
+
+
+def _imported(
+    file: Path, path: Path, architecture: str | None, store: TeacherStore, data: ImageData, config: DatasetConfig
+) -> dict[str, Any]:
+    import torch
+
+    from trainers.pretrained import read
+
+    found = read(file, architecture)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    passport = store.adopt(found, data, config, device)
+    remarks = [*found.origin.notes, *([DOUBTFUL] if passport.doubtful else [])]
+    row = _row(passport)
+    return _report(file, path, row["teacher"], row["test_acc"], "; ".join(remarks))
+
+
+def _report(file: Path, path: Path, teacher: str, test_acc: str, remarks: str) -> dict[str, Any]:
+    """One row of what an import prints."""
+    name = str(file.relative_to(path)) if path.is_dir() else file.name
+    return {"file": name, "teacher": teacher, "test_acc": test_acc, "remarks": remarks}
+
+
+# -- train ------------------------------------------------------------------------------------------------------------
+
+
+def train(spec: str, root: Root, uri: str, display: Display, verbose: bool) -> tuple[int, list[dict[str, Any]]]:
+    """Train the teachers of a spec that are not stored yet, with the engine that runs whole sweeps.
+
+    Returns:
+        The exit code of :func:`sweep.run.run_sweep`, and one row for each of the spec's teachers that is stored.
+    """
+    from search_spaces.loader import load_spec
+    from sweep.plan import build_plan
+    from sweep.run import run_sweep
+    from trainers.teachers import TeacherStore
+
+    loaded = load_spec(spec)
+    code = run_sweep(loaded, root, uri, display, verbose, only_teachers=True)
+    store = TeacherStore(root.teachers)
+    passports = (store.trained_by(slot.id) for slot in build_plan(loaded, store).teachers)
+    return code, [_row(passport) for passport in passports if passport is not None]

@@ -1,0 +1,167 @@
+"""`sweep teachers`: published files come in, the store is listed, a spec's teachers are trained and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from sweep.cli import main, teachers
+from sweep.layout import Root
+from sweep.teachers import read_dataset, weight_files
+from tests.sweep.command import SMALL, User
+from tests.trainers.test_checkpoint import Touch
+from trainers.errors import InputError
+from trainers.fit import seeded_model
+from trainers.teachers import TeacherStore
+
+DIGITS = "digits: {image_size: 8}"
+COMMANDS = [command.name or "" for command in teachers.registered_commands]
+
+
+@pytest.fixture
+def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> User:
+    """Somebody in a folder with a spec, and with three files as they are published."""
+    found = User(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    published = tmp_path / "cifar_teachers"
+    for name in ("resnet8", "resnet14"):
+        (published / f"{name}_vanilla").mkdir(parents=True)
+        content: dict[str, Any] = {"model": seeded_model(name, 10, seed=0).state_dict(), "epoch": 240}
+        torch.save(content, published / f"{name}_vanilla" / "ckpt_epoch_240.pth")
+    torch.save({"model": Touch(tmp_path / "executed")}, published / "evil.pt")
+    (published / "README.md").write_text("not a weight file")
+    return found
+
+
+def told(run: Callable[..., None], capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a command in this process."""
+    with pytest.raises(SystemExit) as end:
+        run(list(arguments))
+    out, err = capsys.readouterr()
+    assert "Traceback" not in out + err
+    return int(end.value.code or 0), out, err
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_every_verb_has_help(verb: str) -> None:
+    result = CliRunner().invoke(teachers, [verb, "--help"])
+    assert result.exit_code == 0
+    assert result.output.count("\n") > 5
+
+
+def test_a_folder_is_imported_and_the_bad_file_is_named(user: User, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ("teachers", "import", "cifar_teachers", "--dataset", DIGITS, "--format", "json")
+    code, out, err = told(main, capsys, *command)
+    assert code == 1
+    evil, fourteen, eight = json.loads(out)
+    assert evil["file"] == "evil.pt"
+    assert evil["teacher"] == ""
+    assert evil["remarks"].startswith("not imported: cifar_teachers/evil.pt holds Python objects (getattr)")
+    assert not (user.folder / "executed").exists()
+    assert (eight["file"], fourteen["file"]) == tuple(
+        f"{n}_vanilla/ckpt_epoch_240.pth" for n in ("resnet8", "resnet14")
+    )
+    assert eight["teacher"].startswith("resnet8@")
+    assert eight["remarks"].startswith("a low accuracy: was it trained on this data set, at this image size,")
+    assert err.splitlines() == [f"reading cifar_teachers/{row['file']}" for row in (evil, fourteen, eight)]
+    first = {path: path.stat().st_mtime_ns for path in user.root.teachers.rglob("*")}
+    assert told(main, capsys, *command)[:2] == (1, out)
+    assert {path: path.stat().st_mtime_ns for path in user.root.teachers.rglob("*")} == first
+
+    code, out, _ = told(main, capsys, "teachers", "list", "--format", "json")
+    assert code == 0
+    assert {row["teacher"] for row in json.loads(out)} == {eight["teacher"], fourteen["teacher"]}
+    store = TeacherStore(user.root.teachers)
+    assert store.find(eight["teacher"]).came_from == "resnet8_vanilla/ckpt_epoch_240.pth"
+
+
+WRONG = {
+    "another number of classes": (
+        ["hundred.pth", "--dataset", DIGITS],
+        "(resnet8) tells 100 classes apart, but data set",
+    ),
+    "a data set that does not exist": (
+        ["x.pth", "--dataset", "digots"],
+        "unknown data set 'digots'; did you mean 'digits'?",
+    ),
+    "an option that does not exist": (["x.pth", "--dataset", "digits: {size: 8}"], "digits.size: unknown key 'size'"),
+    "an impossible option": (["x.pth", "--dataset", "digits: {image_size: 4}"], "should be greater than or equal to 8"),
+    "no data set": (["x.pth", "--dataset", ""], "must be a name, or one name with its options"),
+    "no YAML": (["x.pth", "--dataset", "digits: {"], "--dataset digits: {: not YAML"),
+    "a file that does not exist": (["x.pth", "--dataset", DIGITS], "cannot read x.pth: No such file or directory"),
+    "an empty folder": (["home", "--dataset", DIGITS], "there is no weight file below home; their names end in .pth"),
+    "an architecture that does not exist": (
+        ["hundred.pth", "--dataset", DIGITS, "--architecture", "resnet9"],
+        "unknown model 'resnet9'; did you mean 'resnet8'?",
+    ),
+    "another architecture": (
+        ["hundred.pth", "--dataset", DIGITS, "--architecture", "vgg8"],
+        "hundred.pth is no vgg8: ",
+    ),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_is_said_in_one_message(
+    user: User, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    torch.save(seeded_model("resnet8", 100, seed=0).state_dict(), user.folder / "hundred.pth")
+    code, out, err = told(main, capsys, "teachers", "import", *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert not user.root.teachers.exists()
+
+
+def test_an_empty_store_is_an_empty_list(user: User, capsys: pytest.CaptureFixture[str]) -> None:
+    assert told(main, capsys, "teachers", "list") == (0, "", "no teacher is stored below runs yet\n")
+    assert told(main, capsys, "teachers", "list", "--format", "json")[1] == "[]\n"
+
+
+def test_the_data_set_is_what_a_spec_s_would_be() -> None:
+    config, data = read_dataset(DIGITS)
+    assert (config.name, config.options, config.content) == ("digits", {"image_size": 8}, data.content)
+    assert read_dataset("digits")[0].options == {"image_size": 16}
+    with pytest.raises(InputError, match="must be a name"):
+        read_dataset("[digits]")
+
+
+def test_only_weight_files_are_taken_from_a_folder(user: User) -> None:
+    (user.folder / "cifar_teachers" / "deep" / "er").mkdir(parents=True)
+    (user.folder / "cifar_teachers" / "deep" / "er" / "model_best.pth.tar").touch()
+    (user.folder / "cifar_teachers" / "folder.pth").mkdir()
+    names = [file.name for file in weight_files(user.folder / "cifar_teachers")]
+    assert names == ["model_best.pth.tar", "evil.pt", "ckpt_epoch_240.pth", "ckpt_epoch_240.pth"]
+
+
+@pytest.mark.slow
+def test_only_the_teachers_of_a_spec_are_trained_and_only_once(user: User, capsys: pytest.CaptureFixture[str]) -> None:
+    user.write(SMALL.replace("epochs: 2}", "epochs: 1}"))
+    done = user.sweep("teachers", "train", "spec.yaml")
+    assert done.code == 0, done.err
+    (passport,) = TeacherStore(user.root.teachers).passports()
+    assert (passport.architecture, passport.epochs) == ("resnet14", 1)
+    assert f"resnet14@{passport.hash[:12]}" in done.out
+    assert {event.trial for event in user.events("start")} == {passport.origin_key}
+    events, stored = user.events(), files_below(user.root)
+
+    with patch.dict(os.environ):  # what a run tells Ray by the environment is taken back
+        code, out, _ = told(main, capsys, "teachers", "train", "spec.yaml")
+    assert code == 0
+    assert out.splitlines() == done.out.splitlines()[-2:]
+    assert (user.events(), files_below(user.root)) == (events, stored)
+
+    _, out, _ = told(main, capsys, "status", "small", "--format", "json")  # the plan is the whole spec's
+    states = [row["state"] for row in json.loads(out)]
+    assert (states.count("finished"), states.count("waiting")) == (1, 8)
+
+
+def files_below(root: Root) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in root.teachers.rglob("*") if path.is_file()}
