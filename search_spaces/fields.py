@@ -154,9 +154,10 @@ class FieldReader:
 
 def _problem(field: FieldInfo, value: Any) -> str | None:
     """What is wrong with one value of a field; None when nothing is."""
+    nested = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)  # has a config of its own
     adapter: TypeAdapter[Any] = TypeAdapter(
         Annotated[field.annotation, field],  # type: ignore[arg-type]
-        config=ConfigDict(allow_inf_nan=False),
+        config=None if nested else ConfigDict(allow_inf_nan=False),
     )
     try:
         adapter.validate_json(_json(value), strict=True)

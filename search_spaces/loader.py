@@ -1,18 +1,21 @@
 """From a spec's file to a :class:`~search_spaces.schema.Spec`, with every mistake found in one go.
 
 Grammar: in a method's hyperparameters and in the recipe, a list is a grid, and ``{range: …}`` or ``{choice: …}`` is
-searched; every other value is fixed.
+searched; every other value is fixed. A pair may bring values of its own, as in
+``resnet32x4 -> ShuffleV2: {recipe: {lr: 0.01}, methods: {dkd: {beta: 8}}}``: they stand in for the defaults, and what
+an entry under `methods` or `recipe` spells out wins over them.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from search_spaces import yaml_lines
 from search_spaces.fields import FieldReader, found, is_int
-from search_spaces.schema import NAME_PATTERN, Compute, MethodGrid, Pair, Search, Spec, Teachers, Variant
+from search_spaces.schema import NAME_PATTERN, Compute, MethodGrid, Pair, PairValues, Search, Spec, Teachers, Variant
 from search_spaces.yaml_lines import Document
 from trainers.config import Recipe
 from trainers.errors import InputError, SpecError, unknown_name
@@ -36,6 +39,9 @@ KEYS = (
 )
 REQUIRED = ("name", "dataset", "pairs", "methods")
 MOST_SEEDS = 10_000
+CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".tar", ".bin")
+"""What the name of a teacher's file ends with."""
+PAPER_TRAINS_ON_ALL = "protocol 'paper' trains on the full training set; leave this out"
 
 
 def shipped_specs() -> dict[str, Path]:
@@ -113,9 +119,9 @@ class _Reader(FieldReader):
         protocol = self.one_of(("protocol",), data.get("protocol", "validation"), ("validation", "paper"))
         teachers = self.model(("teachers",), Teachers, data.get("teachers", {}))
         recipe_name, teacher_recipe, recipes = self._recipes(data.get("recipe", "cifar"), teachers, protocol)
-        methods = self._methods(data.get("methods"))
+        methods = self._methods(data.get("methods"), {})
         fields = {
-            "pairs": self._pairs(data.get("pairs")),
+            "pairs": self._pairs(data, recipes, methods, protocol),
             "seeds": self._seeds(data.get("seeds", 3)),
             "baseline": self._baseline(data, methods),
             "search": self._search(data),
@@ -163,7 +169,10 @@ class _Reader(FieldReader):
         source = self.model(("dataset", name), DATASETS[name], options)
         return name, source.model_dump(mode="json") if source else {}
 
-    def _recipes(self, value: Any, teachers: Teachers | None, protocol: str) -> tuple[str, Recipe, tuple[Variant, ...]]:
+    def _recipes(
+        self, value: Any, teachers: Teachers | None, protocol: str, own: dict[str, Any] | None = None
+    ) -> tuple[str, Recipe, tuple[Variant, ...]]:
+        """Name, the teachers' recipe, and the students' grid over a pair's own values (`own`)."""
         from trainers.recipes import RECIPES
 
         fields = dict(value) if isinstance(value, dict) else {"base": value}
@@ -172,9 +181,9 @@ class _Reader(FieldReader):
             self.add(("recipe", "base"), unknown_name("recipe", base, RECIPES))
             base = "cifar"
         if protocol == "paper" and fields.get("val_fraction", 0) != 0:
-            self.add(("recipe", "val_fraction"), "protocol 'paper' trains on the full training set; leave this out")
+            self.add(("recipe", "val_fraction"), PAPER_TRAINS_ON_ALL)
         start = RECIPES[base].model_dump()
-        start |= {"val_fraction": 0.0} if protocol == "paper" else {}
+        start |= ({"val_fraction": 0.0} if protocol == "paper" else {}) | (own or {})
         variants = self.grid(("recipe",), Recipe, fields, start)
         if not variants or teachers is None:
             self.check_fields(("teachers", "recipe"), Recipe, teachers.recipe if teachers else {})
@@ -185,28 +194,70 @@ class _Reader(FieldReader):
         teacher = self.model(("teachers", "recipe"), Recipe, teachers.recipe, start | fixed)
         return base, teacher or Recipe(), variants
 
-    def _pairs(self, value: Any) -> tuple[Pair, ...]:
-        pairs = []
-        for index, item in enumerate(self.listed(("pairs",), value)):
-            pair = self._pair(("pairs", index), item)
-            if pair is not None and pair in pairs:
-                self.add(("pairs", index), f"the pair {item} stands here twice")
-            pairs += [pair] if pair else []
+    def _pairs(
+        self, data: dict[str, Any], recipes: tuple[Variant, ...], methods: tuple[MethodGrid, ...], protocol: str
+    ) -> tuple[Pair, ...]:
+        pairs: list[Pair] = []
+        for index, item in enumerate(self.listed(("pairs",), data.get("pairs"))):
+            path = ("pairs", index)
+            text, values = next(iter(item.items())) if isinstance(item, dict) and len(item) == 1 else (item, None)
+            pair = self._pair(path, text, item)
+            if pair is None:
+                continue
+            if pair in pairs:
+                self.add(path, f"the pair {text} stands here twice")
+            own = None if values is None else self.model((*path, text), PairValues, values)
+            self._check_own((*path, text), own, protocol)
+            if own is not None and not self.document.mistakes:
+                _, _, recipes_here = self._recipes(data.get("recipe", "cifar"), Teachers(), protocol, own.recipe)
+                pair = replace(pair, recipes=recipes_here, methods=self._methods(data.get("methods"), own.methods))
+            else:
+                pair = replace(pair, recipes=recipes, methods=methods)
+            pairs.append(pair)
         return tuple(pairs)
 
-    def _pair(self, path: yaml_lines.Path, item: Any) -> Pair | None:
-        from trainers.models import MODELS
-
-        parts = [part.strip() for part in re.split(r"->|→", item)] if isinstance(item, str) else []
+    def _pair(self, path: yaml_lines.Path, text: Any, item: Any) -> Pair | None:
+        """The pair that `text` names, without what is trained under it."""
+        parts = [part.strip() for part in re.split(r"->|→", text)] if isinstance(text, str) else []
         if len(parts) != 2 or not all(parts):
             self.add(path, f"a pair is written 'teacher -> student', found {found(item)}")
             return None
-        for part in parts:
-            if part not in MODELS:
-                self.add(path, unknown_name("model", part, MODELS))
-        return Pair(*parts)
+        kind = self._teacher_kind(path, parts[0])
+        self._known_model(path, parts[1])
+        return Pair(parts[0], parts[1], kind)
 
-    def _methods(self, value: Any) -> tuple[MethodGrid, ...]:
+    def _teacher_kind(self, path: yaml_lines.Path, teacher: str) -> Literal["architecture", "stored", "file"]:
+        if teacher.endswith(CHECKPOINT_SUFFIXES):
+            if not Path(teacher).is_file():
+                self.add(path, f"there is no file {teacher}; a teacher is an architecture, a stored one, or its file")
+            return "file"
+        architecture, at, _ = teacher.partition("@")
+        self._known_model(path, architecture)
+        return "stored" if at else "architecture"
+
+    def _known_model(self, path: yaml_lines.Path, name: str) -> None:
+        from trainers.models import MODELS
+
+        if name not in MODELS:
+            self.add(path, MODELS.unknown(name))
+
+    def _check_own(self, path: yaml_lines.Path, own: PairValues | None, protocol: str) -> None:
+        """A pair's own values, one by one."""
+        from trainers.distillers import METHODS
+
+        if own is None:
+            return
+        self.check_fields((*path, "recipe"), Recipe, own.recipe)
+        if protocol == "paper" and own.recipe.get("val_fraction", 0) != 0:
+            self.add((*path, "recipe", "val_fraction"), PAPER_TRAINS_ON_ALL)
+        for name, values in own.methods.items():
+            if name in METHODS:
+                self.check_fields((*path, "methods", name), METHODS[name].Params, values)
+            else:
+                self.add((*path, "methods", name), unknown_name("method", name, METHODS))
+
+    def _methods(self, value: Any, own: dict[str, dict[str, Any]]) -> tuple[MethodGrid, ...]:
+        """The methods' grids, over the values that a pair brings (`own`)."""
         from trainers.distillers import METHODS
 
         methods = []
@@ -218,7 +269,7 @@ class _Reader(FieldReader):
             if name not in METHODS:
                 self.add((*path, name), unknown_name("method", name, METHODS))
                 continue
-            methods.append(MethodGrid(name, self.grid((*path, name), METHODS[name].Params, params, {})))
+            methods.append(MethodGrid(name, self.grid((*path, name), METHODS[name].Params, params, own.get(name, {}))))
         return tuple(methods)
 
     def _seeds(self, value: Any) -> tuple[int, ...]:

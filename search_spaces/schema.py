@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -51,6 +51,15 @@ class Teachers(Frozen):
     seed: int = Field(0, ge=0)
 
 
+class PairValues(Frozen):
+    """Values that a pair brings: they stand in for the recipe's and the methods' defaults."""
+
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    """Recipe fields of this pair's students."""
+    methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Hyperparameters by method."""
+
+
 class Range(Frozen):
     """A searched interval: ``{range: [0.5, 16], log: true}``."""
 
@@ -63,17 +72,6 @@ class Choice(Frozen):
     """A searched set: ``{choice: [3, 5, 7]}``."""
 
     choice: Annotated[list[Any], Field(min_length=1)]
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Teacher -> student, two architecture names."""
-
-    teacher: str
-    student: str
-
-    def __str__(self) -> str:
-        return f"{self.teacher}→{self.student}"
 
 
 @dataclass(frozen=True)
@@ -93,6 +91,25 @@ class MethodGrid:
 
 
 @dataclass(frozen=True)
+class Pair:
+    """Teacher -> student, and what is trained under it."""
+
+    teacher: str
+    """As the spec names it: an architecture, ``architecture@hash`` of a stored teacher, or a checkpoint file."""
+    student: str
+    """An architecture."""
+    kind: Literal["architecture", "stored", "file"] = field(default="architecture", compare=False)
+    """What `teacher` names."""
+    recipes: tuple[Variant, ...] = field(default=(), compare=False)
+    """Each value a :class:`~trainers.config.Recipe`; the spec's, with this pair's own values."""
+    methods: tuple[MethodGrid, ...] = field(default=(), compare=False)
+    """The spec's methods, with this pair's own values."""
+
+    def __str__(self) -> str:
+        return f"{self.teacher}→{self.student}"
+
+
+@dataclass(frozen=True)
 class Spec:
     """A spec, checked and expanded."""
 
@@ -101,12 +118,13 @@ class Spec:
     dataset: str
     dataset_options: dict[str, Any]
     recipes: tuple[Variant, ...]
-    """Each value a :class:`~trainers.config.Recipe`."""
+    """As the spec writes them, before the pairs' own values."""
     recipe_name: str
     teacher_recipe: Recipe
     teacher_seed: int
     pairs: tuple[Pair, ...]
     methods: tuple[MethodGrid, ...]
+    """As the spec writes them, before the pairs' own values."""
     seeds: tuple[int, ...]
     protocol: Literal["validation", "paper"]
     """`paper`: no validation split, and the best test epoch is reported, as the papers do."""

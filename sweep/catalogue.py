@@ -30,13 +30,14 @@ def _methods(root: Root) -> list[dict[str, Any]]:
 def _models(root: Root) -> list[dict[str, Any]]:
     import torch
 
-    from trainers.models import MODELS, build
+    from trainers.models import MODELS, TIMM, build
 
     with torch.device("meta"):
-        return [
+        ours = [
             {"model": name, "parameters": sum(p.numel() for p in build(name, num_classes=100).parameters())}
             for name in MODELS
         ]
+    return [*ours, {"model": f"{TIMM}NAME, any of timm.list_models() (pip install timm)", "parameters": None}]
 
 
 def _datasets(root: Root) -> list[dict[str, Any]]:
@@ -74,8 +75,16 @@ def _sweeps(root: Root) -> list[dict[str, Any]]:
 
 
 def _fields(model: Any) -> str:
-    """``alpha=1.0, head=linear``: fields and their defaults."""
-    return ", ".join(f"{name}={shown(field.default)}" for name, field in model.model_fields.items())
+    """``path, alpha=1.0, head=linear``: fields and their defaults, where they have one."""
+    return ", ".join(
+        name if field.is_required() else f"{name}={shown(_plain(field.get_default(call_default_factory=True)))}"
+        for name, field in model.model_fields.items()
+    )
+
+
+def _plain(value: Any) -> Any:
+    """A nested config as a spec would write it."""
+    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
 
 
 LISTINGS: dict[str, Callable[[Root], list[dict[str, Any]]]] = {

@@ -10,7 +10,7 @@ import os
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,6 +18,9 @@ from rich.console import Console
 from sweep.formats import Format, listing
 from sweep.layout import DEFAULT_ROOT, Root
 from trainers.errors import KDError
+
+if TYPE_CHECKING:
+    from search_spaces.schema import Spec
 
 app = typer.Typer(
     name="sweep",
@@ -27,6 +30,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+teachers = typer.Typer(help="List, import and train teachers.", no_args_is_help=True)
+app.add_typer(teachers, name="teachers")
+
 RootOption = Annotated[
     Path, typer.Option("--root", envvar="SWEEP_ROOT", help="Everything that is written lies below this folder.")
 ]
@@ -34,6 +40,7 @@ UriOption = Annotated[
     str | None,
     typer.Option("--tracking-uri", help="MLflow server; by default MLFLOW_TRACKING_URI, else a database below --root."),
 ]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Let Ray talk.")]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print.")]
 
 
@@ -55,12 +62,18 @@ NameArgument = Annotated[
 ]
 
 
+SmokeOption = Annotated[
+    bool, typer.Option("--smoke", help="Shrink the spec to about a minute on a CPU, as a sweep NAME-smoke of its own.")
+]
+
+
 @app.command()
 def run(
     spec: SpecArgument,
     root: RootOption = DEFAULT_ROOT,
     tracking_uri: UriOption = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Let Ray talk.")] = False,
+    smoke: SmokeOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Run a sweep, or go on with it: only what is missing is run."""
     from search_spaces.loader import load_spec
@@ -69,7 +82,7 @@ def run(
 
     place = Root(root)
     uri = tracking.tracking_uri(place, tracking_uri)
-    loaded = load_spec(spec)
+    loaded = _shrunk(load_spec(spec), place) if smoke else load_spec(spec)
     console = Console()
     try:
         code = run_sweep(loaded, place, uri, display.for_console(console), verbose)
@@ -86,12 +99,27 @@ def run(
 
 
 @app.command()
-def plan(spec: SpecArgument, root: RootOption = DEFAULT_ROOT, how: FormatOption = Format.TABLE) -> None:
+def plan(
+    spec: SpecArgument,
+    root: RootOption = DEFAULT_ROOT,
+    smoke: SmokeOption = False,
+    how: FormatOption = Format.TABLE,
+) -> None:
     """Show what a spec would run, and what of it is done."""
     from search_spaces.loader import load_spec
     from sweep.preview import preview
 
-    typer.echo(preview(load_spec(spec), Root(root), how), nl=False)
+    place = Root(root)
+    loaded = _shrunk(load_spec(spec), place) if smoke else load_spec(spec)
+    typer.echo(preview(loaded, place, how), nl=False)
+
+
+def _shrunk(spec: Spec, root: Root) -> Spec:
+    """The spec as `--smoke` runs it."""
+    from sweep.smoke import shrunk
+
+    root.offer_cache()
+    return shrunk(spec)
 
 
 @app.command()
@@ -156,6 +184,57 @@ def ui(
     from sweep.ui import serve
 
     raise typer.Exit(serve(Root(root), tracking_uri, port))
+
+
+@teachers.command("list")
+def teachers_list(root: RootOption = DEFAULT_ROOT, how: FormatOption = Format.TABLE) -> None:
+    """List the stored teachers."""
+    from sweep.teachers import rows
+
+    found = rows(Root(root))
+    if not found:
+        typer.echo(f"no teacher is stored below {root} yet", err=True)
+    typer.echo(listing(found, how) if found or how is not Format.TABLE else "", nl=False)
+
+
+@teachers.command("import")
+def teachers_import(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A weight file, or a folder with some in it.")],
+    dataset: Annotated[
+        str, typer.Option("--dataset", help="What they were trained on: 'digits', or 'parquet: {path: data}'.")
+    ],
+    architecture: Annotated[
+        str | None, typer.Option("--architecture", help="A model of `sweep list models`; by default it is recognised.")
+    ] = None,
+    root: RootOption = DEFAULT_ROOT,
+    how: FormatOption = Format.TABLE,
+) -> None:
+    """Store published checkpoints as teachers, with their accuracy as it is measured here."""
+    from sweep.teachers import import_all
+
+    found, good = import_all(path, dataset, architecture, Root(root), lambda line: typer.echo(line, err=True))
+    typer.echo(listing(found, how), nl=False)
+    raise typer.Exit(0 if good else 1)
+
+
+@teachers.command("train")
+def teachers_train(
+    spec: SpecArgument, root: RootOption = DEFAULT_ROOT, tracking_uri: UriOption = None, verbose: VerboseOption = False
+) -> None:
+    """Train the teachers of a spec, and nothing else of it; those that are stored already stay as they are."""
+    from sweep import display, tracking
+    from sweep.teachers import train
+
+    place = Root(root)
+    uri = tracking.tracking_uri(place, tracking_uri)
+    console = Console()
+    try:
+        code, found = train(spec, place, uri, display.for_console(console), verbose)
+    except KeyboardInterrupt:
+        console.print("stopped; nothing is lost. The same command goes on from here")
+        raise typer.Exit(130) from None
+    typer.echo(listing(found, Format.TABLE), nl=False)
+    raise typer.Exit(code)
 
 
 def _print_leaderboard(console: Console, root: Root, name: str) -> None:

@@ -34,6 +34,15 @@ class Root:
         return self.path / "mlartifacts"
 
     @property
+    def cache(self) -> Path:
+        """Decoded data sets, which any process may map into its memory, and which can be removed at any time."""
+        return self.path / "cache"
+
+    def offer_cache(self) -> None:
+        """Tell the data sources of this process, and of those that it starts, where the cache lies."""
+        os.environ["SWEEP_CACHE"] = str(self.cache.absolute())
+
+    @property
     def matplotlib(self) -> Path:
         """Matplotlib's font cache."""
         return self.path / ".matplotlib"

@@ -11,11 +11,13 @@ from sweep.layout import Root
 from sweep.ledger import Ledger
 from sweep.plan import Plan, build_plan
 from sweep.run import stored_teachers
+from trainers.teachers import TeacherStore
 
 
 def preview(spec: Spec, root: Root, how: Format) -> str:
     """The plan as text: one row per stage, recipe, pair and method. Writes nothing."""
-    plan = build_plan(spec)
+    root.offer_cache()
+    plan = build_plan(spec, TeacherStore(root.teachers))
     over = _over(plan, root)
     trials: Counter[tuple[str, str, str, str]] = Counter()
     epochs: Counter[tuple[str, str, str, str]] = Counter()

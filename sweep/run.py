@@ -16,8 +16,9 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search_spaces.schema import Spec
 from sweep import leaderboard as boards
@@ -30,9 +31,12 @@ from sweep.ledger import Ledger
 from sweep.plan import Plan, build_plan
 from sweep.queue import Job, TrialQueue
 from sweep.tracking import Projector, command, delivered, without_password
-from trainers.config import TeacherConfig
+from trainers.config import DatasetConfig, TeacherConfig
 from trainers.errors import InputError
 from trainers.files import write_atomically
+
+if TYPE_CHECKING:
+    from trainers.teachers import TeacherStore
 
 DONE, SOME_FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 """Exit codes."""
@@ -67,7 +71,9 @@ def stored_teachers(plan: Plan, root: Root) -> dict[str, TeacherConfig]:
     return found
 
 
-def run_sweep(spec: Spec, root: Root, uri: str, display: Display, verbose: bool = False) -> int:
+def run_sweep(
+    spec: Spec, root: Root, uri: str, display: Display, verbose: bool = False, *, only_teachers: bool = False
+) -> int:
     """Run what is missing of a sweep, to the table and the figure.
 
     Args:
@@ -76,6 +82,8 @@ def run_sweep(spec: Spec, root: Root, uri: str, display: Display, verbose: bool 
         uri: MLflow's tracking URI.
         display: what the user sees.
         verbose: let Ray talk.
+        only_teachers: leave the students to a later run. The plan that is noted is the whole one; nothing is noted
+            where all teachers are stored already.
 
     Returns:
         The exit code: 0 done, 1 some trials failed, 130 interrupted.
@@ -83,24 +91,30 @@ def run_sweep(spec: Spec, root: Root, uri: str, display: Display, verbose: bool 
     Raises:
         InputError, CheckpointError, StorageError: see :mod:`trainers.errors`; nothing that was computed is lost.
     """
+    from trainers.teachers import TeacherStore
+
     root.check_writable()
     _environment(root, verbose)
     paths = root.sweep(spec.name)
     with ExitStack() as stack:
         stack.enter_context(lock.exclusive(paths.lock, f"sweep '{spec.name}'"))
-        plan = build_plan(spec)
+        store_named_files(spec, TeacherStore(root.teachers))
+        plan = build_plan(spec, TeacherStore(root.teachers))
         teachers = stored_teachers(plan, root)
+        wanted = replace(plan, slots=tuple(plan.teachers)) if only_teachers else plan
+        if only_teachers and len(teachers) == len(wanted.slots):
+            return DONE
         ledger = stack.enter_context(Ledger(paths.ledger))
-        queue = TrialQueue(plan, teachers, ended(plan, teachers, ledger))
+        queue = TrialQueue(wanted, teachers, ended(plan, teachers, ledger))
         if queue.exhausted and _nothing_new(plan, paths, ledger, uri):
-            return _exit_code(ledger)
+            return _exit_code(wanted, ledger)
         _record_start(spec, plan, paths, ledger)
         _record_stored_teachers(plan, queue, root, ledger)
         projector = Projector(root, paths, uri, display.note)
         projector.start()
         code = WRONG_INPUT
         try:
-            code = _run_trials(plan, queue, root, paths, ledger, display, verbose)
+            code = _run_trials(wanted, queue, root, paths, ledger, display, verbose)
         except KeyboardInterrupt:
             code = INTERRUPTED
             raise
@@ -117,6 +131,25 @@ def run_sweep(spec: Spec, root: Root, uri: str, display: Display, verbose: bool 
     return code
 
 
+def store_named_files(spec: Spec, store: TeacherStore) -> None:
+    """Import the teachers that the spec names by their files; those that are stored already stay as they are.
+
+    Raises:
+        InputError, CheckpointError: when a file is no teacher for the spec's data.
+    """
+    from trainers.data import DATASETS
+    from trainers.pretrained import read
+
+    files = [Path(pair.teacher) for pair in spec.pairs if pair.kind == "file"]
+    if not files:
+        return
+    source = DATASETS[spec.dataset].model_validate(spec.dataset_options)
+    data = source.load()
+    dataset = DatasetConfig(name=spec.dataset, options=source.identity, content=data.content)
+    for file in files:
+        store.adopt(read(file), data, dataset)
+
+
 def describe(job: Job, plan: Plan, root: Root) -> dict[str, Any]:
     """A job as the config that :class:`sweep.trainable.TrialTrainable` takes."""
     return {
@@ -125,6 +158,7 @@ def describe(job: Job, plan: Plan, root: Root) -> dict[str, Any]:
         "trial": job.trial.model_dump(mode="json"),
         "folder": str(root.sweep(plan.name).trial(job.key).absolute()),
         "teachers": str(root.teachers.absolute()),
+        "source": plan.source,
         "cpus": plan.compute["cpus"],
         "gpus": plan.compute["gpus"],
     }
@@ -189,12 +223,12 @@ def _run_trials(
     plan: Plan, queue: TrialQueue, root: Root, paths: SweepPaths, ledger: Ledger, display: Display, verbose: bool
 ) -> int:
     """Run what the queue holds; the exit code."""
-    done, epochs_left = _standing(ledger)
+    done, epochs_left = _standing(plan, ledger)
     if not queue.exhausted:
         with _local_ray(verbose) as temporary:
             _check_resources(plan)
             progress = Progress(plan, done, epochs_left)
-            for trial in boards.trials(ledger)[1]:
+            for trial in _trials(plan, ledger):
                 if trial.state == "finished" and trial.slot.stage != "teacher":
                     progress.add(trial.slot.pair, trial.slot.label, trial.body)
             display.begin(progress)
@@ -205,17 +239,23 @@ def _run_trials(
             display.end()
             display.note("stopped; nothing is lost. The same command goes on from here")
             return INTERRUPTED
-    return _exit_code(ledger)
+    return _exit_code(plan, ledger)
 
 
-def _exit_code(ledger: Ledger) -> int:
-    _, trials = boards.trials(ledger)
-    return DONE if all(trial.state == "finished" for trial in trials) else SOME_FAILED
+def _trials(plan: Plan, ledger: Ledger) -> list[boards.Trial]:
+    """The ledger's trials, without those of its plan that `plan`, which may be a part of it, leaves out."""
+    whole, found = boards.trials(ledger)
+    left_out = {slot.id for slot in whole.slots} - {slot.id for slot in plan.slots}
+    return [trial for trial in found if trial.slot.id not in left_out]
 
 
-def _standing(ledger: Ledger) -> tuple[int, int]:
+def _exit_code(plan: Plan, ledger: Ledger) -> int:
+    return DONE if all(trial.state == "finished" for trial in _trials(plan, ledger)) else SOME_FAILED
+
+
+def _standing(plan: Plan, ledger: Ledger) -> tuple[int, int]:
     """How many trials ended for good, and how many epochs the others have."""
-    trials = boards.distinct(boards.trials(ledger)[1])
+    trials = boards.distinct(_trials(plan, ledger))
     left = [trial for trial in trials if trial.state not in ("finished", "diverged")]
     return len(trials) - len(left), sum(trial.slot.epochs for trial in left)
 
@@ -332,6 +372,7 @@ def _alive(pid: int) -> bool:
 
 def _environment(root: Root, verbose: bool) -> None:
     """What Ray and matplotlib read when they are imported."""
+    root.offer_cache()
     os.environ.setdefault("MPLCONFIGDIR", str(root.matplotlib.absolute()))
     quiet = {} if verbose else {"RAY_AIR_NEW_OUTPUT": "0", "TUNE_PRINT_ALL_TRIAL_ERRORS": "0"}
     os.environ.update(

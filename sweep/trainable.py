@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ray.tune import Trainable
 
 from sweep.events import first_line
-from trainers.config import DatasetConfig, TeacherConfig, TrialConfig
+from trainers.config import TeacherConfig, TrialConfig
 from trainers.content import canonical_json
 from trainers.errors import DivergedError, StorageError
 from trainers.files import write_atomically
@@ -91,7 +91,7 @@ class TrialTrainable(Trainable):
         from trainers.fit import fit
 
         torch.set_num_threads(self._job["cpus"])
-        data = _data(canonical_json(trial.dataset.model_dump(mode="json")))
+        data = self._data(trial)
         teacher = None
         if trial.teacher is not None:
             teacher = _teacher(self._job["teachers"], trial.teacher, data)
@@ -101,23 +101,24 @@ class TrialTrainable(Trainable):
     def _store(self, teacher: Network, trial: TrialConfig, last: EpochResult) -> Passport:
         from trainers.teachers import TeacherStore
 
-        data = _data(canonical_json(trial.dataset.model_dump(mode="json")))
-        return TeacherStore(Path(self._job["teachers"])).add(teacher, trial, data, last)
+        return TeacherStore(Path(self._job["teachers"])).add(teacher, trial, self._data(trial), last)
+
+    def _data(self, trial: TrialConfig) -> ImageData:
+        return _data(trial.dataset.name, canonical_json(self._job["source"]), trial.dataset.content)
 
 
 @lru_cache(maxsize=2)
-def _data(dataset: str) -> ImageData:
-    """The data set, once per worker process; `dataset` is its config as JSON.
+def _data(name: str, options: str, content: str) -> ImageData:
+    """The data set, once per worker process; `options` are its source's, as JSON.
 
     Raises:
         ValueError: when this machine holds other data under that name than the plan was made with.
     """
     from trainers.data import DATASETS
 
-    config = DatasetConfig.model_validate_json(dataset)
-    data = DATASETS[config.name].model_validate(config.options).load()
-    if data.content != config.content:
-        raise ValueError(f"data set '{config.name}' is not the one the plan was made with ({data.content})")
+    data = DATASETS[name].model_validate_json(options).load()
+    if data.content != content:
+        raise ValueError(f"data set '{name}' is not the one the plan was made with ({data.content})")
     return data
 
 

@@ -61,7 +61,9 @@ def test_the_watch_sees_what_is_imported() -> None:
     assert {"sweep", "typer", "pydantic"} <= done.loaded
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["leaderboard", "--help"], ["list", "recipes"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["teachers", "import", "--help"], ["list", "recipes"]], ids=" ".join
+)
 def test_help_is_cheap(arguments: list[str]) -> None:
     done = watched(*arguments)
     assert done.code == 0

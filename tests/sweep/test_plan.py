@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from sweep import plan as plans
 from sweep.plan import Plan, build_plan, label, shown
 from tests.sweep.examples import SPEC, slot_of, small_spec
-from trainers.config import TeacherConfig
-from trainers.errors import InputError
+from trainers.config import DatasetConfig, TeacherConfig
+from trainers.data import DATASETS
+from trainers.errors import CheckpointError, InputError
+from trainers.fit import seeded_model
+from trainers.pretrained import read
+from trainers.teachers import Passport, TeacherStore
 
 
 def labels(plan: Plan) -> list[str]:
@@ -131,9 +137,13 @@ RECIPE = {
     "views": "none",
     "pad": 2,
     "flip": True,
+    "cutout": 8,
+    "randaugment_ops": 1,
+    "strong_cutout": 0.25,
     "precision": "bf16",
     "val_fraction": 0.5,
     "samples_per_class": 9,
+    "test_per_class": 50,
     "split_seed": 1,
 }
 
@@ -317,3 +327,77 @@ def test_too_few_images_for_the_recipe_are_told_before_anything_runs() -> None:
 def test_too_few_images_for_the_teachers_recipe_are_told_too() -> None:
     with pytest.raises(InputError, match="samples_per_class asks for 900"):
         build_plan(small_spec(teachers={"recipe": {"samples_per_class": 900}}))
+
+
+# -- teachers that are there already ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> tuple[TeacherStore, Passport, Path]:
+    """A store with one untrained resnet14, and the file that it came from."""
+    source = DATASETS["digits"].model_validate(SPEC["dataset"]["digits"])
+    data = source.load()
+    file = tmp_path / "resnet14_vanilla.pth"
+    torch.save({"model": seeded_model("resnet14", 10, seed=5).state_dict()}, file)
+    store = TeacherStore(tmp_path / "teachers")
+    dataset = DatasetConfig(name="digits", options=source.identity, content=data.content)
+    return store, store.adopt(read(file), data, dataset), file
+
+
+def test_a_stored_teacher_is_not_trained(stored: tuple[TeacherStore, Passport, Path]) -> None:
+    store, passport, file = stored
+    by_hash = build_plan(small_spec(pairs=[f"resnet14@{passport.hash[:8]} -> resnet8"]), store)
+    assert by_hash.teachers == []
+    kd = slot_of(by_hash, "kd")
+    assert kd.teacher is None
+    assert kd.trial().teacher == passport.reference
+    assert kd.pair == f"resnet14@{passport.hash[:8]}→resnet8"
+    by_file = build_plan(small_spec(pairs=[f"{file} -> resnet8"]), None)
+    assert by_file.slots == by_hash.slots
+
+
+def test_scratch_does_not_depend_on_how_the_teacher_is_named(
+    small_plan: Plan, stored: tuple[TeacherStore, Passport, Path]
+) -> None:
+    store, passport, _ = stored
+    named = build_plan(small_spec(pairs=[f"resnet14@{passport.hash[:8]} -> resnet8"]), store)
+    assert slot_of(named, "scratch").id == slot_of(small_plan, "scratch").id
+
+
+def test_a_stored_teacher_of_other_data_is_refused(stored: tuple[TeacherStore, Passport, Path]) -> None:
+    store, passport, _ = stored
+    pairs = [f"resnet14@{passport.hash[:8]} -> resnet8"]
+    with pytest.raises(InputError, match="was measured on other data"):
+        build_plan(small_spec(pairs=pairs, dataset={"digits": {"image_size": 16}}), store)
+    with pytest.raises(InputError, match="there is no store"):
+        build_plan(small_spec(pairs=pairs))
+    with pytest.raises(InputError, match="no stored teacher is named by"):
+        build_plan(small_spec(pairs=["resnet14@00000000 -> resnet8"]), store)
+
+
+def test_a_damaged_stored_teacher_is_refused(stored: tuple[TeacherStore, Passport, Path]) -> None:
+    store, passport, _ = stored
+    (store.folder / passport.hash / "weights.pt").write_bytes(b"torn")
+    with pytest.raises(CheckpointError, match="damaged"):
+        build_plan(small_spec(pairs=[f"resnet14@{passport.hash[:8]} -> resnet8"]), store)
+
+
+def test_a_pair_s_own_values_are_no_variation(small_plan: Plan) -> None:
+    pairs = [
+        {"resnet20 -> resnet8": {"recipe": {"lr": 0.02}, "methods": {"kd": {"alpha": 0.4}}}},
+        "resnet20 -> resnet14",
+    ]
+    plan = build_plan(small_spec(pairs=pairs))
+    assert labels(plan) == labels(small_plan)
+    assert {slot.recipe for slot in plan.students} == {"digits"}
+    found = [slot.config for slot in plan.students if slot.method == "kd" and slot.pair == "resnet20→resnet8"]
+    assert {config["recipe"]["lr"] for config in found} == {0.02}
+    assert {config["method"]["params"]["alpha"] for config in found} == {0.4}
+
+
+def test_where_the_data_lie_is_no_part_of_a_key() -> None:
+    class Elsewhere(DATASETS["digits"]):  # type: ignore[misc, name-defined]
+        whereabouts = frozenset({"place"})
+        place: str = "here"
+
+    assert Elsewhere(place="there").identity == DATASETS["digits"]().identity

@@ -1,0 +1,83 @@
+"""`--smoke`: any spec, shrunk until it takes about a minute on a CPU, on the same path through the code.
+
+What shrinks: one pair, the first configuration of each method, one seed, two epochs, a few hundred images, small
+pictures where the source lets one choose. What does not: the methods, the models of that pair, the recipe's other
+fields, the engine. The sweep gets a name of its own, so that its numbers never stand beside real ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from search_spaces.schema import Compute, MethodGrid, Pair, Spec, Variant
+from trainers.config import Recipe
+from trainers.data import DATASETS, ImageData
+
+EPOCHS = 2
+IMAGES = 200
+"""Training images, over all classes; at least one of each."""
+TEST_IMAGES = 100
+"""Test images, over all classes; at least one of each."""
+LARGEST_IMAGE = 64
+"""Pixels of a picture's side, where the source lets one choose."""
+
+
+def shrunk(spec: Spec) -> Spec:
+    """`spec` as `--smoke` runs it. Loads the data set, whose classes decide how many images of each are taken.
+
+    Raises:
+        InputError: when the data set cannot be read.
+    """
+    options = _small_pictures(spec.dataset_options)
+    data = DATASETS[spec.dataset].model_validate(options).load()
+    pair = spec.pairs[0]
+    return replace(
+        spec,
+        name=f"{spec.name[:58]}-smoke",
+        description=f"smoke run of {spec.name}: its numbers mean nothing",
+        dataset_options=options,
+        recipes=_one(spec.recipes, data),
+        teacher_recipe=_short(spec.teacher_recipe, data),
+        pairs=(replace(pair, recipes=_one(pair.recipes, data), methods=_first_of_each(pair)),),
+        methods=_first_of_each(pair),
+        seeds=spec.seeds[:1],
+        compute=Compute(retries=0),
+    )
+
+
+def _first_of_each(pair: Pair) -> tuple[MethodGrid, ...]:
+    """Each method once, with the first point of its first entry."""
+    first: dict[str, MethodGrid] = {}
+    for grid in pair.methods:
+        first.setdefault(grid.name, replace(grid, variants=grid.variants[:1]))
+    return tuple(first.values())
+
+
+def _one(recipes: tuple[Variant, ...], data: ImageData) -> tuple[Variant, ...]:
+    return tuple(replace(variant, value=_short(variant.value, data)) for variant in recipes[:1])
+
+
+def _short(recipe: Recipe, data: ImageData) -> Recipe:
+    """Two epochs of a few images, with one drop of the learning rate between them where there were any."""
+    smallest = int(torch.bincount(data.train.labels, minlength=data.num_classes).min())
+    there = smallest - round(recipe.val_fraction * smallest)
+    changes: dict[str, Any] = {
+        "epochs": EPOCHS,
+        "milestones": recipe.milestones and (1,),
+        "warmup_epochs": min(recipe.warmup_epochs, 1),
+        "samples_per_class": max(1, min(recipe.samples_per_class or there, there, IMAGES // data.num_classes)),
+        "test_per_class": max(1, TEST_IMAGES // data.num_classes),
+    }
+    return Recipe.model_validate(recipe.model_dump() | changes)
+
+
+def _small_pictures(options: dict[str, Any]) -> dict[str, Any]:
+    """The source's options, with small pictures where `image_size` (and `resize`, before the crop) may be chosen."""
+    size, resize = options.get("image_size"), options.get("resize")
+    if not isinstance(size, int) or size <= LARGEST_IMAGE:
+        return options
+    scaled = {"resize": round(resize * LARGEST_IMAGE / size)} if isinstance(resize, int) else {}
+    return options | {"image_size": LARGEST_IMAGE} | scaled
