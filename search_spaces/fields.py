@@ -6,13 +6,14 @@ import itertools
 import json
 import math
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from search_spaces import yaml_lines
-from search_spaces.schema import Choice, Range, Variant
+from search_spaces.schema import Choice, Range, Variant, corners
 from search_spaces.yaml_lines import Document
 from trainers.config import Frozen, Recipe
 from trainers.errors import unknown_name
@@ -44,26 +45,47 @@ class FieldReader:
             self.add(path, f"a grid of {count:,} points; at most {MOST_POINTS:,}")
         if len(self.document.mistakes) > before:
             return ()
+        space = {key: _space(model.model_fields[key], fields[key]) for key in fields if _is_searched(fields[key])}
         variants = []
         for values in itertools.product(*(listed for _, listed in points)):
             chosen = dict(zip((key for key, _ in points), values, strict=True))
-            value = self.model(path, model, chosen, start)
+            value = self._in_all_corners(path, model, chosen, space, start)
             if value is not None:
                 whole: Any = value if isinstance(value, Recipe) else value.model_dump(mode="json")
-                variants.append(Variant(whole, {key: value.model_dump(mode="json")[key] for key in chosen}))
+                dumped = value.model_dump(mode="json")
+                variants.append(Variant(whole, {key: dumped[key] for key in chosen}, space))
         return tuple(variants)
+
+    def _in_all_corners(
+        self,
+        path: yaml_lines.Path,
+        model: type[M],
+        chosen: dict[str, Any],
+        space: dict[str, dict[str, Any]],
+        start: dict[str, Any],
+    ) -> M | None:
+        """The point with the first of all searched values; None where some of them do not go with the rest."""
+        first: M | None = None
+        for corner in corners(space) or [{}]:
+            value = self.model(path, model, chosen | corner, start)
+            if value is None:
+                return None
+            first = first or value
+        return first
 
     def _points(
         self, path: yaml_lines.Path, model: type[Frozen], fields: dict[str, Any]
     ) -> list[tuple[str, list[Any]]]:
         """The values of each field: one, or those of its grid."""
-        known = [(key, value) for key, value in fields.items() if key in model.model_fields]
-        return [(key, self._values((*path, key), model.model_fields[key], value)) for key, value in known]
+        points = []
+        for key, value in fields.items():
+            if key in model.model_fields and _is_searched(value):
+                self._searched((*path, key), model.model_fields[key], value)
+            elif key in model.model_fields:
+                points.append((key, self._values((*path, key), model.model_fields[key], value)))
+        return points
 
     def _values(self, path: yaml_lines.Path, field: FieldInfo, value: Any) -> list[Any]:
-        if isinstance(value, dict) and {"range", "choice"} & set(value):
-            self._searched(path, value)
-            return []
         if not isinstance(value, list) or _problem(field, value) is None:  # a tuple-valued field takes a list as it is
             self._check(path, field, value)
             return [value]
@@ -87,14 +109,26 @@ class FieldReader:
         if problem is not None:
             self.add(path, problem)
 
-    def _searched(self, path: yaml_lines.Path, value: dict[str, Any]) -> None:
+    def _searched(self, path: yaml_lines.Path, field: FieldInfo, value: dict[str, Any]) -> None:
+        """A range or a choice: well formed, and every value that it names one of the field's."""
         kind: type[Frozen] = Range if "range" in value else Choice
-        if self.model(path, kind, value) is not None:
-            self.add(
-                path,
-                f"asks for a search ({'range' if kind is Range else 'choice'}), which this version does not run yet;"
-                " write a list to sweep the values as a grid",
-            )
+        ends = value.get("range")
+        if kind is Range and not (isinstance(ends, list) and len(ends) == 2):
+            self.add((*path, "range"), f"must be [lowest, highest], found {found(ends)}")
+            return
+        if self.model(path, kind, value) is None:
+            return
+        before = len(self.document.mistakes)
+        key = "range" if kind is Range else "choice"
+        for index, item in enumerate(value[key]):
+            self._check((*path, key, index), field, item)
+        repeated = [item for index, item in enumerate(value[key]) if item in value[key][:index]]
+        if repeated:
+            self.add(path, f"the value {repeated[0]!r} stands twice in this choice")
+        if kind is Range and len(self.document.mistakes) == before:
+            step = value.get("step")
+            if step is not None and step != int(step) and _is_integer(field, value):
+                self.add((*path, "step"), f"must be a whole number, as the field's values are, found {step:g}")
 
     # -- helpers ----------------------------------------------------------------------------------------------------
 
@@ -150,6 +184,37 @@ class FieldReader:
             self.add(where, "this key is missing")
         else:
             self.add(where, _message(detail))
+
+
+def _is_searched(value: Any) -> bool:
+    return isinstance(value, dict) and bool({"range", "choice"} & set(value))
+
+
+def _space(field: FieldInfo, value: dict[str, Any]) -> dict[str, Any]:
+    """A searched field as :data:`sweep.studies.Space` has it, its values as the field writes them."""
+    if "choice" in value:
+        return {"choice": [_written(field, item) for item in value["choice"]]}
+    low, high = (Decimal(str(end)) for end in value["range"])
+    step = None if value.get("step") is None else Decimal(str(value["step"]))
+    if step is not None:
+        high -= (high - low) % step  # the last value that the steps reach
+    numbers = {"range": [_plain(low), _plain(high)], "step": None if step is None else _plain(step)}
+    return {"log": value.get("log", False), "integer": _is_integer(field, value)} | numbers
+
+
+def _plain(number: Decimal) -> int | float:
+    """5 for 5.0, so that a space is the same however its numbers are written."""
+    return int(number) if number == int(number) else float(number)
+
+
+def _is_integer(field: FieldInfo, value: dict[str, Any]) -> bool:
+    return all(isinstance(_written(field, end), int) for end in value["range"])
+
+
+def _written(field: FieldInfo, value: Any) -> Any:
+    """A field's value as a dump of its model has it: 1 is 1.0 where the field is a float."""
+    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, field])  # type: ignore[arg-type]
+    return adapter.dump_python(adapter.validate_json(_json(value), strict=True), mode="json")
 
 
 def _problem(field: FieldInfo, value: Any) -> str | None:

@@ -8,14 +8,27 @@ an entry under `methods` or `recipe` spells out wins over them.
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from search_spaces import yaml_lines
-from search_spaces.fields import FieldReader, found, is_int
-from search_spaces.schema import NAME_PATTERN, Compute, MethodGrid, Pair, PairValues, Search, Spec, Teachers, Variant
+from search_spaces.fields import MOST_POINTS, FieldReader, found, is_int
+from search_spaces.schema import (
+    NAME_PATTERN,
+    Budget,
+    Compute,
+    MethodGrid,
+    Pair,
+    PairValues,
+    Search,
+    Spec,
+    Teachers,
+    Variant,
+)
 from search_spaces.yaml_lines import Document
 from trainers.config import Recipe
 from trainers.errors import InputError, SpecError, unknown_name
@@ -35,10 +48,13 @@ KEYS = (
     "protocol",
     "baseline",
     "search",
+    "budget",
     "compute",
 )
 REQUIRED = ("name", "dataset", "pairs", "methods")
 MOST_SEEDS = 10_000
+Space = dict[str, dict[str, Any]]
+"""Searched fields by name, see :data:`sweep.studies.Space`; those of the recipe as ``recipe.lr``."""
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".tar", ".bin")
 """What the name of a teacher's file ends with."""
 PAPER_TRAINS_ON_ALL = "protocol 'paper' trains on the full training set; leave this out"
@@ -120,13 +136,14 @@ class _Reader(FieldReader):
         teachers = self.model(("teachers",), Teachers, data.get("teachers", {}))
         recipe_name, teacher_recipe, recipes = self._recipes(data.get("recipe", "cifar"), teachers, protocol)
         methods = self._methods(data.get("methods"), {})
-        fields = {
+        fields: dict[str, Any] = {
             "pairs": self._pairs(data, recipes, methods, protocol),
             "seeds": self._seeds(data.get("seeds", 3)),
             "baseline": self._baseline(data, methods),
-            "search": self._search(data),
+            "budget": self.model(("budget",), Budget, data.get("budget", {})) or Budget(),
             "compute": self.model(("compute",), Compute, data.get("compute", {})) or Compute(),
         }
+        fields["search"] = self._search(data, protocol, fields["pairs"])
         name, description = self._name(data.get("name")), data.get("description", "")
         if not isinstance(description, str):
             self.add(("description",), f"must be text, found {found(description)}")
@@ -145,7 +162,7 @@ class _Reader(FieldReader):
             protocol=protocol,
             text=text,
             source=self.document.file,
-            **fields,  # type: ignore[arg-type]
+            **fields,
         )
 
     # -- sections ---------------------------------------------------------------------------------------------------
@@ -281,11 +298,46 @@ class _Reader(FieldReader):
         self.add(("seeds",), f"must be a number of seeds from 1 on, or a list of different ones, found {found(value)}")
         return ()
 
-    def _search(self, data: dict[str, Any]) -> Search:
-        search = self.model(("search",), Search, data.get("search", {}))
-        if "search" in data and search is not None:
-            self.add(("search",), "this version runs no search yet; remove this section")
-        return search or Search()
+    def _search(self, data: dict[str, Any], protocol: str, pairs: tuple[Pair, ...]) -> Search:
+        search = self.model(("search",), Search, data.get("search", {})) or Search()
+        metrics = search.metrics or (("test_acc",) if protocol == "paper" else ("val_acc",))
+        wrong = "val_acc" if protocol == "paper" else "test_acc"
+        if wrong in metrics:
+            why = "holds nothing out" if protocol == "paper" else "chooses nothing on test accuracy"
+            self.add(("search", "metrics"), f"protocol '{protocol}' {why}, so {wrong} cannot be searched for")
+        elif not metrics[0].endswith("_acc") or len(set(metrics)) < len(metrics):
+            self.add(("search", "metrics"), f"must be different ones, accuracy first, found {list(metrics)}")
+        spaces = [_joint_space(*place) for pair in pairs for place in _searched_places(pair)]
+        if "search" in data and not spaces and not self.document.mistakes:
+            self.add(("search",), "nothing in this spec is searched; give a method or the recipe a range or a choice")
+        if search.sampler in ("grid", "brute_force"):
+            self._check_finite(search.sampler, spaces)
+        if protocol != "paper":
+            self._check_held_out(pairs)
+        if len(metrics) > 1 and search.pruner != "none" and "pruner" in data.get("search", {}):
+            self.add(("search", "pruner"), "with several metrics nothing is given up early; leave this out")
+        return search.model_copy(update={"metrics": metrics, "pruner": search.pruner if len(metrics) == 1 else "none"})
+
+    def _check_finite(self, sampler: str, spaces: list[Space]) -> None:
+        """A sampler that tries every point needs finitely many, and not absurdly many."""
+        endless = sorted({key for space in spaces for key, dimension in space.items() if _count(dimension) is None})
+        if endless:
+            self.add(("search", "sampler"), f"'{sampler}' needs a step (or choice) for {', '.join(endless)}")
+            return
+        most = max((math.prod(_count(dimension) or 1 for dimension in space.values()) for space in spaces), default=0)
+        if most > MOST_POINTS:
+            self.add(("search", "sampler"), f"'{sampler}' has {most:,} points to try; at most {MOST_POINTS:,}")
+
+    def _check_held_out(self, pairs: tuple[Pair, ...]) -> None:
+        """A search by validation accuracy needs images to validate on."""
+        recipes = [recipe for pair in pairs for recipe, _ in _searched_places(pair)]
+        for recipe in recipes:
+            searched = recipe.space.get("val_fraction", {})
+            shares = searched.get("choice") or searched.get("range") or [recipe.value.val_fraction]
+            if 0 in shares:
+                why = "a search by val_acc needs a share of the training set held out, found val_fraction 0"
+                self.add(("recipe", "val_fraction"), f"{why}; `protocol: paper` searches by test_acc")
+                return
 
     def _baseline(self, data: dict[str, Any], methods: tuple[MethodGrid, ...]) -> str:
         names = {method.name for method in methods}
@@ -294,3 +346,21 @@ class _Reader(FieldReader):
         if data["baseline"] not in [*names] and names:
             self.add(("baseline",), unknown_name("baseline (one of this spec's methods)", data["baseline"], names))
         return str(data["baseline"])
+
+
+def _searched_places(pair: Pair) -> list[tuple[Variant, Variant]]:
+    """The recipes and methods of a pair's searched cells."""
+    methods = [variant for grid in pair.methods for variant in grid.variants]
+    return [place for place in itertools.product(pair.recipes, methods) if _joint_space(*place)]
+
+
+def _joint_space(recipe: Variant, method: Variant) -> Space:
+    return {f"recipe.{key}": of for key, of in recipe.space.items()} | method.space
+
+
+def _count(dimension: dict[str, Any]) -> int | None:
+    """How many values a searched field has; None for infinitely many."""
+    if "choice" in dimension:
+        return len(dimension["choice"])
+    (low, high), step = dimension["range"], dimension["step"] or (1 if dimension["integer"] else None)
+    return None if step is None else round((high - low) / step) + 1

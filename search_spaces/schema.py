@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -31,16 +33,38 @@ class Compute(Frozen):
 
 
 class Search(Frozen):
-    """How searched hyperparameters are tuned, per cell."""
+    """How searched hyperparameters are tuned, in every cell alike."""
 
-    trials: int = Field(20, ge=1)
-    """Budget of each cell."""
+    trials: int = Field(20, ge=1, le=10_000)
+    """Budget of each cell: configurations that are tried, with the first seed."""
     sampler: Literal["tpe", "gp", "random", "qmc", "grid", "brute_force"] = "tpe"
-    metric: Literal["val_acc"] = "val_acc"
-    """What the search maximises."""
+    """What suggests the next configuration; `grid` and `brute_force` need finitely many values."""
+    metrics: tuple[Literal["val_acc", "test_acc", "student_macs", "device_seconds"], ...] = ()
+    """What is searched for, accuracy first; empty: `val_acc`, or `test_acc` under `protocol: paper`. With several, the
+    Pareto front is confirmed."""
     pruner: Literal["asha", "median", "none"] = "asha"
+    """What gives up a search trial early; it is compared with its own cell's alone."""
+    grace: int | None = Field(None, ge=1)
+    """Epochs that every trial gets before it may be given up; null: a share of its epochs."""
+    reduction: int = Field(3, ge=2)
+    """For `asha`: the share 1/reduction of trials that goes on at each rung, and the rungs' ratio."""
     confirm: int = Field(1, ge=1)
-    """Best configs of each cell that are run again with all seeds."""
+    """Best configurations of each cell that are run with all seeds."""
+    seed: int = Field(0, ge=0)
+    """Of the sampler."""
+    deterministic: bool = False
+    """One search trial of a cell at a time, so that the search does not depend on timing or the number of workers."""
+
+
+class Budget(Frozen):
+    """What a sweep may cost; it does not start beyond it, and ends in good order when it is reached."""
+
+    max_trials: int | None = Field(None, ge=1)
+    """Trials, those of teachers and of searches included."""
+    max_device_hours: float | None = Field(None, gt=0)
+    """Hours of training, summed over trials (of a GPU's share, where a trial has a fraction)."""
+    deadline: datetime | None = None
+    """When no more trial is to run, as in `2026-12-01 08:00`, local time."""
 
 
 class Teachers(Frozen):
@@ -64,8 +88,24 @@ class Range(Frozen):
     """A searched interval: ``{range: [0.5, 16], log: true}``."""
 
     range: tuple[float, float]
+    """Lowest and highest value, both of them tried."""
     log: bool = False
+    """Equal ratios are equally likely, instead of equal differences."""
     step: float | None = Field(None, gt=0)
+    """Only the lowest value and every so much above it."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Range:
+        low, high = self.range
+        if low >= high:
+            raise ValueError(f"range must rise, found [{low:g}, {high:g}]")
+        if self.log and low <= 0:
+            raise ValueError(f"a logarithmic range must be above 0, found [{low:g}, {high:g}]")
+        if self.log and self.step is not None:
+            raise ValueError("a logarithmic range has no step")
+        if self.step is not None and self.step > high - low:
+            raise ValueError(f"step {self.step:g} is longer than the range, found [{low:g}, {high:g}]")
+        return self
 
 
 class Choice(Frozen):
@@ -74,12 +114,25 @@ class Choice(Frozen):
     choice: Annotated[list[Any], Field(min_length=1)]
 
 
+def corners(space: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Points that show whether a space's values go together: for any two fields every choice and both ends of a range,
+    the other fields at their first value; then the last value of every field."""
+    ends = {name: of.get("choice") or of["range"] for name, of in space.items()}
+    first = {name: values[0] for name, values in ends.items()}
+    points = [first | {name: value} for name, values in ends.items() for value in values]
+    for one, other in itertools.combinations(ends, 2):
+        points += [first | {one: a, other: b} for a in ends[one][1:] for b in ends[other][1:]]
+    return [*points, {name: values[-1] for name, values in ends.items()}] if ends else []
+
+
 @dataclass(frozen=True)
 class Variant:
     """One point of a grid: a complete value, and which of its fields the spec's author spelt out."""
 
     value: Any
     chosen: dict[str, Any]
+    space: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The fields that are searched, as :data:`sweep.studies.Space`; in `value` each has the first of its values."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +184,7 @@ class Spec:
     baseline: str
     """Method that the leaderboard's differences are taken against."""
     search: Search
+    budget: Budget
     compute: Compute
     text: str
     """The file as it was written."""

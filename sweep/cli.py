@@ -73,6 +73,10 @@ def run(
     root: RootOption = DEFAULT_ROOT,
     tracking_uri: UriOption = None,
     smoke: SmokeOption = False,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", help="A running Ray cluster (auto, or host:port); by default a Ray of its own."),
+    ] = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Run a sweep, or go on with it: only what is missing is run."""
@@ -85,7 +89,7 @@ def run(
     loaded = _shrunk(load_spec(spec), place) if smoke else load_spec(spec)
     console = Console()
     try:
-        code = run_sweep(loaded, place, uri, display.for_console(console), verbose)
+        code = run_sweep(loaded, place, uri, display.for_console(console), verbose, address=address)
     except KeyboardInterrupt:
         console.print("stopped; nothing is lost. The same command goes on from here")
         raise typer.Exit(130) from None
@@ -132,6 +136,30 @@ def status(name: NameArgument = None, root: RootOption = DEFAULT_ROOT, how: Form
     if how is Format.TABLE:
         typer.echo(summary(place.sweep(chosen)), nl=False)
     typer.echo(listing(trial_rows(place.sweep(chosen)), how), nl=False)
+
+
+@app.command()
+def studies(
+    name: NameArgument = None,
+    root: RootOption = DEFAULT_ROOT,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            "--storage", help="Also write them as Optuna studies: a journal file's path, or a database's URL."
+        ),
+    ] = None,
+    how: FormatOption = Format.TABLE,
+) -> None:
+    """Show the searches of a sweep; with --storage, mirror them for optuna-dashboard."""
+    from sweep import mirror
+    from sweep.tracking import without_password
+
+    place = Root(root)
+    paths = place.sweep(place.choose(name))
+    typer.echo(listing(mirror.rows(paths), how), nl=False)
+    if storage is not None:
+        new = mirror.mirror(paths, storage)
+        typer.echo(f"{new} new trials in {without_password(storage)}", err=True)
 
 
 @app.command()

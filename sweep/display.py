@@ -57,9 +57,9 @@ class Progress:
             return
         self.done = min(self.done + 1, self.total)  # a teacher that is stored anew was counted before
         self.epochs_left -= job.slot.epochs - self._seen.get(job.key, 0)
-        if state != "finished":
+        if state not in ("finished", "pruned"):
             self.bad += 1
-        elif job.slot.stage != "teacher":
+        elif state == "finished" and job.slot.stage == "confirm":
             self.add(job.slot.pair, job.slot.label, body)
 
     def add(self, pair: str, label: str, body: dict[str, Any]) -> None:
@@ -109,7 +109,7 @@ class Display(ABC):
         """A trial ended, or an attempt at it failed."""
         if self.progress:
             self.progress.ended(job, state, body)
-        if state != "finished":
+        if state not in ("finished", "pruned"):
             self.note(f"{state}: {job.slot.name}: {_why(body)}")
 
     def note(self, text: str) -> None:
@@ -141,7 +141,10 @@ class PlainDisplay(Display):
         super().ended(job, state, body)
         if state == "finished":
             seconds = duration(body["seconds"])
-            self._line(f"finished {job.slot.name}: test {body['last']['test_acc']:.2f} ({seconds})")
+            shown = "val" if job.slot.stage == "search" and body["last"]["val_acc"] is not None else "test"
+            self._line(f"finished {job.slot.name}: {shown} {body['last'][f'{shown}_acc']:.2f} ({seconds})")
+        elif state == "pruned":
+            self._line(f"given up {job.slot.name} after epoch {body['epochs']}")
 
     def tick(self) -> None:
         if self.progress and time.monotonic() - self._last > LINE_SECONDS:

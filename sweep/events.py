@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from sweep.queue import Job
-
 if TYPE_CHECKING:
+    from sweep.queue import Job
     from trainers.teachers import Passport
 
 

@@ -19,16 +19,21 @@ from typing import Any, Literal
 
 from trainers.errors import StorageError
 
-Kind = Literal["sweep", "plan", "start", "epoch", "final", "failed", "interrupted", "report", "stop"]
+Kind = Literal[
+    "sweep", "plan", "ask", "start", "epoch", "final", "pruned", "failed", "interrupted", "chosen", "report", "stop"
+]
 """What happened:
 
 - `sweep`: a driver started on this sweep; body: spec, host, pid.
 - `plan`: the spec as expanded at that start; body: see :mod:`sweep.plan`.
+- `ask`: a search suggested a configuration; body: the cell, the suggestion's number and values, and its slot.
 - `start`: a trial was handed to a worker; body: the slot's labels and the trial's config.
 - `epoch`: one epoch's result; written once per trial and epoch.
 - `final`: a trial ended for good (`state`: finished or diverged); written once per trial.
+- `pruned`: a search gave the trial up after an epoch; a confirming slot of the same content would run it to its end.
 - `failed`: an attempt at a trial raised or lost its worker; body: reason and log. A later run tries again.
 - `interrupted`: the sweep was stopped while the trial ran; it goes on from its checkpoint.
+- `chosen`: a search has come to its end; body: the cell, what it has won, and the slots that confirm it.
 - `report`: tables and figures were made; body: their content.
 - `stop`: the driver ended; body: its exit code.
 """
@@ -156,6 +161,19 @@ class Ledger:
         with self._explained():
             rows = self._db.execute("SELECT trial, COUNT(*) FROM events WHERE kind = 'epoch' GROUP BY trial").fetchall()
         return dict(rows)
+
+    def seconds_per_epoch(self) -> dict[str, float]:
+        """Mean seconds of an epoch of each trial, by trial key."""
+        mean = "AVG(json_extract(body, '$.seconds'))"
+        with self._explained():
+            rows = self._db.execute(f"SELECT trial, {mean} FROM events WHERE kind = 'epoch' GROUP BY trial").fetchall()
+        return dict(rows)
+
+    def seconds_trained(self) -> float:
+        """Seconds of all epochs of all trials."""
+        total = "COALESCE(SUM(json_extract(body, '$.seconds')), 0)"
+        with self._explained():
+            return float(self._db.execute(f"SELECT {total} FROM events WHERE kind = 'epoch'").fetchone()[0])
 
     def count(self, after: int = 0) -> int:
         """How many events have a later `seq` (which has gaps, where an event was written twice)."""

@@ -14,7 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from search_spaces.schema import MethodGrid, Pair, Spec, Variant
+from search_spaces.schema import MethodGrid, Pair, Spec, Variant, corners
+from sweep import studies
 from trainers.config import DatasetConfig, MethodConfig, TeacherConfig, TrialConfig
 from trainers.content import content_key
 from trainers.errors import InputError
@@ -55,6 +56,7 @@ class Slot:
     def name(self) -> str:
         """What a person calls it: ``resnet20→resnet8 · dhkd α=0.5 · seed 0``."""
         who = f"teacher {self.pair}" if self.stage == "teacher" else f"{self.pair} · {self.label}"
+        who += " · search" if self.stage == "search" else ""
         return f"{who} · seed {self.seed}"
 
     @property
@@ -73,6 +75,82 @@ class Slot:
 
 
 @dataclass(frozen=True)
+class Cell:
+    """A searched cell: what its trials share, and the space in which they differ."""
+
+    id: str
+    pair: str
+    method: str
+    label: str
+    """The row of what the search has won: ``gdkd tuned``."""
+    varied: dict[str, Any]
+    """The hyperparameters in which the sweep's entries of the method differ."""
+    recipe: str
+    seeds: tuple[int, ...]
+    config: dict[str, Any]
+    """The trials' config with the first seed; searched fields have the first of their values."""
+    space: dict[str, dict[str, Any]]
+    """Searched fields, as :data:`sweep.studies.Space`; those of the recipe as ``recipe.lr``."""
+    search: dict[str, Any]
+    """The spec's `search` section."""
+    teacher: str | None = None
+    """Slot id of the teacher that it waits for."""
+    student_macs: int = 0
+    """Multiply-accumulates of the student's forward pass on one image, where the search asks for them."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.pair} · {self.label}"
+
+    @property
+    def epochs(self) -> int:
+        """Of one trial; where the number of epochs is searched, the largest."""
+        searched = self.space.get("recipe.epochs")
+        if searched is None:
+            return int(self.config["recipe"]["epochs"])
+        return int(max(searched.get("choice") or searched["range"]))
+
+    @property
+    def budget(self) -> int:
+        """Suggestions at most: a sampler that goes through all points has no more than those."""
+        trials = int(self.search["trials"])
+        finite = self.search["sampler"] in ("grid", "brute_force")
+        return min(trials, studies.count(self.space) or 0) if finite else trials
+
+    @property
+    def trials(self) -> int:
+        """Search trials and confirming ones, at most; with the search's seed, the two are one."""
+        confirmed = min(int(self.search["confirm"]), self.budget)
+        return self.budget + confirmed * (len(self.seeds) - 1)
+
+    def slot(self, params: dict[str, Any], stage: Stage, seed: int) -> Slot:
+        """One configuration of the cell with a seed."""
+        config = filled(self.config, params) | {"seed": seed}
+        key = TrialConfig.model_validate(config).key
+        tried = "" if stage == "confirm" else " " + label("", params).strip()
+        return Slot(
+            id=content_key([key, self.teacher]) if self.teacher else key,
+            stage=stage,
+            pair=self.pair,
+            method=self.method,
+            label=self.label if stage == "confirm" else self.label.removesuffix(" tuned") + tried,
+            varied=self.varied | params,
+            recipe=self.recipe,
+            seed=seed,
+            config=config,
+            teacher=self.teacher,
+        )
+
+
+def filled(config: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
+    """A trial's config with searched values put in; those of the recipe are named ``recipe.lr``."""
+    recipe = {key.removeprefix("recipe."): value for key, value in params.items() if key.startswith("recipe.")}
+    own = {key: value for key, value in params.items() if not key.startswith("recipe.")}
+    method = config["method"] | {"params": config["method"]["params"] | own}
+    return config | {"recipe": config["recipe"] | recipe, "method": method}
+
+
+@dataclass(frozen=True)
 class Plan:
     """All slots of a sweep, teachers first, then one seed of everything after the other."""
 
@@ -86,6 +164,10 @@ class Plan:
     notes: tuple[str, ...] = field(default=())
     source: dict[str, Any] = field(default_factory=dict)
     """The data source's whole options, where the data lie included."""
+    cells: tuple[Cell, ...] = field(default=())
+    """What is searched; its trials become slots as the search goes on."""
+    seeds: tuple[int, ...] = field(default=())
+    budget: dict[str, Any] = field(default_factory=dict)
 
     @property
     def teachers(self) -> list[Slot]:
@@ -97,21 +179,25 @@ class Plan:
 
     @property
     def count(self) -> int:
-        """Trials: a slot that stands under several pairs (scratch, where they share a student) is one."""
-        return len({slot.id for slot in self.slots})
+        """Trials: a slot that stands under several pairs (scratch, where they share a student) is one; of searches at
+        most so many."""
+        return len({slot.id for slot in self.slots}) + sum(cell.trials for cell in self.cells)
 
     @property
     def epochs(self) -> int:
-        """Of all trials."""
-        return sum({slot.id: slot.epochs for slot in self.slots}.values())
+        """Of all trials, at most: searches give some up earlier."""
+        fixed = sum({slot.id: slot.epochs for slot in self.slots}.values())
+        return fixed + sum(cell.trials * cell.epochs for cell in self.cells)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Plan:
+        cells = tuple(Cell(**(cell | {"seeds": tuple(cell["seeds"])})) for cell in content.get("cells", ()))
         slots = tuple(Slot(**slot) for slot in content["slots"])
-        return cls(**(content | {"slots": slots, "notes": tuple(content["notes"])}))
+        listed = {"slots": slots, "cells": cells, "notes": tuple(content["notes"])}
+        return cls(**(content | listed | {"seeds": tuple(content.get("seeds", ()))}))
 
 
 def build_plan(spec: Spec, store: TeacherStore | None = None) -> Plan:
@@ -134,26 +220,32 @@ def build_plan(spec: Spec, store: TeacherStore | None = None) -> Plan:
     source, data = _data(spec)
     dataset = DatasetConfig(name=spec.dataset, options=source.identity, content=data.content)
     teachers = {pair.teacher: _taught_by(spec, pair, dataset, data, store) for pair in spec.pairs}
-    students = [
-        _student(spec, dataset, recipe, pair, grid, variant, seed, teachers[pair.teacher])
-        for seed, pair in itertools.product(spec.seeds, spec.pairs)
-        for recipe, (grid, variant) in itertools.product(
-            pair.recipes, [(grid, variant) for grid in pair.methods for variant in grid.variants]
-        )
-    ]
+    fixed: list[tuple[_Place, int]] = []
+    searched: list[tuple[_Place, int]] = []
+    for seed, pair in itertools.product(spec.seeds, spec.pairs):
+        for recipe, grid in itertools.product(pair.recipes, pair.methods):
+            for variant in grid.variants:
+                place = _Place(spec, dataset, recipe, pair, grid, variant, teachers[pair.teacher])
+                (searched if place.space else fixed).append((place, seed))
+    students = [_student(place, seed) for place, seed in fixed]
+    cells = {cell.id: cell for cell in (_cell(place, data) for place, seed in searched if seed == spec.seeds[0])}
     architectures = {
         _pair_name(pair, teachers[pair.teacher]): teachers[pair.teacher].architecture for pair in spec.pairs
     }
-    _check_methods(spec, students, architectures, data)
+    probes = [cell.slot(corner, "search", spec.seeds[0]) for cell in cells.values() for corner in corners(cell.space)]
+    _check_methods(spec, [*students, *probes], architectures, data)
     unique = {(slot.id, slot.pair): slot for slot in students}
-    needed = {slot.teacher for slot in unique.values()}
+    needed = {slot.teacher for slot in unique.values()} | {cell.teacher for cell in cells.values()}
     trained = {teacher.slot.id: teacher.slot for teacher in teachers.values() if teacher.slot is not None}
     repeated = len(students) - len(unique)
     return Plan(
         name=spec.name,
         description=spec.description,
         dataset=spec.dataset,
-        source=source.model_dump(mode="json"),
+        source=_with_whole_paths(source),
+        cells=tuple(cells.values()),
+        seeds=spec.seeds,
+        budget=spec.budget.model_dump(mode="json"),
         protocol=spec.protocol,
         baseline=spec.baseline,
         compute=spec.compute.model_dump(),
@@ -218,6 +310,12 @@ def _data(spec: Spec) -> tuple[DataSource, ImageData]:
     return source, data
 
 
+def _with_whole_paths(source: DataSource) -> dict[str, Any]:
+    """The source's options, as a worker in another folder can read them."""
+    paths = {name: str(value.absolute()) for name, value in source if isinstance(value, Path)}
+    return source.model_dump(mode="json") | paths
+
+
 def _check_methods(spec: Spec, students: list[Slot], teachers: dict[str, str], data: ImageData) -> None:
     """Raises InputError for every configuration that could not be built, in one message."""
     from trainers.check import check
@@ -254,56 +352,114 @@ def _teacher(spec: Spec, dataset: DatasetConfig, architecture: str) -> Slot:
     )
 
 
-def _student(
-    spec: Spec,
-    dataset: DatasetConfig,
-    recipe: Variant,
-    pair: Pair,
-    grid: MethodGrid,
-    variant: Variant,
-    seed: int,
-    teacher: _Teacher,
-) -> Slot:
-    from trainers.distillers import METHODS
+@dataclass(frozen=True)
+class _Place:
+    """Where a trial stands in the spec: everything but its seed."""
 
-    taught = METHODS[grid.name].teacher_needs != "nothing"
-    config = TrialConfig(
-        dataset=dataset,
-        model=pair.student,
-        teacher=teacher.stored if taught else None,
-        method=MethodConfig(name=grid.name, params=variant.value),
-        recipe=recipe.value,
-        seed=seed,
-    )
-    waits_for = teacher.slot.id if taught and teacher.slot is not None else None
-    varied = _varied(variant.value, _points(spec.methods, grid.name), _points(pair.methods, grid.name))
-    recipes = [[v.value.model_dump(mode="json") for v in variants] for variants in (spec.recipes, pair.recipes)]
+    spec: Spec
+    dataset: DatasetConfig
+    recipe: Variant
+    pair: Pair
+    grid: MethodGrid
+    variant: Variant
+    teacher: _Teacher
+
+    @property
+    def space(self) -> dict[str, dict[str, Any]]:
+        """What is searched here."""
+        return self.variant.space | {f"recipe.{name}": of for name, of in self.recipe.space.items()}
+
+    @property
+    def taught(self) -> bool:
+        from trainers.distillers import METHODS
+
+        return METHODS[self.grid.name].teacher_needs != "nothing"
+
+    @property
+    def waits_for(self) -> str | None:
+        """Slot id of the teacher, where the sweep trains it."""
+        return self.teacher.slot.id if self.taught and self.teacher.slot is not None else None
+
+    @property
+    def varied(self) -> dict[str, Any]:
+        name = self.grid.name
+        return _varied(self.variant, _points(self.spec.methods, name), _points(self.pair.methods, name))
+
+    @property
+    def recipe_label(self) -> str:
+        found = [[_dumped(v) for v in variants] for variants in (self.spec.recipes, self.pair.recipes)]
+        return label(self.spec.recipe_name, _varied(_dumped(self.recipe), *found))
+
+    def config(self, seed: int) -> TrialConfig:
+        return TrialConfig(
+            dataset=self.dataset,
+            model=self.pair.student,
+            teacher=self.teacher.stored if self.taught else None,
+            method=MethodConfig(name=self.grid.name, params=self.variant.value),
+            recipe=self.recipe.value,
+            seed=seed,
+        )
+
+
+def _student(place: _Place, seed: int) -> Slot:
+    config, waits_for = place.config(seed), place.waits_for
     return Slot(
         id=content_key([config.key, waits_for]) if waits_for else config.key,
         stage="confirm",
-        pair=_pair_name(pair, teacher),
-        method=grid.name,
-        label=label(grid.name, varied),
-        varied=varied,
-        recipe=label(spec.recipe_name, _varied(recipe.value.model_dump(mode="json"), *recipes)),
+        pair=_pair_name(place.pair, place.teacher),
+        method=place.grid.name,
+        label=label(place.grid.name, place.varied),
+        varied=place.varied,
+        recipe=place.recipe_label,
         seed=seed,
         config=config.model_dump(mode="json"),
         teacher=waits_for,
     )
 
 
-def _points(grids: Sequence[MethodGrid], method: str) -> list[dict[str, Any]]:
+def _cell(place: _Place, data: ImageData) -> Cell:
+    from trainers.models.cost import macs
+
+    asked_for = "student_macs" in place.spec.search.metrics
+    student_macs = macs(place.pair.student, data.num_classes, data.image_size) if asked_for else 0
+    config = place.config(place.spec.seeds[0]).model_dump(mode="json")
+    return Cell(
+        id=content_key([config, place.space, place.waits_for]),
+        pair=_pair_name(place.pair, place.teacher),
+        method=place.grid.name,
+        label=f"{label(place.grid.name, place.varied)} tuned",
+        varied=place.varied,
+        recipe=place.recipe_label,
+        seeds=place.spec.seeds,
+        config=config,
+        space=place.space,
+        search=place.spec.search.model_dump(mode="json"),
+        teacher=place.waits_for,
+        student_macs=student_macs,
+    )
+
+
+def _points(grids: Sequence[MethodGrid], method: str) -> list[Variant]:
     """All points of a method, in all its entries."""
-    return [variant.value for grid in grids if grid.name == method for variant in grid.variants]
+    return [variant for grid in grids if grid.name == method for variant in grid.variants]
 
 
-def _varied(point: dict[str, Any], *grids: list[dict[str, Any]]) -> dict[str, Any]:
-    """The fields of `point` in which the points of one of the grids differ (a pair's own values are no variation)."""
-    return {
-        key: value
-        for key, value in point.items()
-        if any(other[key] != grid[0][key] for grid in grids for other in grid)
-    }
+def _dumped(recipe: Variant) -> Variant:
+    return replace(recipe, value=recipe.value.model_dump(mode="json"))
+
+
+def _varied(point: Variant, *grids: list[Variant]) -> dict[str, Any]:
+    """The fixed fields of `point` in which the points of one of the grids differ, where they do not search them.
+
+    A pair's own values are no variation.
+    """
+
+    def differs(key: str, grid: list[Variant]) -> bool:
+        values = [other.value[key] for other in grid if key not in other.space]
+        return any(value != values[0] for value in values)
+
+    fixed = {key: value for key, value in point.value.items() if key not in point.space}
+    return {key: value for key, value in fixed.items() if any(differs(key, grid) for grid in grids)}
 
 
 def label(name: str, params: dict[str, Any]) -> str:

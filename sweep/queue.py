@@ -6,8 +6,10 @@ Plain Python, so that the order can be tested without Ray.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from sweep.plan import Plan, Slot
+from sweep.cells import Searches
+from sweep.plan import Cell, Plan, Slot
 from trainers.config import TeacherConfig, TrialConfig
 
 
@@ -24,48 +26,95 @@ class Job:
 
 
 class TrialQueue:
-    """The slots of a plan on their way from waiting to done.
+    """The slots of a plan on their way from waiting to done: those it began with, and those that searches add.
 
     Args:
         plan: what is to run.
         teachers: teachers that are stored already, by slot id.
         finals: keys of trials that ended for good in earlier runs.
+        searches: of the plan's cells, as far as earlier runs have brought them.
     """
 
-    def __init__(self, plan: Plan, teachers: dict[str, TeacherConfig], finals: set[str]) -> None:
+    def __init__(
+        self, plan: Plan, teachers: dict[str, TeacherConfig], finals: set[str], searches: Searches | None = None
+    ) -> None:
         self.plan = plan
         self.retries = int(plan.compute["retries"])
         self.teachers = dict(teachers)
+        self.searches = searches or Searches(plan)
         self._finals = set(finals)
         self._attempts: dict[str, int] = {}
         self._waiting = [slot for slot in plan.slots if slot.id not in teachers]
+        self.searches.renew(self._is_ready, self._key)
+        planned = {slot.id for slot in self._waiting}
+        self._waiting += [slot for slot in self.searches.unfinished.values() if slot.id not in planned]
         self._live: dict[str, Job] = {}
-        self.lost: list[Slot] = []
-        """Slots that cannot run, because their teacher failed."""
+        self.lost: list[Slot | Cell] = []
+        """What cannot run, because its teacher failed."""
         self._drop_done()
+        self._confirm()
 
     def next(self) -> Job | None:
-        """The next job that can start now; None while the waiting ones need a teacher, or when nothing waits."""
-        for slot in list(self._waiting):
-            if slot.teacher is not None and slot.teacher not in self.teachers:
-                continue
-            self._waiting.remove(slot)
-            job = self._job(slot)
-            if job.key not in self._finals and job.key not in self._live:
-                self._live[job.key] = job
+        """The next job that can start now: teachers, then searches, then the rest in the plan's order.
+
+        None while what waits needs a teacher or another trial's end, or when nothing waits.
+        """
+        for slot in sorted(self._waiting, key=lambda slot: slot.stage == "confirm"):
+            job = self._taken(slot) if slot.stage != "confirm" else None
+            if job is not None:
                 return job
-            if slot.stage == "teacher" and job.key not in self._live:
-                self._lose_students(slot)
+        asked = self.searches.ask(self._is_ready, self._key)
+        while asked is not None:
+            key, slot = asked
+            if key not in self._live:
+                return self._asked(slot)
+            asked = self.searches.ask(self._is_ready, self._key)
+        self._confirm()
+        for slot in list(self._waiting):
+            job = self._taken(slot)
+            if job is not None:
+                return job
+        return None
+
+    def _asked(self, slot: Slot) -> Job:
+        """The job of a suggestion: as the waiting slot that is the same trial, where there is one, which then need not
+        begin again after the search gave it up."""
+        planned = next((one for one in self._waiting if one.id == slot.id), slot)
+        if planned is not slot:
+            self._waiting.remove(planned)
+        job = self._job(planned)
+        self._live[job.key] = job
+        return job
+
+    def _taken(self, slot: Slot) -> Job | None:
+        """The job of a waiting slot, if it can start now."""
+        if not self._is_ready(slot.teacher):
+            return None
+        job = self._job(slot)
+        if job.key in self._live:
+            if self._live[job.key].slot.stage == slot.stage:
+                self._waiting.remove(slot)
+            return None  # a search's trial may yet be given up; a slot that must come to its end waits for that
+        self._waiting.remove(slot)
+        if job.key not in self._finals:
+            self._live[job.key] = job
+            return job
+        if slot.stage == "teacher":
+            self._lose_students(slot)
         return None
 
     @property
     def exhausted(self) -> bool:
         """Nothing waits, and nothing that runs could bring more."""
-        return not self._waiting and not self._live
+        return not self._waiting and not self._live and self.searches.exhausted
 
     @property
     def waiting(self) -> int:
         return len(self._waiting)
+
+    @property
+    def waiting_ids(self) -> set[str]:
+        return {slot.id for slot in self._waiting}
 
     def job(self, key: str) -> Job:
         """A live job. Raises KeyError for a key that is not live."""
@@ -75,14 +124,40 @@ class TrialQueue:
     def live(self) -> list[Job]:
         return list(self._live.values())
 
-    def finished(self, key: str, teacher: TeacherConfig | None = None) -> None:
-        """A trial ended for good; `teacher` is what it produced, where it was a teacher's."""
+    def report(self, key: str, epochs: list[dict[str, Any]]) -> bool:
+        """Note epochs of a live trial; True where it is to be given up, which only search trials are."""
+        for epoch in epochs:
+            self.searches.report(key, epoch)
+        return self.given_up(key)
+
+    def given_up(self, key: str) -> bool:
+        """Whether a live trial need not go on."""
+        return self._live[key].slot.stage == "search" and self.searches.given_up(key)
+
+    def finished(self, key: str, teacher: TeacherConfig | None = None, body: dict[str, Any] | None = None) -> None:
+        """A trial ended for good.
+
+        Args:
+            key: its key.
+            teacher: what it produced, where it was a teacher's.
+            body: of its final event, for the searches that it is part of.
+        """
         job = self._live.pop(key)
         self._finals.add(key)
+        self.searches.ended(key, body["state"] if body else "failed", body)
         if teacher is not None:
             self.teachers[job.slot.id] = teacher
+            self._renew_searches()
         elif job.slot.stage == "teacher":
             self._lose_students(job.slot)
+        self._confirm()
+
+    def pruned(self, key: str) -> dict[str, Any]:
+        """A search gave a trial up (a slot that must come to its end may still run it); what the ledger says of it."""
+        self._live.pop(key)
+        body = self.searches.prune(key)
+        self._confirm()
+        return body
 
     def will_retry(self, key: str) -> bool:
         """Whether a live trial would be tried again if this attempt failed."""
@@ -97,22 +172,43 @@ class TrialQueue:
             self._waiting.insert(0, job.slot)
             return True
         self._finals.add(key)
+        self.searches.ended(key, "failed")
         if job.slot.stage == "teacher":
             self._lose_students(job.slot)
+        self._confirm()
         return False
 
     def interrupted(self, key: str) -> None:
         """A trial was stopped between two epochs; it goes on in the next run."""
         self._live.pop(key)
 
+    def _confirm(self) -> None:
+        """Let what searches have won wait for its turn."""
+        known = {slot.id for slot in self._waiting}
+        for slot in self.searches.confirming():
+            done = self._is_ready(slot.teacher) and self._key(slot) in self._finals
+            if slot.id not in known and not done:
+                self._waiting.append(slot)
+
+    def _renew_searches(self) -> None:
+        """A teacher that was trained again may be another one; what was asked for with the first then waits no more."""
+        self.searches.renew(self._is_ready, self._key)
+        unfinished = {slot.id for slot in self.searches.unfinished.values()}
+        self._waiting = [slot for slot in self._waiting if slot.stage != "search" or slot.id in unfinished]
+
     def _drop_done(self) -> None:
         """What ended in earlier runs does not wait, so that nothing left is `exhausted` from the start."""
         for slot in list(self._waiting):
-            ready = slot.teacher is None or slot.teacher in self.teachers
-            if ready and self._job(slot).key in self._finals:
+            if self._is_ready(slot.teacher) and self._key(slot) in self._finals:
                 self._waiting.remove(slot)
                 if slot.stage == "teacher":
                     self._lose_students(slot)
+
+    def _is_ready(self, teacher: str | None) -> bool:
+        return teacher is None or teacher in self.teachers
+
+    def _key(self, slot: Slot) -> str:
+        return self._job(slot).key
 
     def _job(self, slot: Slot) -> Job:
         return Job(slot, slot.trial(self.teachers[slot.teacher] if slot.teacher else None))
@@ -120,3 +216,4 @@ class TrialQueue:
     def _lose_students(self, teacher: Slot) -> None:
         self.lost += [slot for slot in self._waiting if slot.teacher == teacher.id]
         self._waiting = [slot for slot in self._waiting if slot.teacher != teacher.id]
+        self.lost += self.searches.lose(teacher.id)

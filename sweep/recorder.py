@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import shutil
+from datetime import datetime
 from typing import Any
 
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from sweep.cost import BudgetWatch
 from sweep.display import Display
 from sweep.events import final_body, first_line, start_body
 from sweep.layout import SweepPaths
@@ -23,11 +25,14 @@ class Recorder(Callback):
     """Ray's callback. An exception in one would end the whole experiment or redo a finished trial, so each is kept in
     :attr:`fatal`, which stops the sweep in good order."""
 
-    def __init__(self, paths: SweepPaths, ledger: Ledger, queue: TrialQueue, display: Display) -> None:
+    def __init__(
+        self, paths: SweepPaths, ledger: Ledger, queue: TrialQueue, display: Display, watch: BudgetWatch | None = None
+    ) -> None:
         self._paths = paths
         self._ledger = ledger
         self._queue = queue
         self._display = display
+        self._watch = watch
         self._begun: set[str] = set()
         self.stop_requested = False
         self.fatal: Exception | None = None
@@ -38,6 +43,8 @@ class Recorder(Callback):
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         self._display.tick()
+        if self._watch is not None and not self.stop_requested and self._watch.over(datetime.now()):
+            self.stop_requested = True
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._guarded(self._started, trial)
@@ -48,7 +55,7 @@ class Recorder(Callback):
         self._guarded(self._result, trial, result)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._guarded(self._interrupted, trial)
+        self._guarded(self._stopped_early, trial)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         if trial.config["key"] not in {job.key for job in self._queue.live}:
@@ -72,10 +79,15 @@ class Recorder(Callback):
 
     def _result(self, job: Job, result: dict[str, Any]) -> None:
         for epoch in result["epochs"]:
-            self._ledger.append("epoch", job.key, epoch["epoch"], epoch)
+            new = self._ledger.append("epoch", job.key, epoch["epoch"], epoch)
+            if new and self._watch is not None:
+                self._watch.spend(epoch["seconds"])
+        self._queue.report(job.key, result["epochs"])  # of its last epoch the scheduler does not hear
         state = result.get("state")
         if state is None:
             self._display.epoch(job, result["epochs"][-1])
+        elif state != "finished" and self._queue.given_up(job.key):
+            return  # a resumed trial has told of two epochs at once: the first ends it, as it would have before
         elif state == "failed":
             self._failed(job, result["reason"], result["log"])
         else:
@@ -88,7 +100,7 @@ class Recorder(Callback):
         }
         self._ledger.append("final", job.key, body=body)
         teacher = TeacherConfig.model_validate(result["teacher"]) if "teacher" in result else None
-        self._queue.finished(job.key, teacher)
+        self._queue.finished(job.key, teacher, body)
         shutil.rmtree(self._paths.trial(job.key) / "checkpoints", ignore_errors=True)
         self._display.ended(job, state, body)
 
@@ -104,8 +116,13 @@ class Recorder(Callback):
         error = trial.get_error()
         self._failed(job, f"its worker died: {first_line(error) if error else 'no reason given'}", "")
 
-    def _interrupted(self, job: Job) -> None:
-        """Complete for Ray, but live in the queue: the trial was stopped after an epoch."""
+    def _stopped_early(self, job: Job) -> None:
+        """Complete for Ray, but live in the queue: the trial was stopped after an epoch, by its search or the user."""
+        if self._queue.given_up(job.key):
+            body = self._queue.pruned(job.key)
+            shutil.rmtree(self._paths.trial(job.key) / "checkpoints", ignore_errors=True)
+            self._display.ended(job, "pruned", body)
+            return
         self._ledger.append("interrupted", job.key)
         self._queue.interrupted(job.key)
 

@@ -69,7 +69,7 @@ def _panel(axes: Axes, cells: list[Row]) -> None:
         _dots(axes, cells)
         return
     lines = _lines(cells, swept)
-    bands = [cell for cell in cells if swept not in cell.params]
+    bands = [cell for cell in cells if cell.tuned or swept not in cell.params]
     for color, cell in zip(itertools.cycle(BAND_COLORS), bands, strict=False):
         _band(axes, cell, color, _prefix(cell, cells) + cell.label)
     for color, (name, points) in zip(itertools.cycle(COLORS), lines.items(), strict=False):
@@ -84,7 +84,7 @@ def swept_parameter(cells: Iterable[Row]) -> str | None:
     """The hyperparameter to draw against: `alpha` if it was swept, else the first number that was."""
     values: dict[str, set[Any]] = {}
     for cell in cells:
-        for key, value in cell.params.items():
+        for key, value in cell.params.items() if not cell.tuned else ():
             values.setdefault(key, set()).add(value)
     swept = [key for key, found in values.items() if len(found) > 1 and all(map(_is_number, found))]
     return "alpha" if "alpha" in swept else next(iter(swept), None)
@@ -98,7 +98,7 @@ def _lines(cells: list[Row], swept: str) -> dict[str, list[Row]]:
     """The cells that have `swept`, by everything else in which they differ, each line in rising order."""
     lines: dict[str, list[Row]] = {}
     for cell in cells:
-        if swept in cell.params:
+        if swept in cell.params and not cell.tuned:
             rest = " ".join(f"{key}={value}" for key, value in cell.params.items() if key != swept)
             lines.setdefault(f"{_prefix(cell, cells)}{cell.method} {rest}".strip(), []).append(cell)
     return {name: sorted(points, key=lambda cell: cell.params[swept]) for name, points in lines.items()}

@@ -7,32 +7,32 @@ checkpoints of those that did not, and only what is missing is run.
 from __future__ import annotations
 
 import json
-import logging
 import os
-import secrets
 import shutil
 import signal
 import socket
-import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.schema import Spec
 from sweep import leaderboard as boards
-from sweep import lock, report
+from sweep import lock, machines, report
+from sweep.cells import Searches
+from sweep.cost import BudgetWatch, estimate
 from sweep.display import Display, Progress
-from sweep.events import start_body, stored_teacher_body
+from sweep.events import final_body, start_body, stored_teacher_body
 from sweep.formats import Format
 from sweep.layout import Root, SweepPaths
 from sweep.ledger import Ledger
-from sweep.plan import Plan, build_plan
+from sweep.plan import Plan, Slot, build_plan
 from sweep.queue import Job, TrialQueue
 from sweep.tracking import Projector, command, delivered, without_password
 from trainers.config import DatasetConfig, TeacherConfig
-from trainers.errors import InputError
 from trainers.files import write_atomically
 
 if TYPE_CHECKING:
@@ -40,15 +40,6 @@ if TYPE_CHECKING:
 
 DONE, SOME_FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 """Exit codes."""
-OBJECT_STORE_BYTES = 100_000_000
-"""Ray's shared memory; trials pass next to nothing through it."""
-RAY_FOLDER = "sweep-ray-"
-"""How the folders of Ray's temporary files begin; the driver's process number follows."""
-WORKER_ENVIRONMENT = {
-    # Large tensors are reused instead of being given back to the system after every step.
-    "MALLOC_MMAP_THRESHOLD_": "1073741824",
-    "MALLOC_TRIM_THRESHOLD_": "1073741824",
-}
 
 
 def ended(plan: Plan, teachers: dict[str, TeacherConfig], ledger: Ledger) -> set[str]:
@@ -72,7 +63,14 @@ def stored_teachers(plan: Plan, root: Root) -> dict[str, TeacherConfig]:
 
 
 def run_sweep(
-    spec: Spec, root: Root, uri: str, display: Display, verbose: bool = False, *, only_teachers: bool = False
+    spec: Spec,
+    root: Root,
+    uri: str,
+    display: Display,
+    verbose: bool = False,
+    *,
+    address: str | None = None,
+    only_teachers: bool = False,
 ) -> int:
     """Run what is missing of a sweep, to the table and the figure.
 
@@ -82,6 +80,8 @@ def run_sweep(
         uri: MLflow's tracking URI.
         display: what the user sees.
         verbose: let Ray talk.
+        address: of a running Ray cluster, whose machines see the root and the data under the same paths; None for a Ray
+            of our own.
         only_teachers: leave the students to a later run. The plan that is noted is the whole one; nothing is noted
             where all teachers are stored already.
 
@@ -94,27 +94,32 @@ def run_sweep(
     from trainers.teachers import TeacherStore
 
     root.check_writable()
-    _environment(root, verbose)
+    machines.environment(root, verbose, address)
     paths = root.sweep(spec.name)
     with ExitStack() as stack:
         stack.enter_context(lock.exclusive(paths.lock, f"sweep '{spec.name}'"))
         store_named_files(spec, TeacherStore(root.teachers))
         plan = build_plan(spec, TeacherStore(root.teachers))
         teachers = stored_teachers(plan, root)
-        wanted = replace(plan, slots=tuple(plan.teachers)) if only_teachers else plan
+        wanted = replace(plan, slots=tuple(plan.teachers), cells=()) if only_teachers else plan
         if only_teachers and len(teachers) == len(wanted.slots):
             return DONE
         ledger = stack.enter_context(Ledger(paths.ledger))
-        queue = TrialQueue(wanted, teachers, ended(plan, teachers, ledger))
+        searches = Searches(wanted, ledger)
+        queue = TrialQueue(wanted, teachers, ended(plan, teachers, ledger), searches)
         if queue.exhausted and _nothing_new(plan, paths, ledger, uri):
             return _exit_code(wanted, ledger)
+        watch = BudgetWatch(wanted, ledger)
+        if any(wanted.budget.values()) and not queue.exhausted:
+            over, tried = _over(wanted, queue, ledger)
+            watch.refuse(estimate(wanted, over, tried, root), datetime.now())
         _record_start(spec, plan, paths, ledger)
         _record_stored_teachers(plan, queue, root, ledger)
         projector = Projector(root, paths, uri, display.note)
         projector.start()
         code = WRONG_INPUT
         try:
-            code = _run_trials(wanted, queue, root, paths, ledger, display, verbose)
+            code = _run_trials(wanted, queue, root, paths, ledger, display, verbose, watch, address)
         except KeyboardInterrupt:
             code = INTERRUPTED
             raise
@@ -148,6 +153,20 @@ def store_named_files(spec: Spec, store: TeacherStore) -> None:
     dataset = DatasetConfig(name=spec.dataset, options=source.identity, content=data.content)
     for file in files:
         store.adopt(read(file), data, dataset)
+
+
+def _over(plan: Plan, queue: TrialQueue, ledger: Ledger) -> tuple[set[str], dict[str, int]]:
+    """Ids of the slots that have ended, and how many trials of each search, its confirming ones included."""
+    waiting = queue.waiting_ids
+    over = {slot.id for slot in plan.slots} - waiting
+    ended = {event.trial for event in ledger.events("pruned", "final")}
+    tried = Counter(event.body["cell"] for event in ledger.events("ask") if event.trial in ended)
+    won = {event.body["cell"]: event.body["slots"] for event in ledger.events("chosen")}
+    for cell in plan.cells:
+        if tried[cell.id] >= cell.budget:  # a search that grew may choose others
+            confirming = {slot["id"] for slot in won.get(cell.id, ()) if slot["seed"] != plan.seeds[0]}
+            tried[cell.id] += len(confirming - waiting)
+    return over, dict(tried)
 
 
 def describe(job: Job, plan: Plan, root: Root) -> dict[str, Any]:
@@ -191,7 +210,8 @@ def _record_start(spec: Spec, plan: Plan, paths: SweepPaths, ledger: Ledger) -> 
 
 
 def _record_stored_teachers(plan: Plan, queue: TrialQueue, root: Root, ledger: Ledger) -> None:
-    """A teacher that another sweep trained has a place in this ledger too."""
+    """A teacher that another sweep trained has a place in this ledger too; so has one of this sweep whose driver was
+    killed before it heard that the teacher was stored."""
     from trainers.teachers import TeacherStore
 
     known = ledger.finals()
@@ -200,8 +220,23 @@ def _record_stored_teachers(plan: Plan, queue: TrialQueue, root: Root, ledger: L
         if slot.id in queue.teachers and slot.id not in known:
             passport = store.trained_by(slot.id)
             if passport is not None:
+                checkpoints = root.sweep(plan.name).trial(slot.id) / "checkpoints"
+                epochs = _all_epochs(slot, checkpoints)
                 ledger.append("start", slot.id, body=start_body(Job(slot, slot.trial())))
-                ledger.append("final", slot.id, body=stored_teacher_body(passport))
+                for epoch in epochs:
+                    ledger.append("epoch", slot.id, epoch["epoch"], epoch)
+                own = final_body("finished", epochs, plan.protocol) | {"teacher": passport.reference.model_dump()}
+                ledger.append("final", slot.id, body=own if epochs else stored_teacher_body(passport))
+                shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def _all_epochs(slot: Slot, checkpoints: Path) -> list[dict[str, Any]]:
+    """The results of a teacher that was trained here to its end and not noted; none where that was elsewhere."""
+    from trainers.checkpoint import Checkpoints
+
+    state = Checkpoints(checkpoints).newest()
+    whole = state is not None and state["key"] == slot.id and len(state["history"]) == slot.epochs
+    return list(state["history"]) if state is not None and whole else []
 
 
 def _make_reports(paths: SweepPaths, ledger: Ledger) -> None:
@@ -220,25 +255,34 @@ def _make_reports(paths: SweepPaths, ledger: Ledger) -> None:
 
 
 def _run_trials(
-    plan: Plan, queue: TrialQueue, root: Root, paths: SweepPaths, ledger: Ledger, display: Display, verbose: bool
+    plan: Plan,
+    queue: TrialQueue,
+    root: Root,
+    paths: SweepPaths,
+    ledger: Ledger,
+    display: Display,
+    verbose: bool,
+    watch: BudgetWatch,
+    address: str | None,
 ) -> int:
     """Run what the queue holds; the exit code."""
     done, epochs_left = _standing(plan, ledger)
     if not queue.exhausted:
-        with _local_ray(verbose) as temporary:
-            _check_resources(plan)
+        with machines.session(address, verbose) as temporary:
+            machines.check_resources(plan)
             progress = Progress(plan, done, epochs_left)
             for trial in _trials(plan, ledger):
                 if trial.state == "finished" and trial.slot.stage != "teacher":
                     progress.add(trial.slot.pair, trial.slot.label, trial.body)
             display.begin(progress)
-            stopped = _tune(plan, queue, root, paths, ledger, display, temporary)
-        for slot in queue.lost:
-            display.note(f"not run: {slot.name}: its teacher failed")
+            stopped = _tune(plan, queue, root, paths, ledger, display, temporary, watch)
+        for lost in queue.lost:
+            display.note(f"not run: {lost.name}: its teacher failed")
         if stopped:
             display.end()
-            display.note("stopped; nothing is lost. The same command goes on from here")
-            return INTERRUPTED
+            why = watch.over(datetime.now())
+            display.note(f"{why or 'stopped'}; nothing is lost. The same command goes on from here")
+            return SOME_FAILED if why else INTERRUPTED
     return _exit_code(plan, ledger)
 
 
@@ -250,34 +294,47 @@ def _trials(plan: Plan, ledger: Ledger) -> list[boards.Trial]:
 
 
 def _exit_code(plan: Plan, ledger: Ledger) -> int:
-    return DONE if all(trial.state == "finished" for trial in _trials(plan, ledger)) else SOME_FAILED
+    """Some failed where a trial of the table did, or a search trial broke; its bad ends are part of a search."""
+    trials = _trials(plan, ledger)
+    good = {"search": ("finished", "pruned", "diverged")}
+    fine = all(trial.state in good.get(trial.slot.stage, ("finished",)) for trial in trials)
+    won = {event.body["cell"] for event in ledger.events("chosen") if event.body["slots"]}
+    return DONE if fine and {cell.id for cell in plan.cells} <= won else SOME_FAILED
 
 
 def _standing(plan: Plan, ledger: Ledger) -> tuple[int, int]:
     """How many trials ended for good, and how many epochs the others have."""
     trials = boards.distinct(_trials(plan, ledger))
-    left = [trial for trial in trials if trial.state not in ("finished", "diverged")]
-    return len(trials) - len(left), sum(trial.slot.epochs for trial in left)
+    done = [trial for trial in trials if trial.state in ("finished", "diverged", "pruned")]
+    return len(done), plan.epochs - sum(trial.slot.epochs for trial in done)
 
 
 def _tune(
-    plan: Plan, queue: TrialQueue, root: Root, paths: SweepPaths, ledger: Ledger, display: Display, temporary: Path
+    plan: Plan,
+    queue: TrialQueue,
+    root: Root,
+    paths: SweepPaths,
+    ledger: Ledger,
+    display: Display,
+    temporary: Path,
+    watch: BudgetWatch,
 ) -> bool:
     """Let Ray Tune run the queue; True when it was stopped before its end."""
     from ray import tune
 
     from sweep.recorder import Recorder
-    from sweep.search import PlanSearcher, StopAfterEpoch
+    from sweep.search import CellScheduler, PlanSearcher, StopAfterEpoch
     from sweep.trainable import TrialTrainable
 
-    recorder = Recorder(paths, ledger, queue, display)
+    recorder = Recorder(paths, ledger, queue, display, watch)
     share = {"cpu": plan.compute["cpus"], "gpu": plan.compute["gpus"]}
     tuner = tune.Tuner(
         tune.with_resources(TrialTrainable, share),
         tune_config=tune.TuneConfig(
             search_alg=PlanSearcher(queue, lambda job: describe(job, plan, root), recorder.stopped),
+            scheduler=CellScheduler(queue),
             num_samples=-1,
-            max_concurrent_trials=_room(plan),
+            max_concurrent_trials=machines.room(plan),
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
@@ -317,110 +374,3 @@ def _stop_signals(recorder: Any, display: Display) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _local_ray(verbose: bool) -> Iterator[Path]:
-    """A Ray of our own, silent unless `verbose`, with a token of its own (Ray listens on all interfaces).
-
-    Yields the folder of its temporary files. It lies in the system's, not below the root: Ray's sockets have paths of
-    at most 107 characters. It is removed at the end.
-    """
-    _remove_leftovers()
-    temporary = Path(tempfile.mkdtemp(prefix=f"{RAY_FOLDER}{os.getpid()}-"))
-    import ray
-
-    logging.getLogger("ray.tune").setLevel(logging.INFO if verbose else logging.CRITICAL)
-    try:
-        ray.init(
-            address="local",  # not a cluster that RAY_ADDRESS happens to name
-            include_dashboard=False,
-            log_to_driver=verbose,
-            logging_level=logging.INFO if verbose else logging.ERROR,
-            object_store_memory=OBJECT_STORE_BYTES,
-            runtime_env={"env_vars": WORKER_ENVIRONMENT | _hidden()},
-            _temp_dir=str(temporary),
-        )
-        yield temporary
-    finally:
-        ray.shutdown()
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _hidden() -> dict[str, str]:
-    """The tracking server's address and credentials, blanked for workers: they have no business there."""
-    return {name: "" for name in os.environ if name.startswith(("MLFLOW_TRACKING", "MLFLOW_BACKEND"))}
-
-
-def _remove_leftovers() -> None:
-    """Ray's temporary files of drivers that were killed before they could remove them."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{RAY_FOLDER}*"):
-        pid = folder.name.removeprefix(RAY_FOLDER).partition("-")[0]
-        if pid.isdigit() and not _alive(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _environment(root: Root, verbose: bool) -> None:
-    """What Ray and matplotlib read when they are imported."""
-    root.offer_cache()
-    os.environ.setdefault("MPLCONFIGDIR", str(root.matplotlib.absolute()))
-    quiet = {} if verbose else {"RAY_AIR_NEW_OUTPUT": "0", "TUNE_PRINT_ALL_TRIAL_ERRORS": "0"}
-    os.environ.update(
-        quiet
-        | {
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN": secrets.token_hex(32),
-            "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative data paths of a spec stay relative to the user's folder
-            "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # workers use this very environment, not a copy made by uv
-            "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
-            "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-            "TUNE_DISABLE_SIGINT_HANDLER": "1",
-            "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a failed trial reports no metric
-        }
-    )
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-
-
-def _check_resources(plan: Plan) -> None:
-    """Raises InputError when no machine of the cluster has room for one trial: Ray would wait for ever."""
-    if _room(plan) > 0:
-        return
-    cpus, gpus = plan.compute["cpus"], plan.compute["gpus"]
-    have = ", ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in _nodes())
-    raise InputError(
-        f"a trial asks for {cpus} CPUs and {gpus:g} GPUs (compute: in the spec), but this machine has {have};"
-        " lower compute.cpus or compute.gpus"
-    )
-
-
-def _room(plan: Plan) -> int:
-    """How many trials fit side by side."""
-    room = 0
-    for have in _nodes():
-        fits = [have.get("CPU", 0) // plan.compute["cpus"]]
-        if plan.compute["gpus"]:
-            fits.append(_shares(have.get("GPU", 0), plan.compute["gpus"]))
-        room += int(min(fits))
-    return room
-
-
-def _shares(gpus: float, each: float) -> int:
-    """How many trials of `each` GPUs go on a machine's; a fraction never spans two."""
-    return int(gpus) * int(1 / each + 1e-9) if each < 1 else int(gpus // each)
-
-
-def _nodes() -> list[dict[str, float]]:
-    """The resources of every machine of the cluster that is alive."""
-    import ray
-
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The Ray Tune searcher that feeds the plan, and the stopper that ends it early."""
+"""The Ray Tune searcher that feeds the plan, the scheduler that asks each cell's pruner, and the stopper."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ray.tune import Stopper
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from sweep.queue import Job, TrialQueue
@@ -57,6 +59,29 @@ class PlanSearcher(Searcher):
 
     def __getstate__(self) -> dict[str, Any]:
         """Ray stores a pickled copy of its whole set-up, which nothing here ever reads."""
+        return {}
+
+
+class CellScheduler(FIFOScheduler):
+    """Ends a search trial when its own cell's pruner says so (:mod:`sweep.pruning`); teachers and confirming trials run
+    to their end."""
+
+    def __init__(self, queue: TrialQueue) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._queue = queue
+
+    def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
+        """The cells know their metrics."""
+        return True
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        key = trial.config["key"]
+        live = any(job.key == key for job in self._queue.live)
+        stop = live and self._queue.report(key, result["epochs"])
+        return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """See :meth:`PlanSearcher.__getstate__`."""
         return {}
 
 

@@ -1,8 +1,8 @@
 """`--smoke`: any spec, shrunk until it takes about a minute on a CPU, on the same path through the code.
 
-What shrinks: one pair, the first configuration of each method, one seed, two epochs, a few hundred images, small
-pictures where the source lets one choose. What does not: the methods, the models of that pair, the recipe's other
-fields, the engine. The sweep gets a name of its own, so that its numbers never stand beside real ones.
+What shrinks: one pair, the first configuration of each method (two where it is searched), one seed, two epochs, a few
+hundred images, small pictures where the source lets one choose. What does not: the methods, the models of that pair,
+the recipe's other fields, the engine. The sweep gets a name of its own, so that its numbers stand beside no real ones.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from search_spaces.schema import Compute, MethodGrid, Pair, Spec, Variant
+from search_spaces.schema import Budget, Compute, MethodGrid, Pair, Spec, Variant
 from trainers.config import Recipe
 from trainers.data import DATASETS, ImageData
 
@@ -21,6 +21,8 @@ IMAGES = 200
 """Training images, over all classes; at least one of each."""
 TEST_IMAGES = 100
 """Test images, over all classes; at least one of each."""
+TRIALS = 2
+"""Of each search."""
 LARGEST_IMAGE = 64
 """Pixels of a picture's side, where the source lets one choose."""
 
@@ -44,15 +46,18 @@ def shrunk(spec: Spec) -> Spec:
         pairs=(replace(pair, recipes=_one(pair.recipes, data), methods=_first_of_each(pair)),),
         methods=_first_of_each(pair),
         seeds=spec.seeds[:1],
+        search=spec.search.model_copy(update={"trials": TRIALS, "grace": 1}),
+        budget=Budget(),
         compute=Compute(retries=0),
     )
 
 
 def _first_of_each(pair: Pair) -> tuple[MethodGrid, ...]:
-    """Each method once, with the first point of its first entry."""
-    first: dict[str, MethodGrid] = {}
+    """Each method once, with the first point of its first entry; once more where another entry is searched."""
+    first: dict[tuple[str, bool], MethodGrid] = {}
     for grid in pair.methods:
-        first.setdefault(grid.name, replace(grid, variants=grid.variants[:1]))
+        searched = any(variant.space for variant in grid.variants)
+        first.setdefault((grid.name, searched), replace(grid, variants=grid.variants[:1]))
     return tuple(first.values())
 
 

@@ -205,7 +205,7 @@ class Delivery:
         elif event.kind == "plan":
             facts = ("dataset", "protocol", "baseline")
             self._client.log_batch(run, tags=_tags({name: event.body[name] for name in facts}))
-            self._client.log_inputs(run, [_dataset_input(event.body["slots"][0]["config"]["dataset"])])
+            self._client.log_inputs(run, [_dataset_input(_planned_config(event.body)["dataset"])])
         elif event.kind == "report":
             self._report(run, event.body)
         elif event.kind == "stop":
@@ -247,6 +247,9 @@ class Delivery:
             tags = {"state": event.body["state"], "reason": event.body.get("reason", "")}
             self._client.log_batch(self._run_of(key), self._summary(event), tags=_tags(tags))
             self._client.set_terminated(self._run_of(key), STATUS[event.body["state"]], _ms(event.time))
+        elif event.kind == "pruned":
+            self._client.log_batch(self._run_of(key), self._summary(event), tags=_tags({"state": "pruned"}))
+            self._client.set_terminated(self._run_of(key), "KILLED", _ms(event.time))
         elif event.kind == "failed":
             tags = {"state": "failed", "reason": event.body["reason"], "log": event.body["log"]}
             self._client.log_batch(self._run_of(key), tags=_tags(tags))
@@ -307,6 +310,12 @@ class Delivery:
             "train_seconds": event.body["seconds"],
         }
         return [Metric(name, float(value), _ms(event.time), event.body["epochs"]) for name, value in values.items()]
+
+
+def _planned_config(plan: dict[str, Any]) -> dict[str, Any]:
+    """The config of some trial of a plan."""
+    config: dict[str, Any] = (plan["slots"] or plan["cells"])[0]["config"]
+    return config
 
 
 def epoch_metrics(result: dict[str, Any]) -> dict[str, float]:

@@ -45,15 +45,17 @@ class TrialTrainable(Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """One epoch (a resumed trial reports its earlier ones along with the first new one)."""
+        """One epoch (a resumed trial reports its earlier ones along with the first new one, or with its bad end)."""
+        epochs: list[EpochResult] = []
         try:
-            return self._advance()
+            return self._advance(epochs)
         except DivergedError as error:
-            return {"state": "diverged", "reason": str(error), "epochs": [], "done": True}
+            return {"state": "diverged", "reason": str(error), "epochs": _bodies(epochs), "done": True}
         except Exception as error:
             if _device_is_broken(error):
                 raise
-            return {"state": "failed", "reason": first_line(error), "log": self._log(), "epochs": [], "done": True}
+            known = _bodies(epochs)
+            return {"state": "failed", "reason": first_line(error), "log": self._log(), "epochs": known, "done": True}
 
     def _log(self) -> str:
         """Write the traceback in flight to the trial's log; its path, or nothing where even that cannot be written."""
@@ -67,16 +69,16 @@ class TrialTrainable(Trainable):
     def cleanup(self) -> None:
         self._running = None
 
-    def _advance(self) -> dict[str, Any]:
+    def _advance(self, epochs: list[EpochResult]) -> dict[str, Any]:
+        """The report of a step; `epochs` holds what has come of it, if it breaks off."""
         trial = TrialConfig.model_validate(self._job["trial"])
         if self._running is None:
             self._running = self._begin(trial)
-        epochs: list[EpochResult] = []
         for result in self._running:
             epochs.append(result)
             if not result.replayed or result.epoch == trial.recipe.epochs:  # what fit returns comes after the last one
                 break
-        report: dict[str, Any] = {"epochs": [asdict(epoch) for epoch in epochs], "done": False}
+        report: dict[str, Any] = {"epochs": _bodies(epochs), "done": False}
         if epochs and epochs[-1].epoch < trial.recipe.epochs:
             return report
         network = _returned(self._running)
@@ -128,6 +130,10 @@ def _teacher(folder: str, teacher: TeacherConfig, data: ImageData) -> Network:
     from trainers.teachers import TeacherStore
 
     return TeacherStore(Path(folder)).load(teacher, data)
+
+
+def _bodies(epochs: list[EpochResult]) -> list[dict[str, Any]]:
+    return [asdict(epoch) for epoch in epochs]
 
 
 def _returned(running: Generator[EpochResult, None, Network]) -> Network:

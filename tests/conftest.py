@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("project", deadline=None, derandomize=True, database=None)
+settings.register_profile(
+    "project", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("project")
 torch.set_num_threads(1)  # tests run side by side, and threads that fight for cores are slower than none

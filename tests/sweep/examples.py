@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,10 +10,11 @@ import yaml
 
 from search_spaces.loader import parse_spec
 from search_spaces.schema import Spec
+from sweep.cells import Searches
 from sweep.events import final_body, start_body
 from sweep.ledger import Ledger
 from sweep.plan import Plan, Slot
-from sweep.queue import Job
+from sweep.queue import Job, TrialQueue
 from trainers.config import TeacherConfig
 from trainers.content import content_key
 from trainers.fit import EpochResult
@@ -104,3 +105,55 @@ def slot_of(plan: Plan, label: str, seed: int = 0, pair: str | None = None) -> S
     found = [slot for slot in plan.students if (slot.label, slot.seed) == (label, seed) and pair in (None, slot.pair)]
     assert found, (label, seed, sorted({slot.label for slot in plan.students}))
     return found[0]
+
+
+def play(
+    ledger: Ledger,
+    plan: Plan,
+    accuracy: Callable[[Slot], float],
+    *,
+    side_by_side: int = 1,
+    last_first: bool = False,
+    trials: int | None = None,
+) -> list[Job]:
+    """Run a plan through the real queue and ledger, with made-up accuracies; the jobs in the order of their ends.
+
+    Args:
+        ledger: of this sweep; what it holds already is not done again.
+        plan: with searches, and with teachers that are trained by then (see :func:`teacher_of`).
+        accuracy: of a trial's last epoch on the test set; on the validation set it is one less, and epochs rise by one.
+        side_by_side: how many trials are live at a time.
+        last_first: whether of those the one that was started last ends first.
+        trials: after how many the driver goes away; None to go on to the end.
+    """
+    queue = TrialQueue(
+        plan, {slot.id: teacher_of(slot) for slot in plan.teachers}, set(ledger.finals()), Searches(plan, ledger)
+    )
+    begin(ledger, plan)
+    done: list[Job] = []
+    while trials is None or len(done) < trials:
+        while len(queue.live) < side_by_side and (started := queue.next()) is not None:
+            ledger.append("start", started.key, body=start_body(started))
+        if not queue.live:
+            break
+        job = queue.live[-1 if last_first else 0]
+        _train(ledger, queue, job, accuracy(job.slot))
+        done.append(job)
+    return done
+
+
+def _train(ledger: Ledger, queue: TrialQueue, job: Job, accuracy: float) -> None:
+    """A live trial to its end, or to where its search gives it up."""
+    held_out = queue.plan.protocol != "paper"
+    last = job.slot.epochs
+    for epoch in range(1, last + 1):
+        reached = accuracy - (last - epoch)
+        body = epoch_body(epoch, reached, reached - 1 if held_out else None)
+        ledger.append("epoch", job.key, epoch, body)
+        if queue.report(job.key, [body]) and epoch < last:
+            queue.pruned(job.key)
+            return
+    epochs = [event.body for event in ledger.events("epoch", trial=job.key)]
+    final = final_body("finished", epochs, queue.plan.protocol)
+    ledger.append("final", job.key, body=final)
+    queue.finished(job.key, None, final)

@@ -50,7 +50,7 @@ def test_every_verb_has_help(verb: str) -> None:
 
 
 def test_the_verbs_are_those_of_the_documents() -> None:
-    assert sorted(VERBS) == ["leaderboard", "list", "plan", "run", "status", "sync", "ui"]
+    assert sorted(VERBS) == ["leaderboard", "list", "plan", "run", "status", "studies", "sync", "ui"]
 
 
 MISTAKES = {
@@ -62,10 +62,7 @@ MISTAKES = {
     "an empty grid": (("[0.5, 2]", "[]"), "alpha: an empty grid"),
     "no seeds": (("seeds: 2", "seeds: 0"), "seeds: must be a number of seeds from 1 on"),
     "a pair without arrow": (("->", "to"), "a pair is written 'teacher -> student'"),
-    "a searched range": (
-        ("[0.5, 2]", "{range: [0.1, 5]}"),
-        "asks for a search (range), which this version does not run",
-    ),
+    "a falling range": (("[0.5, 2]", "{range: [5, 0.1]}"), "alpha: range must rise, found [5, 0.1]"),
     "no YAML": (("pairs: [", "pairs: {["), "not YAML"),
 }
 

@@ -6,7 +6,9 @@ import csv
 import io
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -14,8 +16,8 @@ from rich.console import Console
 from sweep.formats import Format
 from sweep.leaderboard import Leaderboard, Row, as_rich, grid, leaderboard, records, render, trials
 from sweep.ledger import Ledger
-from sweep.plan import Plan, build_plan
-from tests.sweep.examples import SPEC, begin, record, slot_of, small_spec
+from sweep.plan import Plan, Slot, build_plan
+from tests.sweep.examples import SPEC, begin, job_of, play, record, slot_of, small_spec
 from trainers.errors import InputError
 
 Results = dict[tuple[str, int], float]
@@ -330,6 +332,7 @@ def test_json_holds_one_record_per_cell(told: Leaderboard) -> None:
         "mean_best": 92.5,
         "mean_last": 92.5,
         "missing": 0,
+        "tuned": "",
     }
     assert (found[1]["n"], found[1]["std"], found[1]["delta"], found[1]["missing"]) == (1, None, None, 1)
     assert found[0]["param.alpha"] is None
@@ -409,3 +412,181 @@ def test_hyperparameters_of_different_methods_share_the_records_columns(ledger: 
         (None, 0.5),
         (None, 1.0),
     ]
+
+
+# -- searches -----------------------------------------------------------------------------------------------------
+
+GDKD = {"gdkd": {"k": {"range": [2, 8]}, "kl": {"choice": ["forward", "both"]}}}
+SEARCHED: dict[str, Any] = {
+    "methods": ["kd", GDKD],
+    "seeds": 3,
+    "search": {"trials": 6, "sampler": "grid", "pruner": "none"},
+}
+"""The grid tries k = 2, 3 and 4, each with both directions."""
+
+
+def searched_plan(**changes: Any) -> Plan:
+    return build_plan(small_spec(**(SEARCHED | changes)))
+
+
+def better_with_k(slot: Slot) -> float:
+    """kd 80; gdkd 70 + k, and half a point more with `both`; each seed one more than the one before."""
+    more = 10.0 if slot.method == "kd" else slot.varied["k"] + (slot.varied["kl"] == "both") / 2
+    return 70.0 + more + slot.seed
+
+
+def test_a_tuned_row_shows_the_best_of_the_search_with_all_seeds(ledger: Ledger) -> None:
+    play(ledger, searched_plan(), better_with_k)
+    board = leaderboard(ledger)
+    row = cell(board, "gdkd tuned")
+    assert row.values == {0: 74.5, 1: 75.5, 2: 76.5}
+    assert row.shown == "75.50 ± 1.00 (3)"
+    assert row.delta == pytest.approx(-5.5)
+    assert row.params == {"k": 4, "kl": "both"}
+    assert row.tuned == "k=4 kl=both, the best of 6"
+    assert row.missing == {}
+    assert board.findings == ["gdkd tuned, resnet20→resnet8: k=4 kl=both, the best of 6"]
+    assert [c.label for c in board.cells] == ["kd", "gdkd tuned"]
+    assert board.states == {"finished": 3 + 6 + 2, "waiting": 1}  # the teacher is another sweep's
+
+
+def test_of_several_confirmed_the_best_on_validation_is_shown(ledger: Ledger) -> None:
+    plan = searched_plan(search=SEARCHED["search"] | {"confirm": 3})
+
+    def one_seed_was_lucky(slot: Slot) -> float:
+        lucky = slot.varied.get("k") == 4 and slot.seed > 0
+        return better_with_k(slot) - (30.0 if lucky else 0.0)
+
+    done = play(ledger, plan, one_seed_was_lucky)
+    confirmed = [job.slot.varied for job in done if job.slot.label == "gdkd tuned" and job.slot.seed == 2]
+    assert confirmed == [{"k": 4, "kl": "both"}, {"k": 4, "kl": "forward"}, {"k": 3, "kl": "both"}]
+    row = cell(leaderboard(ledger), "gdkd tuned")
+    assert (row.params, row.values) == ({"k": 3, "kl": "both"}, {0: 73.5, 1: 74.5, 2: 75.5})
+    assert row.tuned == "k=3 kl=both, the best of 6"
+
+
+def test_test_accuracy_chooses_nothing_where_images_are_held_out(ledger: Ledger) -> None:
+    plan = searched_plan(search={"trials": 3, "sampler": "grid", "pruner": "none", "confirm": 2}, seeds=1)
+    (found,) = plan.cells
+    begin(ledger, plan)
+    asked = [found.slot({"k": k, "kl": kl}, "search", 0) for k, kl in ((2, "forward"), (2, "both"), (3, "forward"))]
+    for number, (slot, test, val) in enumerate(zip(asked, [50.0, 99.0, 70.0], [60.0, 10.0, 80.0], strict=True)):
+        params = {"k": slot.varied["k"], "kl": slot.varied["kl"]}
+        body = {"cell": found.id, "number": number, "params": params, "slot": asdict(slot)}
+        ledger.append("ask", job_of(plan, slot).key, body=body)
+        record(ledger, plan, slot, [test], val_accs=[val])
+    play(ledger, plan, better_with_k)
+    row = cell(leaderboard(ledger), "gdkd tuned")
+    assert (row.params, row.values) == ({"k": 3, "kl": "forward"}, {0: 70.0})
+
+
+def test_trials_that_were_given_up_are_counted_with_the_finding(ledger: Ledger) -> None:
+    plan = searched_plan(search={"trials": 6, "sampler": "grid", "pruner": "asha"})
+    play(ledger, plan, lambda slot: 95.0 - better_with_k(slot))
+    board = leaderboard(ledger)
+    pruned = len({event.trial for event in ledger.events("pruned")})
+    assert pruned > 1
+    assert board.states["pruned"] == pruned
+    assert cell(board, "gdkd tuned").tuned == f"k=2 kl=forward, the best of 6 ({pruned} pruned)"
+    assert f"{pruned} pruned" in board.caption
+
+
+@pytest.mark.parametrize(
+    ("trials", "missing"),
+    [
+        (0, {"to try": 6}),
+        (2, {"to try": 4}),
+        (6 + 3, {"waiting": 2}),
+        (6 + 3 + 1, {"waiting": 1}),
+    ],
+)
+def test_a_search_that_goes_on_has_a_row_that_says_so(ledger: Ledger, trials: int, missing: dict[str, int]) -> None:
+    play(ledger, searched_plan(), better_with_k, trials=trials)
+    board = leaderboard(ledger)
+    row = cell(board, "gdkd tuned")
+    assert row.missing == missing
+    assert row.shown == ("–" if trials < 6 else row.shown)
+    assert row.values == {seed: 74.5 + seed for seed in range(trials - 8)}
+    assert bool(row.tuned) == (trials >= 6)
+    assert board.findings == ([f"gdkd tuned, resnet20→resnet8: {row.tuned}"] if row.tuned else [])
+    for how in Format:
+        assert "gdkd tuned" in render(board, how)
+
+
+def test_a_search_whose_last_trials_run_has_nothing_left_to_try(ledger: Ledger) -> None:
+    play(ledger, searched_plan(), better_with_k, side_by_side=4, trials=3)
+    assert cell(leaderboard(ledger), "gdkd tuned").missing == {"searching": 1}
+
+
+def test_the_caption_says_what_was_searched_and_by_what(ledger: Ledger) -> None:
+    play(ledger, searched_plan(), better_with_k)
+    assert (
+        "Tuned rows: in each cell the best of 6 configurations (grid, seed 0) by validation accuracy after the last"
+        " epoch, run again with all seeds; every other row is shown as the spec has it."
+    ) in leaderboard(ledger).caption
+    assert "none was selected" not in leaderboard(ledger).caption
+
+
+def test_the_papers_protocol_chooses_by_test_accuracy_and_says_so(ledger: Ledger) -> None:
+    plan = searched_plan(protocol="paper", seeds=[4, 7])
+    play(ledger, plan, better_with_k)
+    board = leaderboard(ledger)
+    assert cell(board, "gdkd tuned").values == {4: 78.5, 7: 81.5}
+    assert "best epoch on the test set, as the papers report it" in board.caption
+    assert "(grid, seed 4) by best test accuracy, as protocol 'paper' allows, run again" in board.caption
+
+
+def test_a_baseline_may_be_a_tuned_row(ledger: Ledger) -> None:
+    play(ledger, searched_plan(methods=[GDKD, "kd"], baseline="gdkd"), better_with_k)
+    board = leaderboard(ledger)
+    assert board.baseline == "gdkd tuned"
+    assert cell(board, "kd").delta == pytest.approx(5.5)
+    assert cell(board, "gdkd tuned").delta is None
+
+
+@pytest.mark.parametrize("how", Format)
+def test_rows_do_not_depend_on_the_order_in_which_searches_finished(tmp_path: Path, how: Format) -> None:
+    plan = searched_plan(
+        pairs=["resnet20 -> resnet8", "resnet14 -> resnet8"],
+        methods=["kd", GDKD, {"dhkd": {"alpha": {"choice": [0.5, 1]}}}],
+    )
+
+    def accuracy(slot: Slot) -> float:
+        return slot.varied["alpha"] * 50 + slot.seed if slot.method == "dhkd" else better_with_k(slot)
+
+    shown, orders = [], set()
+    for number, (side_by_side, last_first) in enumerate([(1, False), (4, False), (4, True), (9, True)]):
+        with Ledger(tmp_path / f"{number}.db") as ledger:
+            play(ledger, plan, accuracy, side_by_side=side_by_side, last_first=last_first)
+            board = leaderboard(ledger)
+            shown.append(render(board, how))
+            orders.add(tuple(event.body["cell"] for event in ledger.events("chosen")))
+            assert list(board.rows) == [("digits", name) for name in ("kd", "gdkd tuned", "dhkd tuned")]
+    assert len(orders) > 1
+    assert len(set(shown)) == 1
+
+
+def test_a_tuned_rows_record_names_what_was_found(ledger: Ledger) -> None:
+    play(ledger, searched_plan(), better_with_k)
+    kd, gdkd = json.loads(render(leaderboard(ledger), Format.JSON))
+    assert (gdkd["tuned"], gdkd["param.k"], gdkd["param.kl"]) == ("k=4 kl=both, the best of 6", 4, "both")
+    assert (kd["tuned"], kd["param.k"]) == ("", None)
+    assert (gdkd["mean"], gdkd["n"], gdkd["delta"]) == (75.5, 3, -5.5)
+    markdown = render(leaderboard(ledger), Format.MARKDOWN)
+    assert markdown.endswith("\n- gdkd tuned, resnet20→resnet8: k=4 kl=both, the best of 6\n")
+
+
+def test_a_larger_search_changes_the_row_and_keeps_what_was_found_until_then(ledger: Ledger) -> None:
+    play(ledger, searched_plan(), better_with_k)
+    larger = searched_plan(search=SEARCHED["search"] | {"trials": 8})
+    before = ledger.count()
+    done = play(ledger, larger, better_with_k)
+    assert [job.slot.label for job in done] == [
+        "gdkd k=5 kl=forward",
+        "gdkd k=5 kl=both",
+        "gdkd tuned",
+        "gdkd tuned",
+    ]
+    assert ledger.count() > before
+    row = cell(leaderboard(ledger), "gdkd tuned")
+    assert (row.tuned, row.values) == ("k=5 kl=both, the best of 8", {0: 75.5, 1: 76.5, 2: 77.5})

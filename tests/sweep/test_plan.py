@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from sweep import plan as plans
-from sweep.plan import Plan, build_plan, label, shown
+from sweep.plan import Cell, Plan, build_plan, label, shown
 from tests.sweep.examples import SPEC, slot_of, small_spec
 from trainers.config import DatasetConfig, TeacherConfig
 from trainers.data import DATASETS
 from trainers.errors import CheckpointError, InputError
 from trainers.fit import seeded_model
 from trainers.pretrained import read
+from trainers.recipes import RECIPES
 from trainers.teachers import Passport, TeacherStore
 
 
@@ -401,3 +402,199 @@ def test_where_the_data_lie_is_no_part_of_a_key() -> None:
         place: str = "here"
 
     assert Elsewhere(place="there").identity == DATASETS["digits"]().identity
+
+
+# -- searched cells ---------------------------------------------------------------------------------------------------
+
+GDKD = {"gdkd": {"w2": {"range": [1, 4]}, "k": {"range": [2, 9]}}}
+SEARCHED: dict[str, Any] = {"methods": ["kd", GDKD], "search": {"trials": 4}}
+
+
+def only_cell(**changes: Any) -> Cell:
+    (cell,) = build_plan(small_spec(**(SEARCHED | changes))).cells
+    return cell
+
+
+def test_a_searched_method_is_a_cell_and_no_slot() -> None:
+    plan = build_plan(small_spec(**SEARCHED))
+    (cell,) = plan.cells
+    assert labels(plan) == ["kd"]
+    assert (cell.name, cell.method, cell.recipe) == ("resnet20→resnet8 · gdkd tuned", "gdkd", "digits")
+    assert (cell.teacher, cell.seeds, cell.varied) == (plan.teachers[0].id, (0, 1), {})
+    assert list(cell.space) == ["w2", "k"]
+    assert cell.config["teacher"] is None
+    assert cell.config["seed"] == 0
+
+
+def test_a_plan_counts_what_searches_cost_at_most() -> None:
+    plan = build_plan(small_spec(**(SEARCHED | {"search": {"trials": 4, "confirm": 2}, "seeds": 3})))
+    assert plan.cells[0].trials == 4 + 2 * 2  # the first seed of what is confirmed is the search's own
+    assert plan.count == 1 + 3 + 8
+    assert plan.epochs == 12 * 3
+    fixed = build_plan(small_spec(methods=["kd"], seeds=3))
+    assert (fixed.count, fixed.cells) == (4, ())
+
+
+def test_where_epochs_are_searched_the_most_are_counted() -> None:
+    for epochs in ({"range": [3, 7]}, {"choice": [7, 3, 5]}):
+        plan = build_plan(small_spec(recipe=SPEC["recipe"] | {"epochs": epochs}, methods=["kd"], search={"trials": 2}))
+        assert plan.cells[0].epochs == 7
+        assert plan.epochs == plan.teachers[0].epochs + 7 * 3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"search": {"trials": 9, "sampler": "random", "seed": 3, "pruner": "none", "confirm": 2}},
+        {"search": {"trials": 4, "deterministic": True, "metrics": ["val_acc", "student_macs"]}},
+        {"budget": {"max_trials": 100, "deadline": "2030-01-01 08:00"}},
+        {"seeds": 5},
+        {"methods": [GDKD, "kd", "scratch"]},
+        {"methods": [{"gdkd": {"k": {"range": [2, 9], "log": False}, "w2": {"range": [1.0, 4.0]}}}]},
+        {"pairs": ["resnet14 -> resnet8", "resnet20 -> resnet8"]},
+        {"name": "other"},
+    ],
+    ids=str,
+)
+def test_a_cells_id_does_not_depend_on_its_budget_or_how_the_spec_is_written(changes: dict[str, Any]) -> None:
+    cells = build_plan(small_spec(**(SEARCHED | changes))).cells
+    assert only_cell().id in {cell.id for cell in cells}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"methods": [{"gdkd": {"w2": {"range": [1, 5]}, "k": {"range": [2, 9]}}}]},
+        {"methods": [{"gdkd": {"w2": {"range": [1, 4], "log": True}, "k": {"range": [2, 9]}}}]},
+        {"methods": [{"gdkd": {"w2": {"range": [1, 4]}, "k": {"range": [2, 9], "step": 2}}}]},
+        {"methods": [{"gdkd": {"w2": {"range": [1, 4]}, "k": {"choice": [2, 9]}}}]},
+        {"methods": [{"gdkd": {"w2": {"range": [1, 4]}}}]},
+        {"methods": [{"gdkd": {"w2": {"range": [1, 4]}, "k": {"range": [2, 9]}, "w1": 3}}]},
+        {"recipe": SPEC["recipe"] | {"lr": 0.01}},
+        {"recipe": SPEC["recipe"] | {"lr": {"range": [0.05, 0.1]}}},
+        {"pairs": ["resnet20 -> resnet14"]},
+        {"pairs": ["resnet14 -> resnet8"]},
+        {"teachers": {"seed": 1}},
+        {"dataset": {"digits": {"image_size": 9}}},
+    ],
+    ids=str,
+)
+def test_a_cells_id_depends_on_its_space_and_content(changes: dict[str, Any]) -> None:
+    cells = build_plan(small_spec(**(SEARCHED | changes))).cells
+    assert only_cell().id not in {cell.id for cell in cells}
+
+
+@pytest.mark.parametrize("stage", ["search", "confirm"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_searched_point_is_the_same_trial_as_a_fixed_one(stage: Any, seed: int) -> None:
+    recipe = SPEC["recipe"] | {"lr": {"range": [0.01, 0.1]}, "epochs": {"choice": [3, 4]}}
+    cell = only_cell(recipe=recipe, methods=[GDKD])
+    slot = cell.slot({"w2": 2.0, "k": 3, "recipe.lr": 0.05, "recipe.epochs": 4}, stage, seed)
+    fixed = build_plan(
+        small_spec(recipe=SPEC["recipe"] | {"lr": 0.05, "epochs": 4}, methods=[{"gdkd": {"w2": 2, "k": 3}}])
+    )
+    same = slot_of(fixed, "gdkd", seed)
+    taught = TeacherConfig(architecture="resnet20", hash="1" * 16)
+    assert slot.trial(taught).key == same.trial(taught).key
+    assert slot.config == same.config
+    assert (slot.epochs, slot.seed, slot.stage) == (4, seed, stage)
+    # the slots' ids hold the teacher's own trial, which takes its epochs from the spec
+    longer = build_plan(
+        small_spec(
+            recipe=SPEC["recipe"] | {"lr": 0.05, "epochs": 4},
+            teachers={"recipe": {"epochs": RECIPES["digits"].epochs}},
+            methods=[{"gdkd": {"w2": 2, "k": 3}}],
+        )
+    )
+    assert slot.id == slot_of(longer, "gdkd", seed).id
+
+
+def test_a_methods_searched_point_has_the_id_of_the_fixed_grids_slot() -> None:
+    cell = only_cell()
+    grid = build_plan(small_spec(methods=[{"gdkd": {"w2": [1, 2.5], "k": [3, 5]}}]))
+    for slot in grid.students:
+        assert cell.slot(slot.varied, "search", slot.seed).id == slot.id
+        assert cell.slot(slot.varied, "confirm", slot.seed).id == slot.id
+
+
+def test_a_slot_says_what_it_tries_and_what_it_confirms() -> None:
+    cell = only_cell()
+    tried = cell.slot({"w2": 2.0, "k": 3}, "search", 0)
+    confirmed = cell.slot({"w2": 2.0, "k": 3}, "confirm", 1)
+    assert tried.name == "resnet20→resnet8 · gdkd w2=2 k=3 · search · seed 0"
+    assert confirmed.name == "resnet20→resnet8 · gdkd tuned · seed 1"
+    assert tried.varied == confirmed.varied == {"w2": 2.0, "k": 3}
+    assert (tried.teacher, confirmed.teacher) == (cell.teacher, cell.teacher)
+
+
+def test_each_point_of_a_grid_pair_and_recipe_is_a_cell_of_its_own() -> None:
+    plan = build_plan(
+        small_spec(
+            recipe=SPEC["recipe"] | {"lr": [0.05, 0.1]},
+            pairs=["resnet20 -> resnet8", "resnet14 -> resnet8"],
+            methods=[{"gdkd": {"w2": {"range": [1, 4]}, "kl": ["forward", "reverse"]}}],
+        )
+    )
+    assert len({cell.id for cell in plan.cells}) == len(plan.cells) == 8
+    assert {cell.label for cell in plan.cells} == {"gdkd kl=forward tuned", "gdkd kl=reverse tuned"}
+    assert {cell.recipe for cell in plan.cells} == {"digits lr=0.05", "digits lr=0.1"}
+    assert plan.cells[0].varied == {"kl": "forward"}
+    assert "kl=forward w2=3" in plan.cells[0].slot({"w2": 3.0}, "search", 0).label
+
+
+def test_a_search_and_fixed_values_of_one_method_have_rows_of_their_own() -> None:
+    plan = build_plan(small_spec(methods=["gdkd", GDKD, {"gdkd": {"w2": 2}}]))
+    assert labels(plan) == ["gdkd w2=8", "gdkd w2=2"]
+    assert [cell.label for cell in plan.cells] == ["gdkd tuned"]
+
+
+def test_a_plan_with_cells_is_the_same_after_a_journey_through_json() -> None:
+    methods = [
+        "kd",
+        GDKD,
+        {"dhkd": {"main": {"choice": ["kd", {"gdkd": {"w2": 4}}]}, "alpha_epochs": {"choice": [None, 2]}}},
+    ]
+    budget = {"max_trials": 90, "deadline": "2030-01-01 08:00:00+02:00"}
+    plan = build_plan(small_spec(methods=methods, search={"trials": 4}, budget=budget))
+    copy = Plan.from_json(json.loads(json.dumps(plan.to_json())))
+    assert copy.cells[1].space == plan.cells[1].space
+    assert json.dumps(copy.to_json()) == json.dumps(plan.to_json())
+    point = {"w2": 2.0, "k": 3}
+    assert copy.cells[0].slot(point, "confirm", 1) == plan.cells[0].slot(point, "confirm", 1)
+    assert (copy.count, copy.epochs, copy.seeds, copy.budget) == (plan.count, plan.epochs, plan.seeds, plan.budget)
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ({"gdkd": {"k": {"range": [2, 10]}}}, "gdkd k=10: k must be smaller than the number of classes (10), found 10"),
+        ({"gdkd": {"k": {"choice": [3, 12, 5]}}}, "gdkd k=12: k must be smaller than the number of classes (10)"),
+        ({"gdkd": {"w2": {"range": [1, 2]}, "k": [5, 10]}}, "k must be smaller than the number of classes (10)"),
+        ({"dhkd": {"init": {"choice": ["main", "copy"]}, "head": "nonlinear"}}, "init: copy takes the main head's"),
+        (
+            {"dhkd": {"init": {"choice": ["main", "copy", "zeros"]}, "head": {"choice": ["linear", "nonlinear"]}}},
+            "dhkd init=copy head=nonlinear: init: copy takes the main head's weights",
+        ),
+        (
+            {"kd": {"alpha": {"range": [0, 1]}, "ce_weight": {"choice": [1, 0]}}},
+            "kd α=0 ce_weight=0: method 'kd': every loss weight is 0 in epoch 1",
+        ),
+    ],
+    ids=str,
+)
+def test_a_space_with_a_corner_that_cannot_be_built_is_refused(method: Any, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        build_plan(small_spec(methods=[method]))
+    assert message in str(caught.value)
+
+
+def test_a_steps_last_value_counts_and_not_the_ranges_end() -> None:
+    (cell,) = build_plan(small_spec(methods=[{"gdkd": {"k": {"range": [2, 10], "step": 3}}}])).cells
+    assert cell.space["k"]["range"] == [2, 8]
+
+
+def test_macs_are_counted_where_a_search_asks_for_them() -> None:
+    asked = only_cell(search={"trials": 4, "metrics": ["val_acc", "student_macs"]})
+    assert asked.student_macs > 100_000
+    assert only_cell().student_macs == 0
+    assert asked.id == only_cell().id

@@ -12,9 +12,9 @@ from sweep.events import final_body
 from sweep.formats import Format
 from sweep.layout import Root
 from sweep.ledger import Ledger
-from sweep.plan import Plan, build_plan
+from sweep.plan import Plan, Slot, build_plan
 from sweep.preview import preview
-from tests.sweep.examples import SPEC, begin, epoch_body, record, slot_of, small_spec
+from tests.sweep.examples import SPEC, begin, epoch_body, play, record, slot_of, small_spec
 from trainers.data.digits import Digits
 from trainers.errors import CheckpointError, InputError
 from trainers.fit import EpochResult, seeded_model
@@ -113,3 +113,76 @@ def test_other_formats_hold_the_rows_alone(root: Root, how: Format) -> None:
     assert "to run" not in text
     assert len(build_plan(small_spec()).slots) == 9
     assert sum("resnet8" in line for line in text.splitlines()) == 4
+
+
+# -- searches ---------------------------------------------------------------------------------------------------------
+
+SEARCHED: dict[str, Any] = {
+    "methods": ["kd", {"gdkd": {"k": {"range": [2, 8]}}}],
+    "seeds": 3,
+    "search": {"trials": 4, "sampler": "grid", "confirm": 2, "pruner": "none"},
+}
+
+
+def accuracy(slot: Slot) -> float:
+    """Better with a larger k."""
+    return 70.0 + slot.varied.get("k", 0) + slot.seed
+
+
+def counts(root: Root, **changes: Any) -> dict[str, tuple[int, int]]:
+    """Trials and those done, of the searched cell, by stage."""
+    rows = json.loads(preview(small_spec(**(SEARCHED | changes)), root, Format.JSON))
+    return {row["stage"]: (row["trials"], row["done"]) for row in rows if row["method"] == "gdkd tuned"}
+
+
+def test_a_search_is_planned_with_its_budget(root: Root) -> None:
+    text = preview(small_spec(**SEARCHED), root, Format.TABLE)
+    assert counts(root) == {"search": (4, 0), "confirm": (4, 0)}
+    assert "at most 12 trials, 36 epochs; 0 done, 36 epochs to run; 1 CPUs and 0 GPUs a trial" in text
+    assert "cost: not known yet" in text
+    assert not root.path.exists()
+
+
+@pytest.mark.parametrize(
+    ("trials", "search", "confirm"), [(1, 1, 0), (3, 3, 0), (4, 4, 0), (4 + 3, 4, 0), (4 + 3 + 1, 4, 1), (None, 4, 4)]
+)
+def test_what_a_search_has_done_is_counted_while_it_goes_on(
+    root: Root, ledger: Ledger, trials: int | None, search: int, confirm: int
+) -> None:
+    plan = build_plan(small_spec(**SEARCHED))
+    play(ledger, plan, accuracy, trials=trials)
+    assert counts(root) == {"search": (4, search), "confirm": (4, confirm)}
+    (row,) = [row for row in json.loads(preview(small_spec(**SEARCHED), root, Format.JSON)) if row["method"] == "kd"]
+    assert row["done"] == 0  # its teacher is not in the store
+
+
+def test_trials_that_were_given_up_are_done(root: Root, ledger: Ledger) -> None:
+    changes = {"search": {"trials": 6, "sampler": "grid", "pruner": "asha"}}
+    plan = build_plan(small_spec(**(SEARCHED | changes)))
+    play(ledger, plan, lambda slot: 90.0 - accuracy(slot), trials=6)
+    assert len(list(ledger.events("pruned"))) > 1
+    assert counts(root, **changes)["search"] == (6, 6)
+
+
+def test_a_larger_budget_or_more_seeds_leave_only_what_is_new(root: Root, ledger: Ledger) -> None:
+    play(ledger, build_plan(small_spec(**SEARCHED)), accuracy)
+    assert counts(root, search=SEARCHED["search"] | {"trials": 6})["search"] == (6, 4)
+    assert counts(root, seeds=4) == {"search": (4, 4), "confirm": (6, 4)}
+
+
+def test_a_space_with_fewer_points_than_the_budget_is_planned_as_it_is(root: Root, ledger: Ledger) -> None:
+    changes = {"methods": [{"gdkd": {"k": {"choice": [3, 5]}}}], "search": SEARCHED["search"] | {"trials": 50}}
+    assert counts(root, **changes) == {"search": (2, 0), "confirm": (4, 0)}
+    plan = build_plan(small_spec(**(SEARCHED | changes)))
+    assert len(play(ledger, plan, accuracy)) == 6
+    assert counts(root, **changes) == {"search": (2, 2), "confirm": (4, 4)}
+
+
+def test_the_cost_of_what_is_left_is_told_from_what_was_timed(root: Root, ledger: Ledger) -> None:
+    plan = build_plan(small_spec(**SEARCHED))
+    teacher = store_teacher(root, plan)
+    assert teacher.architecture == "resnet20"
+    play(ledger, plan, accuracy)
+    text = preview(small_spec(**SEARCHED), root, Format.TABLE)
+    assert "cost: about " in text  # kd's, which another teacher had taught
+    assert "trials of a kind that was not timed yet" not in text

@@ -15,6 +15,7 @@ from sweep.queue import Job
 from sweep.run import describe
 from sweep.trainable import TrialTrainable
 from tests.sweep.command import SMALL
+from trainers.checkpoint import Checkpoints
 from trainers.config import TeacherConfig
 
 
@@ -62,6 +63,21 @@ def test_a_resumed_trial_reports_its_earlier_epochs_along_with_the_first_new_one
     resumed = to_the_end(TrialTrainable(config))
     assert [[epoch["epoch"] for epoch in report["epochs"]] for report in resumed] == [[1, 2, 3], [4]]
     assert [epoch["test_acc"] for epoch in resumed[0]["epochs"][:2]] == [r["epochs"][0]["test_acc"] for r in before]
+
+
+def test_a_resumed_trial_that_breaks_reports_its_earlier_epochs_all_the_same(plan: Plan, root: Root) -> None:
+    config = job_config(plan, root, "scratch")
+    first = TrialTrainable(config)
+    before = [first.step()["epochs"][0]["test_acc"] for _ in range(2)]
+    checkpoints = Checkpoints(Path(config["folder"]) / "checkpoints")
+    state = checkpoints.newest()
+    assert state is not None
+    for tensor in state["distiller"].values():
+        tensor.fill_(float("nan") if tensor.is_floating_point() else 0)
+    checkpoints.save(2, state)
+    report = TrialTrainable(config).step()
+    assert (report["state"], report["done"]) == ("diverged", True)
+    assert [epoch["test_acc"] for epoch in report["epochs"]] == before
 
 
 def test_a_teacher_killed_between_its_last_checkpoint_and_its_report_still_finishes(plan: Plan, root: Root) -> None:

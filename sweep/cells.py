@@ -1,0 +1,335 @@
+"""The search of each cell: what was tried, what came of it, what to try next, and which configurations are confirmed.
+
+Plain Python over :mod:`sweep.studies` and :mod:`sweep.pruning`. All of it is rebuilt from the ledger's events: the
+suggestions (`ask`), the epochs, and how trials ended.
+
+What a search makes of a trial depends on the trial's epochs alone, in the order of the suggestions: not on who else
+runs the same trial (a slot of the plan, or another cell), nor on when. So one that it gave up stays given up for it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from sweep import studies
+from sweep.events import final_body
+from sweep.ledger import Ledger
+from sweep.plan import Cell, Plan, Slot, filled, label
+from sweep.pruning import Pruner, make_pruner
+from sweep.studies import Asked, State
+
+MINIMIZED = {name for name, direction in studies.DIRECTIONS.items() if direction == "minimize"}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A configuration that a search has won."""
+
+    number: int
+    """Of the suggestion, counted from 0."""
+    params: dict[str, Any]
+    values: tuple[float, ...]
+
+
+class CellSearch:
+    """One cell's search.
+
+    Args:
+        cell: what is searched.
+    """
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
+        self.asked: list[Asked] = []
+        self.keys: list[str] = []
+        """Of the trial that each suggestion is; two suggestions may be the same trial."""
+        self.pruner: Pruner = make_pruner(cell.search, cell.epochs)
+        self.settled = False
+        """Whether what it has won was handed out."""
+
+    @property
+    def budget(self) -> int:
+        """Suggestions at most: a sampler that goes through all points has no more than those."""
+        return self.cell.budget
+
+    @property
+    def running(self) -> int:
+        return sum(asked.state == "running" for asked in self.asked)
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether another trial may start now: one at a time where the search must not depend on timing."""
+        return len(self.asked) < self.budget and not (self.cell.search["deterministic"] and self.running)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the budget is used up and every trial has come to an end."""
+        return len(self.asked) >= self.budget and not self.running
+
+    @property
+    def progress(self) -> float:
+        """Share of the budget that was asked for."""
+        return len(self.asked) / self.budget
+
+    def suggest(self) -> dict[str, Any]:
+        """The next point to try, where one is wanted."""
+        search = self.cell.search
+        params = studies.suggest(
+            self.cell.space,
+            self.asked,
+            sampler=search["sampler"],
+            metrics=search["metrics"],
+            seed=search["seed"] ^ int(self.cell.id[:8], 16),
+        )
+        if params is None:
+            raise RuntimeError(f"{self.cell.name}: the space has no more points than {len(self.asked)}")
+        return params
+
+    def ask(self, params: dict[str, Any], key: str) -> None:
+        """Note a suggestion, and the trial that it is."""
+        self.asked.append(Asked(params))
+        self.keys.append(key)
+
+    def repeat(self, key: str) -> bool:
+        """Whether the latest suggestion was tried here before and has ended; it then counts as ended likewise."""
+        before = [self.asked[number] for number in self._numbers(key)[:-1] if self.asked[number].state != "running"]
+        if before:
+            self.asked[-1] = before[0]
+        return bool(before)
+
+    def report(self, key: str, epoch: dict[str, Any]) -> None:
+        """Note a trial's epoch, and give the trial up where the pruner says so; later epochs are not heard then."""
+        for number in self._running(key):
+            asked = self.asked[number]
+            value = float(epoch[self.cell.search["metrics"][0]])
+            last = epoch["epoch"] >= filled(self.cell.config, asked.params)["recipe"]["epochs"]
+            stop = self.pruner.report(key, epoch["epoch"], value, last=last)
+            known = asked.epochs | {epoch["epoch"]: value}
+            self.asked[number] = replace(asked, state="pruned" if stop else "running", epochs=known)
+
+    def tell(self, key: str, state: State, body: dict[str, Any] | None = None) -> None:
+        """Note how a trial ended that was not given up; `body` is that of its final event."""
+        values = self._values(body) if state == "finished" and body else None
+        for number in self._running(key):
+            self.asked[number] = replace(self.asked[number], state=state, values=values)
+
+    def runs(self, key: str) -> bool:
+        """Whether the search waits for a trial."""
+        return bool(self._running(key))
+
+    def chosen(self) -> list[Chosen]:
+        """The best configurations, as many as are to be confirmed, best first; equal ones count once.
+
+        With several metrics, those that no other finished one beats in all of them (the Pareto front).
+        """
+        finished: dict[str, Chosen] = {}
+        for number, asked in enumerate(self.asked):
+            if asked.state == "finished" and asked.values is not None:
+                finished.setdefault(self.keys[number], Chosen(number, asked.params, asked.values))
+        candidates = list(finished.values())
+        front = [one for one in candidates if not any(self._beats(other, one) for other in candidates)]
+        ranked = sorted(
+            front if len(self._signs) > 1 else candidates, key=lambda one: self._signed(one)[0], reverse=True
+        )
+        return ranked[: self.cell.search["confirm"]]
+
+    def _numbers(self, key: str) -> list[int]:
+        return [number for number, known in enumerate(self.keys) if known == key]
+
+    def _running(self, key: str) -> list[int]:
+        return [number for number in self._numbers(key) if self.asked[number].state == "running"]
+
+    @property
+    def _signs(self) -> list[int]:
+        return [-1 if metric in MINIMIZED else 1 for metric in self.cell.search["metrics"]]
+
+    def _signed(self, one: Chosen) -> tuple[float, ...]:
+        return tuple(sign * value for sign, value in zip(self._signs, one.values, strict=True))
+
+    def _beats(self, one: Chosen, other: Chosen) -> bool:
+        """Whether `one` is nowhere worse than `other`, and somewhere better."""
+        pairs = list(zip(self._signed(one), self._signed(other), strict=True))
+        return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
+
+    def _values(self, body: dict[str, Any]) -> tuple[float, ...]:
+        """A finished trial's metrics; accuracies are those of the epoch that the table shows."""
+        shown = body["best"] if body.get("best_by") == "test_acc" else body["last"]
+        known = {"student_macs": float(self.cell.student_macs), "device_seconds": float(body["seconds"])}
+        return tuple(
+            known[metric] if metric in known else float(shown[metric]) for metric in self.cell.search["metrics"]
+        )
+
+
+class Searches:
+    """All searches of a plan, and the ledger's memory of them."""
+
+    def __init__(self, plan: Plan, ledger: Ledger | None = None) -> None:
+        self.plan = plan
+        self._ledger = ledger
+        self._all = {cell.id: CellSearch(cell) for cell in plan.cells}
+        self.unfinished: dict[str, Slot] = {}
+        """Search trials of earlier runs that have not come to their end, by key."""
+        self._recorded: dict[str, dict[str, Any]] = {}
+        if ledger is not None:
+            self._replay(ledger)
+
+    @classmethod
+    def read(cls, plan: Plan, ledger: Ledger) -> list[CellSearch]:
+        """The searches as a ledger has them; writes nothing."""
+        searches = cls(plan)
+        searches._replay(ledger)
+        return list(searches._all.values())
+
+    def _replay(self, ledger: Ledger) -> None:
+        """Bring the searches to where the ledger's events leave them."""
+        for event in ledger.events("ask", "epoch", "pruned", "final", "chosen"):
+            body = event.body
+            if event.kind == "ask" and body["cell"] in self._all:
+                if body["number"] == 0:
+                    self._begin_anew(body["cell"])
+                search, key = self._all[body["cell"]], event.trial or ""
+                search.ask(body["params"], key)
+                if not self._known(search, key, ledger, event.seq):
+                    self.unfinished.setdefault(key, Slot(**body["slot"]))
+            elif event.kind == "epoch":
+                self.report(event.trial or "", body)
+            elif event.kind in ("pruned", "final"):
+                self.ended(event.trial or "", body["state"], body)
+            elif event.kind == "chosen":
+                self._recorded[body["cell"]] = body
+        planned = {slot.id for slot in self.plan.slots}
+        for key, slot in list(self.unfinished.items()):
+            if not self.given_up(key):
+                continue
+            del self.unfinished[key]
+            if slot.id not in planned:  # the driver was killed before it could note this
+                self.prune(key)
+
+    def prune(self, key: str) -> dict[str, Any]:
+        """Note that a search gives a trial up; what the ledger says of it."""
+        epochs = [event.body for event in self._ledger.events("epoch", trial=key)] if self._ledger else []
+        body = final_body("pruned", epochs, self.plan.protocol)
+        if self._ledger is not None:
+            self._ledger.append("pruned", key, body=body)
+        self.ended(key, "pruned", body)
+        return body
+
+    def of(self, key: str) -> list[CellSearch]:
+        """The searches that a trial is part of."""
+        return [search for search in self._all.values() if key in search.keys]
+
+    def given_up(self, key: str) -> bool:
+        """Whether no search waits for a trial that some of them asked for."""
+        asking = self.of(key)
+        return bool(asking) and not any(search.runs(key) for search in asking)
+
+    def report(self, key: str, epoch: dict[str, Any]) -> None:
+        """Note an epoch of a trial."""
+        for search in self.of(key):
+            search.report(key, epoch)
+
+    def ended(self, key: str, state: str, body: dict[str, Any] | None = None) -> None:
+        """Note that a trial came to its end, whatever it is part of: finished, diverged, pruned or failed."""
+        told: State = "finished" if state == "finished" else "pruned" if state == "pruned" else "failed"
+        self.unfinished.pop(key, None)
+        for search in self.of(key):
+            search.tell(key, told, body)
+
+    def ask(self, ready: Callable[[str | None], bool], key_of: Callable[[Slot], str]) -> tuple[str, Slot] | None:
+        """The next search trial, of the search that is furthest behind; None where no search may go on now.
+
+        Args:
+            ready: whether a slot's teacher is there.
+            key_of: the key of the trial that a slot is.
+        """
+        while True:
+            able = [search for search in self._all.values() if search.wants_more and ready(search.cell.teacher)]
+            search = min(able, key=lambda one: one.progress, default=None)
+            if search is None:
+                return None
+            params = search.suggest()
+            slot = search.cell.slot(params, "search", search.cell.seeds[0])
+            key, number = key_of(slot), len(search.asked)
+            search.ask(params, key)
+            if self._ledger is not None:
+                body = {"cell": search.cell.id, "number": number, "params": params, "slot": asdict(slot)}
+                self._ledger.append("ask", key, body=body)
+            if not self._known(search, key, self._ledger):
+                return key, slot
+
+    @staticmethod
+    def _known(search: CellSearch, key: str, ledger: Ledger | None, before: int | None = None) -> bool:
+        """Whether enough is known of the latest suggestion already, so that nothing runs twice.
+
+        The search is told what the ledger has of it, before an event's `seq`: another slot may be the same trial.
+        """
+        if search.repeat(key):
+            return True
+        for event in ledger.events("epoch", "final", trial=key) if ledger else ():
+            if before is not None and event.seq > before:
+                break
+            if event.kind == "epoch":
+                search.report(key, event.body)
+            else:
+                search.tell(key, "finished" if event.body["state"] == "finished" else "failed", event.body)
+        return not search.runs(key)
+
+    def renew(self, ready: Callable[[str | None], bool], key_of: Callable[[Slot], str]) -> None:
+        """Begin those searches anew whose trials had another teacher than the one that is there now."""
+        for search in list(self._all.values()):
+            cell = search.cell
+            if not search.keys or not ready(cell.teacher):
+                continue
+            if key_of(cell.slot(search.asked[0].params, "search", cell.seeds[0])) != search.keys[0]:
+                self._begin_anew(cell.id)
+
+    def _begin_anew(self, cell: str) -> None:
+        before = self._all[cell]
+        self._all[cell] = CellSearch(before.cell)
+        self.unfinished = {key: slot for key, slot in self.unfinished.items() if self.of(key) or key not in before.keys}
+
+    def lose(self, teacher: str) -> list[Cell]:
+        """Give up the searches that wait for a teacher that failed."""
+        lost = [search.cell for search in self._all.values() if search.cell.teacher == teacher]
+        for cell in lost:
+            del self._all[cell.id]
+        return lost
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every search has come to its end, and its confirming slots were handed out."""
+        return all(search.complete and search.settled for search in self._all.values())
+
+    def confirming(self) -> list[Slot]:
+        """The slots that confirm what complete searches have won; each search's once."""
+        slots: list[Slot] = []
+        for search in self._all.values():
+            if search.complete and not search.settled:
+                search.settled = True
+                slots += self._settle(search)
+        return slots
+
+    def _settle(self, search: CellSearch) -> list[Slot]:
+        won = search.chosen()
+        cell = search.cell
+        slots = [cell.slot(one.params, "confirm", seed) for seed in cell.seeds for one in won]
+        if len(cell.search["metrics"]) > 1:  # a Pareto front: each of it has a row of its own
+            slots = [replace(slot, label=f"{slot.label} {label('', tried(cell, slot)).strip()}") for slot in slots]
+        states = Counter(asked.state for asked in search.asked)
+        body: dict[str, Any] = {
+            "cell": search.cell.id,
+            "chosen": [{"number": one.number, "params": one.params, "values": list(one.values)} for one in won],
+            "states": dict(states),
+            "slots": [asdict(slot) for slot in slots],
+        }
+        if self._ledger is not None and self._recorded.get(search.cell.id) != body:
+            self._ledger.append("chosen", body=body)
+        return slots
+
+
+def tried(cell: Cell, slot: Slot) -> dict[str, Any]:
+    """The searched values of one of the cell's slots."""
+    return {name: value for name, value in slot.varied.items() if name in cell.space}

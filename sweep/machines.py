@@ -1,0 +1,159 @@
+"""Where trials run: a Ray of our own on this machine, or a cluster that is running already."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sweep.layout import Root
+from sweep.plan import Plan
+from trainers.errors import InputError
+
+WORKER_ENVIRONMENT = {
+    # Large tensors are reused instead of being given back to the system after every step.
+    "MALLOC_MMAP_THRESHOLD_": "1073741824",
+    "MALLOC_TRIM_THRESHOLD_": "1073741824",
+}
+"""For the processes that train."""
+OBJECT_STORE_BYTES = 100_000_000
+"""Ray's shared memory; trials pass next to nothing through it."""
+RAY_FOLDER = "sweep-ray-"
+"""How the folders of Ray's temporary files begin; the driver's process number follows."""
+
+
+@contextmanager
+def session(address: str | None, verbose: bool) -> Iterator[Path]:
+    """Ray, silent unless `verbose`: the cluster at `address`, or a Ray of our own without one.
+
+    Yields a folder of temporary files, which is removed at the end.
+
+    Raises:
+        InputError: where no cluster answers at `address`.
+    """
+    _remove_leftovers()
+    temporary = Path(tempfile.mkdtemp(prefix=f"{RAY_FOLDER}{os.getpid()}-"))
+    import ray
+
+    logging.getLogger("ray.tune").setLevel(logging.INFO if verbose else logging.CRITICAL)
+    how: dict[str, Any] = _own(temporary) if address is None else {"address": address}
+    try:
+        try:
+            ray.init(
+                log_to_driver=verbose,
+                logging_level=logging.INFO if verbose else logging.ERROR,
+                runtime_env={"env_vars": WORKER_ENVIRONMENT | _handed_on() | _hidden()},
+                **how,
+            )
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            if address is None:
+                raise
+            raise InputError(f"no Ray cluster answers at '{address}': {str(error).splitlines()[0]}") from error
+        yield temporary
+    finally:
+        ray.shutdown()
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _own(temporary: Path) -> dict[str, Any]:
+    """A Ray of our own. Its files lie in the system's temporary folder, not below the root: its sockets have paths of
+    at most 107 characters."""
+    return {
+        "address": "local",  # not a cluster that RAY_ADDRESS happens to name
+        "include_dashboard": False,
+        "object_store_memory": OBJECT_STORE_BYTES,
+        "_temp_dir": str(temporary),
+    }
+
+
+def _handed_on() -> dict[str, str]:
+    """What workers must know of this process's environment; on another machine they do not inherit it."""
+    return {name: os.environ[name] for name in ("SWEEP_CACHE", "RAY_CHDIR_TO_TRIAL_DIR") if name in os.environ}
+
+
+def _hidden() -> dict[str, str]:
+    """The tracking server's address and credentials, blanked for workers: they have no business there."""
+    return {name: "" for name in os.environ if name.startswith(("MLFLOW_TRACKING", "MLFLOW_BACKEND"))}
+
+
+def _remove_leftovers() -> None:
+    """Ray's temporary files of drivers that were killed before they could remove them."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{RAY_FOLDER}*"):
+        pid = folder.name.removeprefix(RAY_FOLDER).partition("-")[0]
+        if pid.isdigit() and not _alive(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def environment(root: Root, verbose: bool, address: str | None) -> None:
+    """What Ray and matplotlib read when they are imported.
+
+    A Ray of our own gets a token of its own, because even a local one listens on all interfaces; a cluster has one,
+    which the user's environment knows.
+    """
+    root.offer_cache()
+    os.environ.setdefault("MPLCONFIGDIR", str(root.matplotlib.absolute()))
+    quiet = {} if verbose else {"RAY_AIR_NEW_OUTPUT": "0", "TUNE_PRINT_ALL_TRIAL_ERRORS": "0"}
+    os.environ.update(
+        quiet
+        | {
+            **({} if address else {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}),
+            "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative data paths of a spec stay relative to the user's folder
+            "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # workers use this very environment, not a copy made by uv
+            "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+            "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+            "TUNE_DISABLE_SIGINT_HANDLER": "1",
+            "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a failed trial reports no metric
+        }
+    )
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+
+def check_resources(plan: Plan) -> None:
+    """Raises InputError when no machine of the cluster has room for one trial: Ray would wait for ever."""
+    if room(plan) > 0:
+        return
+    cpus, gpus = plan.compute["cpus"], plan.compute["gpus"]
+    have = ", ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in _nodes())
+    raise InputError(
+        f"a trial asks for {cpus} CPUs and {gpus:g} GPUs (compute: in the spec), but this machine has {have};"
+        " lower compute.cpus or compute.gpus"
+    )
+
+
+def room(plan: Plan) -> int:
+    """How many trials fit side by side."""
+    room = 0
+    for have in _nodes():
+        fits = [have.get("CPU", 0) // plan.compute["cpus"]]
+        if plan.compute["gpus"]:
+            fits.append(_shares(have.get("GPU", 0), plan.compute["gpus"]))
+        room += int(min(fits))
+    return room
+
+
+def _shares(gpus: float, each: float) -> int:
+    """How many trials of `each` GPUs go on a machine's; a fraction never spans two."""
+    return int(gpus) * int(1 / each + 1e-9) if each < 1 else int(gpus // each)
+
+
+def _nodes() -> list[dict[str, float]]:
+    """The resources of every machine of the cluster that is alive."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]

@@ -1,0 +1,121 @@
+"""What `sweep studies` does: the searches of a sweep as a listing, and as Optuna studies in a storage of the user's.
+
+The studies that steer a sweep live in memory and are rebuilt from the ledger. A storage is only written to, on request
+and as often as one likes: what it has already stays, and only trials that have ended are added.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweep import studies
+from sweep.cells import CellSearch, Searches
+from sweep.layout import SweepPaths
+from sweep.ledger import Ledger
+from sweep.plan import Plan, label
+from sweep.tracking import without_password
+from trainers.errors import InputError, StorageError
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+
+def searches_of(paths: SweepPaths) -> tuple[Plan, list[CellSearch]]:
+    """The searches of a sweep's latest plan, as its ledger has them. Raises InputError where it has no plan."""
+    with closing(Ledger(paths.ledger)) as ledger:
+        planned = ledger.latest("plan")
+        if planned is None:
+            raise InputError(f"{ledger.path} holds no plan yet")
+        plan = Plan.from_json(planned.body)
+        return plan, Searches.read(plan, ledger)
+
+
+def rows(paths: SweepPaths) -> list[dict[str, Any]]:
+    """One row per searched cell: how far it is, and its best configurations."""
+    plan, found = searches_of(paths)
+    if not found:
+        raise InputError(f"sweep '{plan.name}' searches nothing; a range or a choice in its spec would be searched")
+    return [_row(search) for search in found]
+
+
+def _row(search: CellSearch) -> dict[str, Any]:
+    cell, states = search.cell, Counter(asked.state for asked in search.asked)
+    best = next(iter(search.chosen()), None)
+    return {
+        "pair": cell.pair,
+        "recipe": cell.recipe,
+        "search": cell.label.removesuffix(" tuned"),
+        "tried": f"{len(search.asked) - states['running']}/{cell.budget}",
+        **{state: states[state] for state in ("finished", "pruned", "failed", "running")},
+        "best": " ".join(f"{value:.6g}" for value in best.values) if best else "",
+        "with": label("", best.params).strip() if best else "",
+    }
+
+
+def mirror(paths: SweepPaths, where: str) -> int:
+    """Write the trials that have ended into an Optuna storage; how many were new there.
+
+    Args:
+        paths: the sweep's.
+        where: a database's URL, or the path of a journal file.
+
+    Raises:
+        InputError: where there is nothing to write, or the address is none that Optuna reads.
+        StorageError: when the storage cannot be written.
+    """
+    import optuna
+
+    plan, found = searches_of(paths)
+    logging.getLogger("optuna").setLevel(logging.ERROR)
+    try:
+        storage = _storage(where)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # names of metrics
+            return sum(_mirrored(plan, search, storage) for search in found)
+    except Exception as error:  # whatever Optuna, the database's driver or the network raise
+        why = without_password(str(error)).strip().splitlines()[:1]
+        raise StorageError(
+            f"Optuna's storage {without_password(where)} cannot be written ({type(error).__name__}"
+            f"{': ' + why[0] if why else ''})"
+        ) from error
+
+
+def _storage(where: str) -> BaseStorage:
+    from optuna.storages import JournalStorage, RDBStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    if "://" in where:
+        return RDBStorage(where)
+    Path(where).parent.mkdir(parents=True, exist_ok=True)
+    return JournalStorage(JournalFileBackend(where))
+
+
+def _mirrored(plan: Plan, search: CellSearch, storage: BaseStorage) -> int:
+    """Bring one cell's study up to date; the number of new trials."""
+    import optuna
+
+    cell = search.cell
+    metrics = list(cell.search["metrics"])
+    study = optuna.create_study(
+        study_name=f"{plan.name} · {cell.name} · {cell.recipe} · {cell.id[:8]}",
+        directions=[studies.DIRECTIONS[metric] for metric in metrics],
+        storage=storage,
+        load_if_exists=True,
+    )
+    study.set_metric_names(metrics)
+    study.set_user_attr("config", cell.config)
+    there = {trial.user_attrs.get("suggestion") for trial in study.get_trials(deepcopy=False)}
+    new = 0
+    for number, trial in enumerate(studies.frozen_trials(cell.space, search.asked)):
+        if number in there or not trial.state.is_finished():
+            continue
+        trial.set_user_attr("suggestion", number)
+        trial.set_user_attr("key", search.keys[number])
+        study.add_trial(trial)
+        new += 1
+    return new

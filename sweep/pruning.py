@@ -1,0 +1,99 @@
+"""When to give up a search trial: it is compared with trials of its own cell and stage, and with nothing else.
+
+A hard pair must not lose its trials to an easy one, so every cell has rules of its own. They are rebuilt by replaying
+the ledger: a report that was seen before changes nothing and is answered as it was then.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from abc import ABC, abstractmethod
+from typing import Any
+
+MEDIAN_NEEDS = 4
+"""Other trials with a value at the same epoch, before the median says anything."""
+
+
+class Pruner(ABC):
+    """The rule of one cell. Values are maximised."""
+
+    def __init__(self) -> None:
+        self._answers: dict[tuple[str, int], bool] = {}
+        self.stopped: dict[str, int] = {}
+        """Trials that were given up, with the epoch."""
+
+    def report(self, key: str, epoch: int, value: float, *, last: bool = False) -> bool:
+        """Note a trial's value after an epoch (counted from 1); True where it should stop, never after its `last`."""
+        if (key, epoch) not in self._answers:
+            stop = self._judge(key, epoch, value) and not last
+            self._answers[key, epoch] = stop
+            if stop:
+                self.stopped.setdefault(key, epoch)
+        return self._answers[key, epoch]
+
+    @abstractmethod
+    def _judge(self, key: str, epoch: int, value: float) -> bool:
+        """Note a new value and decide."""
+
+
+class NoPruner(Pruner):
+    """Every trial runs to its end."""
+
+    def _judge(self, key: str, epoch: int, value: float) -> bool:
+        return False
+
+
+class Asha(Pruner):
+    """Asynchronous successive halving, the stopping form (Li et al., arXiv 1810.05934).
+
+    At the rungs, epochs `grace`, `grace * reduction`, `grace * reduction²`, …, a trial goes on when it is among the
+    best 1/`reduction` (rounded up) of those that have reached the rung so far, itself included.
+    """
+
+    def __init__(self, grace: int, reduction: int, epochs: int) -> None:
+        super().__init__()
+        self.reduction = reduction
+        self.rungs: dict[int, list[float]] = {}
+        rung = grace
+        while rung < epochs:
+            self.rungs[rung] = []
+            rung *= reduction
+
+    def _judge(self, key: str, epoch: int, value: float) -> bool:
+        if epoch not in self.rungs:
+            return False
+        rung = self.rungs[epoch]
+        rung.append(value)
+        kept = math.ceil(len(rung) / self.reduction)
+        return value < sorted(rung, reverse=True)[kept - 1]
+
+
+class MedianStopping(Pruner):
+    """Stop a trial whose best value so far is below the median of the others' values at the same epoch.
+
+    Golovin et al., "Google Vizier" (KDD 2017), with values instead of running averages, from epoch `grace` on.
+    """
+
+    def __init__(self, grace: int) -> None:
+        super().__init__()
+        self.grace = grace
+        self._values: dict[int, dict[str, float]] = {}
+        self._best: dict[str, float] = {}
+
+    def _judge(self, key: str, epoch: int, value: float) -> bool:
+        here = self._values.setdefault(epoch, {})
+        others = [other for name, other in here.items() if name != key]
+        here[key] = value
+        self._best[key] = max(value, self._best.get(key, value))
+        if epoch < self.grace or len(others) < MEDIAN_NEEDS:
+            return False
+        return self._best[key] < statistics.median(others)
+
+
+def make_pruner(search: dict[str, Any], epochs: int) -> Pruner:
+    """The rule that a plan's `search` section asks for, for trials of so many epochs."""
+    grace = search["grace"] or max(1, epochs // search["reduction"] ** 2)
+    if search["pruner"] == "asha":
+        return Asha(grace, search["reduction"], epochs)
+    return MedianStopping(grace) if search["pruner"] == "median" else NoPruner()

@@ -1,0 +1,208 @@
+"""What a search tries next: a pure function of the cell's space, the seed and what was tried before.
+
+Nothing is kept between two suggestions. `tpe` and `gp` build an Optuna study from the history each time (30 trials cost
+5 ms) with a sampler seeded by the trial's number; `random`, `qmc`, `grid` and `brute_force` are sequences of points. So
+a search that was broken off goes on as if it had not been, from the ledger alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+import math
+import random
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import optuna
+
+Space = Mapping[str, Mapping[str, Any]]
+"""Searched values by name: ``{"range": [low, high], "log": bool, "step": float | None, "integer": bool}`` or
+``{"choice": [...]}``."""
+State = Literal["running", "finished", "pruned", "failed"]
+PRIMES = tuple(n for n in range(2, 260) if all(n % divisor for divisor in range(2, n)))
+"""Bases of the Halton sequence, one per dimension: more than a recipe and a method have fields."""
+DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {
+    "val_acc": "maximize",
+    "test_acc": "maximize",
+    "student_macs": "minimize",
+    "device_seconds": "minimize",
+}
+"""Of each metric that a search can be asked for."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A suggestion and what came of it."""
+
+    params: dict[str, Any]
+    state: State = "running"
+    values: tuple[float, ...] | None = None
+    """Of each metric, for a finished one."""
+    epochs: dict[int, float] = field(default_factory=dict)
+    """The first metric by epoch."""
+
+
+def suggest(
+    space: Space, history: Sequence[Asked], *, sampler: str, metrics: Sequence[str], seed: int
+) -> dict[str, Any] | None:
+    """The next point of `space`; None where a finite sequence has come to its end.
+
+    Args:
+        space: what is searched.
+        history: all earlier suggestions, in order.
+        sampler: `tpe`, `gp`, `random`, `qmc`, `grid` or `brute_force`.
+        metrics: names of the values, see :data:`DIRECTIONS`.
+        seed: the same for all suggestions of a search.
+    """
+    number = len(history)
+    if sampler in ("tpe", "gp"):
+        return _by_optuna(space, history, sampler, metrics, _seed(seed, number))
+    if sampler == "random":
+        units = random.Random(_seed(seed, number))
+        return {name: point(dimension, units.random()) for name, dimension in space.items()}
+    if sampler == "qmc":
+        return _halton(space, number, seed)
+    points = list(_points(space))
+    if sampler == "brute_force":
+        random.Random(_seed(seed)).shuffle(points)
+    return points[number] if number < len(points) else None
+
+
+def count(space: Space) -> int | None:
+    """How many points a space has; None for infinitely many."""
+    sizes = [_size(dimension) for dimension in space.values()]
+    return None if any(size is None for size in sizes) else math.prod(size for size in sizes if size is not None)
+
+
+def point(dimension: Mapping[str, Any], unit: float) -> Any:
+    """The value of a dimension at `unit` in [0, 1)."""
+    size = _size(dimension)
+    if size is not None and not dimension.get("log"):
+        return _value(dimension, int(unit * size))
+    low, high = dimension["range"]
+    if dimension.get("integer"):  # logarithmic: each integer gets the interval that rounds to it
+        return min(high, max(low, round(math.exp(math.log(low - 0.5) + unit * math.log((high + 0.5) / (low - 0.5))))))
+    if dimension.get("log"):
+        return float(math.exp(math.log(low) + unit * math.log(high / low)))
+    return float(low + unit * (high - low))
+
+
+def _size(dimension: Mapping[str, Any]) -> int | None:
+    """How many values a dimension has; None for infinitely many."""
+    if "choice" in dimension:
+        return len(dimension["choice"])
+    low, high = dimension["range"]
+    step = dimension.get("step") or (1 if dimension.get("integer") else None)
+    return None if step is None else int((high - low) / step + 1e-9) + 1
+
+
+def _value(dimension: Mapping[str, Any], place: int) -> Any:
+    """The value at a place of a dimension that has finitely many."""
+    if "choice" in dimension:
+        return dimension["choice"][place]
+    low, step = dimension["range"][0], dimension.get("step") or 1
+    value = Decimal(str(low)) + place * Decimal(str(step))  # 0.1 + 2 * 0.1 is 0.3, not a little more
+    return int(value) if dimension.get("integer") else float(value)
+
+
+def _points(space: Space) -> Iterator[dict[str, Any]]:
+    """All points, the last name varying fastest."""
+    values = [[_value(dimension, place) for place in range(_size(dimension) or 0)] for dimension in space.values()]
+    for chosen in itertools.product(*values):
+        yield dict(zip(space, chosen, strict=True))
+
+
+def _halton(space: Space, number: int, seed: int) -> dict[str, Any]:
+    """A point of the Halton sequence, shifted by a random vector modulo 1 (Cranley & Patterson 1976)."""
+    shifts = random.Random(_seed(seed))
+    return {
+        name: point(dimension, (_radical_inverse(number + 1, base) + shifts.random()) % 1)
+        for (name, dimension), base in zip(space.items(), PRIMES, strict=False)
+    }
+
+
+def _radical_inverse(number: int, base: int) -> float:
+    """The digits of `number` mirrored at the point: 6 = 110 in base 2 gives 0.011."""
+    value, scale = 0.0, 1.0 / base
+    while number:
+        number, digit = divmod(number, base)
+        value += digit * scale
+        scale /= base
+    return value
+
+
+def _seed(*parts: int) -> int:
+    digest = hashlib.sha256(repr(parts).encode()).digest()
+    return int.from_bytes(digest[:4])
+
+
+# -- Optuna -----------------------------------------------------------------------------------------------------------
+
+
+def _by_optuna(
+    space: Space, history: Sequence[Asked], sampler: str, metrics: Sequence[str], seed: int
+) -> dict[str, Any]:
+    import optuna
+
+    logging.getLogger("optuna").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # multivariate TPE, before Optuna 5
+        chosen: optuna.samplers.BaseSampler
+        if sampler == "gp":
+            chosen = optuna.samplers.GPSampler(seed=seed)
+        else:
+            chosen = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
+        study = optuna.create_study(directions=[DIRECTIONS[metric] for metric in metrics], sampler=chosen)
+        for trial in frozen_trials(space, history):
+            study.add_trial(trial)
+        asked = study.ask({name: _distribution(dimension) for name, dimension in space.items()})
+    return {name: _from_optuna(space[name], asked.params[name]) for name in space}
+
+
+def frozen_trials(space: Space, history: Sequence[Asked]) -> list[optuna.trial.FrozenTrial]:
+    """The history as Optuna's trials; choices are numbered, because Optuna keeps plain values only."""
+    from optuna.trial import TrialState, create_trial
+
+    states = {
+        "running": TrialState.RUNNING,
+        "finished": TrialState.COMPLETE,
+        "pruned": TrialState.PRUNED,
+        "failed": TrialState.FAIL,
+    }
+    distributions = {name: _distribution(dimension) for name, dimension in space.items()}
+    return [
+        create_trial(
+            state=states[asked.state],
+            params={name: _to_optuna(space[name], value) for name, value in asked.params.items()},
+            distributions=distributions,
+            values=list(asked.values) if asked.values is not None else None,
+            intermediate_values=dict(asked.epochs),
+            user_attrs={name: value for name, value in asked.params.items() if "choice" in space[name]},
+        )
+        for asked in history
+    ]
+
+
+def _distribution(dimension: Mapping[str, Any]) -> optuna.distributions.BaseDistribution:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if "choice" in dimension:
+        return CategoricalDistribution(range(len(dimension["choice"])))
+    low, high = dimension["range"]
+    if dimension.get("integer"):
+        return IntDistribution(low, high, log=dimension.get("log", False), step=int(dimension.get("step") or 1))
+    return FloatDistribution(low, high, log=dimension.get("log", False), step=dimension.get("step"))
+
+
+def _to_optuna(dimension: Mapping[str, Any], value: Any) -> Any:
+    return dimension["choice"].index(value) if "choice" in dimension else value
+
+
+def _from_optuna(dimension: Mapping[str, Any], value: Any) -> Any:
+    return dimension["choice"][value] if "choice" in dimension else value

@@ -1,0 +1,196 @@
+"""A sweep without Ray and without training: the real ledger, searches, queue, scheduler and recorder, moved by hand.
+
+What is made up is the worker: it "trains" by counting epochs in a trial's folder, and its accuracy is a formula of the
+configuration, the epoch and the pair. A driver can be killed before any of its writes to the ledger.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import TrialScheduler
+from rich.console import Console
+
+from sweep.cells import Searches
+from sweep.display import PlainDisplay
+from sweep.events import final_body
+from sweep.layout import SweepPaths
+from sweep.ledger import Kind, Ledger
+from sweep.plan import Plan
+from sweep.queue import Job, TrialQueue
+from sweep.recorder import Recorder
+from sweep.run import ended
+from sweep.search import CellScheduler, StopAfterEpoch
+from tests.sweep.examples import begin, epoch_body, teacher_of
+from trainers.config import TeacherConfig
+
+Curve = Callable[[Job, int], float]
+"""A trial's accuracy after an epoch. It may raise ValueError (the attempt fails) or ZeroDivisionError (it diverges)."""
+
+
+class Killed(BaseException):
+    """The driver is gone."""
+
+
+class MortalLedger(Ledger):
+    """A ledger whose driver is killed before one of its writes."""
+
+    left: int | None = None
+    """Writes that will still succeed; None for all."""
+
+    def append(
+        self, kind: Kind, trial: str | None = None, epoch: int | None = None, body: dict[str, Any] | None = None
+    ) -> bool:
+        if self.left == 0:
+            raise Killed
+        if self.left is not None:
+            self.left -= 1
+        return super().append(kind, trial, epoch, body)
+
+
+class World:
+    """What outlives a driver: the disk, the stored teachers, and a count of what was trained."""
+
+    def __init__(self, folder: Path, curve: Curve) -> None:
+        self.paths = SweepPaths(folder)
+        self.curve = curve
+        self.teachers: dict[str, TeacherConfig] = {}
+        self.trained: Counter[tuple[str, int]] = Counter()
+        self._done: dict[str, int] = {}
+
+    def done(self, key: str) -> int:
+        """Epochs in a trial's checkpoints, which are gone when their folder is."""
+        return self._done[key] if (self.paths.trial(key) / "checkpoints").exists() else 0
+
+    def train(self, job: Job) -> None:
+        """One more epoch and its checkpoint."""
+        epoch = self.done(job.key) + 1
+        self.curve(job, epoch)
+        self.trained[job.key, epoch] += 1
+        (self.paths.trial(job.key) / "checkpoints").mkdir(parents=True, exist_ok=True)
+        self._done[job.key] = epoch
+
+    def step(self, job: Job, fresh: bool) -> dict[str, Any]:
+        """What a worker reports of one step: one epoch, after a resumption the earlier ones too."""
+        first = 1 if fresh else self.done(job.key) + 1
+        try:
+            if self.done(job.key) < job.slot.epochs:
+                self.train(job)
+        except ValueError as error:
+            return {"state": "failed", "reason": str(error), "log": "", "done": True} | self._epochs(job, first)
+        except ZeroDivisionError as error:
+            return {"state": "diverged", "reason": str(error), "done": True} | self._epochs(job, first)
+        report = {"done": self.done(job.key) == job.slot.epochs} | self._epochs(job, first)
+        if report["done"]:
+            report["state"] = "finished"
+            if job.slot.stage == "teacher":
+                self.teachers[job.slot.id] = teacher_of(job.slot)
+                report["teacher"] = self.teachers[job.slot.id].model_dump()
+        return report
+
+    def _epochs(self, job: Job, first: int) -> dict[str, Any]:
+        accuracies = {epoch: self.curve(job, epoch) for epoch in range(first, self.done(job.key) + 1)}
+        return {"epochs": [epoch_body(epoch, acc - 1, acc) for epoch, acc in accuracies.items()]}
+
+
+class Driver:
+    """What :func:`sweep.run.run_sweep` builds, and Ray's part in moving it."""
+
+    def __init__(self, world: World, plan: Plan, ledger: Ledger) -> None:
+        self.world = world
+        self.plan = plan
+        self.ledger = ledger
+        self.searches = Searches(plan, ledger)
+        self.queue = TrialQueue(plan, world.teachers, ended(plan, world.teachers, ledger), self.searches)
+        self.out = io.StringIO()
+        self.recorder = Recorder(world.paths, ledger, self.queue, PlainDisplay(Console(file=self.out, width=200)))
+        self.scheduler = CellScheduler(self.queue)
+        self.stopper = StopAfterEpoch(self.recorder.stopped)
+        self.trials: dict[str, Trial] = {}
+        self._fresh: set[str] = set()
+        begin(ledger, plan)
+        for slot in plan.teachers:  # stored by a run that was killed before it could note that
+            if slot.id in world.teachers and not ledger.is_final(slot.id):
+                epochs = [epoch_body(slot.epochs, 50.0, 50.0)]
+                ledger.append("final", slot.id, body=final_body("finished", epochs, plan.protocol))
+
+    def start(self) -> Job | None:
+        """Hand the next job to a worker."""
+        job = self.queue.next()
+        if job is not None:
+            self.trials[job.key] = Trial("TrialTrainable", config={"key": job.key}, stub=True)
+            self._fresh.add(job.key)
+            self.recorder.on_trial_start(0, [], self.trials[job.key])
+            self._heard()
+        return job
+
+    def step(self, key: str) -> None:
+        """Let a live trial do one step, and tell of it in Ray's order."""
+        report = self.world.step(self.queue.job(key), key in self._fresh)
+        self._fresh.discard(key)
+        self.tell(key, report)
+
+    def tell(self, key: str, report: dict[str, Any]) -> None:
+        """As Ray's controller does it: the stopper, the scheduler, then the callbacks."""
+        trial = self.trials[key]
+        stop = self.stopper(trial.trial_id, report) or report["done"]
+        stop = stop or self.scheduler.on_trial_result(None, trial, report) == TrialScheduler.STOP
+        self.recorder.on_trial_result(0, [], trial, report)
+        if stop:
+            self.recorder.on_trial_complete(0, [], trial)
+        self._heard()
+
+    def _heard(self) -> None:
+        if self.recorder.fatal is not None:
+            raise self.recorder.fatal
+
+
+@contextmanager
+def driver(world: World, plan: Plan, lives: int | None = None) -> Iterator[Driver]:
+    """A driver on the world's ledger, killed before its write number `lives`."""
+    with MortalLedger(world.paths.ledger) as ledger:
+        ledger.left = lives
+        yield Driver(world, plan, ledger)
+
+
+def run(world: World, plan: Plan, chance: random.Random, *, workers: int, kills: int = 0) -> None:
+    """Run a plan to its end in a random order, with so many kills of the driver in between."""
+    for left in reversed(range(kills + 1)):
+        live: list[Job] = []
+        try:
+            with driver(world, plan, chance.randint(1, 60) if left else None) as one:
+                _to_the_end(one, chance, workers, live)
+                return
+        except Killed:
+            for job in live:  # workers that were in the middle of an epoch may have finished it
+                if chance.random() < 0.5 and world.done(job.key) < job.slot.epochs:
+                    _ignoring_errors(world.train, job)
+
+
+def _to_the_end(one: Driver, chance: random.Random, workers: int, live: list[Job]) -> None:
+    steps = 0
+    while not one.queue.exhausted:
+        steps += 1
+        assert steps < 10_000, "the sweep does not end"
+        while len(one.queue.live) < workers and one.start() is not None:
+            live[:] = one.queue.live
+        if one.queue.live:
+            one.step(chance.choice(one.queue.live).key)
+            live[:] = one.queue.live
+        else:
+            assert one.queue.exhausted, "nothing runs, and nothing can start"
+    assert one.queue.next() is None
+
+
+def _ignoring_errors(do: Callable[[Job], None], job: Job) -> None:
+    try:
+        do(job)
+    except (ValueError, ZeroDivisionError):
+        return

@@ -1,0 +1,144 @@
+"""What Ray's callback and scheduler make of a trial's end: given up, finished, broken, or stopped by the user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweep.ledger import Kind
+from sweep.plan import Plan, build_plan
+from sweep.queue import Job
+from tests.sweep.examples import epoch_body, small_spec, teacher_of
+from tests.sweep.simulation import Driver, World, driver
+
+EPOCHS = 4
+
+
+def searched_plan(**search: Any) -> Plan:
+    asked = {"trials": 4, "sampler": "grid", "grace": 2, "reduction": 2} | search
+    recipe = {"base": "digits", "epochs": EPOCHS, "samples_per_class": 8}
+    method = {"gdkd": {"w2": {"choice": [6, 5, 1, 4, 3, 2]}}}
+    return build_plan(small_spec(methods=["kd", method], recipe=recipe, search=asked, seeds=1))
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return searched_plan()
+
+
+@pytest.fixture
+def world(tmp_path: Path, plan: Plan) -> World:
+    world = World(tmp_path, lambda job, epoch: 50.0 + epoch + job.trial.method.params.get("w2", 0))
+    world.teachers |= {slot.id: teacher_of(slot) for slot in plan.teachers}
+    return world
+
+
+@pytest.fixture
+def sweep(world: World, plan: Plan) -> Iterator[Driver]:
+    """A sweep whose four search trials run, one epoch each behind them."""
+    with driver(world, plan) as one:
+        for _ in range(4):
+            job = one.start()
+            assert job is not None
+            one.step(job.key)
+        yield one
+
+
+def search_jobs(sweep: Driver) -> list[Job]:
+    return [job for job in sweep.queue.live if job.slot.stage == "search"]
+
+
+def kinds(sweep: Driver, job: Job) -> list[Kind]:
+    return [event.kind for event in sweep.ledger.events(trial=job.key)]
+
+
+def poor_one(sweep: Driver) -> Job:
+    """A trial whose next epoch, the rung, a better one has reached already."""
+    good, poor, *_ = search_jobs(sweep)
+    sweep.step(good.key)
+    return poor
+
+
+def test_a_trial_that_its_search_gives_up_ends_there(sweep: Driver, world: World) -> None:
+    poor = poor_one(sweep)
+    assert (world.paths.trial(poor.key) / "checkpoints").exists()
+    sweep.step(poor.key)
+    assert kinds(sweep, poor) == ["ask", "start", "epoch", "epoch", "pruned"]
+    assert poor not in sweep.queue.live
+    assert not (world.paths.trial(poor.key) / "checkpoints").exists()
+    (event,) = [event for event in sweep.ledger.events("pruned") if event.trial == poor.key]
+    assert (event.body["epochs"], event.body["last"]["epoch"]) == (2, 2)
+    assert f"given up {poor.slot.name} after epoch 2" in sweep.out.getvalue()
+
+
+def test_a_trial_that_goes_on_is_left_alone(sweep: Driver) -> None:
+    good = search_jobs(sweep)[0]
+    sweep.step(good.key)
+    assert kinds(sweep, good) == ["ask", "start", "epoch", "epoch"]
+    assert good in sweep.queue.live
+
+
+def test_a_trial_that_ends_with_the_epoch_that_would_have_ended_it_has_finished(world: World) -> None:
+    world.curve = lambda job, epoch: job.trial.method.params.get("w2", 0.0) if epoch == EPOCHS else 0.0
+    plan = searched_plan(pruner="median", grace=1, trials=6)
+    with driver(world, plan) as one:
+        jobs = [job for _ in range(6) if (job := one.start()) is not None]
+        for job in jobs:
+            assert job.slot.stage == "search"
+            for _ in range(EPOCHS):
+                one.step(job.key)
+            assert kinds(one, job)[-1] == "final"
+        assert {asked.state for asked in one.searches.of(jobs[0].key)[0].asked} == {"finished"}
+
+
+def test_ctrl_c_in_the_step_that_gives_a_trial_up_leaves_it_given_up(sweep: Driver) -> None:
+    poor = poor_one(sweep)
+    good = next(job for job in search_jobs(sweep) if job != poor)
+    sweep.recorder.stop_requested = True
+    sweep.step(poor.key)
+    sweep.step(good.key)
+    assert kinds(sweep, poor)[-1] == "pruned"
+    assert kinds(sweep, good)[-1] == "interrupted"
+    assert poor not in sweep.queue.live
+    assert good not in sweep.queue.live
+
+
+def test_ctrl_c_in_the_last_step_leaves_the_trial_finished(sweep: Driver) -> None:
+    good = search_jobs(sweep)[0]
+    for _ in range(EPOCHS - 2):
+        sweep.step(good.key)
+    sweep.recorder.stop_requested = True
+    sweep.step(good.key)
+    assert kinds(sweep, good)[-1] == "final"
+
+
+@pytest.mark.parametrize("state", ["failed", "diverged"])
+def test_a_resumed_trial_that_was_given_up_an_epoch_before_it_broke_is_given_up(sweep: Driver, state: str) -> None:
+    poor = poor_one(sweep)
+    end = {"state": state, "reason": "no", "log": "", "done": True}
+    sweep.tell(poor.key, end | {"epochs": [epoch_body(epoch, 1.0, 1.0) for epoch in (1, 2)]})
+    assert kinds(sweep, poor) == ["ask", "start", "epoch", "epoch", "pruned"]
+
+
+def test_a_resumed_trial_that_was_given_up_but_came_to_its_end_keeps_its_result(sweep: Driver) -> None:
+    poor = poor_one(sweep)
+    epochs = [epoch_body(epoch, 1.0, 1.0) for epoch in range(1, EPOCHS + 1)]
+    sweep.tell(poor.key, {"state": "finished", "epochs": epochs, "done": True})
+    assert kinds(sweep, poor)[-1] == "final"
+    assert sweep.searches.given_up(poor.key)
+
+
+def test_a_trial_that_breaks_is_tried_again_and_then_counts_as_failed(sweep: Driver) -> None:
+    job = search_jobs(sweep)[0]
+    broken = {"state": "failed", "reason": "no", "log": "", "epochs": [], "done": True}
+    sweep.tell(job.key, broken)
+    assert kinds(sweep, job)[-1] == "failed"
+    assert not sweep.searches.given_up(job.key)
+    assert sweep.start() == job
+    sweep.tell(job.key, broken)
+    assert [event.body["again"] for event in sweep.ledger.events("failed")] == [True, False]
+    assert sweep.searches.given_up(job.key)
+    assert sweep.searches.of(job.key)[0].asked[0].state == "failed"
