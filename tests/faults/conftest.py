@@ -1,0 +1,57 @@
+"""One sweep that nothing disturbed, shared by all processes that test, and a Ray cluster."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from sweep.layout import Root
+from tests.faults.cluster import RayCluster
+from tests.faults.harness import SPEC, begin, results
+from tests.sweep.command import User
+from tests.sweep.conftest import contained
+
+__all__ = ["contained"]
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """A sweep that ran from start to end."""
+
+    root: Root
+    results: str
+    """See :func:`tests.faults.harness.results`."""
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    noted = shared / "undisturbed.txt"
+    with (shared / "undisturbed.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not noted.exists():
+            user = User(shared / "undisturbed", SPEC)
+            done = user.end(begin(user))
+            assert done.code == 0, done.out + done.err
+            noted.write_text(results(user))
+    return Undisturbed(Root(shared / "undisturbed" / "runs"), noted.read_text())
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> User:
+    """Somebody with the same spec, and nothing run yet."""
+    return User(tmp_path / "user", SPEC)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RayCluster]:
+    """A head and two nodes."""
+    started = RayCluster()
+    yield started
+    started.close()
