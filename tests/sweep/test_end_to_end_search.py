@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from contextlib import closing
@@ -40,19 +41,18 @@ def table(user: User) -> str:
 
 
 def test_a_search_that_was_killed_and_extended_is_the_search_that_nobody_disturbed(tmp_path: Path) -> None:
-    undisturbed = User(tmp_path / "undisturbed", SEARCH)
-    done = undisturbed.sweep("run", "spec.yaml")
-    assert done.code == 0, done.out + done.err
-    (tuned,) = [row for row in undisturbed.leaderboard() if row["label"] == "gdkd tuned"]
-    assert (tuned["n"], tuned["missing"]) == (2, 0)
-    assert "the best of 4" in tuned["tuned"]
-
-    killed = User(tmp_path / "killed", SEARCH)
-    process = killed.start("run", "spec.yaml")
+    undisturbed, killed = User(tmp_path / "undisturbed", SEARCH), User(tmp_path / "killed", SEARCH)
+    beside, process = undisturbed.start("run", "spec.yaml"), killed.start("run", "spec.yaml")
     killed.wait_for(lambda: len(killed.events("ask")) >= 2 and killed.events("epoch")[-1].epoch in (1, 2), process)
     os.kill(process.pid, signal.SIGKILL)
     killed.end(process)
     assert len(asks(killed)) < 4
+    done = undisturbed.end(beside)
+    assert done.code == 0, done.out + done.err
+    (tuned,) = [row for row in json.loads(table(undisturbed)) if row["label"] == "gdkd tuned"]
+    assert (tuned["n"], tuned["missing"]) == (2, 0)
+    assert "the best of 4" in tuned["tuned"]
+
     over = {event.trial for event in killed.events("final")}
     before = killed.events()[-1].seq
     done = killed.sweep("run", "spec.yaml")
