@@ -63,7 +63,12 @@ class Recipe(Frozen):
     strong_cutout: float = Field(0.5, ge=0, le=1)
     """For methods with a strong view: largest side of its grey square, as a share of the width; 0 for none."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """`bf16` runs the forward passes under autocast; losses, weights and optimiser stay in fp32."""
+    """`bf16` runs the forward passes, the teacher's too, in bfloat16; losses, weights and optimiser stay in fp32."""
+    teacher_logits: Literal["fp16", "fp32"] = "fp16"
+    """What the teacher's logits are rounded to before a method reads them: at most 1 part in 2000 of each, in `fp16`,
+    for half of the logit bank's bytes. Methods that read the teacher's maps take no notice."""
+    compile: bool = False
+    """Train a compiled student (`torch.compile`): the first epoch waits for the compiler, the others are faster."""
     val_fraction: float = Field(0.1, ge=0, lt=1)
     """Share of each class of the training set held out for validation; 0 trains on all of it (`protocol: paper`)."""
     samples_per_class: int | None = Field(None, ge=1)

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,15 @@ from trainers.checkpoint import Checkpoints, save_tensors
 from trainers.config import Recipe, TrialConfig
 from trainers.data.base import Framing, ImageData, Images, Split, TrainingData
 from trainers.data.views import Views
-from trainers.distillers import Batch, Distiller, Setting, View, build_distiller
+from trainers.distillers import METHODS, Batch, Distiller, Setting, build_distiller
 from trainers.draws import derive, order
 from trainers.errors import CheckpointError, DivergedError
 from trainers.evaluate import accuracy, correct_in_top, percent
 from trainers.gradient_alignment import aligned_gradients
+from trainers.logit_bank import LogitBank
 from trainers.models import Network, build
 from trainers.schedule import learning_rate
+from trainers.teaching import Lesson, teaching
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,8 @@ class EpochResult:
     """Wall time of the epoch, evaluation included."""
     images_per_second: float = field(compare=False)
     """Training images per second, evaluation not counted."""
+    teacher_images: int = field(default=0, compare=False)
+    """Images that the teacher was run on; the others' logits came out of the bank."""
     replayed: bool = field(default=False, compare=False)
     """True where the epoch was trained by an earlier call and is read from the checkpoint."""
 
@@ -65,7 +70,8 @@ def fit(
     config: TrialConfig,
     *,
     data: ImageData,
-    teacher: Network | None = None,
+    teacher: Network | Callable[[], Network] | None = None,
+    bank: LogitBank | None = None,
     folder: Path | None = None,
     device: str = "cpu",
 ) -> Generator[EpochResult, None, Network]:
@@ -74,7 +80,10 @@ def fit(
     Args:
         config: decides every number.
         data: the data set that `config.dataset` names.
-        teacher: the trained teacher that `config.teacher` names; it is put in evaluation mode.
+        teacher: the trained teacher that `config.teacher` names, or what loads it, which is called when the teacher is
+            first run; it is put in evaluation mode.
+        bank: where the teacher's logits are kept for other trials, if the method reads logits alone. It changes no
+            number; None computes them anew.
         folder: where checkpoints and the finished weights go; with one, an earlier call is continued, and its epochs
             are yielded first (`replayed`). None keeps nothing.
         device: torch's name of the device to train on.
@@ -97,10 +106,12 @@ def fit(
     val = cut.val.to(place) if cut.val is not None else None
     views = Views(train.recipe_left(config.recipe), data, place)
     autocast = torch.autocast(place.type, torch.bfloat16, enabled=config.recipe.precision == "bf16")
-    teacher = teacher.to(place).eval() if teacher is not None else None
-    distiller = _initial(config, _setting(config, data, cut.train, teacher)).to(place)
-    distiller.autocast = torch.bfloat16 if config.recipe.precision == "bf16" else None
+    lesson = _lesson(config, data, train, views, place, teacher)
+    distiller = _initial(config, _setting(config, data, cut.train, lesson))
+    distiller = distiller.to(place).to(memory_format=torch.channels_last)
+    distiller.set_up(torch.bfloat16 if config.recipe.precision == "bf16" else None, _compiled_size(config.recipe))
     refuse_idle_epochs(distiller, config)
+    taught = teaching(lesson, bank, autocast, strong=distiller.strong_view)
     optimizer = _optimizer(distiller, config.recipe)
     checkpoints = Checkpoints(folder / "checkpoints") if folder is not None else None
     steps = len(_cuts(len(train), config.recipe.batch_size)) + 1
@@ -113,6 +124,7 @@ def fit(
         started = time.perf_counter()
         torch.manual_seed(derive(config.seed, "torch", epoch))  # what torch draws by itself: dropout
         distiller.train()
+        taught.begin(epoch)
         weights = distiller.weights(epoch)
         records: list[Tensor] = []  # per step: total and terms; read once, at the end of the epoch
         correct = torch.zeros(2, dtype=torch.int64, device=place)
@@ -120,10 +132,10 @@ def fit(
         sizes: list[int] = []
         for step, part in enumerate(_batches(train, config.seed, epoch, config.recipe.batch_size, framing)):
             lr = learning_rate(config.recipe, epoch, step, steps)
-            view = _teach(teacher, views.training(part.images, part.index, config.seed, epoch), autocast)
+            view = taught.view(views.training(part.images, part.index, config.seed, epoch), part.index)
             strong = None
             if distiller.strong_view:
-                strong = _teach(teacher, views.strong(part.images, part.index, config.seed, epoch), autocast)
+                strong = taught.strong(views.strong(part.images, part.index, config.seed, epoch), part.index)
             output = distiller.losses(Batch(view.images, part.labels, part.index, epoch, view.teacher, strong))
             total = _step(distiller, optimizer, output.terms, weights, lr)
             records.append(torch.stack([total, *output.terms.values()]).detach())
@@ -149,13 +161,14 @@ def fit(
             test_acc5=test_acc.top5,
             seconds=time.perf_counter() - started,
             images_per_second=len(train) / trained,
+            teacher_images=taught.images,
         )
         history.append(asdict(result))
         if checkpoints is not None:
             checkpoints.save(epoch, _loop_state(config, distiller, optimizer, history))
         yield result
 
-    student = distiller.predictor.cpu().eval()
+    student = distiller.predictor.cpu().to(memory_format=torch.contiguous_format).eval()
     if folder is not None:
         save_tensors(folder / "weights.pt", _exported(config, student))
     return student
@@ -178,11 +191,32 @@ def seeded_model(name: str, num_classes: int, seed: int) -> Network:
         return build(name, num_classes=num_classes)
 
 
-def _setting(config: TrialConfig, data: ImageData, train: Images, teacher: Network | None) -> Setting:
+def _lesson(
+    config: TrialConfig,
+    data: ImageData,
+    train: Images,
+    views: Views,
+    device: torch.device,
+    teacher: Network | Callable[[], Network] | None,
+) -> Lesson | None:
+    """What the teacher teaches; None without one, and for methods that listen to none."""
+    if teacher is None or METHODS[config.method.name].teacher_needs == "nothing":
+        return None
+    given = teacher
+
+    @cache
+    def loaded() -> Network:
+        return (given if isinstance(given, Network) else given()).eval()
+
+    return Lesson(config, data, train, views, device, loaded)
+
+
+def _setting(config: TrialConfig, data: ImageData, train: Images, lesson: Lesson | None) -> Setting:
+    needed = lesson is not None and METHODS[config.method.name].teacher_needs == "features"
     return Setting(
         num_classes=data.num_classes,
         image_size=data.image_size,
-        teacher=teacher,
+        teacher=lesson.teacher() if lesson is not None and needed else None,
         index=train.index,
         labels=train.labels,
         seed=config.seed,
@@ -204,7 +238,13 @@ def _optimizer(distiller: Distiller, recipe: Recipe) -> torch.optim.Optimizer:
         momentum=recipe.momentum,
         nesterov=recipe.nesterov,
         weight_decay=recipe.weight_decay,
+        fused=True,
     )
+
+
+def _compiled_size(recipe: Recipe) -> int | None:
+    """Images of the batches that go through a compiled student; None where the recipe has none."""
+    return recipe.batch_size if recipe.compile else None
 
 
 def _cuts(count: int, size: int) -> list[int]:
@@ -219,13 +259,6 @@ def _batches(train: Images, seed: int, epoch: int, size: int, framing: Framing |
     """The epoch's batches in its drawn order, one at a time."""
     positions = order(seed, epoch, train.index)
     return train.batches(positions.tensor_split(_cuts(len(train), size)), framing)
-
-
-@torch.no_grad()
-def _teach(teacher: Network | None, images: Tensor, autocast: torch.autocast) -> View:
-    """A view with the teacher's pass over it."""
-    with autocast:
-        return View(images, teacher.features(images) if teacher is not None else None)
 
 
 def _step(

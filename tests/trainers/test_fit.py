@@ -24,9 +24,10 @@ from trainers.content import tensors_key
 from trainers.data import ImageData, Split, TrainingData
 from trainers.distillers import kd_loss
 from trainers.errors import CheckpointError, DivergedError, InputError, StorageError
-from trainers.fit import EpochResult, _batches, _mean_terms, _teach, fit, seeded_model
+from trainers.fit import EpochResult, _batches, _mean_terms, fit, seeded_model
 from trainers.models import Network, build
 from trainers.schedule import learning_rate
+from trainers.teaching import LiveTeacher
 
 TRIALS = {
     "scratch": small_trial(),
@@ -338,7 +339,8 @@ def test_a_teacher_comes_out_as_it_went_in(bench: Bench) -> None:
 
 
 def test_the_teacher_s_pass_keeps_no_graph(bench: Bench) -> None:
-    taught = _teach(bench.teacher, torch.randn(2, 3, 8, 8), torch.autocast("cpu", enabled=False)).teacher
+    live = LiveTeacher(bench.teacher, torch.autocast("cpu", enabled=False))
+    taught = live.view(torch.randn(2, 3, 8, 8), torch.arange(2)).teacher
     assert taught is not None
     tensors = [taught.logits, taught.pooled, *taught.stages, *taught.preactivations]
     assert not any(tensor.requires_grad for tensor in tensors)
@@ -520,7 +522,7 @@ def test_a_last_image_alone_joins_the_batch_before(bench: Bench) -> None:
 
 def test_a_small_last_batch_weighs_by_its_images(bench: Bench) -> None:
     # at a rate that moves nothing, the mean over 32 + 32 + 16 images is that of its batches, by their sizes
-    config = small_trial("kd", views="none", **FROZEN)
+    config = small_trial("kd", views="none", teacher_logits="fp32", **FROZEN)
     result = bench.whole(config)[0][0]
     cut = TrainingData.cut(bench.data, config.recipe)
     student, total, correct = seeded_model("resnet8", 10, seed=0).train(), 0.0, 0

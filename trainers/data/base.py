@@ -40,6 +40,8 @@ class Images(ABC):
 
     labels: Tensor  # int64 [N]
     index: Tensor  # int64 [N]
+    at_hand: ClassVar[bool] = True
+    """Whether a batch costs next to nothing to read once more."""
 
     def __len__(self) -> int:
         return len(self.labels)

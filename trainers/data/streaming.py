@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -68,6 +68,7 @@ class StreamedSplit(Images):
     cropping: Cropping
     workers: int
     """Processes that decode; 0 decodes in this one."""
+    at_hand: ClassVar[bool] = False
 
     @property
     def image_size(self) -> tuple[int, int]:

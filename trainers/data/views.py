@@ -1,14 +1,17 @@
 """What the student sees of an image: batched augmentation on the training device.
 
 A view is drawn by address (seed, epoch, sample), so it is the same for every method, batch size and device. The
-training view is what a recipe's `views` says. The strong view, for methods that compare two, is cropped and mirrored by
-draws of its own, then goes through RandAugment and loses a grey square (:mod:`trainers.data.augment`). Images that come
-cropped already (:meth:`trainers.data.base.Images.recipe_left`) have one crop, which both views share.
+training view is what a recipe's `views` says: one of finitely many of an image, which have numbers, unless it goes
+through AutoAugment. The strong view, for methods that compare two, is cropped and mirrored by draws of its own, then
+goes through RandAugment and loses a grey square (:mod:`trainers.data.augment`). Images that come cropped already
+(:meth:`trainers.data.base.Images.recipe_left`) have one crop, which both views share.
 
 Shapes: `B` batch, `H`, `W` pixels.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,15 +52,47 @@ class Views:
             pixels = grey_square(pixels, index, seed, epoch, largest=self.recipe.strong_cutout)
         return self.plain(pixels.contiguous(memory_format=torch.channels_last))
 
+    @property
+    def family(self) -> dict[str, Any]:
+        """What decides the training views, as JSON."""
+        fields = {"none": (), "weak": ("pad", "flip"), "autoaugment": ("pad", "flip", "cutout")}[self.recipe.views]
+        return self._about("views", *fields)
+
+    @property
+    def strong_family(self) -> dict[str, Any]:
+        """What decides the strong views, as JSON."""
+        return self._about("views", "pad", "flip", "randaugment_ops", "strong_cutout") | {"strong": True}
+
+    def _about(self, *fields: str) -> dict[str, Any]:
+        chosen = {name: getattr(self.recipe, name) for name in fields}
+        return chosen | {"mean": self.mean.flatten().tolist(), "std": self.std.flatten().tolist()}
+
+    @property
+    def count(self) -> int | None:
+        """Training views of an image: 162 with 4 pixels of padding and flips; None where there is no end of them."""
+        if self.recipe.views == "weak":
+            return (2 * self.recipe.pad + 1) ** 2 * (1 + int(self.recipe.flip))
+        return 1 if self.recipe.views == "none" else None
+
+    def number(self, index: Tensor, seed: int, epoch: int) -> Tensor:
+        """Which of :attr:`count` views each image gets in this epoch: int64 ``[B]``, from 0."""
+        if self.recipe.views == "none":
+            return torch.zeros_like(index)
+        top, left, flip = self._draws(index, seed, epoch)
+        return (top * (2 * self.recipe.pad + 1) + left) * (1 + int(self.recipe.flip)) + flip
+
     def _cropped(self, images: Tensor, index: Tensor, seed: int, epoch: int, prefix: str = "") -> Tensor:
         """Cropped and mirrored as the recipe says; another `prefix` draws independently."""
         if self.recipe.views == "none":
             return images
-        pad = self.recipe.pad
-        top = integers(seed, f"{prefix}crop-top", epoch, index, 2 * pad + 1)
-        left = integers(seed, f"{prefix}crop-left", epoch, index, 2 * pad + 1)
-        flip = integers(seed, f"{prefix}flip", epoch, index, 2) * int(self.recipe.flip)
-        return weak_view(images, pad, top, left, flip)
+        return weak_view(images, self.recipe.pad, *self._draws(index, seed, epoch, prefix))
+
+    def _draws(self, index: Tensor, seed: int, epoch: int, prefix: str = "") -> tuple[Tensor, Tensor, Tensor]:
+        """Of each image, the corner of its crop (top, left) and whether it is mirrored: int64 ``[B]``."""
+        side = 2 * self.recipe.pad + 1
+        top = integers(seed, f"{prefix}crop-top", epoch, index, side)
+        left = integers(seed, f"{prefix}crop-left", epoch, index, side)
+        return top, left, integers(seed, f"{prefix}flip", epoch, index, 2) * int(self.recipe.flip)
 
 
 def weak_view(images: Tensor, pad: int, top: Tensor, left: Tensor, flip: Tensor) -> Tensor:

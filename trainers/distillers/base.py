@@ -10,12 +10,14 @@ Shapes: `B` batch, `C` classes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch._functorch import config as functorch
 from torch.nn import functional as F
 
 from trainers.config import Frozen
@@ -104,11 +106,11 @@ class Distiller(nn.Module, ABC):
     summary: ClassVar[str]
     """One line, with the source, for `sweep list methods`."""
     teacher_needs: ClassVar[Literal["nothing", "logits", "features"]] = "logits"
-    """What of the teacher's pass the method reads."""
+    """What of the teacher's pass the method reads. A method that reads `features` reads the student's as well."""
     strong_view: bool = False
     """Whether batches must carry a strong view as well; a method may settle it by its hyperparameters."""
-    autocast: torch.dtype | None = None
-    """Precision of the student's passes, where the recipe asks for another than fp32; set by the trainer."""
+    _autocast: torch.dtype | None = None
+    _compiled: tuple[int, Callable[[Tensor], Features]] | None = None
 
     def __init__(self, student: Network, setting: Setting) -> None:
         super().__init__()
@@ -132,12 +134,39 @@ class Distiller(nn.Module, ABC):
     def weights(self, epoch: int) -> dict[str, float]:
         """The weight of each term of :meth:`losses` in this epoch (counted from 1)."""
 
+    def set_up(self, autocast: torch.dtype | None, compiled: int | None) -> None:
+        """How the student's passes are computed.
+
+        Args:
+            autocast: their precision, where it is not float32.
+            compiled: images of the batches that go through a compiled student; None compiles nothing. Batches of
+                another size, such as an epoch's last one, are not worth a compilation of their own.
+        """
+        self._autocast = autocast
+        if compiled is not None:
+            if self.anchors:
+                functorch.donated_buffer = False  # the graph is walked backward more than once
+            graphs = next(self.student.parameters()).is_cuda and not self.anchors
+            what = self.student.features if self.teacher_needs == "features" else self._heads
+            mode = "reduce-overhead" if graphs else "default"  # the former replays CUDA graphs
+            self._compiled = (compiled, torch.compile(what, dynamic=False, mode=mode))
+
+    def _heads(self, images: Tensor) -> Features:
+        """A pass without its inner stations, which a compiler then need not bring forth."""
+        passed = self.student.features(images)
+        return Features.of_logits(passed.logits, passed.pooled)
+
     def passed(self, images: Tensor) -> Features:
-        """The student's pass over ``[B, 3, H, W]`` under the recipe's precision; take what is read to float32."""
-        if self.autocast is None:
-            return self.student.features(images)
-        with torch.autocast(images.device.type, self.autocast):
-            return self.student.features(images)
+        """The student's pass over ``[B, 3, H, W]`` as the recipe computes it; take what is read to float32.
+
+        Methods whose `teacher_needs` are not features may read its logits and `pooled` alone.
+        """
+        fits = self._compiled is not None and len(images) == self._compiled[0]
+        run = self._compiled[1] if self._compiled is not None and fits else self.student.features
+        if self._autocast is None:
+            return run(images)
+        with torch.autocast(images.device.type, self._autocast):
+            return run(images)
 
     @property
     def predictor(self) -> Network:

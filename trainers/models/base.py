@@ -32,6 +32,11 @@ class Features(NamedTuple):
     """``[B, D, h, w]``: the map whose mean over space is `pooled`. Every network gives it; empty where features were
     put together without one."""
 
+    @classmethod
+    def of_logits(cls, logits: Tensor, pooled: Tensor | None = None) -> Features:
+        """A pass of which only the logits are known, or these and what the classifier reads."""
+        return cls(logits, torch.empty(0) if pooled is None else pooled, (), ())
+
     def float(self) -> Features:
         """All of it in float32; what is in float32 already is not copied."""
         stages, preactivations = (tuple(t.float() for t in maps) for maps in (self.stages, self.preactivations))

@@ -1,0 +1,331 @@
+"""The logit bank: what a teacher says of a view of an image, computed once for all trials, seeds and epochs.
+
+A **shelf** holds what one teacher says of one view family over one data set, at one precision. An **entry** is a row of
+logits; its address is image * views + view: the image's place in the data set, and which of the family's views it is.
+Images are grouped into **parts** of :data:`PART_IMAGES`; a part is a folder of **blocks**, Arrow files of entries in
+the order of their addresses, memory-mapped by every process that reads them, so that all of a machine share one copy.
+
+Any number of processes fill a shelf at once. A block appears whole, by one rename, under the hash of its content; who
+adds one holds the part's lock, so that two do not compute the same entries, and the system lets go of the lock of a
+process that dies. Where locks do not work (some network disks) entries are computed twice and no harm is done: what is
+computed for an address does not depend on who computes it, or together with what.
+
+A bank never keeps more than its budget. It can be removed at any time: open mappings live on, and what is missing is
+computed again.
+
+Shapes: `N` entries, `C` classes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import shutil
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainers.content import canonical_json, content_key
+from trainers.errors import StorageError
+from trainers.files import write_atomically
+
+_log = logging.getLogger(__name__)
+
+FORMAT = 1
+"""Of a shelf; another number is another shelf."""
+PART_IMAGES = 4096
+"""Images of a part: what is locked, computed and written at a time."""
+MOST_BLOCKS = 32
+"""Blocks of a part before its smaller half is merged into one."""
+SHARE_OF_DISK = 0.1
+"""Of what the disk has left: the budget where none is set."""
+DTYPES: dict[str, torch.dtype] = {"fp16": torch.float16, "fp32": torch.float32}
+"""What logits are rounded to, by its name in a recipe."""
+
+
+class LogitBank:
+    """All shelves below one folder.
+
+    Args:
+        folder: is made when it is first written to.
+        budget: bytes that the bank may take; None: a tenth of what the disk has left, the bank's own bytes counted in.
+    """
+
+    def __init__(self, folder: Path, budget: int | None = None) -> None:
+        self.folder = folder
+        self.budget = budget
+
+    def shelf(self, about: dict[str, Any], *, views: int, classes: int, dtype: torch.dtype) -> Shelf:
+        """The shelf of what `about` describes.
+
+        Args:
+            about: everything that decides the logits, as JSON.
+            views: of an image, in the family.
+            classes: `C`.
+            dtype: float16 or float32.
+        """
+        layout = {"views": views, "classes": classes, "dtype": str(dtype), "part": PART_IMAGES, "format": FORMAT}
+        content = about | layout
+        return Shelf(self, self.folder / content_key(content), content, views, classes, dtype)
+
+    def room(self) -> int:
+        """Bytes that may still be kept."""
+        used = self.used()
+        if self.budget is not None:
+            return self.budget - used
+        there = next(folder for folder in (self.folder, *self.folder.parents) if folder.exists())
+        return int((shutil.disk_usage(there).free + used) * SHARE_OF_DISK) - used
+
+    def used(self) -> int:
+        """Bytes of all blocks."""
+        return sum(_size(path) for path in self.folder.glob("*/part-*/*.arrow"))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # merged into another a moment ago
+        return 0
+
+
+class Shelf:
+    """What one teacher says of one view family; see :meth:`LogitBank.shelf`."""
+
+    def __init__(
+        self, bank: LogitBank, folder: Path, about: dict[str, Any], views: int, classes: int, dtype: torch.dtype
+    ) -> None:
+        self._bank = bank
+        self._folder = folder
+        self._about = about
+        self._views = views
+        self._classes = classes
+        self._dtype = dtype
+        self._parts: dict[int, Part] = {}
+
+    def table(self, address: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
+        """The entries at `address`: those that are there are read, the others computed, and kept if there is room.
+
+        Args:
+            address: int64 ``[N]``, on the CPU.
+            compute: logits ``[n, C]`` of the entries at some positions (int64 ``[n]``) of `address`.
+
+        Returns:
+            ``[N, C]`` of the shelf's dtype, on the CPU, in memory of its own.
+        """
+        table = torch.empty(len(address), self._classes, dtype=self._dtype)
+        wanted = address.numpy()
+        missing = {}
+        for part, positions in self._by_part(wanted):
+            part.open_new()
+            lacking = positions[~part.read(wanted[positions], table, positions)]
+            if len(lacking):
+                missing[part] = lacking
+        if not missing:
+            return table
+        entry = self._classes * self._dtype.itemsize + wanted.itemsize
+        if entry * sum(map(len, missing.values())) > self._bank.room():
+            everything = torch.from_numpy(np.concatenate(list(missing.values())))
+            table[everything] = self._computed(everything, compute)
+            return table
+        taken = [part for part, lacking in missing.items() if not self._complete(part, lacking, wanted, table, compute)]
+        for part in taken:  # others are at work on these
+            self._complete(part, missing[part], wanted, table, compute, wait=True)
+        return table
+
+    def _by_part(self, wanted: NDArray[np.int64]) -> Iterator[tuple[Part, NDArray[np.int64]]]:
+        """The parts that hold some of `wanted`, with the positions of these."""
+        order = np.argsort(wanted, kind="stable")  # rising within a part too, which makes its search cheap
+        found, starts = np.unique(wanted[order] // (self._views * PART_IMAGES), return_index=True)
+        for number, positions in zip(found.tolist(), np.split(order, starts[1:]), strict=True):
+            if number not in self._parts:
+                self._parts[number] = Part(self._folder / f"part-{number:04d}", self._classes, self._dtype)
+            yield self._parts[number], positions
+
+    def _complete(
+        self,
+        part: Part,
+        lacking: NDArray[np.int64],
+        wanted: NDArray[np.int64],
+        table: Tensor,
+        compute: Callable[[Tensor], Tensor],
+        *,
+        wait: bool = False,
+    ) -> bool:
+        """Compute and keep what a part lacks of `wanted`; False where another process holds it, unless we `wait`."""
+        with part.claim(wait) as mine:
+            if not mine:
+                return False
+            part.open_new()  # what was added before the lock was ours
+            lacking = lacking[~part.read(wanted[lacking], table, lacking)]
+            if len(lacking):
+                positions = torch.from_numpy(lacking)
+                table[positions] = self._computed(positions, compute)
+                try:
+                    self._describe()
+                    part.add(wanted[lacking], table[positions].numpy())
+                except StorageError as error:
+                    _log.warning("the logit bank does not keep what it computed: %s", error)
+        return True
+
+    def _computed(self, positions: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
+        """Computed logits, rounded; raises ValueError where a number is beyond what the dtype holds."""
+        exact = compute(positions)
+        rounded = exact.to("cpu", self._dtype)
+        if bool(exact.isfinite().all()) and not bool(rounded.isfinite().all()):
+            raise ValueError(
+                f"a teacher's logit of {exact.abs().max():.3g} does not fit into {self._dtype}; teacher_logits: fp32"
+                " in the recipe keeps it"
+            )
+        return rounded
+
+    def _describe(self) -> None:
+        """A file for whoever looks into the folder; nothing reads it."""
+        about = self._folder / "about.json"
+        if not about.exists():
+            write_atomically(about, json.dumps(self._about, indent=2, sort_keys=True).encode() + b"\n")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A memory-mapped file of entries."""
+
+    address: NDArray[np.int64]
+    """``[n]``, rising."""
+    logits: NDArray[Any]
+    """``[n, C]``."""
+
+    def __len__(self) -> int:
+        return len(self.address)
+
+
+class Part:
+    """The blocks of some images."""
+
+    def __init__(self, folder: Path, classes: int, dtype: torch.dtype) -> None:
+        self.folder = folder
+        self._classes = classes
+        self._dtype = dtype
+        self._blocks: dict[str, Block] = {}
+
+    def read(self, wanted: NDArray[np.int64], table: Tensor, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Copy the entries at `wanted` to their `positions` in `table`; which of them the open blocks hold: ``[n]``."""
+        found = np.zeros(len(wanted), dtype=np.bool_)
+        out = table.numpy()
+        for block in sorted(self._blocks.values(), key=len, reverse=True):
+            left = np.flatnonzero(~found)
+            if not len(left):
+                break
+            rows = np.searchsorted(block.address, wanted[left]).clip(max=len(block) - 1)
+            hit = block.address[rows] == wanted[left]
+            out[positions[left[hit]]] = block.logits[rows[hit]]
+            found[left[hit]] = True
+        return found
+
+    def open_new(self) -> None:
+        """Map blocks that have appeared since; let go of those that were merged into others.
+
+        A damaged block is removed, with a warning.
+        """
+        names = {path.name for path in self.folder.glob("*.arrow")}
+        for name in names - self._blocks.keys():
+            try:
+                self._blocks[name] = _opened(self.folder / name, self._classes)
+            except FileNotFoundError:
+                continue  # merged into another a moment ago, which the next call finds
+            except (ValueError, OSError) as error:
+                _log.warning("%s is damaged, and what it held will be computed again: %s", self.folder / name, error)
+                (self.folder / name).unlink(missing_ok=True)
+        self._blocks = {name: block for name, block in self._blocks.items() if name in names}
+
+    def add(self, address: NDArray[np.int64], logits: NDArray[Any]) -> None:
+        """Keep new entries, and merge the smaller half of the blocks when there are many. Under the part's lock.
+
+        Raises:
+            StorageError: when the disk is full.
+        """
+        self._write(address, logits)
+        if len(self._blocks) > MOST_BLOCKS:
+            smaller = sorted(self._blocks, key=lambda name: len(self._blocks[name]))[: MOST_BLOCKS // 2]
+            merged = [self._blocks[name] for name in smaller]
+            self._write(
+                np.concatenate([block.address for block in merged]), np.concatenate([block.logits for block in merged])
+            )
+            for name in smaller:
+                (self.folder / name).unlink(missing_ok=True)
+                del self._blocks[name]
+
+    def _write(self, address: NDArray[np.int64], logits: NDArray[Any]) -> None:
+        address, first = np.unique(address, return_index=True)
+        content = _arrow(address, logits[first])
+        name = f"{hashlib.sha256(content).hexdigest()[:16]}.arrow"
+        write_atomically(self.folder / name, content)
+        self._blocks[name] = _opened(self.folder / name, self._classes)
+
+    @contextmanager
+    def claim(self, wait: bool) -> Iterator[bool]:
+        """Hold the part's lock; yields False where another process has it and we do not `wait`."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = (self.folder / ".lock").open("a")
+        except OSError as error:
+            _log.warning("the logit bank cannot be written (%s)", error)
+            yield True
+            return
+        with file:
+            yield _locked(file.fileno(), wait)
+
+
+def _locked(handle: int, wait: bool) -> bool:
+    """Take a file's lock, until the file is closed; True as well where its disk has no locks."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        _log.warning("no lock on the logit bank, so work may be done twice: %s", error)
+    return True
+
+
+# -- Arrow files -------------------------------------------------------------------------------------------------------
+
+
+def _arrow(address: NDArray[np.int64], logits: NDArray[Any]) -> bytes:
+    """Entries as an Arrow file, with a checksum of its numbers."""
+    values = pa.array(np.ascontiguousarray(logits).reshape(-1))
+    columns = [pa.array(address), pa.FixedSizeListArray.from_arrays(values, logits.shape[1])]
+    check = {"check": str(_checksum(address, logits)), "content": canonical_json({"format": FORMAT})}
+    schema = pa.schema([("address", columns[0].type), ("logits", columns[1].type)], metadata=check)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, schema) as writer:
+        writer.write_batch(pa.record_batch(columns, schema=schema))
+    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+
+
+def _opened(path: Path, classes: int) -> Block:
+    """Map a file.
+
+    Raises:
+        ValueError, OSError: when it is damaged.
+    """
+    with pa.memory_map(str(path)) as source:
+        table = pa.ipc.open_file(source).read_all()
+    address = table["address"].chunk(0).to_numpy()
+    logits = table["logits"].chunk(0).flatten().to_numpy().reshape(len(address), classes)
+    if table.schema.metadata[b"check"] != str(_checksum(address, logits)).encode():
+        raise ValueError("its checksum does not match")
+    return Block(address, logits)
+
+
+def _checksum(address: NDArray[np.int64], logits: NDArray[Any]) -> int:
+    return zlib.crc32(np.ascontiguousarray(logits).view(np.uint8).reshape(-1).data, zlib.crc32(address.data))

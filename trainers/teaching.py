@@ -1,0 +1,227 @@
+"""What the teacher says of the views of a step: a pass of its own, or its logits, looked up.
+
+Methods that read the teacher's logits alone get them from a table that is made before each epoch: of all views that the
+epoch will see, from the logit bank as far as it holds them (:mod:`trainers.logit_bank`), the rest computed. The numbers
+are those of the bank in any case, rounded as the recipe says, whether one is there, is warm, cold or full: on the CPU
+an image's logits are computed by one thread, in passes of always the same number of images, and do not depend on who
+else is in the pass. Methods that read the teacher's maps, and data sets that are decoded batch by batch, run the
+teacher on each batch.
+
+Shapes: `B` batch, `N` training images, `C` classes, `H`, `W` pixels.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainers.config import TrialConfig
+from trainers.content import tensors_key
+from trainers.data.base import Framing, ImageData, Images
+from trainers.data.views import Views
+from trainers.distillers import METHODS, View
+from trainers.folding import folded
+from trainers.logit_bank import DTYPES, LogitBank
+from trainers.models import Features, Network
+
+PASS_IMAGES = 128
+"""Images of each pass that fills a table, on a CPU."""
+PASS_IMAGES_GPU = 1024
+"""The same elsewhere."""
+
+
+class Teaching(ABC):
+    """What the teacher says of each step's views."""
+
+    images = 0
+    """Images that the teacher itself was run on, since :meth:`begin`."""
+
+    def begin(self, epoch: int) -> None:
+        """Get ready for an epoch, counted from 1."""
+        self.images = 0
+
+    @abstractmethod
+    def view(self, images: Tensor, index: Tensor) -> View:
+        """The training view ``[B, 3, H, W]`` of images `index` (int64 ``[B]``), with what the teacher makes of it."""
+
+    @abstractmethod
+    def strong(self, images: Tensor, index: Tensor) -> View:
+        """The same of the strong view."""
+
+
+class NoTeacher(Teaching):
+    """For `scratch`."""
+
+    def view(self, images: Tensor, index: Tensor) -> View:
+        return View(images)
+
+    strong = view
+
+
+class LiveTeacher(Teaching):
+    """A pass over each batch, with all that feature methods read."""
+
+    def __init__(self, teacher: Network, autocast: torch.autocast) -> None:
+        self._teacher = teacher
+        self._autocast = autocast
+
+    @torch.no_grad()
+    def view(self, images: Tensor, index: Tensor) -> View:
+        self.images += len(images)
+        with self._autocast:
+            return View(images, self._teacher.features(images))
+
+    strong = view
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is taught: everything that decides the teacher's logits, and where images and teacher come from."""
+
+    config: TrialConfig
+    data: ImageData
+    train: Images
+    views: Views
+    device: torch.device
+    teacher: Callable[[], Network]
+    """Called when the teacher is first needed."""
+
+    @property
+    def bf16(self) -> bool:
+        """Whether the teacher's passes are in bfloat16."""
+        return self.config.recipe.precision == "bf16"
+
+    @property
+    def pass_images(self) -> int:
+        """Images of each pass that fills a table."""
+        return PASS_IMAGES if self.device.type == "cpu" else PASS_IMAGES_GPU
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """What decides the logits of a view, as JSON."""
+        taught_by = self.config.teacher.hash if self.config.teacher else tensors_key(self.teacher().state_dict())
+        return {
+            "teacher": taught_by,
+            "data": self.data.content,
+            "precision": self.config.recipe.precision,
+            "device": self.device.type,
+            "pass_images": self.pass_images,
+        }
+
+    @cached_property
+    def network(self) -> Network:
+        """The teacher as it computes logits: batch norms folded, channels last."""
+        network = folded(self.teacher().to(self.device), self.train.image_size).to(memory_format=torch.channels_last)
+        return network.to(torch.bfloat16) if self.bf16 else network
+
+    def seen(self, positions: Tensor, epoch: int, strong: bool) -> Tensor:
+        """The views ``[B, 3, H, W]`` that training images at `positions` (int64 ``[B]``) have in `epoch`."""
+        seed = self.config.seed
+        framing = Framing(seed, epoch, self.config.recipe.flip)
+        part = next(iter(self.train.batches([positions.to(self.device)], framing)))
+        make = self.views.strong if strong else self.views.training
+        return make(part.images, part.index, seed, epoch)
+
+
+class BankedTeacher(Teaching):
+    """Logits alone, from a table of the whole epoch."""
+
+    def __init__(self, lesson: Lesson, bank: LogitBank | None, *, strong: bool) -> None:
+        self._lesson = lesson
+        self._bank = bank
+        self._kinds = (False, True) if strong else (False,)
+        self._tables: dict[bool, Tensor] = {}
+
+    def begin(self, epoch: int) -> None:
+        super().begin(epoch)
+        self._tables = {strong: self._table(strong, epoch).to(self._lesson.device) for strong in self._kinds}
+
+    def view(self, images: Tensor, index: Tensor) -> View:
+        return View(images, self._told(False, index))
+
+    def strong(self, images: Tensor, index: Tensor) -> View:
+        return View(images, self._told(True, index))
+
+    def _told(self, strong: bool, index: Tensor) -> Features:
+        rows = torch.searchsorted(self._lesson.train.index, index)
+        return Features.of_logits(self._tables[strong][rows].float())
+
+    def _table(self, strong: bool, epoch: int) -> Tensor:
+        """The logits ``[N, C]`` of the views of an epoch, in the order of `train`, rounded."""
+        lesson = self._lesson
+        dtype = DTYPES[lesson.config.recipe.teacher_logits]
+
+        def compute(positions: Tensor) -> Tensor:
+            self.images += len(positions)
+            return _logits(lesson, positions, epoch, strong)
+
+        if self._bank is None:
+            return compute(torch.arange(len(lesson.train))).to(dtype)
+        index = lesson.train.index
+        views = None if strong else lesson.views.count
+        if views is not None:
+            address = index * views + lesson.views.number(index, lesson.config.seed, epoch)
+            about = lesson.about | {"family": lesson.views.family}
+        else:
+            address = index
+            family = lesson.views.strong_family if strong else lesson.views.family
+            about = lesson.about | {"family": family, "seed": lesson.config.seed, "epoch": epoch}
+        shelf = self._bank.shelf(about, views=views or 1, classes=lesson.data.num_classes, dtype=dtype)
+        return shelf.table(address.cpu(), compute)
+
+
+def _logits(lesson: Lesson, positions: Tensor, epoch: int, strong: bool) -> Tensor:
+    """The teacher's logits, float32 ``[B, C]`` on the CPU, of the views of training images at `positions`.
+
+    Every pass has the same number of images (the last one is filled up), and one thread: so the numbers of an image
+    are the same in any company.
+    """
+    size = lesson.pass_images
+    missing = -len(positions) % size
+    filled = torch.cat([positions, positions[-1:].expand(missing)])
+    network = lesson.network  # made here, not by several threads at once
+
+    @torch.inference_mode()
+    def passed(part: Tensor) -> Tensor:
+        images = lesson.seen(part, epoch, strong)
+        logits: Tensor = network(images.to(torch.bfloat16) if lesson.bf16 else images)
+        return logits.float().cpu()
+
+    with _single_threads(lesson.device) as pool:
+        parts = filled.tensor_split(len(filled) // size)
+        return torch.cat(list(pool.map(passed, parts)))[: len(positions)].clone()
+
+
+@contextmanager
+def _single_threads(device: torch.device) -> Iterator[ThreadPoolExecutor]:
+    """As many threads as torch uses here, each of which computes alone; one, for a GPU."""
+    threads = torch.get_num_threads() if device.type == "cpu" else 1
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(threads)
+
+
+def teaching(lesson: Lesson | None, bank: LogitBank | None, autocast: torch.autocast, *, strong: bool) -> Teaching:
+    """How a trial is taught.
+
+    Args:
+        lesson: None without a teacher.
+        bank: None computes every epoch's logits anew.
+        autocast: the precision of a live teacher's passes.
+        strong: whether the method sees the strong view as well.
+    """
+    if lesson is None:
+        return NoTeacher()
+    if METHODS[lesson.config.method.name].teacher_needs == "features" or not lesson.train.at_hand:
+        return LiveTeacher(lesson.teacher().to(lesson.device).to(memory_format=torch.channels_last), autocast)
+    return BankedTeacher(lesson, bank, strong=strong)
