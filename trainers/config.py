@@ -75,6 +75,10 @@ class Recipe(Frozen):
     """Few-shot: train on so many images of each class, taken after the validation split; null for all."""
     test_per_class: int | None = Field(None, ge=1)
     """Measure test accuracy on so many images of each class (drawn once, for quick trials); null for all."""
+    diagnostics: bool = False
+    """Measure neural collapse, conflict of gradients and fidelity to the teacher; it changes no other number."""
+    diagnostics_every: int = Field(1, ge=1)
+    """With `diagnostics`: after every so many epochs, and after the last."""
     split_seed: int = Field(0, ge=0)
     """Seed of the validation split and the few-shot subset, the same for all trials of a cell."""
 

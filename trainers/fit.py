@@ -25,6 +25,7 @@ from trainers.checkpoint import Checkpoints, save_tensors
 from trainers.config import Recipe, TrialConfig
 from trainers.data.base import Framing, ImageData, Images, Split, TrainingData
 from trainers.data.views import Views
+from trainers.diagnostics import Sample, diagnose
 from trainers.distillers import METHODS, Batch, Distiller, Setting, build_distiller
 from trainers.draws import derive, order
 from trainers.errors import CheckpointError, DivergedError
@@ -62,6 +63,8 @@ class EpochResult:
     """Training images per second, evaluation not counted."""
     teacher_images: int = field(default=0, compare=False)
     """Images that the teacher was run on; the others' logits came out of the bank."""
+    diagnostics: dict[str, float] = field(default_factory=dict)
+    """What the recipe's `diagnostics` came to, by the names of :data:`trainers.diagnostics.MEASURES`."""
     replayed: bool = field(default=False, compare=False)
     """True where the epoch was trained by an earlier call and is read from the checkpoint."""
 
@@ -120,11 +123,13 @@ def fit(
     history = _resumed(checkpoints, config, distiller, optimizer)
     yield from (EpochResult(**(past | {"replayed": True})) for past in history)
 
+    unfinished = len(history) < config.recipe.epochs
+    sample = _sample(config.recipe, train, test, views, autocast, lesson) if unfinished else None
     for epoch in range(len(history) + 1, config.recipe.epochs + 1):
         started = time.perf_counter()
+        taught.begin(epoch)  # may load the teacher, which draws
         torch.manual_seed(derive(config.seed, "torch", epoch))  # what torch draws by itself: dropout
         distiller.train()
-        taught.begin(epoch)
         weights = distiller.weights(epoch)
         records: list[Tensor] = []  # per step: total and terms; read once, at the end of the epoch
         correct = torch.zeros(2, dtype=torch.int64, device=place)
@@ -159,6 +164,7 @@ def fit(
             val_acc5=val_acc.top5 if val_acc else None,
             test_acc=test_acc.top1,
             test_acc5=test_acc.top5,
+            diagnostics=_diagnosed(distiller, sample, epoch, config.recipe),
             seconds=time.perf_counter() - started,
             images_per_second=len(train) / trained,
             teacher_images=taught.images,
@@ -172,6 +178,22 @@ def fit(
     if folder is not None:
         save_tensors(folder / "weights.pt", _exported(config, student))
     return student
+
+
+def _sample(
+    recipe: Recipe, train: Images, test: Images, views: Views, autocast: torch.autocast, lesson: Lesson | None
+) -> Sample | None:
+    """What the trial is diagnosed on, where its recipe asks for that."""
+    if not recipe.diagnostics:
+        return None
+    teacher = lesson.teacher().to(train.labels.device) if lesson is not None else None
+    return Sample.draw(recipe, train, test, views, autocast, teacher)
+
+
+def _diagnosed(distiller: Distiller, sample: Sample | None, epoch: int, recipe: Recipe) -> dict[str, float]:
+    """The epoch's diagnostics; none where it is not their turn."""
+    due = epoch % recipe.diagnostics_every == 0 or epoch == recipe.epochs
+    return diagnose(distiller, sample, epoch) if sample is not None and due else {}
 
 
 def _exported(config: TrialConfig, student: Network) -> dict[str, Any]:

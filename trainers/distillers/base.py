@@ -161,7 +161,7 @@ class Distiller(nn.Module, ABC):
 
         Methods whose `teacher_needs` are not features may read its logits and `pooled` alone.
         """
-        fits = self._compiled is not None and len(images) == self._compiled[0]
+        fits = self.training and self._compiled is not None and len(images) == self._compiled[0]
         run = self._compiled[1] if self._compiled is not None and fits else self.student.features
         if self._autocast is None:
             return run(images)
