@@ -1,4 +1,4 @@
-"""One way to print every listing: `--format table|json|csv|markdown|latex`."""
+"""One way to print every listing: `--format table|json|csv|markdown|latex`; the leaderboard also as Parquet."""
 
 from __future__ import annotations
 
@@ -22,6 +22,37 @@ class Format(StrEnum):
     CSV = "csv"
     MARKDOWN = "markdown"
     LATEX = "latex"
+
+
+class TableFormat(StrEnum):
+    """How the leaderboard is printed: as any listing, or as Parquet."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    MARKDOWN = "markdown"
+    LATEX = "latex"
+    PARQUET = "parquet"
+
+
+def to_parquet(rows: Sequence[dict[str, Any]]) -> bytes:
+    """Rows with the same keys as a Parquet file; a column of values of several kinds becomes text."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = list(rows[0]) if rows else []
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({name: _array([row[name] for row in rows]) for name in columns}), buffer)
+    return buffer.getvalue()
+
+
+def _array(values: list[Any]) -> Any:
+    import pyarrow as pa
+
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {int, float} or (len(kinds) == 1 and kinds <= {bool, str}):
+        return pa.array(values, pa.float64() if float in kinds else None)
+    return pa.array([value if value is None else json.dumps(value, ensure_ascii=False) for value in values])
 
 
 def listing(rows: Sequence[dict[str, Any]], how: Format) -> str:
@@ -56,7 +87,7 @@ def to_markdown(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Se
 
 _TEX = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}"}
 _TEX |= {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "→": r"$\rightarrow$", "α": r"$\alpha$"}
-_TEX |= {"γ": r"$\gamma$", "Δ": r"$\Delta$", "–": "--", "−": "$-$"}
+_TEX |= {"γ": r"$\gamma$", "Δ": r"$\Delta$", "–": "--", "−": "$-$", "†": r"$^\dagger$", "‡": r"$^\ddagger$"}
 
 
 def to_latex(columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:

@@ -8,12 +8,13 @@ import json
 import re
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sweep import formats
-from sweep.formats import Format, listing
+from sweep.formats import Format, TableFormat, listing
 
 ROWS: list[dict[str, Any]] = [
     {"name": "a", "what": 'says "yes, sir"', "n": 1},
@@ -111,6 +112,36 @@ def test_csv_and_json_are_read_back_whatever_the_text(cells: list[list[str]]) ->
     assert from_csv(formats.to_csv(columns, cells)) == [columns, *cells]
     rows = [dict(zip(columns, line, strict=True)) for line in cells]
     assert json.loads(listing(rows, Format.JSON)) == rows
+
+
+def test_parquet_is_read_back_whole_with_its_types() -> None:
+    rows: list[dict[str, Any]] = [
+        {
+            "text": "α",
+            "count": 1,
+            "share": 0.5,
+            "either": 1,
+            "yes": True,
+            "mixed": "a",
+            "none": None,
+            "deep": {"k": [1]},
+        },
+        {"text": None, "count": 2, "share": 1, "either": 2.5, "yes": None, "mixed": 2, "none": None, "deep": None},
+    ]
+    table = pq.read_table(io.BytesIO(formats.to_parquet(rows)))
+    assert [str(kind) for kind in table.schema.types] == [
+        *("string", "int64", "double", "double", "bool", "string", "null", "string")
+    ]
+    assert table.to_pylist() == [
+        rows[0] | {"either": 1.0, "mixed": '"a"', "deep": '{"k": [1]}'},
+        rows[1] | {"share": 1.0, "mixed": "2"},
+    ]
+    assert formats.to_parquet(rows) == formats.to_parquet(rows)
+    assert pq.read_table(io.BytesIO(formats.to_parquet([]))).num_rows == 0
+
+
+def test_the_leaderboard_knows_every_format_and_parquet() -> None:
+    assert {how.value for how in TableFormat} == {how.value for how in Format} | {"parquet"}
 
 
 @pytest.mark.parametrize("how", Format)

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,13 @@ import pytest
 from rich.console import Console
 
 from sweep.formats import Format
+from sweep.layout import Root
 from sweep.leaderboard import Leaderboard, Row, as_rich, grid, leaderboard, records, render, trials
 from sweep.ledger import Ledger
 from sweep.plan import Plan, Slot, build_plan
+from sweep.table import FEATURES, layout
 from tests.sweep.examples import SPEC, begin, job_of, play, record, slot_of, small_spec
+from trainers.distillers import METHODS
 from trainers.errors import InputError
 
 Results = dict[tuple[str, int], float]
@@ -159,7 +162,7 @@ def test_a_table_with_nothing_missing_has_no_such_column(ledger: Ledger, small_p
     tell(ledger, small_plan)
     columns, lines = grid(leaderboard(ledger))
     assert columns == ["method", "resnet20→resnet8", "Δ kd"]
-    assert [line[0] for line in lines] == ["scratch", "kd", "dhkd α=0.5", "dhkd α=1"]
+    assert [line[0] for line in lines] == ["teacher", "scratch", "kd", "dhkd α=0.5", "dhkd α=1"]
     assert leaderboard(ledger).caption.endswith("Trials: 9 finished.")
 
 
@@ -226,8 +229,8 @@ def test_the_caption_says_what_is_shown_against_what(ledger: Ledger, small_plan:
     assert leaderboard(ledger).caption == (
         "Top-1 test accuracy in %, last epoch: mean ± standard deviation (number of seeds)."
         " Δ: mean difference to kd over common seeds."
+        " Nothing can be told apart: a paired test needs 3 common seeds, there are 2."
         " Every configuration of the spec is shown; none was selected."
-        " Teachers: resnet20 97.25."
         " Trials: 9 finished."
     )
 
@@ -251,10 +254,15 @@ def test_pairs_stand_side_by_side_with_their_own_differences(ledger: Ledger) -> 
         record(ledger, plan, slot_of(plan, label, pair=pair), [accuracy])
     board = leaderboard(ledger)
     assert grid(board) == (
-        ["method", "resnet20→resnet8", "Δ kd", "resnet14→resnet32", "Δ kd"],
-        [["kd", "80.00 (1)", "", "90.00 (1)", ""], ["dhkd", "81.00 (1)", "+1.00", "88.00 (1)", "−2.00"]],
+        ["method", "resnet20→resnet8", "Δ kd", "resnet14→resnet32", "Δ kd", "mean", "Δ kd"],
+        [
+            ["teacher", "97.00", "", "96.00", "", "", ""],
+            ["kd", "80.00 (1)", "", "90.00 (1)", "", "85.00", ""],
+            ["dhkd", "81.00 (1)", "+1.00", "88.00 (1)", "−2.00", "84.50", "−0.50"],
+        ],
     )
-    assert "Teachers: resnet20 97.00, resnet14 96.00." in board.caption
+    assert "Mean: over all pairs, not tested: a test needs 3 pairs" in board.caption
+    assert "Nothing can be told apart: a paired test needs 3 common seeds, there is 1." in board.caption
 
 
 def test_recipes_have_rows_of_their_own_and_are_compared_within(ledger: Ledger) -> None:
@@ -329,10 +337,15 @@ def test_json_holds_one_record_per_cell(told: Leaderboard) -> None:
         "mean": 92.5,
         "std": 2.1213,
         "delta": 1.0,
+        "p_delta": None,
+        "standing": "",
+        "p_best": None,
         "mean_best": 92.5,
         "mean_last": 92.5,
         "missing": 0,
         "tuned": "",
+        "budget": 0,
+        "recipe_differs": "",
     }
     assert (found[1]["n"], found[1]["std"], found[1]["delta"], found[1]["missing"]) == (1, None, None, 1)
     assert found[0]["param.alpha"] is None
@@ -351,28 +364,61 @@ def test_markdown_and_the_plain_table_hold_the_printed_cells(told: Leaderboard) 
     parsed = [[part.strip() for part in line.strip("|").split("|")] for line in table.splitlines()]
     assert parsed[0] == columns
     assert parsed[1] == ["---", *["---:"] * (len(columns) - 1)]
-    assert parsed[2:] == lines
+    assert parsed[2:] == lines  # two seeds: nothing is bold
     assert caption == told.caption + "\n"
     plain = render(told, Format.TABLE).splitlines()
     assert len(plain) == 1 + len(lines)
     assert all(part in line for parts, line in zip(lines, plain[1:], strict=True) for part in parts)
 
 
-def test_latex_compiles_as_far_as_can_be_seen(told: Leaderboard) -> None:
+def test_latex_stands_in_the_fields_layout(told: Leaderboard) -> None:
     text = render(told, Format.LATEX)
-    assert r"dhkd $\alpha$=0.5" in text
-    assert r"resnet20$\rightarrow$resnet8" in text
-    assert r"92.50 $\pm$ 2.12 (2)" in text
+    lines = [line.strip() for line in text.splitlines()]
+    assert lines[0] == r"% needs \usepackage{booktabs}"
+    top = lines.index(r"\toprule")
+    assert lines[top + 1 : top + 8] == [
+        r"Teacher & \multicolumn{2}{c}{resnet20} &  \\",
+        r"Student & \multicolumn{2}{c}{resnet8} & missing \\",
+        r"&  & $\Delta$ kd &  \\",
+        r"\midrule",
+        r"teacher & 97.25 &  &  \\",
+        r"scratch & 81.50 $\pm$ 2.12 (2) & $-$10.00 &  \\",
+        r"\midrule",
+    ]
+    assert r"dhkd $\alpha$=0.5 & 92.50 $\pm$ 2.12 (2) & +1.00 &  \\" in lines
     assert r"accuracy in \%" in text
+    check_latex(text)
+
+
+def check_latex(text: str) -> None:
+    """What would stop LaTeX: characters it does not know, environments or braces or math left open, a row with another
+    number of cells than the table has columns."""
     assert text.isascii()
+    text = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
     bare = re.sub(r"\\[\\&%_#${}]", "", text)
-    assert bare.count("{") == bare.count("}")
+    assert not re.search(r"[%#]", bare)
     assert bare.count("$") % 2 == 0
-    assert [text.count(rf"\begin{{{name}}}") == text.count(rf"\end{{{name}}}") == 1 for name in ("table", "tabular")]
-    columns = len(grid(told)[0])
-    rows = [line for line in text.splitlines() if line.endswith(r"\\")]
-    assert len(rows) == 1 + 4
-    assert all(line.count(" & ") + line.count("&  ") >= columns - 2 for line in rows)
+    depth = 0
+    for character in bare:
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        assert depth >= 0
+    assert depth == 0
+    opened: list[str] = []
+    for verb, name in re.findall(r"\\(begin|end)\{(\w+)\}", text):
+        if verb == "begin":
+            opened.append(name)
+        else:
+            assert opened.pop() == name
+    assert opened == []
+    (columns,) = re.findall(r"\\begin\{tabular\}\{([lrc]+)\}", text)
+    body = text.partition(r"\toprule")[2].partition(r"\bottomrule")[0]
+    for line in body.splitlines():
+        if line.endswith(r"\\"):
+            spans = [int(width) - 1 for width in re.findall(r"\\multicolumn\{(\d+)\}", line)]
+            cells = re.sub(r"\\&", "", line).count("&") + 1
+            assert cells + sum(spans) == len(columns), line
+        else:
+            assert line.strip() in ("", r"\midrule"), line
 
 
 def test_the_terminals_table_holds_title_cells_and_caption(told: Leaderboard) -> None:
@@ -399,6 +445,148 @@ def test_a_table_is_the_same_to_the_byte_however_the_trials_were_scheduled(
         with Ledger(tmp_path / name) as ledger:
             shown.append(render(leaderboard(ledger), how))
     assert len(set(shown)) == 1
+
+
+# -- significance -------------------------------------------------------------------------------------------------
+
+SEEDS = {"scratch": [80.0, 81.0, 80.3], "kd": [90.0, 90.6, 90.9], "dhkd α=0.5": [93.0, 93.8, 93.7]}
+"""dhkd α=0.5 is 3.0, 3.2 and 2.8 points above kd."""
+MATCHED = {"dhkd α=1": [93.3, 93.6, 94.0]}
+BEHIND = {"dhkd α=1": [91.1, 91.6, 92.3]}
+
+
+def of_three_seeds(ledger: Ledger, more: dict[str, list[float]], **changes: Any) -> Leaderboard:
+    plan = build_plan(small_spec(seeds=3, **changes))
+    accuracies = SEEDS | more
+    tell(ledger, plan, {(name, seed): value for name, some in accuracies.items() for seed, value in enumerate(some)})
+    return leaderboard(ledger)
+
+
+def test_the_best_is_bold_where_it_is_not_matched(ledger: Ledger) -> None:
+    board = of_three_seeds(ledger, BEHIND)
+    assert [c.standing for c in board.cells] == ["worse", "worse", "best", "worse"]
+    assert "| dhkd α=0.5 | **93.50 ± 0.44 (3)** | +3.00* |" in render(board, Format.MARKDOWN)
+    latex = render(board, Format.LATEX)
+    assert r"dhkd $\alpha$=0.5 & \textbf{93.50 $\pm$ 0.44 (3)} & +3.00* \\" in latex
+    check_latex(latex)
+    assert "†" not in str(grid(board))
+    assert "paired t tests over common seeds, Holm's correction over the column's comparisons, 5%" in board.caption
+
+
+def test_a_best_that_is_matched_is_not_bold_and_its_ties_are_marked(ledger: Ledger) -> None:
+    board = of_three_seeds(ledger, MATCHED)
+    assert [c.standing for c in board.cells] == ["worse", "worse", "tied", "tied"]
+    markdown = render(board, Format.MARKDOWN)
+    assert "**" not in markdown
+    assert "93.50 ± 0.44 (3)†" in markdown
+    assert "93.63 ± 0.35 (3)†" in markdown
+    latex = render(board, Format.LATEX)
+    assert r"\textbf" not in latex
+    assert r"93.63 $\pm$ 0.35 (3)$^\dagger$" in latex
+    check_latex(latex)
+
+
+def test_the_terminal_shows_the_best_in_bold(ledger: Ledger) -> None:
+    console = Console(file=io.StringIO(), width=200, force_terminal=True, color_system="standard")
+    console.print(as_rich(of_three_seeds(ledger, BEHIND)))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert re.findall(r"\x1b\[1m(\d[^\x1b]*)", shown) == ["93.50 ± 0.44 (3)"]
+
+
+def test_records_hold_standings_and_corrected_p_values(ledger: Ledger) -> None:
+    scratch, kd, best, _ = records(of_three_seeds(ledger, BEHIND))
+    assert (best["standing"], best["p_best"], scratch["standing"]) == ("best", None, "worse")
+    assert kd["p_delta"] is None
+    assert 0 < best["p_delta"] < 0.05
+    assert 0 < scratch["p_best"] < 0.05
+
+
+def test_a_tie_for_want_of_a_test_is_counted(ledger: Ledger) -> None:
+    board = of_three_seeds(ledger, {"dhkd α=1": [91.1, 91.6]})
+    assert cell(board, "dhkd α=1").standing == "tied"
+    assert "1 † for want of a test: fewer than 3 common seeds, or differences all equal." in board.caption
+
+
+def test_equal_differences_are_told_from_too_few_seeds(ledger: Ledger) -> None:
+    plan = build_plan(small_spec(seeds=3, methods=["scratch", "kd"]))
+    tell(ledger, plan, {(n, s): a + s for n, a in (("scratch", 80.0), ("kd", 90.0)) for s in range(3)})
+    assert "the differences are the same in every seed" in leaderboard(ledger).caption
+
+
+def test_columns_without_enough_seeds_are_named_beside_others(ledger: Ledger) -> None:
+    pairs = ["resnet20 -> resnet8", "resnet14 -> resnet32"]
+    plan = build_plan(small_spec(seeds=3, methods=["kd", "dhkd"], pairs=pairs))
+    begin(ledger, plan)
+    for slot in plan.students:
+        if slot.pair == "resnet20→resnet8" or slot.seed < 2:
+            record(ledger, plan, slot, [{"kd": [90.0, 90.6, 90.9], "dhkd": [93.0, 93.8, 93.7]}[slot.method][slot.seed]])
+    board = leaderboard(ledger)
+    why = "Nothing can be told apart under resnet14→resnet32: a paired test needs 3 common seeds, there are 2."
+    assert why in board.caption
+    assert [c.standing for c in board.cells if c.pair == "resnet20→resnet8"] == ["worse", "best"]
+
+
+def test_features_stand_before_logits_and_the_student_in_the_head(ledger: Ledger) -> None:
+    plan = build_plan(small_spec(seeds=1, methods=["kd", "at", "scratch", "rkd", "dkd"]))
+    begin(ledger, plan)
+    record(ledger, plan, plan.teachers[0], [97.0])
+    for slot in plan.students:
+        record(ledger, plan, slot, [90.0])
+    groups = [[line[0].text for line in group] for group in layout(leaderboard(ledger)).groups]
+    assert groups == [["teacher", "scratch"], ["at", "rkd"], ["kd", "dkd"]]
+
+
+def test_the_tables_groups_are_what_the_methods_say_of_themselves() -> None:
+    assert {name for name in METHODS if METHODS[name].teacher_needs == "features"} == FEATURES
+
+
+def test_a_stored_teachers_accuracy_is_read_from_its_passport(ledger: Ledger, small_plan: Plan, root: Root) -> None:
+    teacher = {"architecture": "resnet20", "hash": "0123456789abcdef"}
+    pair = "resnet20@01234567→resnet8"
+    slots = [
+        replace(slot, pair=pair, teacher=None, config=slot.config | {"teacher": teacher})
+        for slot in small_plan.students
+    ]
+    begin(ledger, replace(small_plan, slots=tuple(slots)))
+    assert leaderboard(ledger).teachers == {}
+    passport = root.teachers / teacher["hash"] / "passport.json"
+    passport.parent.mkdir(parents=True)
+    passport.write_text(json.dumps({"test_acc": 97.5}))
+    board = leaderboard(ledger)
+    assert board.teachers == {"resnet20@01234567": 97.5}
+    assert rows(board)["teacher"][1] == "97.50"
+
+
+# -- recipes and budgets --------------------------------------------------------------------------------------------
+
+
+def test_a_row_whose_recipe_was_searched_is_marked(ledger: Ledger) -> None:
+    recipe = SPEC["recipe"] | {"lr": {"choice": [0.05, 0.1]}}
+    search = {"trials": 9, "sampler": "grid", "pruner": "none"}
+    plan = build_plan(small_spec(recipe=recipe, methods=["kd", "dhkd"], search=search))
+
+    def accuracy(slot: Slot) -> float:
+        best = {"kd": 0.05, "dhkd": 0.1}[slot.method]
+        return (90.0 if slot.varied["recipe.lr"] == best else 80.0) + slot.seed
+
+    play(ledger, plan, accuracy)
+    board = leaderboard(ledger)
+    assert cell(board, "kd tuned").recipe_differs == {}
+    assert cell(board, "dhkd tuned").recipe_differs == {"lr": (0.1, 0.05)}
+    assert rows(board)["dhkd tuned"][1].endswith("‡")
+    marked = "‡: trained by another recipe than its column (dhkd tuned, resnet20→resnet8: lr=0.1, not 0.05)."
+    assert marked in board.caption
+    assert records(board)[1]["recipe_differs"] == "lr=0.1"
+    check_latex(render(board, Format.LATEX))
+
+
+def test_the_caption_tells_the_budgets_that_finite_spaces_leave(ledger: Ledger) -> None:
+    methods = [{"gdkd": {"k": {"choice": [2, 3]}}}, {"dhkd": {"alpha": {"choice": [0.5, 1, 2]}}}]
+    plan = build_plan(small_spec(methods=methods, search={"trials": 20, "sampler": "grid", "pruner": "none"}))
+    play(ledger, plan, lambda slot: 80.0 + slot.seed + sum(slot.varied.values()))
+    board = leaderboard(ledger)
+    assert "the best of 2 to 3 configurations (grid, seed 0)" in board.caption
+    assert [(c.label, c.budget) for c in board.cells] == [("gdkd tuned", 2), ("dhkd tuned", 3)]
 
 
 def test_hyperparameters_of_different_methods_share_the_records_columns(ledger: Ledger) -> None:

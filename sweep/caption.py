@@ -1,0 +1,176 @@
+"""The words under the table: what is shown, what chose it, how it was tested, and what is missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sweep.plan import Cell, shown
+from sweep.published import EPOCHS
+from sweep.rows import Row
+from sweep.significance import columns, common_seeds, testable
+from sweep.statistics import FEWEST, LEVEL
+
+if TYPE_CHECKING:
+    from sweep.leaderboard import Leaderboard
+
+TIED, OTHER_RECIPE, DIFFERS = "†", "‡", "*"
+"""Marks of a row that is not told apart from its column's best, of another recipe, and of a Δ that the seeds show."""
+NAMES = {
+    "val_acc": "validation accuracy after the last epoch",
+    "test_acc": "best test accuracy, as protocol 'paper' allows",
+    "student_macs": "the student's multiply-accumulates",
+    "device_seconds": "the seconds of training",
+}
+"""What a search chooses by, in words."""
+
+
+def caption(board: Leaderboard) -> str:
+    """All of it, in one paragraph."""
+    parts = [_number(board), _difference(board), *_tests(board), _selection(board), _recipes(board)]
+    parts += [_published(board), _trials(board)]
+    return " ".join(part for part in parts if part)
+
+
+def _number(board: Leaderboard) -> str:
+    what = "best epoch on the test set, as the papers report it" if board.metric == "best" else "last epoch"
+    return f"Top-1 test accuracy in %, {what}: mean ± standard deviation (number of seeds)."
+
+
+def _difference(board: Leaderboard) -> str:
+    return f"Δ: mean difference to {board.baseline} over common seeds." if board.baseline else ""
+
+
+# -- tests --------------------------------------------------------------------------------------------------------
+
+
+def _tests(board: Leaderboard) -> list[str]:
+    """What the marks mean, or why there are none."""
+    compared = {place: rows for place, rows in columns(board.cells).items() if sum(bool(r.values) for r in rows) > 1}
+    if not compared:
+        return []
+    untested = [rows for rows in compared.values() if not any(row.standing for row in rows)]
+    parts = [_marks(board)] if len(untested) < len(compared) else []
+    return [*parts, *_overall(board), *_untested(untested, len(compared))]
+
+
+def _marks(board: Leaderboard) -> str:
+    several = len({row.recipe for row in board.cells}) > 1
+    column = "column (pair and recipe)" if several else "column"
+    text = (
+        f"Bold: the best of its {column}, every other row of which is shown to be worse;"
+        f" {TIED}: the highest mean where it is not alone, and what is not told apart from it"
+        f" (paired t tests over common seeds, Holm's correction over the column's comparisons, {LEVEL:.0%})."
+    )
+    lone = sum(row.standing == "tied" and row.p_best is None for row in board.cells) - _tops(board)
+    if lone:
+        text += f" {lone} {TIED} for want of a test: fewer than {FEWEST} common seeds, or differences all equal."
+    return text + (f" {DIFFERS}: a Δ that such tests show." if any(_has_shown_delta(r) for r in board.cells) else "")
+
+
+def _tops(board: Leaderboard) -> int:
+    """Columns whose highest mean is tied: that row has no p-value either."""
+    return sum(any(row.standing == "tied" for row in rows) for rows in columns(board.cells).values())
+
+
+def _has_shown_delta(row: Row) -> bool:
+    return row.p_delta is not None and row.p_delta < LEVEL
+
+
+def _overall(board: Leaderboard) -> list[str]:
+    if not board.overall:
+        return []
+    tested = any(one.verdict.standing for one in board.overall.values())
+    how = "the same marks by the same tests over the pairs' mean differences" if tested else "not tested"
+    why = "" if tested else f": a test needs {FEWEST} pairs, and differences that are not all equal"
+    return [f"Mean: over all pairs, {how}{why}."]
+
+
+def _untested(untested: list[list[Row]], compared: int) -> list[str]:
+    """Of columns where nothing could be tested: why not."""
+    found = []
+    few = [rows for rows in untested if not testable(rows)]
+    if few:
+        most = max(common_seeds(rows) for rows in few)
+        there = f"there {'is' if most == 1 else 'are'} {most or 'none'}"
+        found.append(f"{_nothing(few, compared)}: a paired test needs {FEWEST} common seeds, {there}.")
+    equal = [rows for rows in untested if testable(rows)]
+    if equal:
+        found.append(
+            f"{_nothing(equal, compared)}: the differences are the same in every seed, so there is no spread to test"
+            " them by."
+        )
+    return found
+
+
+def _nothing(some: list[list[Row]], compared: int) -> str:
+    where = "" if len(some) == compared else " under " + ", ".join(dict.fromkeys(rows[0].pair for rows in some))
+    return f"Nothing can be told apart{where}"
+
+
+# -- selection ----------------------------------------------------------------------------------------------------
+
+
+def _selection(board: Leaderboard) -> str:
+    """What was selected, by which data, and at what cost."""
+    plan = board.plan
+    if not plan.cells:
+        return "Every configuration of the spec is shown; none was selected."
+    search = plan.cells[0].search
+    how = f"({search['sampler']}, seed {plan.seeds[0]})"
+    if len(search["metrics"]) > 1:
+        return (
+            f"Tuned rows: of {_budgets(plan.cells)} configurations of each cell {how} the Pareto front by"
+            f" {_searched_by(search)}, at most {search['confirm']} of it, run again with all seeds."
+        )
+    return (
+        f"Tuned rows: in each cell the best of {_budgets(plan.cells)} configurations {how} by {_searched_by(search)},"
+        " run again with all seeds; every other row is shown as the spec has it."
+    )
+
+
+def _budgets(cells: tuple[Cell, ...]) -> str:
+    """``20``, or ``6 to 20`` where the spaces of some cells have fewer points."""
+    budgets = sorted({cell.budget for cell in cells})
+    return str(budgets[0]) if len(budgets) == 1 else f"{budgets[0]} to {budgets[-1]}"
+
+
+def _searched_by(search: dict[str, Any]) -> str:
+    return " and ".join(NAMES[metric] for metric in search["metrics"])
+
+
+def _recipes(board: Leaderboard) -> str:
+    """Rows whose recipe is not their column's."""
+    found = [
+        f"{row.label}, {row.pair}: " + ", ".join(f"{n}={shown(a)}, not {shown(b)}" for n, (a, b) in differs.items())
+        for row in board.cells
+        if (differs := row.recipe_differs)
+    ]
+    return f"{OTHER_RECIPE}: trained by another recipe than its column ({'; '.join(found)})." if found else ""
+
+
+# -- published figures --------------------------------------------------------------------------------------------
+
+
+def _published(board: Leaderboard) -> str:
+    if board.published is None:
+        return ""
+    if not board.published:
+        return f"No published figure is known of these cells on {board.plan.dataset}."
+    gaps = [gap for row in board.cells if (gap := board.gap(row)) is not None]
+    near = sum(gap.reproduced for gap in gaps)
+    text = (
+        "Published: the figure that most sources print, what others print in brackets; gap: ours less theirs, and in"
+        f" standard deviations of ours (std). Reproduced within 1 std: {near} of {len(gaps)}."
+    )
+    usual = EPOCHS.get(board.plan.dataset)
+    other = sum(row.config["recipe"]["epochs"] != usual for row in board.cells if board.reported(row))
+    if usual and other:
+        text += f" Papers train {usual} epochs on {board.plan.dataset}, {other} of these rows do not."
+    if board.metric == "last":
+        text += " Papers train on the whole training set and mostly report the best test epoch; protocol 'paper' does."
+    return text + " Sources: " + "; ".join(f"[{n}] {origin}" for n, origin in enumerate(board.origins, start=1)) + "."
+
+
+def _trials(board: Leaderboard) -> str:
+    missing = [f"{count} {state}" for state, count in sorted(board.states.items()) if state != "finished"]
+    return f"Trials: {board.states.get('finished', 0)} finished{''.join(', ' + text for text in missing)}."

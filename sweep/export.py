@@ -1,0 +1,138 @@
+"""Every epoch of every trial of a sweep, as one Parquet file for pandas, Polars or DuckDB.
+
+One line an epoch, ordered by trial; what belongs to the trial stands in each of its lines (and is stored once, as a
+dictionary). docs/leaderboard.md describes the columns.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweep.ledger import Event, Ledger
+from sweep.results import outcomes
+from trainers.errors import InputError, StorageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+OF_TRIAL = ("sweep", "trial", "stage", "pair", "teacher", "student", "method", "label", "recipe", "state", "config")
+"""Text columns; `seed` is the trial's as well."""
+ACCURACIES = ("train_acc", "train_acc5", "val_acc", "val_acc5", "test_acc", "test_acc5")
+NUMBERS = ("loss", "lr", *ACCURACIES, "seconds", "images_per_second", "teacher_images")
+"""Of an epoch; null where an epoch has none."""
+PARTS = {"terms": "term", "diagnostics": "diagnostic"}
+"""Numbers with names of their own: a column for each, such as ``term.ce``."""
+TRIALS_AT_ONCE = 256
+"""Whose epochs are held in memory, and written as one row group."""
+
+
+def export(ledger: Ledger, path: Path) -> int:
+    """Write every epoch that a ledger holds, of trials that are no longer planned as well; the number of lines.
+
+    The file appears whole or not at all.
+
+    Raises:
+        InputError: when no epoch is recorded yet.
+        StorageError: when the file cannot be written.
+    """
+    import pyarrow.parquet as pq
+
+    starts = {event.trial or "": event.body for event in ledger.events("start")}
+    _, states = outcomes(ledger)
+    columns = {part: ledger.epoch_names(part) for part in PARTS}
+    if not columns["terms"]:
+        raise InputError(f"{ledger.path} holds no epoch yet; there is nothing to export")
+    schema = _schema(columns)
+    count = 0
+    with _written(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for keys in _batches(sorted(starts)):
+            lines = [
+                _line(event, trial, columns)
+                for key in keys
+                for trial in [_of_trial(ledger.path.parent.name, key, starts[key], states[key][0])]
+                for event in ledger.events("epoch", trial=key)
+            ]
+            writer.write_table(_table(lines, schema))
+            count += len(lines)
+    return count
+
+
+def _batches(keys: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(keys), TRIALS_AT_ONCE):
+        yield keys[start : start + TRIALS_AT_ONCE]
+
+
+def _schema(columns: dict[str, list[str]]) -> pa.Schema:
+    import pyarrow as pa
+
+    named = [f"{PARTS[part]}.{name}" for part, names in columns.items() for name in names]
+    return pa.schema(
+        [
+            *((name, pa.dictionary(pa.int32(), pa.string())) for name in OF_TRIAL),
+            ("seed", pa.int64()),
+            ("epoch", pa.int32()),
+            ("time", pa.timestamp("ms", tz="UTC")),
+            *((name, pa.float64()) for name in (*NUMBERS, *named)),
+        ]
+    )
+
+
+def _of_trial(sweep: str, key: str, start: dict[str, Any], state: str) -> dict[str, Any]:
+    teacher, _, student = start["pair"].partition("→")
+    known = {name: start[name] for name in ("stage", "pair", "method", "label", "recipe", "seed")}
+    return known | {
+        "sweep": sweep,
+        "trial": key,
+        "teacher": teacher if student else None,
+        "student": student or teacher,
+        "state": state,
+        "config": json.dumps(start["config"], ensure_ascii=False, sort_keys=True),
+    }
+
+
+def _line(event: Event, trial: dict[str, Any], columns: dict[str, list[str]]) -> dict[str, Any]:
+    body = event.body
+    line = trial | {"epoch": event.epoch, "time": int(event.time * 1000)}
+    line |= {name: body.get(name) for name in NUMBERS}
+    for part, names in columns.items():
+        found = body.get(part) or {}
+        line |= {f"{PARTS[part]}.{name}": found.get(name) for name in names}
+    return line
+
+
+def _table(lines: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    """The lines as columns, text as dictionaries."""
+    import pyarrow as pa
+
+    arrays = []
+    for field in schema:
+        values = [line[field.name] for line in lines]
+        text = pa.types.is_dictionary(field.type)
+        array = pa.array(values, pa.string() if text else field.type)
+        arrays.append(array.dictionary_encode().cast(field.type) if text else array)
+    return pa.table(arrays, schema=schema)
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path`, which becomes `path` when all is written."""
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,168 @@
+"""What came of a sweep: each planned trial with its state, and each search with what it has found.
+
+Read from the ledger: the latest plan says which trials belong to the sweep, later events what became of them. Nothing
+that failed is left out: every slot of the plan has a :class:`Trial`, started or not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from heapq import merge
+from operator import itemgetter
+from typing import Any
+
+from sweep.layout import Root, SweepPaths
+from sweep.ledger import Ledger
+from sweep.plan import Plan, Slot
+from trainers.errors import InputError
+
+FOR_GOOD = ("finished", "diverged")
+"""States that no later event changes."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A planned trial and what the ledger knows of it."""
+
+    slot: Slot
+    key: str | None
+    """None until it has been started."""
+    state: str
+    """finished, diverged, pruned, failed, out-of-memory, worker-died, running, interrupted or waiting."""
+    body: dict[str, Any]
+    """Of the event that gave the state; empty while it waits or runs."""
+    epochs: int
+    """Epochs recorded; 0 where they were not asked for."""
+
+
+@dataclass(frozen=True)
+class Searched:
+    """How far the search of one cell is."""
+
+    asked: int = 0
+    """Configurations suggested."""
+    states: dict[str, int] = field(default_factory=dict)
+    """Where it has come to its end: how its trials ended, by state."""
+    chosen: tuple[dict[str, Any], ...] = ()
+    """What it has won, best first: `number`, `params` and `values` of each."""
+    ended: bool = False
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that a table is made of."""
+
+    plan: Plan
+    trials: list[Trial]
+    searches: dict[str, Searched]
+    """By cell id; every cell of the plan has one."""
+    teachers: dict[str, float]
+    """Test accuracy in percent by the teacher's name in its pairs."""
+
+    @property
+    def states(self) -> dict[str, int]:
+        """How many trials are in each state, each trial once."""
+        return dict(Counter(trial.state for trial in distinct(self.trials)))
+
+
+def read(ledger: Ledger) -> Results:
+    """The results as the ledger has them now, without counting epochs (see :func:`trials`).
+
+    Raises:
+        InputError: when the sweep has no plan yet.
+    """
+    plan = planned(ledger)
+    found = _trials(plan, ledger, {})
+    teachers = _stored_teachers(plan, SweepPaths(ledger.path.parent).root) | trained_teachers(found)
+    return Results(plan, found, _searches(plan, ledger), teachers)
+
+
+def trials(ledger: Ledger) -> tuple[Plan, list[Trial]]:
+    """The latest plan with the state of each of its slots, and the epochs that are recorded of it.
+
+    Raises:
+        InputError: when the sweep has no plan yet.
+    """
+    plan = planned(ledger)
+    return plan, _trials(plan, ledger, ledger.epochs_done())
+
+
+def planned(ledger: Ledger) -> Plan:
+    """The latest plan; raises InputError where there is none."""
+    event = ledger.latest("plan")
+    if event is None:
+        raise InputError(f"{ledger.path} holds no plan yet")
+    return Plan.from_json(event.body)
+
+
+def distinct(found: Iterable[Trial]) -> list[Trial]:
+    """Each trial once: scratch stands under every pair that shares its student, and a search's best is confirmed."""
+    return list({trial.slot.id: trial for trial in found}.values())
+
+
+def outcomes(ledger: Ledger) -> tuple[dict[str, str], dict[str, tuple[str, dict[str, Any]]]]:
+    """Of all that was ever started, planned or not: the key of each slot's latest trial, and each key's state.
+
+    With a state comes the body of the event that gave it; an empty one of a trial that runs.
+    """
+    keys: dict[str, str] = {}
+    states: dict[str, tuple[str, dict[str, Any]]] = {}
+    starts = ((seq, key, "running", {"slot": slot}) for seq, key, slot in ledger.starts())
+    ends = (
+        (event.seq, event.trial or "", str(event.body.get("state") or event.kind), event.body)
+        for event in ledger.events("failed", "interrupted", "pruned", "final")
+    )
+    for _, key, state, body in merge(starts, ends, key=itemgetter(0)):
+        if state == "running":
+            keys[body["slot"]] = key
+        if states.get(key, ("", {}))[0] not in FOR_GOOD:
+            states[key] = (state, {} if state == "running" else body)
+    return keys, states
+
+
+def _trials(plan: Plan, ledger: Ledger, done: dict[str, int]) -> list[Trial]:
+    keys, states = outcomes(ledger)
+
+    def trial(slot: Slot) -> Trial:
+        key = keys.get(slot.id)
+        state, body = states.get(key or "", ("waiting", {}))
+        return Trial(slot, key, state, body, done.get(key or "", 0))
+
+    return [trial(slot) for slot in [*plan.slots, *_searched_slots(plan, ledger)]]
+
+
+def _searched_slots(plan: Plan, ledger: Ledger) -> list[Slot]:
+    """The slots that the plan's searches have added: what they tried, and what confirms what they have won."""
+    cells = {cell.id for cell in plan.cells}
+    asked = [event.body for event in ledger.events("ask") if event.body["cell"] in cells]
+    won = {event.body["cell"]: event.body for event in ledger.events("chosen") if event.body["cell"] in cells}
+    found = [body["slot"] for body in asked]
+    found += [slot for cell in plan.cells if cell.id in won for slot in won[cell.id]["slots"]]  # in the plan's order
+    return list({(slot["id"], slot["stage"]): Slot(**slot) for slot in found}.values())
+
+
+def trained_teachers(found: Iterable[Trial]) -> dict[str, float]:
+    """Test accuracies after the last epoch of the teachers that the sweep has trained."""
+    done = [trial for trial in found if trial.slot.stage == "teacher" and trial.state == "finished"]
+    return {trial.slot.pair: trial.body["last"]["test_acc"] for trial in done}
+
+
+def _stored_teachers(plan: Plan, root: Root) -> dict[str, float]:
+    """Accuracies of the teachers that the plan takes as they are stored, from their passports where these are here."""
+    taught = {slot.pair.partition("→")[0]: slot.config["teacher"] for slot in plan.students if slot.teacher is None}
+    taught |= {cell.pair.partition("→")[0]: cell.config["teacher"] for cell in plan.cells if cell.teacher is None}
+    places = {name: root.teachers / teacher["hash"] / "passport.json" for name, teacher in taught.items() if teacher}
+    return {name: json.loads(place.read_text())["test_acc"] for name, place in places.items() if place.exists()}
+
+
+def _searches(plan: Plan, ledger: Ledger) -> dict[str, Searched]:
+    won = {event.body["cell"]: event.body for event in ledger.events("chosen")}
+    asked = Counter(event.body["cell"] for event in ledger.events("ask"))
+    found = {}
+    for cell in plan.cells:
+        body = won.get(cell.id, {"states": {}, "chosen": []})
+        found[cell.id] = Searched(asked[cell.id], body["states"], tuple(body["chosen"]), cell.id in won)
+    return found

@@ -1,0 +1,206 @@
+"""The rows of the leaderboard: one configuration under one pair, its mean over seeds, and the difference it makes."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from sweep.plan import Cell, Plan, label
+from sweep.results import Results, Searched, Trial
+from sweep.statistics import deviation
+
+Shown = Literal["best", "last"]
+"""Which epoch's test accuracy is the number shown."""
+Standing = Literal["best", "tied", "worse", ""]
+"""Beside the others of its column; see :mod:`sweep.significance`. Empty where nothing could be tested."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration under one pair: a row of the leaderboard."""
+
+    recipe: str
+    pair: str
+    method: str
+    label: str
+    params: dict[str, Any]
+    values: dict[int, float]
+    """Shown accuracy by seed, in percent."""
+    best: dict[int, float]
+    """Test accuracy of the best epoch by seed."""
+    last: dict[int, float]
+    """Test accuracy of the last epoch by seed."""
+    delta: float | None
+    """Mean difference to the baseline over common seeds; None for the baseline and where there is none."""
+    missing: dict[str, int]
+    """Trials that gave no number, by state."""
+    tuned: str = ""
+    """How the hyperparameters were found, where a search found them: ``w2=3.2, the best of 20 (4 pruned)``."""
+    budget: int = 0
+    """Configurations that the search tried to find them, or may try; 0 where nothing was searched."""
+    config: dict[str, Any] = field(default_factory=dict)
+    """The config that its trials share: the content of :class:`~trainers.config.TrialConfig`; empty where there is
+    none yet."""
+    recipe_differs: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    """Recipe fields in which it differs from its column: its value, and the column's."""
+    standing: Standing = ""
+    p_best: float | None = None
+    """Of the test against the column's highest mean, corrected; None for that row, and where no test was made."""
+    p_delta: float | None = None
+    """Of the test against the baseline, corrected."""
+
+    @property
+    def mean(self) -> float | None:
+        return statistics.fmean(self.values.values()) if self.values else None
+
+    @property
+    def std(self) -> float | None:
+        """Sample standard deviation over seeds; None for fewer than two."""
+        return deviation(self.values.values())
+
+    @property
+    def shown(self) -> str:
+        """``95.13 ± 0.67 (3)``."""
+        if self.mean is None:
+            return "–"
+        spread = f" ± {self.std:.2f}" if self.std is not None else ""
+        return f"{self.mean:.2f}{spread} ({len(self.values)})"
+
+    @property
+    def shown_delta(self) -> str:
+        return "" if self.delta is None else signed(self.delta)
+
+
+def signed(value: float) -> str:
+    """``+0.50`` or ``−0.50``, with a minus sign as wide as the plus."""
+    return f"{value:+.2f}".replace("-", "−")
+
+
+def shown_epoch(plan: Plan) -> Shown:
+    """The best test epoch under the papers' protocol, the last epoch otherwise."""
+    return "best" if plan.protocol == "paper" else "last"
+
+
+def baseline(plan: Plan) -> str | None:
+    """The label of the first row of the baseline method; of a tuned one where there is no other."""
+    fixed = [slot.label for slot in plan.students if slot.method == plan.baseline]
+    tuned = [cell.label for cell in plan.cells if cell.method == plan.baseline]
+    return next(iter([*fixed, *tuned]), None)
+
+
+def rows(results: Results, base: str | None) -> list[Row]:
+    """All rows, in the plan's order, those of unfinished searches last.
+
+    Args:
+        results: of the sweep.
+        base: label of the baseline; see :func:`baseline`.
+    """
+    plan = results.plan
+    groups: dict[tuple[str, str, str], list[Trial]] = {}
+    for trial in results.trials:
+        if trial.slot.stage == "confirm":
+            groups.setdefault((trial.slot.recipe, trial.slot.label, trial.slot.pair), []).append(trial)
+    groups = {group: _best_of(members, plan.protocol) for group, members in groups.items()}
+    values = {group: _by_seed(members, shown_epoch(plan)) for group, members in groups.items()}
+    found = [
+        _row(members, values[group], values.get((group[0], base or "", group[2]), {}), is_base=group[1] == base)
+        for group, members in groups.items()
+    ]
+    return _with_recipes(_with_findings(results, found), base)
+
+
+def _best_of(members: list[Trial], protocol: str) -> list[Trial]:
+    """The trials of one configuration: where a search has confirmed several, of the one that its metric prefers."""
+    by_params: dict[str, list[Trial]] = {}
+    for trial in members:
+        by_params.setdefault(json.dumps(trial.slot.varied, sort_keys=True), []).append(trial)
+
+    def merit(some: list[Trial]) -> float:
+        done = [trial.body for trial in some if trial.state == "finished"]
+        found = [body["best"]["test_acc"] if protocol == "paper" else body["last"]["val_acc"] for body in done]
+        return statistics.fmean(value for value in found) if found and None not in found else -1.0
+
+    return max(by_params.values(), key=merit)
+
+
+def _by_seed(members: list[Trial], which: Shown) -> dict[int, float]:
+    return {trial.slot.seed: trial.body[which]["test_acc"] for trial in members if trial.state == "finished"}
+
+
+def _row(members: list[Trial], values: dict[int, float], base: dict[int, float], is_base: bool) -> Row:
+    slot = members[0].slot
+    common = values.keys() & base.keys()
+    delta = statistics.fmean(values[seed] - base[seed] for seed in sorted(common)) if common and not is_base else None
+    return Row(
+        recipe=slot.recipe,
+        pair=slot.pair,
+        method=slot.method,
+        label=slot.label,
+        params=slot.varied,
+        values=values,
+        best=_by_seed(members, "best"),
+        last=_by_seed(members, "last"),
+        delta=delta,
+        missing=dict(Counter(trial.state for trial in members if trial.state != "finished")),
+        config=slot.config,
+    )
+
+
+def _with_findings(results: Results, some: list[Row]) -> list[Row]:
+    """The rows, those of searches with what was found; a search that goes on has a row without a number."""
+    found = list(some)
+    for cell in results.plan.cells:
+        search = results.searches[cell.id]
+        here = (cell.recipe, cell.pair)
+        places = [n for n, r in enumerate(some) if (r.recipe, r.pair) == here and r.label.startswith(cell.label)]
+        if search.ended and places:
+            for place in places:
+                tuned = _finding(cell, found[place], search)
+                found[place] = replace(found[place], tuned=tuned, budget=sum(search.states.values()))
+            continue
+        left = max(cell.budget - search.asked, 0)
+        missing = {"to try": left} if left else {"searching": 1} if not search.ended else {"nothing found": 1}
+        found.append(_empty(cell, missing))
+    return found
+
+
+def _empty(cell: Cell, missing: dict[str, int]) -> Row:
+    """The row of a search that has won nothing yet."""
+    place = (cell.recipe, cell.pair, cell.method, cell.label, cell.varied)
+    return Row(*place, values={}, best={}, last={}, delta=None, missing=missing, budget=cell.budget)
+
+
+def _with_recipes(rows: list[Row], base: str | None) -> list[Row]:
+    """The rows, those marked whose recipe differs from that of their column: its baseline's, or else its first row's.
+
+    A search may choose recipe fields; a pair's own values are its column's.
+    """
+    columns: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in sorted(rows, key=lambda row: row.label != base):
+        if row.config:
+            columns.setdefault((row.recipe, row.pair), row.config["recipe"])
+    return [replace(row, recipe_differs=_differing(row, columns.get((row.recipe, row.pair), {}))) for row in rows]
+
+
+def _differing(row: Row, column: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    ours = row.config.get("recipe", {})
+    return {
+        name: (value, column[name]) for name, value in sorted(ours.items()) if name in column and value != column[name]
+    }
+
+
+def _finding(cell: Cell, row: Row, search: Searched) -> str:
+    """``w2=3.2 k=5, the best of 20 (4 pruned)``."""
+    values = {name: value for name, value in row.params.items() if name in cell.space}
+    states = search.states
+    if len(cell.search["metrics"]) > 1:
+        reached = next(one["values"] for one in search.chosen if one["params"] == values)
+        named = ", ".join(
+            f"{metric} {value:.6g}" for metric, value in zip(cell.search["metrics"], reached, strict=True)
+        )
+        return f"{named}; on the Pareto front of {sum(states.values())}"
+    other = ", ".join(f"{states[state]} {state}" for state in ("pruned", "failed") if states.get(state))
+    return f"{label('', values).strip()}, the best of {sum(states.values())}" + (f" ({other})" if other else "")

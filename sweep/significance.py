@@ -1,0 +1,147 @@
+"""Which rows of the table are told apart: each column's best, its ties, and what differs from the baseline.
+
+A column is one pair (and one recipe). Its highest mean is compared with every other row by paired t tests over their
+common seeds, corrected by Holm over the comparisons of the column. It is the **best** only where every other row is
+shown to be worse; otherwise it and the rows that it is not told apart from are **tied**. Over all cells of a row the
+same is done with the rows' mean differences under each pair in place of the seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from sweep.rows import Row, Standing
+from sweep.statistics import FEWEST, holm, mean, paired, paired_t, shows
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a row stands beside the highest mean among those that it is compared with."""
+
+    standing: Standing
+    p: float | None = None
+    """Of the comparison with the highest mean, corrected; None for that row itself, and where no test was made."""
+
+
+@dataclass(frozen=True)
+class Overall:
+    """A row over all pairs."""
+
+    mean: float
+    """Of the row's means under each pair."""
+    delta: float | None
+    """Mean difference to the baseline's row, over the pairs; None for the baseline and where there is none."""
+    verdict: Verdict
+
+
+def columns(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
+    """Rows by recipe and pair: those that are compared with each other."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        found.setdefault((row.recipe, row.pair), []).append(row)
+    return found
+
+
+def judged(rows: list[Row], base: str | None) -> list[Row]:
+    """The rows with their standing and p-values.
+
+    Args:
+        rows: of all columns.
+        base: label of the baseline, which the differences Δ are tested against.
+    """
+    verdicts: dict[tuple[str, str, str], Verdict] = {}
+    deltas: dict[tuple[str, str, str], float | None] = {}
+    for (recipe, pair), some in columns(rows).items():
+        values = {row.label: row.values for row in some if row.values}
+        verdicts |= {(recipe, pair, name): verdict for name, verdict in standings(values).items()}
+        deltas |= {(recipe, pair, name): p for name, p in _against(values, base).items()}
+    return [_with(row, verdicts, deltas) for row in rows]
+
+
+def _with(
+    row: Row,
+    verdicts: Mapping[tuple[str, str, str], Verdict],
+    deltas: Mapping[tuple[str, str, str], float | None],
+) -> Row:
+    place = (row.recipe, row.pair, row.label)
+    verdict = verdicts.get(place, Verdict(""))
+    return replace(row, standing=verdict.standing, p_best=verdict.p, p_delta=deltas.get(place))
+
+
+def _against(values: Mapping[str, Mapping[int, float]], base: str | None) -> dict[str, float | None]:
+    """Corrected p-values of every row's difference to the baseline's."""
+    if base is None or base not in values:
+        return {}
+    others = [name for name in values if name != base]
+    return dict(zip(others, holm([paired_t(paired(values[name], values[base])) for name in others]), strict=True))
+
+
+def standings(values: Mapping[str, Mapping[int, float]]) -> dict[str, Verdict]:
+    """Each row's standing in its column, from its accuracies by seed. Where no test can be made, nobody stands out."""
+    means = {name: mean(some.values()) or 0.0 for name, some in values.items()}
+    return _standings(means, lambda name, other: paired(values[name], values[other]))
+
+
+def _standings(means: Mapping[str, float], differences: Callable[[str, str], list[float]]) -> dict[str, Verdict]:
+    if not means:
+        return {}
+    top = max(means, key=lambda name: means[name])
+    others = [name for name in means if name != top]
+    raw = [paired_t(differences(name, top)) for name in others]
+    if all(p is None for p in raw):
+        return {name: Verdict("") for name in means}
+    corrected = dict(zip(others, holm(raw), strict=True))
+    found = {name: Verdict("worse" if shows(p) else "tied", p) for name, p in corrected.items()}
+    alone = all(verdict.standing == "worse" for verdict in found.values())
+    return {name: found.get(name, Verdict("best" if alone else "tied")) for name in means}
+
+
+def overall(rows: Iterable[Row], base: str | None) -> dict[tuple[str, str], Overall]:
+    """Rows over all pairs, by recipe and label: those that have a number under each of at least two pairs."""
+    found: dict[tuple[str, str], Overall] = {}
+    for recipe, some in _by_recipe(rows).items():
+        pairs = {row.pair for of_label in some.values() for row in of_label.values()}
+        whole = {name: cells for name, cells in some.items() if cells.keys() == pairs and len(pairs) > 1}
+        whole = {name: cells for name, cells in whole.items() if all(row.values for row in cells.values())}
+        found |= {(recipe, name): one for name, one in _overall(whole, base).items()}
+    return found
+
+
+def _by_recipe(rows: Iterable[Row]) -> dict[str, dict[str, dict[str, Row]]]:
+    """Rows by recipe, label and pair."""
+    found: dict[str, dict[str, dict[str, Row]]] = {}
+    for row in rows:
+        found.setdefault(row.recipe, {}).setdefault(row.label, {})[row.pair] = row
+    return found
+
+
+def _overall(whole: Mapping[str, Mapping[str, Row]], base: str | None) -> dict[str, Overall]:
+    means = {name: mean(row.mean or 0.0 for row in cells.values()) or 0.0 for name, cells in whole.items()}
+
+    def differences(name: str, other: str) -> list[float]:
+        """Mean difference over common seeds, under each pair that has any."""
+        ours, theirs = whole[name], whole[other]
+        of_pairs = (mean(paired(ours[pair].values, theirs[pair].values)) for pair in ours)
+        return [difference for difference in of_pairs if difference is not None]
+
+    verdicts = _standings(means, differences)
+    known = base in whole
+    return {
+        name: Overall(means[name], mean(differences(name, str(base))) if known and name != base else None, verdict)
+        for name, verdict in verdicts.items()
+    }
+
+
+def common_seeds(rows: Iterable[Row]) -> int:
+    """Seeds that a column's highest mean shares with some other row, at most; FEWEST of them make a test."""
+    some = [row for row in rows if row.values]
+    if not some:
+        return 0
+    top = max(some, key=lambda row: row.mean or 0.0)
+    return max((len(row.values.keys() & top.values.keys()) for row in some if row is not top), default=0)
+
+
+def testable(rows: Iterable[Row]) -> bool:
+    """Whether a column has enough common seeds for a test."""
+    return common_seeds(rows) >= FEWEST

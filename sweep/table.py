@@ -1,0 +1,275 @@
+"""The leaderboard as it is printed: teachers and students in the head, then methods that read features, then logits.
+
+One grid of cells; each format draws it in its own way.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sweep import formats
+from sweep.caption import DIFFERS, OTHER_RECIPE, TIED
+from sweep.formats import tex
+from sweep.rows import Row, signed
+from sweep.significance import Overall
+from sweep.statistics import shows
+
+if TYPE_CHECKING:
+    from sweep.leaderboard import Leaderboard
+    from sweep.published import Gap, Reported
+
+STUDENT, OF_FEATURES, OF_LOGITS = range(3)
+"""Families in the order of printing: the student alone, then methods by what of the teacher they read."""
+FEATURES = frozenset(["fitnet", "at", "nst", "sp", "pkt", "rkd", "vid", "crd", "ofd", "reviewkd", "simkd", "catkd"])
+"""Methods that read the teacher's features; the field prints them apart from those that read its logits. The methods
+know it themselves, but cannot be asked without importing torch; a test holds the two together."""
+
+
+@dataclass(frozen=True)
+class Square:
+    """What stands at one place."""
+
+    text: str = ""
+    bold: bool = False
+
+
+@dataclass(frozen=True)
+class Band:
+    """Columns that belong together: those of one pair, say."""
+
+    title: str
+    columns: tuple[str, ...] = ("",)
+    """Headings below the title."""
+
+    @property
+    def flat(self) -> list[str]:
+        """Headings in one line: the first column stands under the title."""
+        return [self.title, *self.columns[1:]]
+
+
+Line = list[Square]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The table, before it is drawn."""
+
+    bands: tuple[Band, ...]
+    groups: tuple[tuple[Line, ...], ...]
+    """Lines that stand together; the first group is the head: teachers and students."""
+
+    @property
+    def columns(self) -> list[str]:
+        return [heading for band in self.bands for heading in band.flat]
+
+    @property
+    def lines(self) -> list[list[str]]:
+        """All cells' texts."""
+        return [[square.text for square in line] for group in self.groups for line in group]
+
+
+def grid(board: Leaderboard) -> tuple[list[str], list[list[str]]]:
+    """Column names and the texts of all lines, the head's first."""
+    table = layout(board)
+    return table.columns, table.lines
+
+
+def layout(board: Leaderboard) -> Grid:
+    """What stands where."""
+    bands = _bands(board)
+    groups = _groups(board, several=bands[0].title == "recipe", failed=bands[-1].title == "missing")
+    head = [_teachers(board, bands)] if board.teachers else []
+    first = next(iter(groups), None)
+    if first is not None and first[1] == STUDENT:
+        head += groups.pop(first)
+    return Grid(bands, tuple(tuple(group) for group in (head, *groups.values()) if group))
+
+
+def _bands(board: Leaderboard) -> tuple[Band, ...]:
+    delta = [f"Δ {board.baseline}"] if board.baseline else []
+    of_pair = ("", *delta, *(["published", "gap"] if board.published else []))
+    several = len({recipe for recipe, _ in board.rows}) > 1
+    return (
+        *([Band("recipe")] if several else []),
+        Band("method"),
+        *(Band(pair, of_pair) for pair in board.pairs),
+        *([Band("mean", ("", *delta))] if board.overall else []),
+        *([Band("missing")] if any(row.missing for row in board.cells) else []),
+    )
+
+
+def _groups(board: Leaderboard, *, several: bool, failed: bool) -> dict[tuple[str, int], list[Line]]:
+    """Lines by recipe and family: recipes in the spec's order, families in the field's."""
+    recipes = list(dict.fromkeys(recipe for recipe, _ in board.rows))
+    grouped: dict[tuple[str, int], list[Line]] = {}
+    for (recipe, name), cells in board.rows.items():
+        start = [*([Square(recipe)] if several else []), Square(name)]
+        family = _family(next(iter(cells.values())).method)
+        grouped.setdefault((recipe, family), []).append([*start, *_line(board, recipe, name, cells, failed)])
+    return dict(sorted(grouped.items(), key=lambda one: (recipes.index(one[0][0]), one[0][1])))
+
+
+def _family(method: str) -> int:
+    return STUDENT if method == "scratch" else OF_FEATURES if method in FEATURES else OF_LOGITS
+
+
+def _teachers(board: Leaderboard, bands: tuple[Band, ...]) -> Line:
+    """Each pair's teacher; the label stands under ``method``."""
+    line: Line = []
+    for band in bands:
+        cells = [Square() for _ in band.columns]
+        if band.title == "method":
+            cells[0] = Square("teacher")
+        elif band.title in board.pairs:
+            accuracy = board.teachers.get(band.title.partition("→")[0])
+            cells[0] = Square("–" if accuracy is None else f"{accuracy:.2f}")
+            theirs = board.published_teacher(band.title) if board.published else None
+            if theirs is not None:
+                cells[-2] = Square(_reported(board, theirs))
+        line += cells
+    return line
+
+
+def _line(board: Leaderboard, recipe: str, name: str, cells: dict[str, Row], failed: bool) -> Line:
+    """A row's cells under all pairs."""
+    line: Line = []
+    for pair in board.pairs:
+        line += _cell(board, cells[pair]) if pair in cells else _blank(board)
+    if board.overall:
+        line += _mean(board, board.overall.get((recipe, name)))
+    if failed:
+        missing = Counter[str]()
+        for row in cells.values():
+            missing.update(row.missing)
+        line.append(Square(", ".join(f"{count} {state}" for state, count in sorted(missing.items()))))
+    return line
+
+
+def _blank(board: Leaderboard) -> Line:
+    return [Square() for _ in range(1 + bool(board.baseline) + 2 * bool(board.published))]
+
+
+def _cell(board: Leaderboard, row: Row) -> Line:
+    marks = (TIED if row.standing == "tied" else "") + (OTHER_RECIPE if row.recipe_differs else "")
+    squares = [Square(row.shown + marks, row.standing == "best")]
+    if board.baseline:
+        squares.append(Square(row.shown_delta + (DIFFERS if shows(row.p_delta) else "")))
+    if board.published:
+        theirs, gap = board.reported(row), board.gap(row)
+        squares += [Square(_reported(board, theirs) if theirs else ""), Square(_gap(gap) if gap else "")]
+    return squares
+
+
+def _mean(board: Leaderboard, row: Overall | None) -> Line:
+    if row is None:
+        return [Square("–"), *([Square()] if board.baseline else [])]
+    tied = TIED if row.verdict.standing == "tied" else ""
+    squares = [Square(f"{row.mean:.2f}{tied}", row.verdict.standing == "best")]
+    return squares + ([Square("" if row.delta is None else signed(row.delta))] if board.baseline else [])
+
+
+def _reported(board: Leaderboard, theirs: Reported) -> str:
+    """``70.66 [1] (70.50–71.03)``."""
+    low, high = (theirs.others[0], theirs.others[-1]) if theirs.others else (0.0, 0.0)
+    others = "" if not theirs.others else f" ({low:.2f})" if low == high else f" ({low:.2f}–{high:.2f})"
+    return f"{theirs.mean:.2f} [{board.origins.index(theirs.origins[0]) + 1}]{others}"
+
+
+def _gap(gap: Gap) -> str:
+    """``−0.31 (0.8 std)``."""
+    return signed(gap.points) + (f" ({abs(gap.stds):.1f} std)" if gap.stds is not None else "")
+
+
+# -- drawn ----------------------------------------------------------------------------------------------------------
+
+
+def to_markdown(board: Leaderboard) -> str:
+    """A pipe table, the caption, and what searches have found."""
+    table = layout(board)
+    lines = [
+        [f"**{square.text}**" if square.bold else square.text for square in line]
+        for group in table.groups
+        for line in group
+    ]
+    found = "".join(f"\n- {line}" for line in board.findings)
+    right = range(1, len(table.columns))
+    return formats.to_markdown(table.columns, lines, right) + f"\n{board.caption}\n" + (f"{found}\n" if found else "")
+
+
+def to_text(board: Leaderboard) -> str:
+    """Plain columns."""
+    return formats.to_table(*grid(board))
+
+
+def as_rich(board: Leaderboard) -> RenderableType:
+    """The leaderboard for a terminal."""
+    shown = layout(board)
+    table = Table(title=f"{board.plan.name} on {board.plan.dataset}", box=box.SIMPLE_HEAD, title_justify="left")
+    for column in shown.columns:
+        table.add_column(column, justify="left" if column in ("method", "recipe", "missing") else "right")
+    for group in shown.groups:
+        for line in group:
+            table.add_row(*(Text(square.text, style="bold" if square.bold else "") for square in line))
+        table.add_section()
+    return Group(table, Text("\n".join([board.caption, *board.findings]), style="dim"))
+
+
+def to_latex(board: Leaderboard) -> str:
+    """The field's layout: teacher above student in each column's head, rules of booktabs between the groups."""
+    table = layout(board)
+    groups = [[" & ".join(map(_tex, line)) for line in group] for group in table.groups]
+    body = "\n    \\midrule\n".join("\n".join(rf"    {line} \\" for line in group) for group in groups if group)
+    return "\n".join(
+        [
+            r"% needs \usepackage{booktabs}",
+            r"\begin{table}",
+            r"  \centering",
+            rf"  \caption{{{tex(board.caption)}}}",
+            rf"  \begin{{tabular}}{{{_alignment(board, table)}}}",
+            r"    \toprule",
+            *(f"    {line}" for line in _head(board, table)),
+            r"    \midrule",
+            body,
+            r"    \bottomrule",
+            r"  \end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _tex(square: Square) -> str:
+    return rf"\textbf{{{tex(square.text)}}}" if square.bold else tex(square.text)
+
+
+def _alignment(board: Leaderboard, table: Grid) -> str:
+    return "".join(("r" if _is_number(board, band) else "l") * len(band.columns) for band in table.bands)
+
+
+def _is_number(board: Leaderboard, band: Band) -> bool:
+    return band.title in board.pairs or band.title == "mean"
+
+
+def _head(board: Leaderboard, table: Grid) -> list[str]:
+    """The teachers' names, the students' names below, and the headings of a pair's columns where it has several."""
+    teachers, students, last = [], [], []
+    for band in table.bands:
+        teacher, _, student = band.title.partition("→") if band.title in board.pairs else ("", "", band.title)
+        names = ("Teacher", "Student") if band.title == "method" else (teacher, student)
+        teachers.append(_spanning(names[0], band))
+        students.append(_spanning(names[1], band))
+        last += list(band.columns)
+    lines = [teachers, students, *([[tex(heading) for heading in last]] if any(last) else [])]
+    return [" & ".join(line) + r" \\" for line in lines]
+
+
+def _spanning(text: str, band: Band) -> str:
+    width = len(band.columns)
+    return tex(text) if width == 1 else rf"\multicolumn{{{width}}}{{c}}{{{tex(text)}}}"

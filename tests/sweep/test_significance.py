@@ -1,0 +1,139 @@
+"""Who is best, who is tied, and when nothing can be said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from scipy.stats import ttest_rel
+
+from sweep.rows import Row
+from sweep.significance import judged, overall, standings
+
+
+def row(label: str, values: Sequence[float] | Mapping[int, float], pair: str = "a→b", recipe: str = "r") -> Row:
+    by_seed = dict(values) if isinstance(values, Mapping) else dict(enumerate(values))
+    known: dict[str, Any] = {"params": {}, "values": by_seed, "best": by_seed, "last": by_seed}
+    return Row(recipe=recipe, pair=pair, method=label, label=label, delta=None, missing={}, **known)
+
+
+CLEAR = {"a": [90.0, 90.5, 91.0, 90.2], "b": [80.0, 80.6, 81.1, 80.1], "c": [70.0, 70.4, 71.2, 70.3]}
+CLOSE = {"a": [90.0, 90.5, 91.0, 90.2], "b": [90.3, 90.1, 90.6, 90.5], "c": [70.0, 70.4, 71.2, 70.3]}
+
+
+def by_seed(values: Mapping[str, Sequence[float]]) -> dict[str, dict[int, float]]:
+    return {name: dict(enumerate(some)) for name, some in values.items()}
+
+
+def stood(values: Mapping[str, Sequence[float]]) -> dict[str, str]:
+    return {name: verdict.standing for name, verdict in standings(by_seed(values)).items()}
+
+
+def test_the_best_is_marked_where_every_other_row_is_shown_to_be_worse() -> None:
+    assert stood(CLEAR) == {"a": "best", "b": "worse", "c": "worse"}
+
+
+def test_a_highest_mean_that_is_matched_is_tied_and_so_is_what_matches_it() -> None:
+    assert stood(CLOSE) == {"a": "tied", "b": "tied", "c": "worse"}
+
+
+def test_p_values_are_scipys_times_holms_factors() -> None:
+    verdicts = standings(by_seed(CLEAR))
+    b, c = (ttest_rel(CLEAR[name], CLEAR["a"]).pvalue for name in "bc")
+    low, high = sorted([b, c])
+    expected = {low: min(1, 2 * low), high: max(2 * low, high)}
+    assert (verdicts["b"].p, verdicts["c"].p) == pytest.approx((expected[b], expected[c]))
+    assert verdicts["a"].p is None
+
+
+def test_the_correction_counts_the_columns_comparisons() -> None:
+    """One comparison shows a difference that does not survive among forty."""
+    a, b = [90.0, 91.0, 92.0], [89.0, 89.5, 91.3]
+    alone = ttest_rel(a, b).pvalue
+    assert 0.05 / 40 < alone < 0.05
+    assert stood({"a": a, "b": b}) == {"a": "best", "b": "worse"}
+    noise = {f"n{k}": [a[0] - 0.1 - k * 0.01, a[1] + 1, a[2] - 1.5] for k in range(39)}
+    assert stood({"a": a, "b": b} | noise)["b"] == "tied"
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_with_fewer_than_three_common_seeds_nobody_stands_out(seeds: int) -> None:
+    assert set(stood({name: some[:seeds] for name, some in CLEAR.items()}).values()) == {""}
+
+
+def test_a_row_with_too_few_common_seeds_counts_as_tied_beside_tested_ones() -> None:
+    values = by_seed(CLEAR)
+    values["b"] = {0: 80.0, 9: 80.0}
+    verdicts = standings(values)
+    assert (verdicts["a"].standing, verdicts["b"].standing, verdicts["c"].standing) == ("tied", "tied", "worse")
+    assert verdicts["b"].p is None
+
+
+def test_equal_differences_are_no_evidence() -> None:
+    assert set(stood({"a": [90.0, 91.0, 92.0], "b": [89.0, 90.0, 91.0]}).values()) == {""}
+
+
+def test_a_row_alone_is_not_the_best_of_anything() -> None:
+    assert stood({"a": [90.0, 91.0, 92.5]}) == {"a": ""}
+    assert standings({}) == {}
+
+
+def test_columns_and_recipes_are_judged_apart() -> None:
+    rows = [row(name, some) for name, some in CLEAR.items()]
+    rows += [row(name, some, pair="c→d") for name, some in CLOSE.items()]
+    rows += [row(name, some[::-1], recipe="other") for name, some in reversed(CLEAR.items())]
+    found = {(one.recipe, one.pair, one.label): one.standing for one in judged(rows, "b")}
+    assert found["r", "a→b", "a"] == found["other", "a→b", "a"] == "best"
+    assert found["r", "c→d", "a"] == "tied"
+
+
+def test_differences_to_the_baseline_have_p_values_of_their_own() -> None:
+    found = {one.label: one for one in judged([row(name, some) for name, some in CLOSE.items()], "b")}
+    raw = {name: float(ttest_rel(CLOSE[name], CLOSE["b"]).pvalue) for name in "ac"}
+    assert found["b"].p_delta is None
+    assert found["c"].p_delta == pytest.approx(2 * raw["c"])
+    assert found["a"].p_delta == pytest.approx(max(2 * raw["c"], raw["a"]))
+    assert all(one.p_delta is None for one in judged([row(name, some) for name, some in CLOSE.items()], None))
+
+
+def test_a_row_without_numbers_is_left_alone() -> None:
+    empty = row("d", {})
+    rows = judged([*(row(name, some) for name, some in CLEAR.items()), empty], "a")
+    assert rows[-1] == empty
+    assert rows[0].standing == "best"
+
+
+# -- over all pairs -----------------------------------------------------------------------------------------------
+
+MEANS = {"a": [90.0, 80.0, 70.0, 60.0], "b": [88.0, 77.5, 68.1, 57.2], "c": [80.0, 85.0, 60.0, 64.0]}
+"""Of each row, a mean under each of four pairs."""
+
+
+def over_pairs(means: Mapping[str, Sequence[float]]) -> list[Row]:
+    spread = (-0.5, 0.0, 0.5)
+    return [
+        row(name, [value + s for s in spread], pair=f"t{k}→s")
+        for name, some in means.items()
+        for k, value in enumerate(some)
+    ]
+
+
+def test_rows_are_tested_over_their_mean_differences_under_each_pair() -> None:
+    found = {name: one for (_, name), one in overall(over_pairs(MEANS), "b").items()}
+    assert {name: one.mean for name, one in found.items()} == pytest.approx({"a": 75.0, "b": 72.7, "c": 72.25})
+    assert {name: one.verdict.standing for name, one in found.items()} == {"a": "tied", "b": "worse", "c": "tied"}
+    assert found["b"].verdict.p == pytest.approx(2 * ttest_rel(MEANS["b"], MEANS["a"]).pvalue)
+    assert found["a"].delta == pytest.approx(2.3)
+    assert found["b"].delta is None
+
+
+def test_a_row_that_lacks_a_pair_has_no_mean() -> None:
+    rows = over_pairs(MEANS)
+    assert {name for _, name in overall(rows[:-1], "b")} == {"a", "b"}
+
+
+def test_one_pair_has_no_mean_and_two_are_not_tested() -> None:
+    assert overall([row(name, some) for name, some in CLEAR.items()], "a") == {}
+    two = overall(over_pairs({name: some[:2] for name, some in MEANS.items()}), "a")
+    assert {one.verdict.standing for one in two.values()} == {""}

@@ -1,0 +1,81 @@
+"""Means, deviations, tests and corrections, against SciPy and against examples worked by hand."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import false_discovery_control, ttest_rel
+
+from sweep.statistics import LEVEL, deviation, holm, mean, paired, paired_t, shows
+
+accuracies = st.floats(0, 100).map(lambda value: round(value, 2))
+ps = st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=8)
+
+
+def test_differences_are_taken_at_common_seeds_in_their_order() -> None:
+    assert paired({2: 5.0, 0: 1.0, 7: 9.0}, {0: 3.0, 1: 4.0, 2: 1.0}) == [-2.0, 4.0]
+    assert paired({0: 1.0}, {1: 1.0}) == []
+
+
+def test_an_example_worked_by_hand() -> None:
+    """d = 1, 2, 6: mean 3, s² = (4 + 1 + 9) / 2 = 7, t = 3 / √(7/3) = 1.9640; P(T > t) of 2 degrees in closed form."""
+    t = 3 / (7 / 3) ** 0.5
+    tail = 0.5 - t / (2 * (2 + t * t) ** 0.5)
+    assert paired_t([1.0, 2.0, 6.0]) == pytest.approx(2 * tail, rel=1e-12)
+    assert deviation([1.0, 2.0, 6.0]) == pytest.approx(7**0.5)
+    assert mean([1.0, 2.0, 6.0]) == 3.0
+
+
+@given(st.lists(st.tuples(accuracies, accuracies), min_size=3, max_size=12))
+def test_the_paired_t_test_is_scipys(pairs: list[tuple[float, float]]) -> None:
+    differences = [a - b for a, b in pairs]
+    if statistics.stdev(differences) < 1e-3:
+        return
+    expected = ttest_rel(*zip(*pairs, strict=True)).pvalue
+    assert paired_t(differences) == pytest.approx(expected, rel=1e-9, abs=1e-300)
+
+
+@given(st.lists(st.floats(-100, 100), min_size=2, max_size=12))
+def test_the_deviation_is_the_sample_standard_deviation(values: list[float]) -> None:
+    assert deviation(values) == pytest.approx(statistics.stdev(values), rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "differences", [[], [1.0], [1.0, 2.0], [0.3, 0.3, 0.3], [0.0] * 5, [90.1 - 90.0, 80.1 - 80.0, 70.1 - 70.0]]
+)
+def test_too_few_or_equal_differences_are_no_test(differences: list[float]) -> None:
+    assert paired_t(differences) is None
+
+
+def test_holms_correction_worked_by_hand() -> None:
+    """p sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1: 0.02, 0.03, 0.06 and 0.04, which may not fall below 0.06."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+def test_a_test_that_was_not_made_is_not_corrected_for() -> None:
+    assert holm([None, 0.04, None, 0.5]) == [None, 0.08, None, 0.5]
+    assert holm([]) == []
+    assert holm([None]) == [None]
+
+
+@given(ps)
+def test_holm_is_monotone_and_between_no_correction_and_bonferronis(raw: list[float | None]) -> None:
+    corrected = holm(raw)
+    made = [(p, c) for p, c in zip(raw, corrected, strict=True) if p is not None and c is not None]
+    assert len(made) == sum(p is not None for p in raw)
+    assert all(p <= c <= min(1.0, p * len(made)) for p, c in made)
+    assert all(a[1] <= b[1] for a, b in itertools.pairwise(sorted(made)))
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_is_stricter_than_control_of_the_false_discovery_rate(raw: list[float]) -> None:
+    lenient = false_discovery_control(raw)
+    assert all(c is not None and c >= value - 1e-12 for c, value in zip(holm(raw), lenient, strict=True))
+
+
+def test_the_level_itself_shows_nothing() -> None:
+    assert [shows(p) for p in (None, LEVEL, LEVEL * 0.99)] == [False, False, True]

@@ -1,0 +1,151 @@
+"""What was projected into MLflow, read back: the same table as from the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from sweep import tracked, tracking
+from sweep.layout import Root
+from sweep.leaderboard import Leaderboard, board_of, leaderboard, records
+from sweep.ledger import Ledger
+from sweep.plan import Plan, Slot, build_plan
+from tests.sweep.examples import begin, play, record, slot_of, small_spec
+from trainers.errors import InputError, StorageError
+
+Store = Callable[[str], str]
+
+
+def both(root: Root, name: str, uri: str) -> tuple[Leaderboard, Leaderboard]:
+    """The table from the ledger, and from the server that it is delivered to."""
+    tracking.sync(root, name, uri)
+    with closing(Ledger(root.sweep(name).ledger)) as ledger:
+        return leaderboard(ledger), board_of(tracked.read(name, uri))
+
+
+def cells(board: Leaderboard) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """Records without empty columns, by place: their order is that of the plan, or that of the starts."""
+    return {
+        (one["recipe"], one["pair"], one["label"]): {
+            name: value for name, value in one.items() if value not in (None, "", 0) and name != "missing"
+        }
+        for one in records(board)
+    }
+
+
+def test_the_table_is_the_ledgers(root: Root, ledger: Ledger, new_store: Store) -> None:
+    """Two pairs share a student, so scratch ran once; a seed diverged, a grid point failed, a search has won."""
+    gdkd = {"gdkd": {"k": {"choice": [2, 3]}, "w2": {"choice": [1, 8]}}}
+    methods = ["scratch", "kd", {"dhkd": {"alpha": [0.5, 1]}}, gdkd]
+    plan = build_plan(
+        small_spec(
+            pairs=["resnet20 -> resnet8", "resnet14 -> resnet8"],
+            methods=methods,
+            seeds=3,
+            search={"trials": 20, "sampler": "grid", "pruner": "none"},
+        )
+    )
+
+    def accuracy(slot: Slot) -> float:
+        noise = (slot.seed * 7 + len(slot.label)) % 5 / 10
+        start = {"scratch": 60.0, "kd": 70.0, "dhkd": 72.0, "gdkd": 74.0}[slot.method]
+        return start + noise + float(slot.varied.get("k", 0))
+
+    record(ledger, plan, slot_of(plan, "dhkd α=1", 2), state="failed")
+    record(ledger, plan, slot_of(plan, "kd", 2), [50.0], state="diverged")
+    for teacher in plan.teachers:
+        record(ledger, plan, teacher, [97.0], val_accs=[96.0])
+    play(ledger, plan, accuracy)
+    ours, theirs = both(root, "small", new_store("mlflow.db"))
+    assert cells(theirs) == cells(ours)
+    assert theirs.teachers == ours.teachers
+    assert theirs.states == ours.states
+    assert theirs.findings == ours.findings
+    assert (theirs.baseline, theirs.metric, theirs.plan.dataset) == (ours.baseline, ours.metric, ours.plan.dataset)
+    assert theirs.caption == ours.caption
+    assert any(one.standing == "best" for one in ours.cells) or any(one.standing == "tied" for one in ours.cells)
+
+
+def test_a_search_with_one_seed_needs_no_run_but_its_own(root: Root, ledger: Ledger, new_store: Store) -> None:
+    search = {"trials": 3, "sampler": "grid", "pruner": "none"}
+    plan = build_plan(small_spec(methods=[{"gdkd": {"k": {"choice": [2, 3, 4]}}}], seeds=1, search=search))
+    play(ledger, plan, lambda slot: 70.0 + slot.varied["k"])
+    ours, theirs = both(root, "small", new_store("mlflow.db"))
+    assert cells(theirs) == cells(ours)
+    assert theirs.cells[0].params == {"k": 4}
+
+
+def test_a_larger_search_replaces_what_was_chosen(root: Root, ledger: Ledger, new_store: Store) -> None:
+    uri = new_store("mlflow.db")
+    for trials in (2, 3):
+        search = {"trials": trials, "sampler": "grid", "pruner": "none"}
+        plan = build_plan(small_spec(methods=[{"gdkd": {"k": {"choice": [2, 3, 4]}}}], seeds=1, search=search))
+        play(ledger, plan, lambda slot: 70.0 + slot.varied["k"])
+        ours, theirs = both(root, "small", uri)
+        assert cells(theirs) == cells(ours)
+
+
+def test_without_a_name_the_latest_sweep_is_read(
+    root: Root, ledger: Ledger, small_plan: Plan, new_store: Store
+) -> None:
+    begin(ledger, small_plan)
+    record(ledger, small_plan, slot_of(small_plan, "kd"), [90.0])
+    uri = new_store("mlflow.db")
+    tracking.sync(root, "small", uri)
+    assert tracked.read(None, uri).plan.name == "small"
+
+
+def test_a_sweep_that_the_server_does_not_know_is_refused(new_store: Store) -> None:
+    uri = new_store("mlflow.db")
+    with pytest.raises(InputError, match="knows no sweep 'none'"):
+        tracked.read("none", uri)
+    with pytest.raises(InputError, match=r"knows no sweep$"):
+        tracked.read(None, uri)
+
+
+def test_mlflows_interface_gives_what_its_database_gives(root: Root, ledger: Ledger, new_store: Store) -> None:
+    """The interface is what an HTTP server is asked by; a database answers it too."""
+    search = {"trials": 3, "sampler": "grid", "pruner": "none"}
+    plan = build_plan(small_spec(methods=["scratch", {"gdkd": {"k": {"choice": [2, 3, 4]}}}], search=search))
+    play(ledger, plan, lambda slot: 70.0 + slot.varied.get("k", 0) + slot.seed)
+    uri = new_store("mlflow.db")
+    tracking.sync(root, "small", uri)
+    for name in ("small", None):
+        asked, read = (cells(board_of(tracked.results(way(name, uri)))) for way in (tracked.served, tracked.stored))
+        assert asked == read
+    assert tracked.served("other", uri) == tracked.stored("other", uri) == []
+
+
+def test_a_deleted_run_is_not_read(root: Root, ledger: Ledger, small_plan: Plan, new_store: Store) -> None:
+    begin(ledger, small_plan)
+    for seed in (0, 1):
+        record(ledger, small_plan, slot_of(small_plan, "kd", seed), [90.0 + seed])
+    uri = new_store("mlflow.db")
+    tracking.sync(root, "small", uri)
+    client = MlflowClient(tracking_uri=uri)
+    places = [experiment.experiment_id for experiment in client.search_experiments()]
+    (run,) = client.search_runs(places, "tags.seed = '1' and tags.stage = 'confirm'")
+    client.delete_run(run.info.run_id)
+    for way in (tracked.served, tracked.stored):
+        assert board_of(tracked.results(way("small", uri))).cells[0].values == {0: 90.0}
+
+
+def test_a_database_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="there is no file"):
+        tracked.read("small", f"sqlite:///{tmp_path}/mlflow.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_is_away_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="does not answer"):
+        tracked.read("small", "http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize("value", [0.1, 4.0, 3, True, None, "binary_kl_norm", [150, 180], {"name": "kd", "params": {}}])
+def test_parameters_come_back_as_they_were(value: object) -> None:
+    assert tracked.value_of(str(value)) == value
