@@ -1,4 +1,4 @@
-"""Figures: real pictures, of every result."""
+"""The one figure: a real picture, of every result."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from search_spaces.schema import Spec
-from sweep import report
 from sweep.leaderboard import Leaderboard, leaderboard
 from sweep.ledger import Ledger
 from sweep.plan import build_plan
+from sweep.report import draw, overview
 from tests.sweep.examples import SPEC, begin, record, small_spec
 
 
@@ -30,7 +30,7 @@ def board_of(folder: Path, spec: Spec, finished: bool = True) -> Leaderboard:
 def panel_of(board: Leaderboard) -> Axes:
     """The panel of the first pair."""
     axes = Figure().subplots()
-    report._panel(axes, [cell for cell in board.cells if cell.pair == board.pairs[0]])
+    overview._panel(axes, [cell for cell in board.cells if cell.pair == board.pairs[0]])
     return axes
 
 
@@ -42,11 +42,11 @@ def legend(axes: Axes) -> list[str]:
 
 def test_a_figure_is_a_picture_that_opens(tmp_path: Path) -> None:
     path = tmp_path / "figure.png"
-    assert report.draw(board_of(tmp_path, small_spec()), path)
+    assert draw(board_of(tmp_path, small_spec()), path)
     assert path.read_bytes().startswith(b"\x89PNG")
     picture = matplotlib.image.imread(path)
     height, width, _ = picture.shape
-    assert (width, height) == (report.PANEL[0] * 150, report.PANEL[1] * 150)
+    assert (width, height) == (overview.PANEL[0] * 150, overview.PANEL[1] * 150)
     assert picture[..., :3].std() > 0.05
     assert [file.name for file in tmp_path.glob("*.png")] == ["figure.png"]
 
@@ -54,13 +54,13 @@ def test_a_figure_is_a_picture_that_opens(tmp_path: Path) -> None:
 def test_several_pairs_have_a_panel_each(tmp_path: Path) -> None:
     pairs = [f"{teacher} -> resnet8" for teacher in ("resnet14", "resnet20", "resnet32", "resnet44")]
     board = board_of(tmp_path, small_spec(pairs=pairs, methods=["kd", {"dhkd": {"alpha": [0.5, 1]}}], seeds=1))
-    assert report.draw(board, tmp_path / "figure.png")
+    assert draw(board, tmp_path / "figure.png")
     height, width, _ = matplotlib.image.imread(tmp_path / "figure.png").shape
-    assert (width, height) == (3 * report.PANEL[0] * 150, 2 * report.PANEL[1] * 150)
+    assert (width, height) == (3 * overview.PANEL[0] * 150, 2 * overview.PANEL[1] * 150)
 
 
 def test_nothing_is_drawn_before_the_first_result(tmp_path: Path) -> None:
-    assert not report.draw(board_of(tmp_path, small_spec(), finished=False), tmp_path / "figure.png")
+    assert not draw(board_of(tmp_path, small_spec(), finished=False), tmp_path / "figure.png")
     assert not (tmp_path / "figure.png").exists()
 
 
@@ -69,7 +69,7 @@ def test_a_method_without_results_does_not_stop_the_figure(tmp_path: Path) -> No
     with Ledger(tmp_path / "ledger.db") as ledger:
         begin(ledger, plan)
         record(ledger, plan, plan.students[2], [80.0])
-        assert report.draw(leaderboard(ledger), tmp_path / "figure.png")
+        assert draw(leaderboard(ledger), tmp_path / "figure.png")
 
 
 def test_alpha_stands_on_a_logarithmic_axis_with_the_rest_as_bands(tmp_path: Path) -> None:
@@ -135,4 +135,4 @@ def test_no_method_is_left_out_however_many_there_are(tmp_path: Path) -> None:
 )
 def test_the_swept_number_is_alpha_where_it_was_swept(tmp_path: Path, methods: list[object], swept: str | None) -> None:
     board = board_of(tmp_path, small_spec(methods=methods), finished=False)
-    assert report.swept_parameter(board.cells) == swept
+    assert overview.swept_parameter(board.cells) == swept

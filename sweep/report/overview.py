@@ -1,29 +1,31 @@
-"""Figures of a sweep."""
+"""The sweep in one figure, `figure.png`: what the README of a study shows."""
 
 from __future__ import annotations
 
 import io
 import itertools
-import numbers
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.leaderboard import Leaderboard, Row
-from sweep.plan import SYMBOLS
+from sweep.leaderboard import Leaderboard
+from sweep.report import style
+from sweep.report.history import is_number
+from sweep.rows import Row
 from trainers.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-"""Of swept methods: from Okabe & Ito's palette, told apart by colour-blind readers too."""
-BAND_COLORS = ("#666666", "#E69F00", "#56B4E9", "#000000")
-"""Of the methods that were not swept, from the same palette."""
+COLORS = style.SERIES[:4]
+"""Of swept methods."""
+BAND_COLORS = (*reversed(style.SERIES[4:]), style.INK)
+"""Of the methods that were not swept."""
 PANEL = (5.2, 3.8)
 """Inches of one pair's panel."""
 LETTER = 0.08
 """Inches of a letter in the names beside a panel of points."""
+DPI = 150
 MOST_COLUMNS = 3
 
 
@@ -44,15 +46,16 @@ def draw(board: Leaderboard, path: Path) -> bool:
     columns = min(len(pairs), MOST_COLUMNS)
     rows = -(-len(pairs) // columns)
     width = PANEL[0] + LETTER * max(_names_beside(board, pair) for pair in pairs)
-    figure = Figure(figsize=(width * columns, PANEL[1] * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).flatten()
-    for panel, pair in zip(axes, pairs, strict=False):
-        _panel(panel, [cell for cell in board.cells if cell.pair == pair and cell.values])
-        panel.set_title(pair)
-    for panel in axes[len(pairs) :]:
-        panel.set_visible(False)
     picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=150)
+    with style.drawing():
+        figure = Figure(figsize=(width * columns, PANEL[1] * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False).flatten()
+        for panel, pair in zip(axes, pairs, strict=False):
+            _panel(panel, [cell for cell in board.cells if cell.pair == pair and cell.values])
+            panel.set_title(pair)
+        for panel in axes[len(pairs) :]:
+            panel.set_visible(False)
+        figure.savefig(picture, format="png", dpi=DPI)
     write_atomically(path, picture.getvalue())
     return True
 
@@ -71,13 +74,15 @@ def _panel(axes: Axes, cells: list[Row]) -> None:
     lines = _lines(cells, swept)
     bands = [cell for cell in cells if cell.tuned or swept not in cell.params]
     for color, cell in zip(itertools.cycle(BAND_COLORS), bands, strict=False):
-        _band(axes, cell, color, _prefix(cell, cells) + cell.label)
+        style.band(axes, cell.mean or 0.0, cell.std or 0.0, color, _prefix(cell, cells) + cell.label)
     for color, (name, points) in zip(itertools.cycle(COLORS), lines.items(), strict=False):
         places = [float(cell.params[swept]) for cell in points]
         means, spreads = [cell.mean or 0.0 for cell in points], [cell.std or 0.0 for cell in points]
         axes.errorbar(places, means, yerr=spreads, marker="o", capsize=3, color=color, label=name, zorder=3)
-    _value_axis(axes, swept, sorted({float(cell.params[swept]) for points in lines.values() for cell in points}))
-    axes.legend(fontsize="small", frameon=False)
+    values = {float(cell.params[swept]) for points in lines.values() for cell in points}
+    style.value_axis(axes, swept, sorted(values))
+    axes.set_ylabel("test accuracy, %")
+    axes.legend(frameon=False)
 
 
 def swept_parameter(cells: Iterable[Row]) -> str | None:
@@ -86,12 +91,8 @@ def swept_parameter(cells: Iterable[Row]) -> str | None:
     for cell in cells:
         for key, value in cell.params.items() if not cell.tuned else ():
             values.setdefault(key, set()).add(value)
-    swept = [key for key, found in values.items() if len(found) > 1 and all(map(_is_number, found))]
+    swept = [key for key, found in values.items() if len(found) > 1 and all(map(is_number, found))]
     return "alpha" if "alpha" in swept else next(iter(swept), None)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def _lines(cells: list[Row], swept: str) -> dict[str, list[Row]]:
@@ -109,21 +110,6 @@ def _prefix(cell: Row, cells: list[Row]) -> str:
     return f"{cell.recipe} · " if len({other.recipe for other in cells}) > 1 else ""
 
 
-def _band(axes: Axes, cell: Row, color: str, name: str) -> None:
-    mean, std = cell.mean or 0.0, cell.std or 0.0
-    axes.axhspan(mean - std, mean + std, color=color, alpha=0.15, linewidth=0)
-    axes.axhline(mean, color=color, linestyle="--", linewidth=1.2, label=name)
-
-
-def _value_axis(axes: Axes, swept: str, values: list[float]) -> None:
-    if values[0] > 0 and values[-1] / values[0] >= 5:
-        axes.set_xscale("log")
-    axes.set_xticks(values, [f"{value:g}" for value in values])
-    axes.minorticks_off()
-    axes.set_xlabel(SYMBOLS.get(swept, swept))
-    axes.set_ylabel("test accuracy, %")
-
-
 def _dots(axes: Axes, cells: list[Row]) -> None:
     places = range(len(cells))
     means, spreads = [cell.mean or 0.0 for cell in cells], [cell.std or 0.0 for cell in cells]
@@ -131,4 +117,4 @@ def _dots(axes: Axes, cells: list[Row]) -> None:
     axes.set_yticks(places, [_prefix(cell, cells) + cell.label for cell in cells])
     axes.invert_yaxis()
     axes.set_xlabel("test accuracy, %")
-    axes.grid(axis="x", alpha=0.3)
+    axes.grid(visible=False, axis="y")

@@ -1,0 +1,52 @@
+"""How far students follow their teacher, where the recipe asks for diagnostics."""
+
+from __future__ import annotations
+
+from sweep.report import style
+from sweep.report.curves import chunks, picture
+from sweep.report.history import Configuration, History, mean_and_spread
+from sweep.report.markup import element, joined, paragraph, table
+from sweep.report.section import Section
+from sweep.report.style import Studio
+
+MEASURES = {
+    "fidelity_agreement": "same class, %",
+    "fidelity_kl": "KL(teacher ‖ student), nats",
+    "fidelity_correlation": "difference of class correlations",
+}
+"""Of :mod:`trainers.diagnostics`, with the words for an axis."""
+
+
+def section(history: History, studio: Studio) -> Section | None:
+    """Curves and last values of every configuration that was compared with its teacher."""
+    parts = []
+    for pair in history.pairs:
+        told = [one for one in history.of(pair) if any(one.has(name) for name in MEASURES)]
+        names = [name for name in MEASURES if any(one.has(name) for one in told)]
+        pictures = [
+            picture(studio, some, {name: "-"}, MEASURES[name], pair, name.replace("_", "-"))
+            for name in names
+            for some in chunks(told)
+        ]
+        if told:
+            columns = ["method", *(MEASURES[name] for name in names)]
+            rows = [[one.name, *(last(one, name) for name in names)] for one in told]
+            numbers = table(columns, rows, right=range(1, len(columns)))
+            parts.append(joined([element("h3", pair), style.gallery(pictures), numbers]))
+    return Section("fidelity", "Fidelity to the teacher", joined([paragraph(_EXPLAINED), *parts])) if parts else None
+
+
+_EXPLAINED = (
+    "How many test images student and teacher put into the same class, whether right or wrong; the mean divergence of"
+    " the student’s probabilities from the teacher’s; and how far their logits’ correlations between classes lie apart."
+    " Tables: mean ± standard deviation over seeds after the last epoch that was measured."
+)
+
+
+def last(one: Configuration, name: str) -> str:
+    """Mean and deviation of the last value over seeds; empty where there is none."""
+    values = one.finals(name)
+    if not values:
+        return ""
+    mean, spread = mean_and_spread(values)
+    return f"{mean:.4g}" + (f" ± {spread:.2g}" if len(values) > 1 else "")

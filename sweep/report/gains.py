@@ -1,0 +1,102 @@
+"""What each method gains over the baseline, by teacher and student."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sweep.report import style
+from sweep.report.history import Configuration, History, mean_and_spread
+from sweep.report.markup import joined, paragraph
+from sweep.report.section import Section
+from sweep.report.style import Picture, Studio
+from sweep.rows import signed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+GROUND = ("#b35806", "#f1a340", "#fee0b6", "#f7f7f7", "#d1e5f0", "#67a9cf", "#2166ac")
+"""From loss to gain: ColorBrewer's orange and blue, told apart by colour-blind readers too."""
+SQUARE = (1.05, 0.62)
+"""Inches of a teacher with a student."""
+LETTER, MARGIN = 0.085, 0.75
+"""Inches of a letter beside the map, and of what else stands around it."""
+DARK = 0.5
+"""Luminance of a ground that takes light text."""
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Mean difference to the baseline over common seeds, in percentage points."""
+
+    mean: float
+    spread: float
+    seeds: int
+
+    @property
+    def text(self) -> str:
+        return signed(self.mean) + (f"\n± {self.spread:.2f}" if self.seeds > 1 else "")
+
+
+def gain(one: Configuration, base: Configuration) -> Gain | None:
+    """None where the two share no seed."""
+    seeds = sorted(one.row.values.keys() & base.row.values.keys())
+    differences = [one.row.values[seed] - base.row.values[seed] for seed in seeds]
+    return Gain(*mean_and_spread(differences), len(seeds)) if seeds else None
+
+
+def gains(history: History) -> dict[str, dict[str, Gain]]:
+    """By configuration, then by pair; the baseline itself has none."""
+    label = history.board.baseline
+    bases = {(one.row.recipe, one.pair): one for one in history.configurations if one.row.label == label}
+    found: dict[str, dict[str, Gain]] = {}
+    for one in history.configurations:
+        base = bases.get((one.row.recipe, one.pair))
+        made = gain(one, base) if base is not None and base is not one else None
+        if made is not None:
+            found.setdefault(one.name, {})[one.pair] = made
+    return found
+
+
+def section(history: History, studio: Studio) -> Section | None:
+    """A map for each configuration, where there is more than one pair."""
+    found = gains(history)
+    if len(history.pairs) < 2 or not found:
+        return None
+    widest = max((abs(one.mean) for of in found.values() for one in of.values()), default=0.0) or 1.0
+    pictures = [_map(history, studio, name, of, widest) for name, of in found.items()]
+    text = (
+        f"Mean difference to {history.board.baseline} over common seeds, in percentage points, with its standard"
+        " deviation; blue is a gain. All maps have one scale; a pair that the sweep does not have is left blank."
+    )
+    return Section("gains", "Gain by teacher and student", joined([paragraph(text), style.gallery(pictures)]))
+
+
+def _map(history: History, studio: Studio, name: str, found: dict[str, Gain], widest: float) -> Picture:
+    places = {pair: pair.partition("→")[::2] for pair in history.pairs}
+    teachers = list(dict.fromkeys(teacher for teacher, _ in places.values()))
+    students = list(dict.fromkeys(student for _, student in places.values()))
+    width = SQUARE[0] * len(students) + LETTER * max(map(len, teachers)) + MARGIN
+    figure, axes = style.new_figure(max(width, 2.6), SQUARE[1] * len(teachers) + MARGIN + 0.2)
+    for pair, one in found.items():
+        teacher, student = places[pair]
+        _square(axes, students.index(student), teachers.index(teacher), one, widest)
+    axes.set(xlim=(-0.5, len(students) - 0.5), ylim=(len(teachers) - 0.5, -0.5), title=name)
+    axes.set_xticks(range(len(students)), students)
+    axes.set_yticks(range(len(teachers)), teachers)
+    axes.set(xlabel="student", ylabel="teacher")
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return studio.picture(figure, f"Gain of {name} over {history.board.baseline}", "gain", name)
+
+
+def _square(axes: Axes, column: int, row: int, one: Gain, widest: float) -> None:
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.patches import Rectangle
+
+    color = LinearSegmentedColormap.from_list("gain", GROUND)((one.mean / widest + 1) / 2)
+    luminance = 0.2126 * color[0] + 0.7152 * color[1] + 0.0722 * color[2]
+    axes.add_patch(Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, facecolor=color, linewidth=0))
+    ink = style.PAPER if luminance < DARK else style.COAL
+    axes.text(column, row, one.text, ha="center", va="center", color=ink, fontsize="small")

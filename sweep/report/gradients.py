@@ -1,0 +1,174 @@
+"""Whether the two losses' gradients conflict, and where; and how far classes collapse: DHKD's reasons for two heads.
+
+DHKD (arXiv 2411.08937) holds that a probability-level and a logit-level loss conflict in the linear classifier and not
+in the backbone. For each configuration the cosine of their gradients is averaged over epochs, then over seeds; with `n`
+seeds it counts as negative or positive where mean ± t(0.975; n - 1) * s / sqrt(n) does not hold 0 (Student's interval).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from sweep.report import style
+from sweep.report.curves import chunks, curve, epoch_axis, picture
+from sweep.report.fidelity import last
+from sweep.report.history import Configuration, History, mean_and_spread
+from sweep.report.markup import Markup, element, items, joined, paragraph, table
+from sweep.report.section import Section
+from sweep.report.style import Picture, Studio
+
+COSINES = {"conflict_backbone": "backbone", "conflict_head": "head", "conflict_aux_head": "auxiliary head"}
+"""Of :mod:`trainers.diagnostics`, with the words for a legend."""
+COLLAPSE = {
+    "nc1": "NC1, variability inside classes",
+    "nc2_equinorm": "NC2, unequal norms",
+    "nc2_equiangular": "NC2, unequal angles",
+    "nc3": "NC3, distance of head and means",
+    "nc4": "NC4, disagreement, %",
+}
+AUXILIARY = "aux_"
+"""Begins the same measures of the auxiliary head."""
+LEVEL = 0.975
+Sign = Literal["conflict", "agree", "neither", "unknown"]
+
+
+# -- the verdict ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """The gradients' cosine in one part of the network, averaged over epochs, then over seeds."""
+
+    mean: float
+    margin: float | None
+    """Half of the interval; None for one seed."""
+
+    @property
+    def sign(self) -> Sign:
+        """Whether the cosine is below zero, above it, or cannot be told from it."""
+        if self.margin is None:
+            return "unknown"
+        return "conflict" if self.mean < -self.margin else "agree" if self.mean > self.margin else "neither"
+
+    @property
+    def text(self) -> str:
+        spread = "" if self.margin is None else f" ± {self.margin:.2f}"
+        return f"{self.mean:+.2f}{spread}".replace("-", "−")
+
+
+def cosine(one: Configuration, name: str) -> Cosine | None:
+    """None where no seed has it."""
+    by_seed = []
+    for trial in one.curves.values():
+        known = [value for value in trial.numbers.get(name, ()) if not math.isnan(value)]
+        by_seed += [math.fsum(known) / len(known)] if known else []
+    if not by_seed:
+        return None
+    mean, spread = mean_and_spread(by_seed)
+    count = len(by_seed)
+    return Cosine(mean, _quantile(count - 1) * spread / math.sqrt(count) if count > 1 else None)
+
+
+@lru_cache
+def _quantile(freedom: int) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, LEVEL))
+
+
+def verdict(head: Cosine | None, backbone: Cosine | None) -> str:
+    """Whether the losses conflict in the head and not in the backbone, in one clause."""
+    if head is None or backbone is None:
+        return "one of the two is not defined"
+    if "unknown" in (head.sign, backbone.sign):
+        return "one seed: no verdict"
+    where = {"head": head.sign == "conflict", "backbone": backbone.sign == "conflict"}
+    if all(where.values()):
+        return "conflict in the head and in the backbone"
+    if where["head"]:
+        return "conflict in the head and not in the backbone"
+    if where["backbone"]:
+        return "conflict in the backbone and not in the head"
+    return "no conflict that can be told from none"
+
+
+# -- the section ------------------------------------------------------------------------------------------------------
+
+
+def section(history: History, studio: Studio) -> Section | None:
+    """Cosines and collapse of every configuration whose epochs carry them."""
+    parts = [part for part in (_conflict(history, studio), _collapse(history, studio)) if part]
+    return Section("gradients", "Head conflict and neural collapse", joined(parts)) if parts else None
+
+
+def _conflict(history: History, studio: Studio) -> Markup:
+    told = [one for pair in history.pairs for one in history.of(pair) if any(one.has(name) for name in COSINES)]
+    if not told:
+        return Markup()
+    lines = [joined([element("b", f"{one.name}, {one.pair}:"), " ", _sentence(one)]) for one in told]
+    pictures = [
+        _cosines(studio, some, name, pair)
+        for pair in dict.fromkeys(one.pair for one in told)
+        for some in chunks([one for one in told if one.pair == pair])
+        for name in COSINES
+        if any(one.has(name) for one in some)
+    ]
+    return joined([element("h3", "Gradient conflict"), paragraph(_CONFLICT), items(lines), style.gallery(pictures)])
+
+
+_CONFLICT = (
+    "Cosine between the gradients of the probability-level and the logit-level loss: below 0 they pull against each"
+    " other. Verdicts: mean over epochs, then over seeds, with its 95 % interval."
+)
+
+
+def _sentence(one: Configuration) -> str:
+    found = {word: cosine(one, name) for name, word in COSINES.items()}
+    numbers = ", ".join(f"{word} {value.text}" for word, value in found.items() if value is not None)
+    return f"{numbers}: {verdict(found['head'], found['backbone'])}."
+
+
+def _cosines(studio: Studio, some: Sequence[Configuration], name: str, pair: str) -> Picture:
+    """One part of the network; all parts have the same axis."""
+    figure, axes = style.new_figure()
+    for one, color, marker in zip(some, style.SERIES, style.MARKERS, strict=False):
+        curve(axes, one, name, color=color, marker=marker, line="-", label=one.name)
+    axes.axhline(0, color=style.INK, linewidth=0.8)
+    epoch_axis(axes)
+    axes.set(ylabel="cosine of the gradients", title=f"{COSINES[name]}, {pair}", ylim=(-1.05, 1.05))
+    style.legend_below(figure, axes)
+    return studio.picture(figure, f"Gradient conflict in the {COSINES[name]}, {pair}", name.replace("_", "-"), pair)
+
+
+def _collapse(history: History, studio: Studio) -> Markup:
+    parts = []
+    for pair in history.pairs:
+        told = [one for one in history.of(pair) if one.has("nc1")]
+        pictures = [_variability(studio, some, pair) for some in chunks(told)]
+        if told:
+            parts.append(joined([element("h4", pair), style.gallery(pictures), _measures(told)]))
+    return joined([element("h3", "Neural collapse"), paragraph(_COLLAPSE), *parts]) if parts else Markup()
+
+
+_COLLAPSE = (
+    "How far features and classifier have collapsed to one point for each class (Papyan, Han & Donoho 2020): each"
+    " measure is 0 at full collapse. Table: mean ± standard deviation over seeds after the last epoch that was"
+    " measured; “auxiliary” is the auxiliary head and the features that its last layer reads."
+)
+
+
+def _variability(studio: Studio, some: Sequence[Configuration], pair: str) -> Picture:
+    lines = {"nc1": "-"} | ({"aux_nc1": "--"} if any(one.has("aux_nc1") for one in some) else {})
+    return picture(studio, some, lines, "NC1", pair, "collapse", logarithmic=True)
+
+
+def _measures(told: Sequence[Configuration]) -> Markup:
+    names = [AUXILIARY * second + name for second in (False, True) for name in COLLAPSE]
+    names = [name for name in names if any(one.has(name) for one in told)]
+    titles = [COLLAPSE[name.removeprefix(AUXILIARY)] + ", auxiliary" * name.startswith(AUXILIARY) for name in names]
+    rows = [[one.name, *(last(one, name) for name in names)] for one in told]
+    return table(["method", *titles], rows, right=range(1, len(names) + 1))

@@ -1,0 +1,222 @@
+"""What the report is made of: the leaderboard, and behind each of its rows the trials with their epochs."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sweep import results
+from sweep.cells import CellSearch, Searches
+from sweep.leaderboard import Leaderboard, leaderboard
+from sweep.ledger import Ledger
+from sweep.plan import Plan, Slot, label
+from sweep.results import Trial
+from sweep.rows import Row
+
+ACCURACIES = ("train_acc", "val_acc", "test_acc")
+LIVE = "teacher_images"
+"""Of an epoch: how many images the teacher itself was run on, where a logit bank may serve them."""
+
+
+@dataclass
+class Curve:
+    """What a trial was measured at, epoch by epoch: accuracies in percent, diagnostics by their own names."""
+
+    numbers: dict[str, array[float]] = field(default_factory=dict)
+    """By name; the first is epoch 1; NaN where an epoch has no such number."""
+
+    def note(self, epoch: int, body: dict[str, Any]) -> None:
+        """Take over one epoch's result."""
+        for name, value in _numbers(body).items():
+            line = self.numbers.setdefault(name, array("d"))
+            line.extend([math.nan] * (epoch - len(line)))
+            line[epoch - 1] = value
+
+    def last(self, name: str) -> float | None:
+        """The latest value; None where there is none."""
+        known = [value for value in self.numbers.get(name, ()) if not math.isnan(value)]
+        return known[-1] if known else None
+
+
+def _numbers(body: dict[str, Any]) -> dict[str, float]:
+    found = {name: body.get(name) for name in ACCURACIES} | dict(body.get("diagnostics") or {})
+    return {name: float(value) for name, value in found.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A number epoch by epoch, over seeds."""
+
+    epochs: list[int]
+    means: list[float]
+    spreads: list[float]
+    """Sample standard deviations; 0 for one seed."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A row of the leaderboard with what its trials went through."""
+
+    row: Row
+    name: str
+    """Its label, with the recipe where the sweep has several."""
+    settings: dict[str, Any]
+    """Hyperparameters, and recipe fields as ``recipe.lr``, in which it differs from others of its pair."""
+    curves: dict[int, Curve]
+    """Of the finished trials, by seed."""
+
+    @property
+    def pair(self) -> str:
+        return self.row.pair
+
+    def has(self, name: str) -> bool:
+        """Whether some trial was measured at this."""
+        return any(name in curve.numbers for curve in self.curves.values())
+
+    def finals(self, name: str) -> list[float]:
+        """The last value of each seed that has one."""
+        found = [curve.last(name) for curve in self.curves.values()]
+        return [value for value in found if value is not None]
+
+    def summary(self, name: str) -> Summary:
+        """Mean and deviation of each epoch in which all seeds have the number."""
+        lines = [curve.numbers[name] for curve in self.curves.values() if name in curve.numbers]
+        epochs, means, spreads = [], [], []
+        for epoch, values in enumerate(zip(*lines, strict=False), start=1):
+            if not any(math.isnan(value) for value in values):
+                mean, spread = mean_and_spread(values)
+                epochs.append(epoch)
+                means.append(mean)
+                spreads.append(spread)
+        return Summary(epochs, means, spreads)
+
+
+def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and sample standard deviation; a deviation of 0 for one value."""
+    mean = math.fsum(values) / len(values)
+    if len(values) < 2:
+        return mean, 0.0
+    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What the sweep has cost, from the ledger's epochs and times."""
+
+    device_seconds: float
+    """Of all epochs, times the devices of a trial."""
+    wall_seconds: float
+    """In which a driver was at work."""
+    taught_epochs: int
+    """Of trials with a teacher, that say how many images it was run on."""
+    served_epochs: int
+    """Of those, the ones in which it was run on none: a logit bank had everything."""
+    teacher_images: int
+
+
+@dataclass(frozen=True)
+class History:
+    """A sweep, as its ledger has it now."""
+
+    board: Leaderboard
+    spec: str
+    """The text as it was last run."""
+    trials: list[Trial]
+    """Each once."""
+    searched: list[Trial]
+    """What the searches tried; the best of it is among the others' confirming trials too."""
+    configurations: list[Configuration]
+    """Those that belong in the table, in its order."""
+    searches: list[CellSearch]
+    effort: Effort
+
+    @property
+    def plan(self) -> Plan:
+        return self.board.plan
+
+    @property
+    def pairs(self) -> list[str]:
+        return self.board.pairs
+
+    def of(self, pair: str) -> list[Configuration]:
+        """The configurations of a pair that have a result."""
+        return [one for one in self.configurations if one.pair == pair and one.row.values]
+
+
+def read(ledger: Ledger) -> History:
+    """Read a sweep. Raises InputError where it has no plan yet."""
+    board = leaderboard(ledger)
+    plan, planned = results.trials(ledger)
+    started = ledger.latest("sweep")
+    wanted = {trial.key for trial in planned if trial.key and trial.slot.stage == "confirm"}
+    curves, effort = _epochs(plan, ledger, wanted)
+    return History(
+        board=board,
+        spec=started.body["spec"] if started else "",
+        trials=results.distinct(planned),
+        searched=[trial for trial in planned if trial.slot.stage == "search"],
+        configurations=_configurations(board, planned, curves),
+        searches=Searches.read(plan, ledger),
+        effort=effort,
+    )
+
+
+def _epochs(plan: Plan, ledger: Ledger, wanted: set[str]) -> tuple[dict[str, Curve], Effort]:
+    """One walk through the events: curves of the wanted trials, and what everything cost."""
+    curves = {key: Curve() for key in wanted}
+    with_teacher: set[str | None] = set()
+    live: list[int] = []
+    seconds, wall, began, latest = 0.0, 0.0, 0.0, 0.0
+    for event in ledger.events("sweep", "start", "epoch", "pruned", "final", "failed", "interrupted"):
+        if event.kind == "sweep":
+            wall += latest - began
+            began = event.time
+        latest = event.time
+        if event.kind == "start" and event.body["config"]["teacher"]:
+            with_teacher.add(event.trial)
+        elif event.kind == "epoch":
+            seconds += event.body["seconds"]
+            if event.trial in with_teacher and LIVE in event.body:
+                live.append(event.body[LIVE])
+            if event.trial in curves:
+                curves[event.trial].note(event.epoch or 1, event.body)
+    share = plan.compute["gpus"] or plan.compute["cpus"]
+    return curves, Effort(seconds * share, wall + latest - began, len(live), live.count(0), sum(live))
+
+
+def _configurations(board: Leaderboard, planned: list[Trial], curves: dict[str, Curve]) -> list[Configuration]:
+    members: dict[tuple[str, str, str], list[Trial]] = {}
+    for trial in planned:
+        if trial.slot.stage == "confirm":
+            members.setdefault((trial.slot.pair, trial.slot.recipe, trial.slot.label), []).append(trial)
+    recipes = {pair: _varying(board.plan.students, pair) for pair in board.pairs}
+    several = len({row.recipe for row in board.cells}) > 1
+    found = []
+    for row in board.cells:
+        own = [trial for trial in members.get((row.pair, row.recipe, row.label), ()) if trial.slot.varied == row.params]
+        recipe = own[0].slot.config["recipe"] if own else {}
+        settings = row.params | {f"recipe.{name}": recipe[name] for name in recipes[row.pair] if name in recipe}
+        done = {trial.slot.seed: curves[trial.key] for trial in own if trial.state == "finished" and trial.key}
+        name = f"{row.recipe} · {row.label}" if several else row.label
+        found.append(Configuration(row, name, settings, done))
+    return found
+
+
+def _varying(students: Iterable[Slot], pair: str) -> list[str]:
+    """Fields of the recipe in which a pair's planned students differ."""
+    recipes = [slot.config["recipe"] for slot in students if slot.pair == pair]
+    return [name for name in recipes[0] if any(one[name] != recipes[0][name] for one in recipes)] if recipes else []
+
+
+def is_number(value: Any) -> bool:
+    """Whether a hyperparameter's value has a place on an axis."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def rest(method: str, settings: dict[str, Any], parameter: str) -> str:
+    """A configuration's name without one of its settings: ``dhkd head=linear``."""
+    return label(method, {name: value for name, value in settings.items() if name != parameter})

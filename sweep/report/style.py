@@ -1,0 +1,267 @@
+"""How figures look, on paper and on the page.
+
+A figure is drawn as SVG for the page, where its ink and series colours follow the reader's light or dark mode, and on
+request as PNG and PDF for print. Equal figures are equal bytes: ids are salted with a constant, nothing is dated.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+from xml.etree import ElementTree
+
+from sweep.plan import SYMBOLS
+from sweep.report.markup import Markup, element, slug
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b07900", "#6a6a6a", "#56b4e9")
+"""Okabe and Ito's palette, told apart by colour-blind readers too; its yellows are darker here, to be seen on white."""
+SERIES_AT_NIGHT = ("#4ba3db", "#f0803c", "#2fbf95", "#df9bc0", "#e6b13c", "#a8a8a8", "#8cd0f5")
+"""The same on a dark page."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+"""One for each of :data:`SERIES`, so that no colour has to be told from another."""
+INK, FAINT = "#1c2024", "#c9ced4"
+"""Of text and axes, and of grid lines."""
+PAPER, COAL = "#fdfdfe", "#101214"
+"""Of text on a coloured ground: the same on a light page and a dark one."""
+SIZE = (5.0, 3.3)
+"""Inches of a figure of curves, without its legend."""
+ROW = 0.19
+"""Inches of a legend's row."""
+LETTER = 0.074
+"""Inches of a letter in a legend."""
+LONGEST_NAME = 52
+"""Letters of a legend's line."""
+CLOSEST = 0.055
+"""Share of the axis between two ticks, at least."""
+DPI = 200
+CSS_PIXELS = 96
+"""Of an inch."""
+RULES: dict[Any, Any] = {
+    "font.size": 10,
+    "axes.titlesize": 10.5,
+    "axes.labelsize": 10,
+    "legend.fontsize": 9,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.facecolor": "none",  # the page, or the paper, shines through
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 5,
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    "svg.fonttype": "none",  # text stays text: it can be searched, and read aloud
+    "svg.hashsalt": "kd-sweep",
+    "pdf.fonttype": 42,  # whole TrueType fonts, as journals ask for
+}
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Matplotlib with this style and nothing of the user's; as it was before, afterwards."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(RULES)
+        yield
+
+
+def new_figure(width: float = SIZE[0], height: float = SIZE[1]) -> tuple[Figure, Axes]:
+    """A figure with one panel."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="none")
+    return figure, figure.subplots()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawn figure."""
+
+    name: str
+    """Of its files, without the ending."""
+    title: str
+    """What it shows."""
+    width: int
+    """CSS pixels on the page, where there is room."""
+    svg: Markup
+    figure: Figure
+
+    def printed(self, kind: Literal["png", "pdf"]) -> bytes:
+        """The figure's file; to be called while :func:`drawing`."""
+        options: dict[str, dict[str, Any]] = {"png": {"dpi": DPI}, "pdf": {"metadata": {"CreationDate": None}}}
+        file = io.BytesIO()
+        self.figure.savefig(file, format=kind, facecolor="white", **options[kind])
+        return file.getvalue()
+
+    @property
+    def markup(self) -> Markup:
+        return element("figure", self.svg, element("figcaption", self.title), style=f"width: {self.width}px")
+
+
+class Studio:
+    """Makes pictures of figures, each under a name of its own."""
+
+    def __init__(self) -> None:
+        self.pictures: list[Picture] = []
+        self._taken: Counter[str] = Counter()
+
+    def picture(self, figure: Figure, title: str, *words: str) -> Picture:
+        """Draw a figure; its name is made of `words`."""
+        name = "-".join(slug(word) for word in words if slug(word))
+        self._taken[name] += 1
+        name += f"-{self._taken[name]}" if self._taken[name] > 1 else ""
+        _lay_out(figure)
+        svg = _inline(_as_svg(figure), name, title)
+        self.pictures.append(Picture(name, title, round(figure.get_figwidth() * CSS_PIXELS), svg, figure))
+        return self.pictures[-1]
+
+
+def gallery(pictures: Sequence[Picture]) -> Markup:
+    """Pictures beside each other, as many as there is room for."""
+    return element("div", *(picture.markup for picture in pictures), class_="gallery")
+
+
+def _lay_out(figure: Figure) -> None:
+    """Find room for everything once, and not again for each kind of file."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+
+
+def _as_svg(figure: Figure) -> bytes:
+    """Drawn once, where `savefig` would draw it twice."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    file = io.BytesIO()
+    FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None})  # type: ignore[no-untyped-call]
+    return file.getvalue()
+
+
+# -- SVG inside HTML --------------------------------------------------------------------------------------------------
+
+
+def _inline(svg: bytes, name: str, title: str) -> Markup:
+    """Matplotlib's SVG file as an element of a page: ids of its own, colours that the page decides."""
+    root = ElementTree.fromstring(svg)
+    root.attrib = {
+        "class": "drawn",
+        "viewBox": root.attrib["viewBox"],
+        "role": "img",
+        "aria-label": title,
+    }
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if _plain(child.tag) in ("metadata", "style"):  # its one rule stands in the page's own style
+                parent.remove(child)
+    for node in root.iter():
+        node.tag = _plain(node.tag)
+        node.attrib = {_plain(key): _adapted(_plain(key), value, name) for key, value in node.attrib.items()}
+    return Markup(ElementTree.tostring(root, encoding="unicode"))
+
+
+def _plain(name: str) -> str:
+    """A name without its XML name space: HTML knows by itself what belongs to SVG."""
+    return name.rpartition("}")[2]
+
+
+def _adapted(key: str, value: str, name: str) -> str:
+    if key == "id":
+        return f"{name}-{value}"
+    if key == "href":
+        return re.sub(r"^#", f"#{name}-", value)
+    if key in ("d", "x", "y", "transform"):
+        return re.sub(r"(\d\.\d\d)\d+", r"\1", value)  # hundredths of a point are fine enough
+    if key in ("style", "clip-path"):
+        value = re.sub(r"url\(#", f"url(#{name}-", value)
+        return re.sub(r"#[0-9a-f]{6}", lambda found: _VARIABLES.get(found[0], found[0]), value)
+    return value
+
+
+_VARIABLES = {INK: "var(--ink)", FAINT: "var(--faint)"}
+_VARIABLES |= {color: f"var(--series-{place})" for place, color in enumerate(SERIES)}
+
+
+def variables(night: bool) -> str:
+    """The series' colours as CSS."""
+    return " ".join(f"--series-{n}: {color};" for n, color in enumerate(SERIES_AT_NIGHT if night else SERIES))
+
+
+# -- parts of figures -------------------------------------------------------------------------------------------------
+
+
+def legend_below(figure: Figure, axes: Axes) -> None:
+    """The legend of a panel, below it; the figure grows by as much."""
+    handles, names = axes.get_legend_handles_labels()
+    if not names:
+        return
+    names = [textwrap.fill(name, LONGEST_NAME) for name in names]
+    longest = max(len(line) for name in names for line in name.splitlines())
+    width, height = figure.get_size_inches()
+    columns = max(1, min(len(names), int(width / (LETTER * longest + 0.55))))
+    rows = -(-len(names) // columns) + sum(name.count("\n") for name in names)
+    figure.set_size_inches(width, height + ROW * rows + 0.1)
+    figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False)
+
+
+def value_axis(axes: Axes, parameter: str, values: Sequence[float]) -> None:
+    """The x axis of a swept number, with its values as ticks; logarithmic where they span a factor of five."""
+    positive = [value for value in values if value > 0]
+    if values[0] >= 0 and len(positive) > 1 and positive[-1] / positive[0] >= 5:
+        if values[0] == 0:
+            axes.set_xscale("symlog", linthresh=positive[0])
+        else:
+            axes.set_xscale("log")
+    axes.set_xticks(*_thinned(axes, values))
+    axes.minorticks_off()
+    axes.set_xlabel(SYMBOLS.get(parameter, parameter))
+
+
+def _thinned(axes: Axes, values: Sequence[float]) -> tuple[list[float], list[str]]:
+    """The values, and their labels where there is room for them."""
+    axes.get_xlim()  # settles the limits that the transforms below stand on
+    places = axes.transAxes.inverted().transform(axes.transData.transform([(value, 0) for value in values]))[:, 0]
+    kept: list[float] = []
+    labels = []
+    for value, place in zip(values, places.tolist(), strict=True):
+        free = not kept or place - kept[-1] >= CLOSEST
+        kept += [place] if free else []
+        labels.append(f"{value:g}" if free else "")
+    return list(values), labels
+
+
+def band(axes: Axes, mean: float, spread: float, color: str, name: str) -> None:
+    """A horizontal line with its standard deviation."""
+    axes.axhspan(mean - spread, mean + spread, color=color, alpha=0.15, linewidth=0)
+    axes.axhline(mean, color=color, linestyle="--", linewidth=1.2, label=name)
+
+
+def plain_log_ticks(axis: Axis) -> None:
+    """Ticks of a logarithmic axis with numbers as people write them: 0.1, 0.5, 1, 5."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,180 @@
+"""What the report's sections say: numbers that are known, or computed here in another way."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from sweep.ledger import Ledger
+from sweep.report.effort import section as effort_section
+from sweep.report.gains import gains
+from sweep.report.gradients import Cosine, cosine, verdict
+from sweep.report.history import Configuration, Curve, History, mean_and_spread, read
+from sweep.report.searches import importances, place
+from sweep.report.sensitivity import POOLED, Line, lines, pooled
+from sweep.report.sensitivity import verdict as judged
+from tests.sweep.examples_report import LIVE, accuracy, tell_all
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
+    with Ledger(tmp_path_factory.mktemp("told") / "ledger.db") as ledger:
+        tell_all(ledger)
+        yield read(ledger)
+
+
+def line(*values: dict[int, float]) -> Line:
+    return Line("alpha", "dhkd", "a→b", tuple(float(n) for n in range(len(values))), values)
+
+
+def one(history: History, name: str, pair: str = "resnet20→resnet8") -> Configuration:
+    (found,) = [of_pair for of_pair in history.of(pair) if of_pair.name == name]
+    return found
+
+
+# -- sensitivity --------------------------------------------------------------------------------------------------
+
+
+def test_the_noise_is_that_of_a_table_worked_by_hand() -> None:
+    """Three values, three seeds; the residuals' squares sum to 1, and q(0.95; 3, 4) is 5.04 in Tukey's tables."""
+    found = judged(line({0: 1.0, 1: 2.0, 2: 3.0}, {0: 2.0, 1: 3.5, 2: 3.5}, {0: 6.0, 1: 6.5, 2: 8.5}))
+    assert found.span == 5.0
+    residuals = [(0, 0, 0), (0, 0.5, -0.5), (0, -0.5, 0.5)]
+    squares = sum(value**2 for row in residuals for value in row)
+    assert found.noise == pytest.approx(5.04 * math.sqrt(squares / 4 / 3), rel=1e-3)
+    assert found.matters is True
+    assert "span 5.00 points (best at 2, worst at 0); 3 seeds explain up to 1.45: it matters" in found.text
+
+
+def test_what_all_values_of_a_seed_share_is_no_noise() -> None:
+    even = line({0: 1.0, 1: 5.0}, {0: 2.0, 1: 6.0})
+    assert judged(even).noise == pytest.approx(0.0, abs=1e-12)
+    assert judged(line({0: 1.0, 1: 5.0}, {0: 2.0, 1: 4.0})).matters is False
+
+
+def test_seeds_that_a_value_lacks_are_left_out() -> None:
+    found = judged(line({0: 1.0, 1: 2.0, 2: 90.0}, {0: 2.0, 1: 3.5}))
+    assert (found.line.seeds, found.span) == ([0, 1], 1.25)
+    alone = judged(line({0: 1.0}, {0: 2.0, 1: 3.0}))
+    assert (alone.noise, alone.matters) == (None, None)
+    assert "the noise is not known" in alone.text
+
+
+def test_lines_are_grids_alone_and_in_rising_order(history: History) -> None:
+    found = lines(history.configurations)
+    assert [(some.parameter, some.name, some.pair) for some in found] == [
+        ("alpha", "dhkd", "resnet20→resnet8"),
+        ("alpha", "dhkd", "resnet14→resnet8"),
+    ]
+    assert found[0].places == (0.5, 1.0, 5.0)
+    assert [sorted(values) for values in found[1].values] == [[0, 1], [0], [0]]  # one failed, one diverged
+
+
+def test_pooling_averages_each_seed_over_the_pairs() -> None:
+    first = line({0: 1.0, 1: 2.0}, {0: 3.0, 1: 4.0})
+    second = replace(line({0: 3.0, 1: 6.0, 2: 9.0}, {0: 5.0, 1: 8.0}), pair="c→d")
+    (both,) = pooled([first, second], 2)
+    assert both.pair == POOLED
+    assert both.values == ({0: 2.0, 1: 4.0}, {0: 4.0, 1: 6.0})
+    assert pooled([first], 2) == pooled([first], 1) == []
+
+
+# -- gains, curves, searches ------------------------------------------------------------------------------------------
+
+
+def test_gains_are_those_of_the_leaderboard(history: History) -> None:
+    found = gains(history)
+    assert "kd" not in found
+    for of_pair in history.configurations:
+        if of_pair.row.delta is not None:
+            assert found[of_pair.name][of_pair.pair].mean == pytest.approx(of_pair.row.delta)
+    assert found["scratch"]["resnet20→resnet8"].spread == pytest.approx(0.0, abs=1e-9)
+
+
+def test_curves_hold_every_epoch_and_gaps_where_nothing_was_measured(history: History) -> None:
+    dhkd = one(history, "dhkd α=0.5")
+    assert sorted(dhkd.curves) == [0, 1]
+    test = dhkd.summary("test_acc")
+    assert test.epochs == [1, 2, 3, 4]
+    assert test.means[-1] == pytest.approx(dhkd.row.mean)
+    assert test.spreads[-1] == pytest.approx(dhkd.row.std)
+    assert dhkd.summary("nc1").epochs == [2, 4]
+    assert dhkd.finals("fidelity_agreement") == [84.0, 84.0]
+    assert not one(history, "scratch").has("fidelity_kl")
+
+
+def test_one_value_has_no_spread() -> None:
+    assert mean_and_spread([3.0]) == (3.0, 0.0)
+    assert mean_and_spread([1.0, 2.0, 6.0]) == pytest.approx((3.0, math.sqrt(7)))
+
+
+def test_importance_finds_the_hyperparameter_that_decides(history: History) -> None:
+    search = history.searches[0]
+    found = importances(search)
+    assert sum(found.values()) == pytest.approx(1.0)
+    assert next(iter(found)) == "w2"  # accuracy falls with w2 and does not depend on k
+    assert found["w2"] > 0.8
+    assert importances(search) == found
+    assert [place(search.cell.space["k"], value) for value in (2, 3, 5)] == [0.0, 1.0, 2.0]
+
+
+# -- gradients --------------------------------------------------------------------------------------------------------
+
+
+def test_the_cosine_is_averaged_over_epochs_then_seeds_with_students_interval(history: History) -> None:
+    found = cosine(one(history, "dhkd α=0.5"), "conflict_head")
+    assert found is not None and found.margin is not None
+    assert found.mean == pytest.approx(-0.305)  # −0.30 and −0.31
+    assert found.margin == pytest.approx(12.706 * 0.01 / math.sqrt(2) / math.sqrt(2), rel=1e-4)
+    assert cosine(one(history, "kd"), "conflict_head") is None
+
+
+def test_epochs_without_a_cosine_are_left_out(history: History) -> None:
+    gaps = replace(one(history, "kd"), curves={0: Curve({"conflict_head": array("d", [math.nan, -0.5, 0.1])})})
+    found = cosine(gaps, "conflict_head")
+    assert found is not None
+    assert found.mean == pytest.approx(-0.2)
+    assert (found.margin, found.sign) == (None, "unknown")
+
+
+@pytest.mark.parametrize(
+    ("head", "backbone", "expected"),
+    [
+        (Cosine(-0.3, 0.1), Cosine(0.4, 0.1), "conflict in the head and not in the backbone"),
+        (Cosine(-0.3, 0.1), Cosine(-0.05, 0.1), "conflict in the head and not in the backbone"),
+        (Cosine(-0.3, 0.1), Cosine(-0.4, 0.1), "conflict in the head and in the backbone"),
+        (Cosine(-0.3, 0.4), Cosine(-0.4, 0.1), "conflict in the backbone and not in the head"),
+        (Cosine(-0.3, 0.4), Cosine(0.4, 0.1), "no conflict that can be told from none"),
+        (Cosine(-0.3, None), Cosine(0.4, None), "one seed: no verdict"),
+        (None, Cosine(0.4, 0.1), "one of the two is not defined"),
+    ],
+)
+def test_the_verdict_on_gradients(head: Cosine | None, backbone: Cosine | None, expected: str) -> None:
+    assert verdict(head, backbone) == expected
+
+
+# -- cost -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_cost_counts_every_epoch_and_what_the_bank_served(history: History) -> None:
+    taught = [trial for trial in history.trials if trial.slot.teacher]
+    told = [trial for trial in taught if trial.state == "finished" and trial.slot.method != "gdkd"]
+    epochs = sum(trial.epochs for trial in taught)
+    effort = history.effort
+    assert effort.device_seconds == 2.0 * sum(trial.epochs for trial in history.trials)  # 2 seconds an epoch, 1 CPU
+    assert (effort.taught_epochs, effort.served_epochs) == (epochs, epochs - len(told))
+    assert effort.teacher_images == LIVE * len(told)
+    section = effort_section(history)
+    assert section is not None
+    assert f"({epochs - len(told)} of {epochs})" in section.content
+    assert "0% of the searches’ epochs (0 of 96)" in section.content
+
+
+def test_accuracies_are_as_they_were_made_up(history: History) -> None:
+    for trial in history.trials:
+        if trial.state == "finished" and trial.slot.method == "gdkd":
+            assert trial.body["last"]["test_acc"] == pytest.approx(accuracy(trial.slot))
