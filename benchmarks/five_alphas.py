@@ -1,0 +1,174 @@
+"""Five alphas from an empty bank, trials side by side, against the authors' loop five times in a row.
+
+    uv run python -m benchmarks.five_alphas [--pairs "resnet56 -> resnet20"] [--rounds 3] [--quick]
+
+Our side has one process of one thread for each core, as `sweep run` has workers, started before the clock is; five
+trials on two of them leave one core idle while the last one runs. The other side is one process with all threads. Both
+train the same number of steps and test after every epoch. Every round starts with an empty bank.
+``benchmarks.whole_sweep`` measures the same with everything around it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import trials
+from benchmarks.authors_loop import Options, opponent
+from benchmarks.common import (
+    Goal,
+    Load,
+    Row,
+    at_least,
+    bf16_is_fast,
+    parser,
+    print_machine,
+    print_notes,
+    print_rows,
+    ratios,
+    rounds,
+    seconds,
+    spread,
+)
+from benchmarks.trials import ALPHAS, BATCH, DEEP, LIGHT, SMALL, Pair
+from sweep.machines import WORKER_ENVIRONMENT
+from trainers.data import ImageData
+from trainers.logit_bank import LogitBank
+from trainers.models import Network
+
+THEIRS = "authors' loop"
+TEST_IMAGES = trials.CLASSES
+"""For 512 that are trained on: a fifth, as with CIFAR-100."""
+GOALS: dict[tuple[Pair, str], Goal] = {
+    (DEEP, "fp32"): at_least(2.8),
+    (DEEP, "bf16"): at_least(8.5),
+    (SMALL, "fp32"): at_least(2.1),
+    (SMALL, "bf16"): at_least(3.8),
+    (LIGHT, "fp32"): at_least(2.2),
+    (LIGHT, "bf16"): at_least(3),
+}
+
+
+@dataclass(frozen=True)
+class Course:
+    """What both sides are given; what is large is made from it in each process."""
+
+    pair: Pair
+    steps: int
+    epochs: int
+    folder: Path | None
+    """Of the data; None: random pixels."""
+    scratch: Path
+
+    @property
+    def bank(self) -> Path:
+        return self.scratch / "bank"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One of our trials."""
+
+    course: Course
+    alpha: float
+    align: bool
+    recipe: tuple[tuple[str, Any], ...]
+
+
+@lru_cache(maxsize=1)
+def material(course: Course) -> tuple[ImageData, Network]:
+    """Data and teacher, once in each process."""
+    data = trials.image_data(course.folder, course.steps * BATCH, TEST_IMAGES, course.scratch)
+    return data, trials.make_teacher(course.pair.teacher, data)
+
+
+def train(task: Task) -> None:
+    """In a worker: one trial."""
+    torch.set_num_threads(1)
+    data, teacher = material(task.course)
+    bank = LogitBank(task.course.bank)
+    config = trials.trial(
+        task.course.pair,
+        data,
+        trials.content_of(teacher),
+        epochs=task.course.epochs,
+        alpha=task.alpha,
+        align=task.align,
+        **dict(task.recipe),
+    )
+    for _ in trials.trained(config, data, teacher, bank):
+        pass
+
+
+def main() -> None:
+    """Print one table a pair."""
+    made = parser(__doc__, count=3)
+    trials.add_options(made)
+    made.add_argument("--epochs", type=int, default=1, help="of each trial (1)")
+    made.add_argument("--align", action="store_true", help="with gradient alignment, on both sides")
+    made.add_argument("--precisions", nargs="+", choices=["fp32", "bf16"], help="default: those that this machine has")
+    options = made.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    count, steps = (1, 2) if options.quick else (options.rounds, options.steps)
+    pairs: Sequence[Pair] = [SMALL] if options.quick else options.pairs
+    precisions = options.precisions or (["fp32", "bf16"] if bf16_is_fast() else ["fp32"])
+    print_machine()
+    for pair in pairs:
+        with tempfile.TemporaryDirectory() as scratch:
+            course = Course(pair, steps, options.epochs, options.data, Path(scratch))
+            measure(course, precisions, options.align, options.recipe, count)
+
+
+def measure(course: Course, precisions: Sequence[str], align: bool, recipe: dict[str, Any], count: int) -> None:
+    """Run the rounds of one pair, and print its figures."""
+    data, teacher = material(course)
+    os.environ.update(WORKER_ENVIRONMENT)  # for the workers alone: this process has read it already
+
+    def theirs() -> None:
+        for alpha in ALPHAS:
+            loop = opponent(course.pair, data, teacher, Options(alpha=alpha, align=align))
+            for _ in range(course.epochs):
+                loop.train()
+                loop.test()
+
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        contestants: dict[str, Callable[[], float]] = {THEIRS: lambda: seconds(theirs)}
+        for precision in precisions:
+            fields = tuple((recipe | {"precision": precision}).items())
+            tasks = [Task(course, alpha, align, fields) for alpha in ALPHAS]
+            contestants[precision] = lambda tasks=tasks: seconds(lambda: sweep(pool, tasks))  # type: ignore[misc]
+        with Load() as load:
+            found = rounds(contestants, count)
+    made = [
+        Row(
+            f"{precision}{', aligned' if align else ''}: times as fast as the authors' loop",
+            ratios(found[THEIRS], found[precision]),
+            None if align else GOALS.get((course.pair, precision)),
+        )
+        for precision in precisions
+    ]
+    steps = f"{count} rounds of {len(ALPHAS)} × {course.epochs * course.steps} steps of {BATCH}"
+    print_rows(f"{course.pair}, five alphas from an empty bank: {steps}; {load}", made)
+    print_notes({who: f"{spread(values).median:.1f} s a round" for who, values in found.items()})
+
+
+def sweep(pool: ProcessPoolExecutor, tasks: Sequence[Task]) -> None:
+    """All trials, side by side, from an empty bank."""
+    shutil.rmtree(tasks[0].course.bank, ignore_errors=True)
+    for _ in pool.map(train, tasks):
+        pass
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""The arithmetic of the measurements, and what they read of the system."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import memory, search_cost, trials
+from benchmarks.common import Load, Row, at_least, at_most, own, processor, ratios, rounds, spread
+
+
+def test_contestants_take_turns_and_the_first_turn_does_not_count() -> None:
+    turns: list[str] = []
+
+    def contestant(name: str, value: float) -> float:
+        turns.append(name)
+        return value + len(turns)
+
+    found = rounds({"a": lambda: contestant("a", 0), "b": lambda: contestant("b", 10)}, count=2)
+    assert turns == ["a", "b"] * 3
+    assert found == {"a": [3, 5], "b": [14, 16]}
+    assert ratios(found["b"], found["a"]) == [14 / 3, 16 / 5]
+
+
+def test_a_figure_is_the_median_with_its_quartiles_and_its_goal() -> None:
+    assert spread([4, 1, 2, 3, 5]) == (3, 2, 4)
+    assert spread([7]) == (7, 7, 7)
+    assert Row("x", [1, 2, 3], at_least(2)).cells() == ("x", "2", "1.5 … 2.5", "≥ 2", "yes")
+    assert Row("x", [1, 2, 3], at_most(1.9)).cells()[-1] == "no"
+    assert Row("x", [1.0]).cells()[-2:] == ("", "")
+
+
+def test_the_load_of_others_does_not_hold_our_own() -> None:
+    spin = "import time; e = time.process_time() + 0.3\nwhile time.process_time() < e: pass"
+    before = own()
+    with Load() as load:
+        subprocess.run([sys.executable, "-c", spin], check=True)
+    assert own() - before >= 0.25
+    assert 0 <= load.others <= (os.cpu_count() or 1)
+    assert processor()[0]
+
+
+def test_a_process_s_memory_is_that_of_the_system() -> None:
+    held = memory.held(os.getpid())
+    assert 1 < held.uss <= held.pss
+
+
+def test_random_pixels_have_cifar_100_s_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWEEP_CACHE", "before")  # put back afterwards
+    data = trials.image_data(None, 200, 100, tmp_path)
+    assert (len(data.train), len(data.test), data.num_classes, data.image_size) == (200, 100, 100, (32, 32))
+    assert 120 < sum(data.mean) / 3 * 255 < 135
+
+
+def test_the_recorded_curves_are_the_whole_grid_s() -> None:
+    cell, curves = search_cost.the_cell(search_cost.the_plan()), search_cost.read(search_cost.CURVES)
+    wanted = {search_cost.name(params) for params in search_cost.grid(cell)}
+    assert len(wanted) == search_cost.GRID_POINTS
+    assert set(curves) == set(cell.seeds)
+    for known in curves.values():
+        assert set(known) == wanted
+        assert all(len(curve.val) == len(curve.test) == cell.epochs for curve in known.values())
+
+
+def test_a_replay_of_the_whole_grid_finds_its_best_and_trains_all_of_it() -> None:
+    cell, curves = search_cost.the_cell(search_cost.the_plan()), search_cost.read(search_cost.CURVES)[0]
+    whole = search_cost.replay(cell, curves, search_cost.Setting("brute_force", "none"), seed=0)
+    assert whole.epochs == 25 * cell.epochs
+    assert whole.leader() == search_cost.best(curves)
+    assert whole.reached is not None
+    assert whole.reached % cell.epochs == 0
+    pruned = search_cost.replay(cell, curves, search_cost.Setting("brute_force", "asha"), seed=0)
+    assert pruned.epochs < whole.epochs / 2
