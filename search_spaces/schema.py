@@ -25,6 +25,10 @@ class Compute(Frozen):
     retries: int = Field(1, ge=0)
     """Further attempts at a trial that raised or lost its worker; never for one that diverged."""
 
+    bank_gb: float | None = Field(None, ge=0)
+    """Gigabytes that the logit bank below the root may take, with what it holds already; 0 keeps nothing new, null is a
+    tenth of what the disk has left."""
+
     @model_validator(mode="after")
     def _whole_gpus(self) -> Compute:
         if self.gpus > 1 and self.gpus != int(self.gpus):

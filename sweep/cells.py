@@ -129,12 +129,11 @@ class CellSearch:
         for number, asked in enumerate(self.asked):
             if asked.state == "finished" and asked.values is not None:
                 finished.setdefault(self.keys[number], Chosen(number, asked.params, asked.values))
-        candidates = list(finished.values())
-        front = [one for one in candidates if not any(self._beats(other, one) for other in candidates)]
-        ranked = sorted(
-            front if len(self._signs) > 1 else candidates, key=lambda one: self._signed(one)[0], reverse=True
-        )
-        return ranked[: self.cell.search["confirm"]]
+        merits = {number: self._signed(one) for number, one in enumerate(finished.values())}
+        if len(self._signs) > 1:
+            merits = {n: merit for n, merit in merits.items() if not any(_beats(m, merit) for m in merits.values())}
+        ranked = sorted(merits, key=lambda number: merits[number][0], reverse=True)
+        return [list(finished.values())[number] for number in ranked[: self.cell.search["confirm"]]]
 
     def _numbers(self, key: str) -> list[int]:
         return [number for number, known in enumerate(self.keys) if known == key]
@@ -149,11 +148,6 @@ class CellSearch:
     def _signed(self, one: Chosen) -> tuple[float, ...]:
         return tuple(sign * value for sign, value in zip(self._signs, one.values, strict=True))
 
-    def _beats(self, one: Chosen, other: Chosen) -> bool:
-        """Whether `one` is nowhere worse than `other`, and somewhere better."""
-        pairs = list(zip(self._signed(one), self._signed(other), strict=True))
-        return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
-
     def _values(self, body: dict[str, Any]) -> tuple[float, ...]:
         """A finished trial's metrics; accuracies are those of the epoch that the table shows."""
         shown = body["best"] if body.get("best_by") == "test_acc" else body["last"]
@@ -161,6 +155,11 @@ class CellSearch:
         return tuple(
             known[metric] if metric in known else float(shown[metric]) for metric in self.cell.search["metrics"]
         )
+
+
+def _beats(merit: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Whether one is nowhere worse than the other, and somewhere better."""
+    return merit != other and all(a >= b for a, b in zip(merit, other, strict=True))
 
 
 class Searches:

@@ -1,6 +1,7 @@
 """The command line: verbs only. Knobs live in the spec.
 
-Exit codes: 0 done, 1 some trials failed, 2 the input is wrong, 130 interrupted.
+Exit codes: 0 done; 1 some trials failed, the budget is used up or the cluster was lost; 2 the input is wrong; 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from sweep.formats import Format, listing
+from sweep.formats import Format, TableFormat, listing
 from sweep.layout import DEFAULT_ROOT, Root
-from trainers.errors import KDError
+from trainers.errors import InputError, KDError
 
 if TYPE_CHECKING:
     from search_spaces.schema import Spec
+    from sweep.leaderboard import Leaderboard
 
 app = typer.Typer(
     name="sweep",
@@ -42,6 +44,7 @@ UriOption = Annotated[
 ]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Let Ray talk.")]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print.")]
+TableFormatOption = Annotated[TableFormat, typer.Option("--format", help="How to print; parquet goes to a file.")]
 
 
 def _complete_spec(incomplete: str) -> list[str]:
@@ -83,6 +86,7 @@ def run(
     from search_spaces.loader import load_spec
     from sweep import display, tracking
     from sweep.run import run_sweep
+    from sweep.status import troubles
 
     place = Root(root)
     uri = tracking.tracking_uri(place, tracking_uri)
@@ -95,9 +99,13 @@ def run(
         raise typer.Exit(130) from None
     _print_leaderboard(console, place, loaded.name)
     paths = place.sweep(loaded.name)
+    for line in troubles(paths):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
     if paths.figure.exists():
         console.print(f"figure       {paths.figure}", soft_wrap=True, highlight=False)
     console.print(f"leaderboard  {paths.leaderboard}", soft_wrap=True, highlight=False)
+    if paths.report.exists():
+        console.print(f"report       {paths.report}", soft_wrap=True, highlight=False)
     console.print(f"browse       {_browse(place, uri)}", soft_wrap=True, highlight=False)
     raise typer.Exit(code)
 
@@ -163,18 +171,78 @@ def studies(
 
 
 @app.command()
-def leaderboard(name: NameArgument = None, root: RootOption = DEFAULT_ROOT, how: FormatOption = Format.TABLE) -> None:
+def leaderboard(
+    name: NameArgument = None,
+    root: RootOption = DEFAULT_ROOT,
+    how: TableFormatOption = TableFormat.TABLE,
+    published: Annotated[
+        bool, typer.Option("--published", help="Set the literature's numbers, and the gap to them, beside ours.")
+    ] = False,
+    from_mlflow: Annotated[
+        bool,
+        typer.Option("--from-mlflow", help="Read the results of a sweep that ran elsewhere off its MLflow server."),
+    ] = False,
+    tracking_uri: Annotated[
+        str | None, typer.Option("--tracking-uri", help="That server; by default MLFLOW_TRACKING_URI.")
+    ] = None,
+) -> None:
     """Print the table of a sweep."""
-    place = Root(root)
-    chosen = place.choose(name)
-    if how is Format.TABLE:
-        _print_leaderboard(Console(), place, chosen)
-        return
     from sweep import leaderboard as boards
+
+    board = _board(name, Root(root), from_mlflow or tracking_uri is not None, tracking_uri)
+    board = boards.with_published(board) if published else board
+    if how is TableFormat.TABLE:
+        Console().print(boards.as_rich(board))
+    elif how is TableFormat.PARQUET:
+        if sys.stdout.isatty():
+            raise InputError(
+                "Parquet is no text for a terminal; send it to a file: --format parquet > leaderboard.parquet"
+            )
+        typer.echo(boards.to_parquet(board), nl=False)
+    else:
+        typer.echo(boards.render(board, Format(how.value)), nl=False)
+
+
+@app.command()
+def export(
+    name: NameArgument = None,
+    root: RootOption = DEFAULT_ROOT,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to; by default epochs.parquet in the sweep's folder.")
+    ] = None,
+) -> None:
+    """Write every epoch of every trial as Parquet, for pandas, Polars or DuckDB."""
+    from sweep.export import export as write
     from sweep.ledger import Ledger
 
-    with closing(Ledger(place.sweep(chosen).ledger)) as ledger:
-        typer.echo(boards.render(boards.leaderboard(ledger), how), nl=False)
+    place = Root(root)
+    paths = place.sweep(place.choose(name))
+    path = output or paths.epochs
+    with closing(Ledger(paths.ledger)) as ledger:
+        count = write(ledger, path)
+    typer.echo(f"{count} epochs in {path}")
+
+
+@app.command()
+def report(
+    name: NameArgument = None,
+    root: RootOption = DEFAULT_ROOT,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to; by default report.html in the sweep's folder.")
+    ] = None,
+) -> None:
+    """Write a sweep's report as one HTML page, and its figures as PNG and PDF."""
+    from sweep.ledger import Ledger
+
+    place = Root(root)
+    paths = place.sweep(place.choose(name))
+    os.environ.setdefault("MPLCONFIGDIR", str(place.matplotlib.absolute()))
+    from sweep.report import write
+
+    with closing(Ledger(paths.ledger)) as ledger:
+        write(ledger, output or paths.report, paths.figures)
+    typer.echo(f"report   {output or paths.report}")
+    typer.echo(f"figures  {paths.figures}")
 
 
 @app.command("list")
@@ -265,12 +333,23 @@ def teachers_train(
     raise typer.Exit(code)
 
 
-def _print_leaderboard(console: Console, root: Root, name: str) -> None:
+def _board(name: str | None, root: Root, remote: bool, tracking_uri: str | None) -> Leaderboard:
+    """A sweep's table, from its ledger or from the server that it was tracked on."""
     from sweep import leaderboard as boards
     from sweep.ledger import Ledger
 
-    with closing(Ledger(root.sweep(name).ledger)) as ledger:
-        console.print(boards.as_rich(boards.leaderboard(ledger)))
+    if remote:
+        from sweep import tracked, tracking
+
+        return boards.board_of(tracked.read(name, tracking.tracking_uri(root, tracking_uri)))
+    with closing(Ledger(root.sweep(root.choose(name)).ledger)) as ledger:
+        return boards.leaderboard(ledger)
+
+
+def _print_leaderboard(console: Console, root: Root, name: str) -> None:
+    from sweep.leaderboard import as_rich
+
+    console.print(as_rich(_board(name, root, remote=False, tracking_uri=None)))
 
 
 def _browse(root: Root, uri: str) -> str:

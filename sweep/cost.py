@@ -17,7 +17,17 @@ from trainers.errors import InputError
 if TYPE_CHECKING:
     from sweep.plan import Plan, Slot
 
-TIMED_BY = ("batch_size", "samples_per_class", "test_per_class", "val_fraction", "views", "precision")
+TIMED_BY = (
+    "batch_size",
+    "samples_per_class",
+    "test_per_class",
+    "val_fraction",
+    "views",
+    "precision",
+    "compile",
+    "diagnostics",
+    "diagnostics_every",
+)
 """Recipe fields that decide how long an epoch takes; the others, such as the learning rate, do not."""
 BYTES = 4
 """Of a weight."""

@@ -53,7 +53,7 @@ class Progress:
 
     def ended(self, job: Job, state: str, body: dict[str, Any]) -> None:
         self.running.pop(job.key, None)
-        if state == "failed" and body["again"]:
+        if body.get("again"):
             return
         self.done = min(self.done + 1, self.total)  # a teacher that is stored anew was counted before
         self.epochs_left -= job.slot.epochs - self._seen.get(job.key, 0)

@@ -24,6 +24,11 @@ class Root:
         return self.path / "teachers"
 
     @property
+    def bank(self) -> Path:
+        """The teachers' logits, shared by all sweeps; can be removed at any time."""
+        return self.path / "bank"
+
+    @property
     def mlflow_database(self) -> Path:
         """The local tracking store, used when no server is named."""
         return self.path / "mlflow.db"
@@ -94,6 +99,16 @@ class SweepPaths:
         return self.folder / "ledger.db"
 
     @property
+    def root(self) -> Root:
+        """Which the sweep lies below."""
+        return Root(self.folder.parent.parent)
+
+    @property
+    def epochs(self) -> Path:
+        """Every epoch of every trial, where `sweep export` was asked for it."""
+        return self.folder / "epochs.parquet"
+
+    @property
     def lock(self) -> Path:
         """Held by the process that runs the sweep."""
         return self.folder / "run.lock"
@@ -106,6 +121,16 @@ class SweepPaths:
     @property
     def figure(self) -> Path:
         return self.folder / "figure.png"
+
+    @property
+    def report(self) -> Path:
+        """The page with everything."""
+        return self.folder / "report.html"
+
+    @property
+    def figures(self) -> Path:
+        """The report's figures, for print."""
+        return self.folder / "figures"
 
     @property
     def leaderboard(self) -> Path:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import warnings
 from collections import Counter
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,26 +74,34 @@ def mirror(paths: SweepPaths, where: str) -> int:
     plan, found = searches_of(paths)
     logging.getLogger("optuna").setLevel(logging.ERROR)
     try:
-        storage = _storage(where)
-        with warnings.catch_warnings():
+        with _opened(where) as storage, warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # names of metrics
             return sum(_mirrored(plan, search, storage) for search in found)
     except Exception as error:  # whatever Optuna, the database's driver or the network raise
-        why = without_password(str(error)).strip().splitlines()[:1]
+        deeper = error.__cause__ if isinstance(error, ImportError) else None  # names the missing driver
+        why = without_password(str(deeper or error)).strip().splitlines()[:1]
         raise StorageError(
             f"Optuna's storage {without_password(where)} cannot be written ({type(error).__name__}"
             f"{': ' + why[0] if why else ''})"
         ) from error
 
 
-def _storage(where: str) -> BaseStorage:
+@contextmanager
+def _opened(where: str) -> Iterator[BaseStorage]:
+    """The storage; a database's connections are closed at the end."""
     from optuna.storages import JournalStorage, RDBStorage
     from optuna.storages.journal import JournalFileBackend
 
-    if "://" in where:
-        return RDBStorage(where)
-    Path(where).parent.mkdir(parents=True, exist_ok=True)
-    return JournalStorage(JournalFileBackend(where))
+    if "://" not in where:
+        Path(where).parent.mkdir(parents=True, exist_ok=True)
+        yield JournalStorage(JournalFileBackend(where))
+        return
+    storage = RDBStorage(where)
+    try:
+        yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 def _mirrored(plan: Plan, search: CellSearch, storage: BaseStorage) -> int:

@@ -163,13 +163,18 @@ class TrialQueue:
         """Whether a live trial would be tried again if this attempt failed."""
         return self._attempts.get(key, 0) < self.retries
 
-    def failed(self, key: str) -> bool:
-        """An attempt failed. True where the trial is tried again; otherwise it is given up for this run."""
+    def failed(self, key: str, last: bool = False) -> bool:
+        """An attempt failed. True where the trial is tried again; otherwise it is given up for this run.
+
+        Args:
+            key: of the trial.
+            last: let it wait behind all others, so that it does not meet the same neighbours again.
+        """
         again = self.will_retry(key)
         job = self._live.pop(key)
         self._attempts[key] = self._attempts.get(key, 0) + 1
         if again:
-            self._waiting.insert(0, job.slot)
+            self._waiting.insert(len(self._waiting) if last else 0, job.slot)
             return True
         self._finals.add(key)
         self.searches.ended(key, "failed")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
@@ -12,7 +13,7 @@ from ray.tune.experiment import Trial
 
 from sweep.cost import BudgetWatch
 from sweep.display import Display
-from sweep.events import final_body, first_line, start_body
+from sweep.events import BROKEN, Broken, final_body, start_body, worker_death
 from sweep.layout import SweepPaths
 from sweep.ledger import Ledger
 from sweep.queue import Job, TrialQueue
@@ -35,13 +36,20 @@ class Recorder(Callback):
         self._watch = watch
         self._begun: set[str] = set()
         self.stop_requested = False
+        self.cluster_lost = False
         self.fatal: Exception | None = None
 
     def stopped(self) -> bool:
         """Whether trials should end after the epoch they are in."""
         return self.stop_requested or self.fatal is not None
 
+    def lose_cluster(self) -> None:
+        """The cluster is gone: nothing more will be heard of the trials that run."""
+        self.cluster_lost = self.stop_requested = True
+
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        if self.cluster_lost:
+            return
         self._display.tick()
         if self._watch is not None and not self.stop_requested and self._watch.over(datetime.now()):
             self.stop_requested = True
@@ -63,7 +71,7 @@ class Recorder(Callback):
         self._guarded(self._worker_died, trial, trial)
 
     def _guarded(self, do: Any, trial: Trial, *more: Any) -> None:
-        live = {job.key: job for job in self._queue.live}
+        live = {job.key: job for job in self._queue.live} if not self.cluster_lost else {}
         job = live.get(trial.config["key"])
         try:
             if job is not None:
@@ -88,8 +96,8 @@ class Recorder(Callback):
             self._display.epoch(job, result["epochs"][-1])
         elif state != "finished" and self._queue.given_up(job.key):
             return  # a resumed trial has told of two epochs at once: the first ends it, as it would have before
-        elif state == "failed":
-            self._failed(job, result["reason"], result["log"])
+        elif state in BROKEN:
+            self._failed(job, state, result["reason"], result["log"])
         else:
             self._ended(job, state, result)
 
@@ -104,17 +112,17 @@ class Recorder(Callback):
         shutil.rmtree(self._paths.trial(job.key) / "checkpoints", ignore_errors=True)
         self._display.ended(job, state, body)
 
-    def _failed(self, job: Job, reason: str, log: str) -> None:
+    def _failed(self, job: Job, state: Broken, reason: str, log: str = "") -> None:
         if job.key not in self._begun:  # its worker died before it could start
             self._started(job)
-        body = {"reason": reason, "log": log, "again": self._queue.will_retry(job.key)}
+        body = {"state": state, "reason": reason, "log": log, "again": self._queue.will_retry(job.key)}
         self._ledger.append("failed", job.key, body=body)
-        self._queue.failed(job.key)
-        self._display.ended(job, "failed", body)
+        self._queue.failed(job.key, last=state == "out-of-memory")
+        self._display.ended(job, state, body)
 
     def _worker_died(self, job: Job, trial: Trial) -> None:
-        error = trial.get_error()
-        self._failed(job, f"its worker died: {first_line(error) if error else 'no reason given'}", "")
+        written = Path(trial.error_file) if trial.error_file else None  # by Ray, on this machine
+        self._failed(job, *worker_death(written.read_text() if written and written.exists() else ""))
 
     def _stopped_early(self, job: Job) -> None:
         """Complete for Ray, but live in the queue: the trial was stopped after an epoch, by its search or the user."""
@@ -126,11 +134,11 @@ class Recorder(Callback):
         self._ledger.append("interrupted", job.key)
         self._queue.interrupted(job.key)
 
-    def interrupt_live(self) -> None:
-        """Note the trials that were stopped in the middle of an epoch."""
+    def interrupt_live(self, ledger: Ledger | None = None) -> None:
+        """Note the trials that were stopped in the middle of an epoch; another thread gives a ledger of its own."""
         for job in self._queue.live:
             if job.key in self._begun:
-                self._ledger.append("interrupted", job.key)
+                (ledger or self._ledger).append("interrupted", job.key)
 
     def __getstate__(self) -> dict[str, Any]:
         """Ray stores a pickled copy of its whole set-up, which nothing here ever reads."""

@@ -1,4 +1,4 @@
-"""Runs a plan: Ray Tune schedules, the ledger remembers, MLflow is told, a table and a figure come out.
+"""Runs a plan: Ray Tune schedules, the ledger remembers, MLflow is told, a table, a figure and a page come out.
 
 A run again of the same spec is a resume: the ledger says which trials ended for good, their folders hold the
 checkpoints of those that did not, and only what is missing is run.
@@ -11,11 +11,13 @@ import os
 import shutil
 import signal
 import socket
+import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,13 +35,18 @@ from sweep.plan import Plan, Slot, build_plan
 from sweep.queue import Job, TrialQueue
 from sweep.tracking import Projector, command, delivered, without_password
 from trainers.config import DatasetConfig, TeacherConfig
+from trainers.content import file_sha256
+from trainers.errors import StorageError
 from trainers.files import write_atomically
 
 if TYPE_CHECKING:
+    from sweep.recorder import Recorder
     from trainers.teachers import TeacherStore
 
 DONE, SOME_FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 """Exit codes."""
+BY_USER = "stopped"
+"""Why a run ended early: by Ctrl-C."""
 
 
 def ended(plan: Plan, teachers: dict[str, TeacherConfig], ledger: Ledger) -> set[str]:
@@ -86,7 +93,7 @@ def run_sweep(
             where all teachers are stored already.
 
     Returns:
-        The exit code: 0 done, 1 some trials failed, 130 interrupted.
+        The exit code: 0 done; 1 some trials failed, the budget is used up or the cluster was lost; 130 interrupted.
 
     Raises:
         InputError, CheckpointError, StorageError: see :mod:`trainers.errors`; nothing that was computed is lost.
@@ -177,6 +184,8 @@ def describe(job: Job, plan: Plan, root: Root) -> dict[str, Any]:
         "trial": job.trial.model_dump(mode="json"),
         "folder": str(root.sweep(plan.name).trial(job.key).absolute()),
         "teachers": str(root.teachers.absolute()),
+        "bank": str(root.bank.absolute()),
+        "bank_gb": plan.compute["bank_gb"],
         "source": plan.source,
         "cpus": plan.compute["cpus"],
         "gpus": plan.compute["gpus"],
@@ -191,8 +200,8 @@ def _nothing_new(plan: Plan, paths: SweepPaths, ledger: Ledger, uri: str) -> boo
     report, stop, last = ledger.latest("report"), ledger.latest("stop"), ledger.last_seq()
     if report is None or stop is None or stop.seq != last or delivered(ledger, uri) != last:
         return False  # the last run did not come to its end, or this server was not told
-    files = [paths.leaderboard, *([paths.folder / report.body["figure"]] if report.body["figure"] else [])]
-    return all(file.exists() for file in files)
+    drawn = [report.body["figure"], report.body.get("page", {}).get("file")]
+    return paths.leaderboard.exists() and all((paths.folder / file).exists() for file in drawn if file)
 
 
 # -- the ledger's bookkeeping -----------------------------------------------------------------------------------------
@@ -239,13 +248,17 @@ def _all_epochs(slot: Slot, checkpoints: Path) -> list[dict[str, Any]]:
     return list(state["history"]) if state is not None and whole else []
 
 
-def _make_reports(paths: SweepPaths, ledger: Ledger) -> None:
-    """Table and figure from the ledger, as files and as an event for MLflow."""
+def _make_reports(paths: SweepPaths, ledger: Ledger, *, with_page: bool = True) -> None:
+    """Table, figure and page from the ledger, as files and as an event for MLflow; the page takes the longest."""
     board = boards.leaderboard(ledger)
     markdown = boards.render(board, Format.MARKDOWN)
     write_atomically(paths.leaderboard, markdown.encode())
     drawn = report.draw(board, paths.figure)
-    body = {"markdown": markdown, "records": boards.records(board), "figure": paths.figure.name if drawn else None}
+    body: dict[str, Any] = {"markdown": markdown, "records": boards.records(board)}
+    body["figure"] = paths.figure.name if drawn else None
+    if with_page:
+        report.write(ledger, paths.report)
+        body["page"] = {"file": paths.report.name, "sha256": file_sha256(paths.report)}
     latest = ledger.latest("report")
     if latest is None or latest.body != body:
         ledger.append("report", body=body)
@@ -275,14 +288,13 @@ def _run_trials(
                 if trial.state == "finished" and trial.slot.stage != "teacher":
                     progress.add(trial.slot.pair, trial.slot.label, trial.body)
             display.begin(progress)
-            stopped = _tune(plan, queue, root, paths, ledger, display, temporary, watch)
+            stopped = _tune(plan, queue, root, paths, ledger, display, temporary, watch, address)
         for lost in queue.lost:
             display.note(f"not run: {lost.name}: its teacher failed")
         if stopped:
             display.end()
-            why = watch.over(datetime.now())
-            display.note(f"{why or 'stopped'}; nothing is lost. The same command goes on from here")
-            return SOME_FAILED if why else INTERRUPTED
+            display.note(f"{stopped}; nothing is lost. The same command goes on from here")
+            return INTERRUPTED if stopped == BY_USER else SOME_FAILED
     return _exit_code(plan, ledger)
 
 
@@ -318,10 +330,12 @@ def _tune(
     display: Display,
     temporary: Path,
     watch: BudgetWatch,
-) -> bool:
-    """Let Ray Tune run the queue; True when it was stopped before its end."""
+    address: str | None,
+) -> str:
+    """Let Ray Tune run the queue; why it was stopped before its end, and nothing where it was not."""
     from ray import tune
 
+    from sweep.actors import each_for_itself
     from sweep.recorder import Recorder
     from sweep.search import CellScheduler, PlanSearcher, StopAfterEpoch
     from sweep.trainable import TrialTrainable
@@ -346,16 +360,41 @@ def _tune(
             stop=StopAfterEpoch(recorder.stopped),
         ),
     )
-    with _stop_signals(recorder, display):
+    with _stop_signals(recorder, display), each_for_itself():
         try:
-            tuner.fit()
+            with machines.watched(recorder.lose_cluster, partial(_end_without_head, recorder, paths, display, address)):
+                tuner.fit()
         except KeyboardInterrupt:
             recorder.stop_requested = True
     display.end()
     recorder.interrupt_live()
     if recorder.fatal is not None:
         raise recorder.fatal
-    return recorder.stop_requested
+    if recorder.cluster_lost:
+        return _gone(address)
+    return (watch.over(datetime.now()) or BY_USER) if recorder.stop_requested else ""
+
+
+def _gone(address: str | None) -> str:
+    return f"the Ray cluster at {address} is gone" if address else "Ray has died on this machine"
+
+
+def _end_without_head(recorder: Recorder, paths: SweepPaths, display: Display, address: str | None) -> None:
+    """Note what is left, beside the main thread (see :func:`sweep.machines.watched`), and end this process; Ray would
+    abort it soon. MLflow is told by the next run."""
+    recorder.lose_cluster()
+    display.end()
+    try:
+        with closing(Ledger(paths.ledger)) as ledger:
+            recorder.interrupt_live(ledger)
+            _make_reports(paths, ledger, with_page=False)
+            ledger.append("stop", body={"exit_code": SOME_FAILED})
+        display.note(f"{_gone(address)}; nothing is lost. The same command goes on from here")
+    except StorageError as error:
+        display.note(f"{_gone(address)}, and {error}")
+    finally:
+        sys.stdout.flush()
+        os._exit(SOME_FAILED)
 
 
 @contextmanager
@@ -363,7 +402,7 @@ def _stop_signals(recorder: Any, display: Display) -> Iterator[None]:
     """The first SIGINT or SIGTERM ends the sweep after the epochs in flight; the second ends it now."""
 
     def stop(number: int, frame: Any) -> None:
-        if recorder.stop_requested:
+        if recorder.stop_requested:  # by the user or the budget before, or because the cluster is gone
             raise KeyboardInterrupt
         recorder.stop_requested = True
         display.note("stopping after the epochs in flight; once more stops now")

@@ -8,9 +8,13 @@ from typing import Any
 
 from sweep import lock
 from sweep.display import duration
+from sweep.events import BROKEN
 from sweep.layout import SweepPaths
 from sweep.leaderboard import Trial, distinct, trials
 from sweep.ledger import Ledger
+
+MOST_TROUBLES = 10
+"""Lines at the end of a run; `sweep status` has all."""
 
 
 def trial_rows(paths: SweepPaths) -> list[dict[str, Any]]:
@@ -25,8 +29,8 @@ def trial_rows(paths: SweepPaths) -> list[dict[str, Any]]:
             "state": _state(trial, alive),
             "epoch": f"{trial.epochs}/{trial.slot.epochs}",
             "test": f"{trial.body['last']['test_acc']:.2f}" if "last" in trial.body else "",
-            "reason": trial.body.get("reason", "") if trial.state in ("failed", "diverged") else "",
-            "log": trial.body.get("log", "") if trial.state == "failed" else "",
+            "reason": trial.body.get("reason", ""),
+            "log": trial.body.get("log", ""),
         }
         for trial in found
     ]
@@ -43,6 +47,25 @@ def summary(paths: SweepPaths) -> str:
     seconds = duration(sum(trial.body.get("seconds", 0.0) for trial in found))
     by = f"running: {running}" if running else "not running"
     return f"{plan.name} on {plan.dataset}: {len(found)} trials: {counts}; {seconds} of training; {by}\n\n"
+
+
+def troubles(paths: SweepPaths) -> list[str]:
+    """What went wrong, trials with the same reason in one line: ``out-of-memory: NAME and 2 others: why``."""
+    with closing(Ledger(paths.ledger)) as ledger:
+        _, found = trials(ledger)
+    bad: dict[tuple[str, str], list[Trial]] = {}
+    for trial in distinct(found):
+        if trial.state in (*BROKEN, "diverged"):
+            bad.setdefault((trial.state, trial.body.get("reason", "")), []).append(trial)
+    lines = [_trouble(state, reason, some) for (state, reason), some in bad.items()]
+    left = len(lines) - MOST_TROUBLES
+    return lines[:MOST_TROUBLES] + ([f"and {left} other reasons: sweep status {paths.folder.name}"] if left > 0 else [])
+
+
+def _trouble(state: str, reason: str, some: list[Trial]) -> str:
+    others = "" if len(some) == 1 else " and 1 other" if len(some) == 2 else f" and {len(some) - 1} others"
+    log = some[0].body.get("log", "")
+    return f"{state}: {some[0].slot.name}{others}: {reason}{f' (log: {log})' if log else ''}"
 
 
 def _state(trial: Trial, alive: bool) -> str:

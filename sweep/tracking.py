@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql")
 PARENT = "sweep"
 """The parent run's `sweep.key`."""
+CHOSEN = "chosen."
+"""How the parent run's tags begin that tell what each search has won; the cell's id follows."""
 BATCH = 500
 """Events per delivery."""
 METRICS_PER_REQUEST = 1000
@@ -206,13 +208,27 @@ class Delivery:
             facts = ("dataset", "protocol", "baseline")
             self._client.log_batch(run, tags=_tags({name: event.body[name] for name in facts}))
             self._client.log_inputs(run, [_dataset_input(_planned_config(event.body)["dataset"])])
+        elif event.kind == "chosen":
+            self._client.set_tag(run, CHOSEN + event.body["cell"], json.dumps(self._won(event.body)))
         elif event.kind == "report":
             self._report(run, event.body)
         elif event.kind == "stop":
             self._client.set_terminated(run, STOP_STATUS.get(event.body["exit_code"], "FAILED"), _ms(event.time))
 
+    def _won(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The cell of a search that has come to its end, how its trials ended, and the keys of those that won."""
+        asked = [event for event in self._ledger.events("ask") if event.body["cell"] == body["cell"]]
+        keys = {event.body["number"]: event.trial for event in asked}
+        plan = self._ledger.latest("plan")
+        cells = [cell for cell in plan.body["cells"] if cell["id"] == body["cell"]] if plan else []
+        won = [
+            one | {"key": keys[one["number"]], "label": slot["label"]}
+            for one, slot in zip(body["chosen"], body["slots"], strict=False)  # the first seed's slots come first
+        ]
+        return {"cell": cells[0] | {"config": {}}, "states": body["states"], "chosen": won}
+
     def _report(self, run: str, body: dict[str, Any]) -> None:
-        """Leaderboard as table artifact and description, and the figure."""
+        """Leaderboard as table artifact and description, the figure, and the page."""
         self._client.log_text(run, body["markdown"], "leaderboard.md")
         records = body["records"]
         columns = list(records[0]) if records else []
@@ -223,9 +239,9 @@ class Delivery:
             "mlflow.loggedArtifacts": json.dumps([{"path": "leaderboard.json", "type": "table"}]),
         }
         self._client.log_batch(run, tags=_tags(notes))
-        figure = self._paths.folder / body["figure"] if body["figure"] else None
-        if figure is not None and figure.exists():
-            self._client.log_artifact(run, str(figure))
+        for name in (body["figure"], body.get("page", {}).get("file")):
+            if name and (self._paths.folder / name).exists():
+                self._client.log_artifact(run, str(self._paths.folder / name))
 
     # -- nested runs ------------------------------------------------------------------------------------------------
 
@@ -251,7 +267,8 @@ class Delivery:
             self._client.log_batch(self._run_of(key), self._summary(event), tags=_tags({"state": "pruned"}))
             self._client.set_terminated(self._run_of(key), "KILLED", _ms(event.time))
         elif event.kind == "failed":
-            tags = {"state": "failed", "reason": event.body["reason"], "log": event.body["log"]}
+            state = event.body.get("state", "failed")
+            tags = {"state": state, "reason": event.body["reason"], "log": event.body["log"]}
             self._client.log_batch(self._run_of(key), tags=_tags(tags))
             self._client.set_terminated(self._run_of(key), "FAILED", _ms(event.time))
         elif event.kind == "interrupted":
@@ -319,9 +336,11 @@ def _planned_config(plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def epoch_metrics(result: dict[str, Any]) -> dict[str, float]:
-    """An epoch's result as MLflow metrics; loss terms are named ``term/<name>``."""
+    """An epoch's result as MLflow metrics; loss terms are named ``term/<name>``, diagnostics ``diagnostics/<name>``."""
     metrics = {name: result[name] for name in (*EPOCH_METRICS, "images_per_second") if result[name] is not None}
-    return metrics | {f"term/{name}": value for name, value in result["terms"].items()}
+    terms = {f"term/{name}": value for name, value in result["terms"].items()}
+    measured = {f"diagnostics/{name}": value for name, value in result.get("diagnostics", {}).items()}
+    return metrics | terms | measured
 
 
 def parameters(config: dict[str, Any]) -> dict[str, Any]:

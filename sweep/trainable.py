@@ -10,13 +10,13 @@ from __future__ import annotations
 import traceback
 from collections.abc import Generator
 from dataclasses import asdict
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray.tune import Trainable
 
-from sweep.events import first_line
+from sweep.events import Broken, first_line, is_out_of_memory, with_advice
 from trainers.config import TeacherConfig, TrialConfig
 from trainers.content import canonical_json
 from trainers.errors import DivergedError, StorageError
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from trainers.models import Network
     from trainers.teachers import Passport
 
+GIGABYTE = 10**9
 LOG = "log.txt"
 """In the trial's folder: the traceback of the last attempt that failed."""
 
@@ -54,8 +55,10 @@ class TrialTrainable(Trainable):
         except Exception as error:
             if _device_is_broken(error):
                 raise
-            known = _bodies(epochs)
-            return {"state": "failed", "reason": first_line(error), "log": self._log(), "epochs": known, "done": True}
+            state: Broken = "out-of-memory" if is_out_of_memory(error) else "failed"
+            report = {"state": state, "reason": with_advice(state, first_line(error)), "log": self._log()}
+            self._let_go(error)
+            return report | {"epochs": _bodies(epochs), "done": True}
 
     def _log(self) -> str:
         """Write the traceback in flight to the trial's log; its path, or nothing where even that cannot be written."""
@@ -65,6 +68,15 @@ class TrialTrainable(Trainable):
         except StorageError:
             return ""
         return str(log)
+
+    def _let_go(self, error: Exception) -> None:
+        """Free what the failed trial held, which the traceback keeps alive, for the next trial and its neighbours."""
+        import torch
+
+        self._running = None
+        traceback.clear_frames(error.__traceback__)
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            torch.cuda.empty_cache()
 
     def cleanup(self) -> None:
         self._running = None
@@ -91,14 +103,17 @@ class TrialTrainable(Trainable):
         import torch
 
         from trainers.fit import fit
+        from trainers.logit_bank import LogitBank
 
         torch.set_num_threads(self._job["cpus"])
         data = self._data(trial)
         teacher = None
         if trial.teacher is not None:
-            teacher = _teacher(self._job["teachers"], trial.teacher, data)
+            teacher = partial(_teacher, self._job["teachers"], trial.teacher, data)
+        budget = None if self._job["bank_gb"] is None else int(self._job["bank_gb"] * GIGABYTE)
+        bank = LogitBank(Path(self._job["bank"]), budget)
         device = "cuda" if self._job["gpus"] else "cpu"
-        return fit(trial, data=data, teacher=teacher, folder=Path(self._job["folder"]), device=device)
+        return fit(trial, data=data, teacher=teacher, bank=bank, folder=Path(self._job["folder"]), device=device)
 
     def _store(self, teacher: Network, trial: TrialConfig, last: EpochResult) -> Passport:
         from trainers.teachers import TeacherStore

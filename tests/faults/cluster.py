@@ -30,7 +30,7 @@ GOODBYE_SECONDS = 30
 class RayCluster:
     """Starts the process below, and kills parts of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, nodes: int = NODES) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="faults-"))  # not pytest's: a socket's path has 107 characters
         (self._folder / "ray").mkdir()
         self.environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
@@ -48,7 +48,7 @@ class RayCluster:
             start_new_session=True,
         )
         self.address: str = self._answer()["address"]
-        self.raylets = [self.add_node() for _ in range(NODES)]
+        self.raylets = [self.add_node() for _ in range(nodes)]
         """Process numbers of the nodes that are alive."""
 
     def add_node(self) -> int:
@@ -64,6 +64,11 @@ class RayCluster:
         self.raylets.remove(raylet)
         for pid in [raylet, *children(raylet)]:
             kill(pid)
+
+    def kill_head(self) -> None:
+        """Kill the head's control store; without it the cluster is none, and its other processes go away by and by."""
+        (store,) = [pid for pid in children(self.pid) if "gcs_server" in program(pid)]
+        kill(store)
 
     @property
     def pid(self) -> int:
@@ -85,6 +90,14 @@ class RayCluster:
         line = self._process.stdout.readline()
         assert line, f"the cluster ended: {Path(self._log.name).read_text()}"
         return dict(json.loads(line))
+
+
+def program(pid: int) -> str:
+    """The file that a process runs; nothing for one that has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0].decode()
+    except OSError:
+        return ""
 
 
 def kill(pid: int) -> bool:

@@ -92,9 +92,9 @@ class User:
 
     def numbers(self, name: str = "small") -> dict[tuple[str, int], dict[str, Any]]:
         """Every epoch's numbers that must repeat digit by digit, by trial and epoch."""
-        timed = ("seconds", "images_per_second", "replayed")
+        cost = ("seconds", "images_per_second", "teacher_images", "replayed")
         return {
-            (event.trial or "", event.epoch or 0): {k: v for k, v in event.body.items() if k not in timed}
+            (event.trial or "", event.epoch or 0): {k: v for k, v in event.body.items() if k not in cost}
             for event in self.events("epoch", name=name)
         }
 

@@ -50,7 +50,18 @@ def test_every_verb_has_help(verb: str) -> None:
 
 
 def test_the_verbs_are_those_of_the_documents() -> None:
-    assert sorted(VERBS) == ["leaderboard", "list", "plan", "run", "status", "studies", "sync", "ui"]
+    assert sorted(VERBS) == [
+        "export",
+        "leaderboard",
+        "list",
+        "plan",
+        "report",
+        "run",
+        "status",
+        "studies",
+        "sync",
+        "ui",
+    ]
 
 
 MISTAKES = {

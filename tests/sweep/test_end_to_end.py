@@ -104,7 +104,7 @@ def test_mlflow_holds_one_parent_and_every_trial_under_it(undisturbed: User) -> 
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert "| dhkd α=2 |" in parents[0].data.tags["mlflow.note.content"]
     files = {file.path for file in client.list_artifacts(parents[0].info.run_id)}
-    assert files == {"figure.png", "leaderboard.json", "leaderboard.md", "spec.yaml"}
+    assert files == {"figure.png", "leaderboard.json", "leaderboard.md", "report.html", "spec.yaml"}
     run = next(run for run in nested if run.data.tags["label"] == "dhkd α=2" and run.data.tags["seed"] == "1")
     assert run.info.run_name == "resnet14→resnet8 · dhkd α=2 · seed 1"
     assert run.data.params["alpha"] == "2.0"

@@ -78,6 +78,7 @@ def test_help_is_cheap(arguments: list[str]) -> None:
         ["status", "--format", "json"],
         ["leaderboard"],
         ["leaderboard", "--format", "latex"],
+        ["leaderboard", "--published"],
         ["list", "sweeps"],
     ],
     ids=" ".join,

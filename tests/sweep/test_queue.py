@@ -99,6 +99,19 @@ def test_a_failed_trial_is_tried_again_at_once_and_given_up_after_its_retries() 
     assert job not in rest
 
 
+def test_a_trial_that_ran_out_of_memory_is_tried_again_behind_all_others() -> None:
+    plan = build_plan(small_spec(methods=["scratch"], baseline="scratch", seeds=3, compute={"retries": 1}))
+    queue = TrialQueue(plan, {}, set())
+    job = queue.next()
+    assert job is not None
+    assert queue.failed(job.key, last=True)
+    *others, last = taken(queue)
+    assert len(others) == 2
+    assert job not in others
+    assert last == job
+    assert not queue.failed(job.key, last=True)
+
+
 def test_retries_are_counted_per_trial() -> None:
     plan = build_plan(small_spec(methods=["scratch"], baseline="scratch", seeds=2, compute={"retries": 1}))
     queue = TrialQueue(plan, {}, set())

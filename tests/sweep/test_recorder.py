@@ -142,3 +142,12 @@ def test_a_trial_that_breaks_is_tried_again_and_then_counts_as_failed(sweep: Dri
     assert [event.body["again"] for event in sweep.ledger.events("failed")] == [True, False]
     assert sweep.searches.given_up(job.key)
     assert sweep.searches.of(job.key)[0].asked[0].state == "failed"
+
+
+@pytest.mark.parametrize("state", ["failed", "out-of-memory"])
+def test_the_ledger_says_how_an_attempt_broke(sweep: Driver, state: str) -> None:
+    job = search_jobs(sweep)[0]
+    sweep.tell(job.key, {"state": state, "reason": "no", "log": "log.txt", "epochs": [], "done": True})
+    (event,) = sweep.ledger.events("failed")
+    assert event.body == {"state": state, "reason": "no", "log": "log.txt", "again": True}
+    assert f"{state}: {job.slot.name}: no (log: log.txt); trying again" in sweep.out.getvalue()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from sweep import lock
+from sweep import leaderboard, lock
 from sweep.layout import SweepPaths
 from sweep.ledger import Ledger
-from sweep.plan import Plan
-from sweep.status import summary, trial_rows
-from tests.sweep.examples import begin, record, slot_of
+from sweep.plan import Plan, Slot, build_plan
+from sweep.status import MOST_TROUBLES, summary, trial_rows, troubles
+from tests.sweep.examples import begin, record, slot_of, small_spec
 from trainers.errors import InputError
 
 
@@ -68,3 +68,50 @@ def test_a_sweep_without_a_plan_has_no_status(paths: SweepPaths, ledger: Ledger)
     for look in (trial_rows, summary):
         with pytest.raises(InputError, match="holds no plan yet"):
             look(paths)
+
+
+def broken(ledger: Ledger, plan: Plan, slot: Slot, state: str | None, reason: str, log: str = "") -> None:
+    """An attempt that broke; ledgers of before have no `state`."""
+    key = record(ledger, plan, slot, [], state="running")
+    body = {"reason": reason, "log": log, "again": False}
+    ledger.append("failed", key, body=body if state is None else body | {"state": state})
+
+
+def test_the_ways_to_break_are_told_apart(paths: SweepPaths, ledger: Ledger, small_plan: Plan) -> None:
+    begin(ledger, small_plan)
+    slots = small_plan.students[:4]
+    for slot, state in zip(slots, [None, "failed", "out-of-memory", "worker-died"], strict=True):
+        broken(ledger, small_plan, slot, state, "why", "log.txt" if state == "failed" else "")
+    shown = [row(paths, slot.name) for slot in slots]
+    assert [line["state"] for line in shown] == ["failed", "failed", "out-of-memory", "worker-died"]
+    assert {line["reason"] for line in shown} == {"why"}
+    assert "2 failed, 1 out-of-memory, 1 worker-died" in summary(paths)
+    board = leaderboard.leaderboard(ledger)
+    assert board.states == {"failed": 2, "out-of-memory": 1, "worker-died": 1, "waiting": 5}
+    assert "1 out-of-memory, 5 waiting, 1 worker-died" in board.caption
+
+
+def test_what_went_wrong_is_listed_by_reason(paths: SweepPaths, ledger: Ledger, small_plan: Plan) -> None:
+    begin(ledger, small_plan)
+    slots = small_plan.students
+    for slot in slots[:3]:
+        broken(ledger, small_plan, slot, "out-of-memory", "no room")
+    broken(ledger, small_plan, slots[3], "failed", "ValueError: no", "log.txt")
+    record(ledger, small_plan, slots[4], [10.0], state="diverged")
+    record(ledger, small_plan, slots[5], [10.0], state="interrupted")
+    assert troubles(paths) == [
+        f"out-of-memory: {slots[0].name} and 2 others: no room",
+        f"failed: {slots[3].name}: ValueError: no (log: log.txt)",
+        f"diverged: {slots[4].name}: loss term 'kd' became nan at epoch 2, step 1",
+    ]
+
+
+def test_a_long_list_of_what_went_wrong_is_cut(paths: SweepPaths, ledger: Ledger) -> None:
+    plan = build_plan(small_spec(seeds=MOST_TROUBLES + 2, methods=["scratch"], baseline="scratch"))
+    begin(ledger, plan)
+    assert troubles(paths) == []
+    for slot in plan.students:
+        broken(ledger, plan, slot, "failed", f"ValueError: {slot.seed}")
+    found = troubles(paths)
+    assert len(found) == MOST_TROUBLES + 1
+    assert found[-1] == "and 2 other reasons: sweep status small"

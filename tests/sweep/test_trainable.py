@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from sweep.plan import Plan, build_plan
 from sweep.queue import Job
 from sweep.run import describe
 from sweep.trainable import TrialTrainable
-from tests.sweep.command import SMALL
+from tests.sweep.command import LONGEST, SMALL
 from trainers.checkpoint import Checkpoints
 from trainers.config import TeacherConfig
 
@@ -95,6 +98,19 @@ def test_an_error_is_the_trials_result_with_a_log(plan: Plan, root: Root) -> Non
     assert (report["state"], report["done"]) == ("failed", True)
     assert report["reason"].startswith("CheckpointError: ")
     assert "Traceback" in Path(report["log"]).read_text()
+
+
+@pytest.mark.slow
+def test_a_trial_that_runs_out_of_memory_says_so_and_leaves_its_worker_fit_for_the_next(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.sweep.short_of_memory", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST)
+    assert done.returncode == 0, done.stderr
+    large, small = map(json.loads, done.stdout.splitlines())
+    assert (large["state"], large["epochs"], large["done"]) == ("out-of-memory", [], True)
+    assert "can't allocate memory" in large["reason"]
+    assert "a smaller recipe.batch_size" in large["reason"]
+    assert "Traceback" in Path(large["log"]).read_text()
+    assert (small["state"], len(small["epochs"])) == ("finished", 1)
 
 
 def test_an_error_whose_log_cannot_be_written_is_reported_all_the_same(plan: Plan, root: Root) -> None:
