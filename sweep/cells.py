@@ -110,6 +110,10 @@ class CellSearch:
             known = asked.epochs | {epoch["epoch"]: value}
             self.asked[number] = replace(asked, state="pruned" if stop else "running", epochs=known)
 
+    def heard(self, key: str) -> int:
+        """The last epoch of a trial that was noted; 0 where none was."""
+        return max((epoch for number in self._numbers(key) for epoch in self.asked[number].epochs), default=0)
+
     def tell(self, key: str, state: State, body: dict[str, Any] | None = None) -> None:
         """Note how a trial ended that was not given up; `body` is that of its final event."""
         values = self._values(body) if state == "finished" and body else None
@@ -229,6 +233,10 @@ class Searches:
         """Note an epoch of a trial."""
         for search in self.of(key):
             search.report(key, epoch)
+
+    def heard(self, key: str) -> int:
+        """The last epoch of a trial that a search has noted; 0 where none has."""
+        return max((search.heard(key) for search in self.of(key)), default=0)
 
     def ended(self, key: str, state: str, body: dict[str, Any] | None = None) -> None:
         """Note that a trial came to its end, whatever it is part of: finished, diverged, pruned or failed."""

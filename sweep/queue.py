@@ -134,6 +134,10 @@ class TrialQueue:
         """Whether a live trial need not go on."""
         return self._live[key].slot.stage == "search" and self.searches.given_up(key)
 
+    def heard(self, key: str) -> int:
+        """The last epoch of a search's trial that counts; 0 where it has none."""
+        return self.searches.heard(key)
+
     def finished(self, key: str, teacher: TeacherConfig | None = None, body: dict[str, Any] | None = None) -> None:
         """A trial ended for good.
 

@@ -86,16 +86,18 @@ class Recorder(Callback):
         self._display.started(job)
 
     def _result(self, job: Job, result: dict[str, Any]) -> None:
+        self._queue.report(job.key, result["epochs"])  # of its last epoch the scheduler does not hear
+        state = result.get("state")
         for epoch in result["epochs"]:
+            if state != "finished" and self._queue.given_up(job.key) and epoch["epoch"] > self._queue.heard(job.key):
+                break  # a resumed trial has told of two epochs at once, and would not have had the second one before
             new = self._ledger.append("epoch", job.key, epoch["epoch"], epoch)
             if new and self._watch is not None:
                 self._watch.spend(epoch["seconds"])
-        self._queue.report(job.key, result["epochs"])  # of its last epoch the scheduler does not hear
-        state = result.get("state")
         if state is None:
             self._display.epoch(job, result["epochs"][-1])
         elif state != "finished" and self._queue.given_up(job.key):
-            return  # a resumed trial has told of two epochs at once: the first ends it, as it would have before
+            return  # an earlier epoch ends it
         elif state in BROKEN:
             self._failed(job, state, result["reason"], result["log"])
         else:

@@ -123,6 +123,18 @@ def test_a_resumed_trial_that_was_given_up_an_epoch_before_it_broke_is_given_up(
     assert kinds(sweep, poor) == ["ask", "start", "epoch", "epoch", "pruned"]
 
 
+def test_epochs_beyond_the_one_that_gave_a_resumed_trial_up_do_not_count(sweep: Driver) -> None:
+    poor = poor_one(sweep)
+    given_up = 0
+    while not sweep.searches.given_up(poor.key):
+        given_up += 1
+        sweep.queue.report(poor.key, [epoch_body(given_up, 1.0, 1.0)])
+    told = [epoch_body(epoch, 1.0, 1.0) for epoch in range(1, given_up + 2)]
+    sweep.tell(poor.key, {"epochs": told, "done": False})
+    assert [event.epoch for event in sweep.ledger.events("epoch", trial=poor.key)] == list(range(1, given_up + 1))
+    assert kinds(sweep, poor)[-1] == "pruned"
+
+
 def test_a_resumed_trial_that_was_given_up_but_came_to_its_end_keeps_its_result(sweep: Driver) -> None:
     poor = poor_one(sweep)
     epochs = [epoch_body(epoch, 1.0, 1.0) for epoch in range(1, EPOCHS + 1)]
