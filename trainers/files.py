@@ -9,8 +9,14 @@ from pathlib import Path
 from trainers.errors import StorageError
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Write `content` under a temporary name beside `path`, flush it to the disk, and rename it to `path`.
+
+    Args:
+        path: the file; its folder is made where there is none.
+        content: all of it.
+        durable: False spares the flush, for what can be made again: after the machine's sudden end the file may then be
+            torn.
 
     Raises:
         StorageError: when the disk is full or the folder cannot be written; `path` is then as it was.
@@ -23,7 +29,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:

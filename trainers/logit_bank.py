@@ -24,8 +24,9 @@ import json
 import logging
 import shutil
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,14 +45,24 @@ _log = logging.getLogger(__name__)
 
 FORMAT = 1
 """Of a shelf; another number is another shelf."""
-PART_IMAGES = 4096
-"""Images of a part: what is locked, computed and written at a time."""
+PART_IMAGES = 256
+"""Images of a part: what is locked and written at a time. Few, so that several processes fill a small set together."""
 MOST_BLOCKS = 32
 """Blocks of a part before its smaller half is merged into one."""
 SHARE_OF_DISK = 0.1
 """Of what the disk has left: the budget where none is set."""
 DTYPES: dict[str, torch.dtype] = {"fp16": torch.float16, "fp32": torch.float32}
 """What logits are rounded to, by its name in a recipe."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """How entries are best computed."""
+
+    entries: int = PART_IMAGES
+    """In one call, about."""
+    multiple: int = 1
+    """A number of them that wastes nothing: whole passes."""
 
 
 class LogitBank:
@@ -113,12 +124,13 @@ class Shelf:
         self._dtype = dtype
         self._parts: dict[int, Part] = {}
 
-    def table(self, address: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
+    def table(self, address: Tensor, compute: Callable[[Tensor], Tensor], work: Work = Work()) -> Tensor:
         """The entries at `address`: those that are there are read, the others computed, and kept if there is room.
 
         Args:
             address: int64 ``[N]``, on the CPU.
             compute: logits ``[n, C]`` of the entries at some positions (int64 ``[n]``) of `address`.
+            work: how many of them at a time.
 
         Returns:
             ``[N, C]`` of the shelf's dtype, on the CPU, in memory of its own.
@@ -136,11 +148,12 @@ class Shelf:
         entry = self._classes * self._dtype.itemsize + wanted.itemsize
         if entry * sum(map(len, missing.values())) > self._bank.room():
             everything = torch.from_numpy(np.concatenate(list(missing.values())))
-            table[everything] = self._computed(everything, compute)
+            table[everything] = self.computed(everything, compute)
             return table
-        taken = [part for part, lacking in missing.items() if not self._complete(part, lacking, wanted, table, compute)]
-        for part in taken:  # others are at work on these
-            self._complete(part, missing[part], wanted, table, compute, wait=True)
+        fill = _Filling(self, wanted, table, compute, work)
+        taken = fill.free(missing)
+        for part, lacking in taken.items():  # others are at work on these
+            fill.when_free(part, lacking)
         return table
 
     def _by_part(self, wanted: NDArray[np.int64]) -> Iterator[tuple[Part, NDArray[np.int64]]]:
@@ -152,34 +165,8 @@ class Shelf:
                 self._parts[number] = Part(self._folder / f"part-{number:04d}", self._classes, self._dtype)
             yield self._parts[number], positions
 
-    def _complete(
-        self,
-        part: Part,
-        lacking: NDArray[np.int64],
-        wanted: NDArray[np.int64],
-        table: Tensor,
-        compute: Callable[[Tensor], Tensor],
-        *,
-        wait: bool = False,
-    ) -> bool:
-        """Compute and keep what a part lacks of `wanted`; False where another process holds it, unless we `wait`."""
-        with part.claim(wait) as mine:
-            if not mine:
-                return False
-            part.open_new()  # what was added before the lock was ours
-            lacking = lacking[~part.read(wanted[lacking], table, lacking)]
-            if len(lacking):
-                positions = torch.from_numpy(lacking)
-                table[positions] = self._computed(positions, compute)
-                try:
-                    self._describe()
-                    part.add(wanted[lacking], table[positions].numpy())
-                except StorageError as error:
-                    _log.warning("the logit bank does not keep what it computed: %s", error)
-        return True
-
-    def _computed(self, positions: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
-        """Computed logits, rounded; raises ValueError where a number is beyond what the dtype holds."""
+    def computed(self, positions: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
+        """Logits that `compute` gives, rounded; raises ValueError where a number is beyond what the dtype holds."""
         exact = compute(positions)
         rounded = exact.to("cpu", self._dtype)
         if bool(exact.isfinite().all()) and not bool(rounded.isfinite().all()):
@@ -189,11 +176,80 @@ class Shelf:
             )
         return rounded
 
-    def _describe(self) -> None:
-        """A file for whoever looks into the folder; nothing reads it."""
+    def describe(self) -> None:
+        """Write a file for whoever looks into the folder; nothing reads it."""
         about = self._folder / "about.json"
         if not about.exists():
             write_atomically(about, json.dumps(self._about, indent=2, sort_keys=True).encode() + b"\n")
+
+
+@dataclass(frozen=True)
+class _Filling:
+    """What one call of :meth:`Shelf.table` computes and keeps."""
+
+    shelf: Shelf
+    wanted: NDArray[np.int64]
+    table: Tensor
+    compute: Callable[[Tensor], Tensor]
+    work: Work
+
+    def free(self, missing: dict[Part, NDArray[np.int64]]) -> dict[Part, NDArray[np.int64]]:
+        """Complete the parts that nobody else holds; the others are returned.
+
+        Parts are held until a call's worth of entries is together. Entries beyond whole passes are left for the next
+        call, as long as there is one.
+        """
+        taken: dict[Part, NDArray[np.int64]] = {}
+        waiting = deque(missing.items())
+        while waiting:
+            with ExitStack() as held:
+                mine: dict[Part, NDArray[np.int64]] = {}
+                while waiting and sum(map(len, mine.values())) < self.work.entries:
+                    part, lacking = waiting.popleft()
+                    if held.enter_context(part.claim(wait=False)):
+                        mine[part] = self._still(part, lacking)
+                    else:
+                        taken[part] = lacking
+                if waiting:
+                    waiting.extendleft(self._beyond(mine))
+                self._keep(mine)
+        return taken
+
+    def _beyond(self, mine: dict[Part, NDArray[np.int64]]) -> list[tuple[Part, NDArray[np.int64]]]:
+        """Take from `mine`, and return, what is beyond whole passes."""
+        rest, left = sum(map(len, mine.values())) % self.work.multiple, []
+        while rest:
+            part, lacking = mine.popitem()
+            stays = max(len(lacking) - rest, 0)
+            mine |= {part: lacking[:stays]} if stays else {}
+            left.append((part, lacking[stays:]))
+            rest -= len(lacking) - stays
+        return left
+
+    def when_free(self, part: Part, lacking: NDArray[np.int64]) -> None:
+        """Complete a part when nobody else holds it any longer."""
+        with part.claim(wait=True):
+            self._keep({part: self._still(part, lacking)})
+
+    def _still(self, part: Part, lacking: NDArray[np.int64]) -> NDArray[np.int64]:
+        """What a part lacks, now that it is ours; what was added before is read."""
+        part.open_new()
+        missing: NDArray[np.int64] = lacking[~part.read(self.wanted[lacking], self.table, lacking)]
+        return missing
+
+    def _keep(self, mine: dict[Part, NDArray[np.int64]]) -> None:
+        """Compute entries of parts that are ours, all in one call, and add them to these."""
+        mine = {part: lacking for part, lacking in mine.items() if len(lacking)}
+        if not mine:
+            return
+        together = torch.from_numpy(np.concatenate(list(mine.values())))
+        self.table[together] = self.shelf.computed(together, self.compute)
+        try:
+            self.shelf.describe()
+            for part, lacking in mine.items():
+                part.add(self.wanted[lacking], self.table[torch.from_numpy(lacking)].numpy())
+        except StorageError as error:
+            _log.warning("the logit bank does not keep what it computed: %s", error)
 
 
 @dataclass(frozen=True)
@@ -269,7 +325,7 @@ class Part:
         address, first = np.unique(address, return_index=True)
         content = _arrow(address, logits[first])
         name = f"{hashlib.sha256(content).hexdigest()[:16]}.arrow"
-        write_atomically(self.folder / name, content)
+        write_atomically(self.folder / name, content, durable=False)  # its checksum tells if the machine went down
         self._blocks[name] = _opened(self.folder / name, self._classes)
 
     @contextmanager

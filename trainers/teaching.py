@@ -29,7 +29,7 @@ from trainers.data.base import Framing, ImageData, Images
 from trainers.data.views import Views
 from trainers.distillers import METHODS, View
 from trainers.folding import folded
-from trainers.logit_bank import DTYPES, LogitBank
+from trainers.logit_bank import DTYPES, LogitBank, Work
 from trainers.models import Features, Network
 
 PASS_IMAGES = 128
@@ -104,6 +104,12 @@ class Lesson:
         """Images of each pass that fills a table."""
         return PASS_IMAGES if self.device.type == "cpu" else PASS_IMAGES_GPU
 
+    @property
+    def work(self) -> Work:
+        """Images that are best computed in one call: two passes for each thread."""
+        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
+        return Work(2 * threads * self.pass_images, self.pass_images)
+
     @cached_property
     def about(self) -> dict[str, Any]:
         """What decides the logits of a view, as JSON."""
@@ -175,7 +181,7 @@ class BankedTeacher(Teaching):
             family = lesson.views.strong_family if strong else lesson.views.family
             about = lesson.about | {"family": family, "seed": lesson.config.seed, "epoch": epoch}
         shelf = self._bank.shelf(about, views=views or 1, classes=lesson.data.num_classes, dtype=dtype)
-        return shelf.table(address.cpu(), compute)
+        return shelf.table(address.cpu(), compute, lesson.work)
 
 
 def _logits(lesson: Lesson, positions: Tensor, epoch: int, strong: bool) -> Tensor:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import torch
 from torch import Tensor
 
 from trainers import logit_bank
-from trainers.logit_bank import LogitBank, Shelf
+from trainers.logit_bank import LogitBank, Shelf, Work
 
 CLASSES, VIEWS = 5, 18
 
@@ -82,6 +84,46 @@ def test_a_shelf_that_grows_over_many_epochs_computes_each_entry_once(folder: Pa
     blocks = [len(list(part.glob("*.arrow"))) for part in folder.glob("*/part-*")]
     assert len(blocks) == 10
     assert max(blocks) <= 5
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize(("entries", "multiple"), [(8, 8), (16, 8), (1, 1), (20, 7), (1000, 64)])
+def test_entries_are_computed_in_whole_passes_as_far_as_they_go(folder: Path, entries: int, multiple: int) -> None:
+    asked(shelf(folder), views(0)[::3])  # so that parts lack this many and that many
+    address = views(0)
+    calls: list[int] = []
+
+    def compute(positions: Tensor) -> Tensor:
+        calls.append(len(positions))
+        return truth(address[positions])
+
+    table = shelf(folder).table(address, compute, Work(entries, multiple))
+    assert torch.equal(table, truth(address).to(torch.float16))
+    assert sum(calls) == 95 - 32
+    assert all(call % multiple == 0 for call in calls[:-1])
+    assert asked(shelf(folder), address) == 0
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_parts_that_another_holds_are_left_to_it_and_read_when_it_is_done(folder: Path) -> None:
+    address = views(0)
+    parts, other = address // VIEWS // 10, shelf(folder)
+    begun: list[list[int]] = []
+
+    def compute(positions: Tensor) -> Tensor:
+        if not begun:  # while the first part is held, another asks for everything
+            begun.append(parts[positions].unique().tolist())
+            theirs = Computing(address)
+            asking = threading.Thread(target=lambda: other.table(address, theirs))
+            asking.start()
+            while theirs.count < 85:
+                time.sleep(0.01)
+            begun.append([theirs.count])
+        return truth(address[positions])
+
+    table = shelf(folder).table(address, compute, Work(1, 1))
+    assert torch.equal(table, truth(address).to(torch.float16))
+    assert begun == [[0], [85]]
 
 
 def test_the_same_address_may_be_asked_for_twice_at_once(folder: Path) -> None:
