@@ -69,6 +69,8 @@ class Recipe(Frozen):
     for half of the logit bank's bytes. Methods that read the teacher's maps take no notice."""
     compile: bool = False
     """Train a compiled student (`torch.compile`): the first epoch waits for the compiler, the others are faster."""
+    sync_batch_norm: bool = True
+    """Where several workers train one trial: batch norms see the whole batch, as one worker's would, not each share."""
     val_fraction: float = Field(0.1, ge=0, lt=1)
     """Share of each class of the training set held out for validation; 0 trains on all of it (`protocol: paper`)."""
     samples_per_class: int | None = Field(None, ge=1)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from trainers.data.base import Images
 from trainers.data.views import Views
+from trainers.data_parallel import ALONE, Group
 from trainers.models import Network
 
 EVAL_BATCH = 256
@@ -35,16 +36,17 @@ def correct_in_top(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def accuracy(network: Network, split: Images, views: Views, autocast: torch.autocast) -> Accuracy:
-    """Top-1 and top-5 accuracy of `network`, in evaluation mode, on the plain view."""
+def accuracy(network: Network, split: Images, views: Views, autocast: torch.autocast, group: Group = ALONE) -> Accuracy:
+    """Top-1 and top-5 accuracy of `network`, in evaluation mode, on the plain view; each process of `group` has a share
+    of the images."""
     network.eval()
     counts = torch.zeros(2, dtype=torch.int64, device=split.labels.device)
-    everyone = torch.arange(len(split), device=split.labels.device)
-    for part in split.batches(everyone.tensor_split(list(range(EVAL_BATCH, len(split), EVAL_BATCH)))):
+    own = group.share(torch.arange(len(split), device=split.labels.device))
+    for part in split.batches(own.tensor_split(list(range(EVAL_BATCH, len(own), EVAL_BATCH)))):
         with autocast:
             logits = network(views.plain(part.images))
         counts += correct_in_top(logits.float(), part.labels)
-    return percent(counts, len(split))
+    return percent(group.sum(counts), len(split))
 
 
 def percent(counts: Tensor, total: int) -> Accuracy:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -23,8 +23,9 @@ from torch import Tensor
 from trainers.check import refuse_idle_epochs
 from trainers.checkpoint import Checkpoints, save_tensors
 from trainers.config import Recipe, TrialConfig
-from trainers.data.base import Framing, ImageData, Images, Split, TrainingData
+from trainers.data.base import Framing, ImageData, Images, TrainingData
 from trainers.data.views import Views
+from trainers.data_parallel import ALONE, Group, refuse_workers, synchronised
 from trainers.diagnostics import Sample, diagnose
 from trainers.distillers import METHODS, Batch, Distiller, Setting, build_distiller
 from trainers.draws import derive, order
@@ -35,6 +36,9 @@ from trainers.logit_bank import LogitBank
 from trainers.models import Network, build
 from trainers.schedule import learning_rate
 from trainers.teaching import Lesson, teaching
+
+WEIGHTS = "weights.pt"
+"""The finished weights, in the trial's folder."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,7 @@ def fit(
     bank: LogitBank | None = None,
     folder: Path | None = None,
     device: str = "cpu",
+    group: Group = ALONE,
 ) -> Generator[EpochResult, None, Network]:
     """Train the trial that `config` describes.
 
@@ -90,6 +95,7 @@ def fit(
         folder: where checkpoints and the finished weights go; with one, an earlier call is continued, and its epochs
             are yielded first (`replayed`). None keeps nothing.
         device: torch's name of the device to train on.
+        group: the processes that train this trial together, each with this very call; the leading one writes.
 
     Yields:
         One result per epoch, after the epoch's checkpoint is on the disk.
@@ -100,7 +106,8 @@ def fit(
 
     Raises:
         DivergedError: when a loss term becomes NaN or infinite.
-        InputError: for names or hyperparameters that do not exist, and where every loss weight of an epoch is 0.
+        InputError: for names or hyperparameters that do not exist, where every loss weight of an epoch is 0, and for
+            what several processes cannot train.
         StorageError: when a checkpoint cannot be written.
     """
     place = torch.device(device)
@@ -112,15 +119,19 @@ def fit(
     lesson = _lesson(config, data, train, views, place, teacher)
     distiller = _initial(config, _setting(config, data, cut.train, lesson))
     distiller = distiller.to(place).to(memory_format=torch.channels_last)
+    if group.size > 1:
+        refuse_workers(config)
+    if group.size > 1 and config.recipe.sync_batch_norm:
+        synchronised(distiller)
     distiller.set_up(torch.bfloat16 if config.recipe.precision == "bf16" else None, _compiled_size(config.recipe))
     refuse_idle_epochs(distiller, config)
     taught = teaching(lesson, bank, autocast, strong=distiller.strong_view)
     optimizer = _optimizer(distiller, config.recipe)
     checkpoints = Checkpoints(folder / "checkpoints") if folder is not None else None
-    steps = len(_cuts(len(train), config.recipe.batch_size)) + 1
+    cuts = _cuts(len(train), config.recipe.batch_size, group.fewest)
 
     # 1. an interrupted call of the same trial, 2. otherwise from scratch
-    history = _resumed(checkpoints, config, distiller, optimizer)
+    history = _resumed(checkpoints, config, distiller, optimizer, group)
     yield from (EpochResult(**(past | {"replayed": True})) for past in history)
 
     unfinished = len(history) < config.recipe.epochs
@@ -128,31 +139,33 @@ def fit(
     for epoch in range(len(history) + 1, config.recipe.epochs + 1):
         started = time.perf_counter()
         taught.begin(epoch)  # may load the teacher, which draws
-        torch.manual_seed(derive(config.seed, "torch", epoch))  # what torch draws by itself: dropout
+        _seed_torch(config.seed, epoch, group)
         distiller.train()
         weights = distiller.weights(epoch)
         records: list[Tensor] = []  # per step: total and terms; read once, at the end of the epoch
         correct = torch.zeros(2, dtype=torch.int64, device=place)
         framing = Framing(config.seed, epoch, config.recipe.flip) if config.recipe.views != "none" else None
-        sizes: list[int] = []
-        for step, part in enumerate(_batches(train, config.seed, epoch, config.recipe.batch_size, framing)):
-            lr = learning_rate(config.recipe, epoch, step, steps)
+        batches = order(config.seed, epoch, train.index).tensor_split(cuts)
+        for step, part in enumerate(train.batches([group.share(batch) for batch in batches], framing)):
+            lr = learning_rate(config.recipe, epoch, step, len(batches))
             view = taught.view(views.training(part.images, part.index, config.seed, epoch), part.index)
             strong = None
             if distiller.strong_view:
                 strong = taught.strong(views.strong(part.images, part.index, config.seed, epoch), part.index)
             output = distiller.losses(Batch(view.images, part.labels, part.index, epoch, view.teacher, strong))
-            total = _step(distiller, optimizer, output.terms, weights, lr)
-            records.append(torch.stack([total, *output.terms.values()]).detach())
+            terms = _shares(output.terms, len(part), len(batches[step]))
+            total = _step(distiller, optimizer, terms, weights, lr, group)
+            records.append(torch.stack([total, *terms.values()]).detach())
             correct += correct_in_top(output.logits.detach(), part.labels)
-            sizes.append(len(part))
         names = ["loss", *output.terms]
-        means = _mean_terms(torch.stack(records), sizes, names, epoch)
+        means = _mean_terms(group.sum(torch.stack(records)), [len(batch) for batch in batches], names, epoch)
         trained = time.perf_counter() - started
 
-        train_acc = percent(correct, len(train))
-        val_acc = accuracy(distiller.predictor, val, views, autocast) if val is not None else None
-        test_acc = accuracy(distiller.predictor, test, views, autocast)
+        if not config.recipe.sync_batch_norm:
+            group.average_statistics(distiller)
+        train_acc = percent(group.sum(correct), len(train))
+        val_acc = accuracy(distiller.predictor, val, views, autocast, group) if val is not None else None
+        test_acc = accuracy(distiller.predictor, test, views, autocast, group)
         result = EpochResult(
             epoch=epoch,
             loss=means.pop("loss"),
@@ -167,16 +180,16 @@ def fit(
             diagnostics=_diagnosed(distiller, sample, epoch, config.recipe),
             seconds=time.perf_counter() - started,
             images_per_second=len(train) / trained,
-            teacher_images=taught.images,
+            teacher_images=int(group.sum(torch.tensor(taught.images, device=place))),
         )
         history.append(asdict(result))
-        if checkpoints is not None:
+        if checkpoints is not None and group.leads:
             checkpoints.save(epoch, _loop_state(config, distiller, optimizer, history))
         yield result
 
     student = distiller.predictor.cpu().to(memory_format=torch.contiguous_format).eval()
-    if folder is not None:
-        save_tensors(folder / "weights.pt", _exported(config, student))
+    if folder is not None and group.leads:
+        save_tensors(folder / WEIGHTS, _exported(config, student))
     return student
 
 
@@ -269,18 +282,22 @@ def _compiled_size(recipe: Recipe) -> int | None:
     return recipe.batch_size if recipe.compile else None
 
 
-def _cuts(count: int, size: int) -> list[int]:
-    """Where `count` images are cut into batches; a last batch of one joins the one before (BatchNorm needs two)."""
+def _cuts(count: int, size: int, fewest: int = ALONE.fewest) -> list[int]:
+    """Where `count` images are cut into batches of `size`; a last one of fewer than `fewest` joins the one before."""
     cuts = list(range(size, count, size))
-    if cuts and count - cuts[-1] == 1:
+    if cuts and count - cuts[-1] < fewest:
         cuts.pop()
     return cuts
 
 
-def _batches(train: Images, seed: int, epoch: int, size: int, framing: Framing | None = None) -> Iterator[Split]:
-    """The epoch's batches in its drawn order, one at a time."""
-    positions = order(seed, epoch, train.index)
-    return train.batches(positions.tensor_split(_cuts(len(train), size)), framing)
+def _seed_torch(seed: int, epoch: int, group: Group) -> None:
+    """For what torch draws by itself: dropout, of each process's own images."""
+    torch.manual_seed(derive(seed, "torch", epoch, *([group.rank] if group.size > 1 else [])))
+
+
+def _shares(terms: dict[str, Tensor], own: int, batch: int) -> dict[str, Tensor]:
+    """Each term's part in the mean over the whole batch of which this process has `own` images."""
+    return terms if own == batch else {name: term * (own / batch) for name, term in terms.items()}
 
 
 def _step(
@@ -289,22 +306,24 @@ def _step(
     terms: dict[str, Tensor],
     weights: dict[str, float],
     lr: float,
+    group: Group = ALONE,
 ) -> Tensor:
     """Weigh and sum the terms, step the optimiser once, and return the total. A weight of 0 leaves its term out."""
     weighted = {name: weights[name] * term for name, term in terms.items() if weights[name] != 0}
     total = torch.stack(list(weighted.values())).sum()
-    for group in optimizer.param_groups:
-        group["lr"] = lr
+    for parameters_group in optimizer.param_groups:
+        parameters_group["lr"] = lr
     anchors = [term for name, term in weighted.items() if name in distiller.anchors]
     others = [term for name, term in weighted.items() if name not in distiller.anchors]
     if anchors and others:
         parameters = [parameter for parameter in distiller.parameters() if parameter.requires_grad]
-        merged = aligned_gradients(torch.stack(anchors).sum(), others, parameters)
+        merged = aligned_gradients(torch.stack(anchors).sum(), others, parameters, group)
         for parameter, gradient in zip(parameters, merged, strict=True):
             parameter.grad = gradient
     else:
         optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
+        group.sum_all([parameter.grad for parameter in distiller.parameters()])
     optimizer.step()
     return total
 
@@ -339,10 +358,14 @@ def _loop_state(
 
 
 def _resumed(
-    checkpoints: Checkpoints | None, config: TrialConfig, distiller: Distiller, optimizer: torch.optim.Optimizer
+    checkpoints: Checkpoints | None,
+    config: TrialConfig,
+    distiller: Distiller,
+    optimizer: torch.optim.Optimizer,
+    group: Group,
 ) -> list[dict[str, Any]]:
     """Load the newest whole checkpoint, if there is one; the epochs that are done, as dicts."""
-    state = checkpoints.newest() if checkpoints is not None else None
+    state = group.told(lambda: checkpoints.newest() if checkpoints is not None else None)
     if state is None:
         return []
     if state["key"] != config.key:

@@ -17,22 +17,29 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from trainers.data_parallel import ALONE, Group
+
 Gradients = list[Tensor | None]
 """One per parameter; None where the loss does not reach it."""
 
 
-def aligned_gradients(anchor: Tensor, others: Sequence[Tensor], parameters: Sequence[Tensor]) -> list[Tensor]:
+def aligned_gradients(
+    anchor: Tensor, others: Sequence[Tensor], parameters: Sequence[Tensor], group: Group = ALONE
+) -> list[Tensor]:
     """Merged gradient of `anchor` and `others` (weighted scalar losses over one graph), one tensor per parameter.
 
     One backward pass per loss, and no copy of all parameters in one vector: dot products run over the parameters that
-    both losses reach.
+    both losses reach. Where several processes each hold a part of the losses, gradients are summed over `group` before
+    they are compared.
     """
     first = _gradients(anchor, parameters, retain=bool(others))
+    group.sum_all(first)
     norm = _dot(first, first).clamp_min(torch.finfo(torch.float32).tiny)
     scale = torch.ones_like(norm)
     sums: Gradients = [None] * len(first)
     for position, other in enumerate(others, start=1):
         gradient = _gradients(other, parameters, retain=position < len(others))
+        group.sum_all(gradient)
         scale = scale - _dot(gradient, first).clamp_max(0) / norm
         sums = _added(sums, gradient)
     # g_0 + sum (g_i - c_i g_0) = (1 - sum c_i) g_0 + sum g_i

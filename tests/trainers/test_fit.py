@@ -23,8 +23,9 @@ from trainers.config import TrialConfig
 from trainers.content import tensors_key
 from trainers.data import ImageData, Split, TrainingData
 from trainers.distillers import kd_loss
+from trainers.draws import order
 from trainers.errors import CheckpointError, DivergedError, InputError, StorageError
-from trainers.fit import EpochResult, _batches, _mean_terms, fit, seeded_model
+from trainers.fit import EpochResult, _cuts, _mean_terms, fit, seeded_model
 from trainers.models import Network, build
 from trainers.schedule import learning_rate
 from trainers.teaching import LiveTeacher
@@ -504,7 +505,8 @@ def test_unknown_names_are_refused_before_training(bench: Bench) -> None:
 def test_batches_hold_every_image_once_and_never_one_alone(count: int, size: int, seed: int, epoch: int) -> None:
     index = torch.arange(count) + 1000
     images = index[:, None, None, None].expand(-1, 3, 1, 1)
-    batches = list(_batches(Split(images, index, index), seed, epoch, size))
+    parts = order(seed, epoch, index).tensor_split(_cuts(count, size))
+    batches = list(Split(images, index, index).batches(parts))
     sizes = [len(batch) for batch in batches]
     assert sorted(torch.cat([batch.index for batch in batches]).tolist()) == index.tolist()
     assert all(len(batch) == size for batch in batches[:-1])
@@ -527,7 +529,7 @@ def test_a_small_last_batch_weighs_by_its_images(bench: Bench) -> None:
     cut = TrainingData.cut(bench.data, config.recipe)
     student, total, correct = seeded_model("resnet8", 10, seed=0).train(), 0.0, 0
     with torch.no_grad():
-        for batch in _batches(cut.train, 0, 1, 32):
+        for batch in cut.train.batches(order(0, 1, cut.train.index).tensor_split(_cuts(len(cut.train), 32))):
             images = (batch.images.float() / 255 - bench.data.mean[0]) / bench.data.std[0]
             logits = student(images)
             total += kd_loss(logits, bench.teacher(images)).item() * len(batch)

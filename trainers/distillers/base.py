@@ -109,6 +109,8 @@ class Distiller(nn.Module, ABC):
     """What of the teacher's pass the method reads. A method that reads `features` reads the student's as well."""
     strong_view: bool = False
     """Whether batches must carry a strong view as well; a method may settle it by its hyperparameters."""
+    remembers_images: ClassVar[bool] = False
+    """Whether it keeps something of every training image from one step to the next."""
     _autocast: torch.dtype | None = None
     _compiled: tuple[int, Callable[[Tensor], Features]] | None = None
 

@@ -152,6 +152,7 @@ class CRD(MapDistiller):
 
     Params: ClassVar[type[MethodParams]] = CRDParams
     summary: ClassVar[str] = "contrast of embeddings against a memory of all images (arXiv 1910.10699)"
+    remembers_images: ClassVar[bool] = True
     params: CRDParams
     index: Tensor  # int64 [N]
     labels: Tensor  # int64 [N]
