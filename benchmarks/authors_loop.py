@@ -50,6 +50,7 @@ from trainers.data import ImageData, Images
 from trainers.fit import seeded_model
 from trainers.models import Network, auxiliary_head
 from trainers.pretrained import read
+from trainers.rehearsal import stand_in
 
 PADDING = 4
 CLAMP = 1e-8
@@ -228,7 +229,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         data = trials.image_data(options.data, options.train, options.test, Path(scratch))
         trained = read(options.teacher, options.pair.teacher).network() if options.teacher else None
-        teacher = trained or trials.make_teacher(options.pair.teacher, data)
+        teacher = trained or stand_in(options.pair.teacher, data)
         loop = opponent(options.pair, data, teacher, Options(alpha=options.alpha, align=options.align))
         for epoch in range(1, options.epochs + 1):
             seen, tested = loop.train(), loop.test()

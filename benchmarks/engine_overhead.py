@@ -57,7 +57,7 @@ def main() -> None:
     chosen = options.parse_args()
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     print_machine()
-    with tempfile.TemporaryDirectory() as folder, Load() as load, ray_session(Path(folder)) as fresh:
+    with tempfile.TemporaryDirectory() as folder, ray_session(Path(folder)) as fresh, Load() as load:
         specs = {count: parse_spec(SPEC.replace("SEEDS", str(count)), "overhead.yaml") for count in chosen.trials}
         ways: dict[str, Callable[[Spec, Root], object]] = {"sweep": by_sweep, "bare": by_ray}
         contestants = {

@@ -45,6 +45,7 @@ from sweep.machines import WORKER_ENVIRONMENT
 from trainers.data import ImageData
 from trainers.logit_bank import LogitBank
 from trainers.models import Network
+from trainers.rehearsal import stand_in
 
 THEIRS = "authors' loop"
 TEST_IMAGES = trials.CLASSES
@@ -89,7 +90,7 @@ class Task:
 def material(course: Course) -> tuple[ImageData, Network]:
     """Data and teacher, once in each process."""
     data = trials.image_data(course.folder, course.steps * BATCH, TEST_IMAGES, course.scratch)
-    return data, trials.make_teacher(course.pair.teacher, data)
+    return data, stand_in(course.pair.teacher, data)
 
 
 def train(task: Task) -> None:

@@ -30,6 +30,7 @@ from benchmarks.trials import Pair
 from sweep.machines import WORKER_ENVIRONMENT
 from trainers.data import ImageData
 from trainers.logit_bank import LogitBank
+from trainers.rehearsal import stand_in
 
 PAIR = Pair("vgg13", "resnet8")
 """A teacher of many weights and little work, and a student that trains fast; memory is of interest here, not time."""
@@ -65,7 +66,7 @@ class Course:
 
     def teacher(self) -> str:
         """The hash of its weights."""
-        return trials.content_of(trials.make_teacher(self.pair.teacher, self.data()))
+        return trials.content_of(stand_in(self.pair.teacher, self.data()))
 
     @property
     def bank(self) -> LogitBank:
@@ -87,7 +88,7 @@ def work(course: Course, teacher: str, pipe: Connection) -> None:
     pipe.recv()
     data = course.data()
     config = trials.trial(course.pair, data, teacher, epochs=2, test_per_class=1)
-    epochs = trials.trained(config, data, lambda: trials.make_teacher(course.pair.teacher, data), course.bank)
+    epochs = trials.trained(config, data, lambda: stand_in(course.pair.teacher, data), course.bank)
     next(epochs)
     pipe.send("trained")
     pipe.recv()
@@ -145,7 +146,7 @@ def shared(course: Course) -> dict[str, int]:
     """Bytes of what a trial could have copies of."""
     data = course.data()
     height, width = data.image_size
-    weights = trials.make_teacher(course.pair.teacher, data).state_dict()
+    weights = stand_in(course.pair.teacher, data).state_dict()
     return {
         "images": (len(data.train) + len(data.test)) * 3 * height * width,
         "teacher": sum(tensor.nbytes for tensor in weights.values()),

@@ -44,6 +44,7 @@ from trainers.data import ImageData
 from trainers.fit import seeded_model
 from trainers.logit_bank import LogitBank
 from trainers.models import Network
+from trainers.rehearsal import stand_in
 
 Contestant = tuple[str, bool]
 """A precision, or the authors' loop or the bare student; and whether gradients are aligned."""
@@ -131,7 +132,7 @@ def main() -> None:
     for pair in pairs:
         with tempfile.TemporaryDirectory() as scratch:
             data = trials.image_data(options.data, steps * BATCH, TEST_IMAGES, Path(scratch))
-            teacher = trials.make_teacher(pair.teacher, data)
+            teacher = stand_in(pair.teacher, data)
             course = Course(pair, data, teacher, LogitBank(Path(scratch) / "bank"), count + 1, options.recipe)
             measure(course, precisions, options.align or pair == DEEP, count, steps)
 

@@ -20,14 +20,12 @@ import pyarrow.parquet as pq
 import torch
 import yaml
 from PIL import Image
-from torch import nn
 
 from trainers.config import DatasetConfig, MethodConfig, Recipe, TeacherConfig, TrialConfig
 from trainers.content import tensors_key
 from trainers.data import DATASETS, ImageData, Images, Split
 from trainers.data.cache import VARIABLE
-from trainers.data.views import Views
-from trainers.fit import EpochResult, fit, seeded_model
+from trainers.fit import EpochResult, fit
 from trainers.logit_bank import LogitBank
 from trainers.models import Network
 
@@ -124,24 +122,6 @@ def _png(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
 
 def _first(split: Images, count: int) -> Split:
     return next(iter(split.batches([torch.arange(min(count, len(split)))])))
-
-
-# -- networks ---------------------------------------------------------------------------------------------------------
-
-
-def make_teacher(name: str, data: ImageData) -> Network:
-    """A seeded network in evaluation mode, whose batch norms have the statistics of four batches."""
-    teacher = seeded_model(name, data.num_classes, seed=1).train()
-    norms = [module for module in teacher.modules() if isinstance(module, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.momentum = None  # the mean over batches
-    views = Views(Recipe(), data, torch.device("cpu"))
-    with torch.no_grad():
-        for part in data.train.batches(torch.arange(min(4 * BATCH, len(data.train))).chunk(4)):
-            teacher(views.plain(part.images))
-    for norm in norms:
-        norm.momentum = 0.1
-    return teacher.eval()
 
 
 # -- our trials -------------------------------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ from benchmarks.common import (
 )
 from benchmarks.trials import ALPHAS, BATCH, DEEP, SMALL, Pair
 from trainers.data.cache import VARIABLE
+from trainers.rehearsal import stand_in
 
 THEIRS = "authors' script, five times"
 NAME = "alphas"
@@ -145,7 +146,7 @@ def prepared(pair: Pair, steps: int, folder: Path | None, scratch: Path, *, alig
     os.environ[VARIABLE] = str(scratch / "cache")  # the authors' script opens decoded images as well
     data = trials.image_data(folder, train, test, scratch)
     teacher = scratch / f"{pair.teacher}.pth"
-    torch.save({"model": trials.make_teacher(pair.teacher, data).state_dict()}, teacher)
+    torch.save({"model": stand_in(pair.teacher, data).state_dict()}, teacher)
     pixels = folder.absolute() if folder else scratch / "pixels"
     return Course(pair, train, test, epochs, align, threads, pixels, teacher, scratch)
 
