@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from trainers.config import Frozen, Recipe
 
@@ -20,8 +20,10 @@ class Compute(Frozen):
 
     cpus: int = Field(1, ge=1)
     """Cores per trial; torch uses as many threads."""
-    gpus: float = Field(0, ge=0)
-    """GPUs per trial; fractions share one."""
+    gpus: float | Literal["auto"] = 0
+    """GPUs per trial; fractions share one. `auto`: the share with which a GPU trains the most images, as measured."""
+    workers: int = Field(1, ge=1)
+    """Processes that train one trial together, each with so many `cpus` and `gpus` and its share of every batch."""
     retries: int = Field(1, ge=0)
     """Further attempts at a trial that raised or lost its worker; never for one that diverged."""
 
@@ -29,10 +31,19 @@ class Compute(Frozen):
     """Gigabytes that the logit bank below the root may take, with what it holds already; 0 keeps nothing new, null is a
     tenth of what the disk has left."""
 
+    @field_validator("gpus", mode="before")
+    @classmethod
+    def _a_share(cls, gpus: object) -> object:
+        if gpus != "auto" and (isinstance(gpus, bool) or not isinstance(gpus, int | float) or not gpus >= 0):
+            raise ValueError(f"must be 0 or more, or auto, found {gpus}")
+        return gpus
+
     @model_validator(mode="after")
     def _whole_gpus(self) -> Compute:
-        if self.gpus > 1 and self.gpus != int(self.gpus):
+        if self.gpus != "auto" and self.gpus > 1 and self.gpus != int(self.gpus):
             raise ValueError(f"gpus must be at most 1, or a whole number, found {self.gpus:g}")
+        if self.workers > 1 and self.gpus not in (0, 1):
+            raise ValueError(f"gpus must be 0 or 1 with several workers, of which each has its own, found {self.gpus}")
         return self
 
 

@@ -115,14 +115,23 @@ def plan(
     spec: SpecArgument,
     root: RootOption = DEFAULT_ROOT,
     smoke: SmokeOption = False,
+    calibrate: Annotated[
+        bool,
+        typer.Option("--calibrate", help="First measure how many trials side by side this machine trains fastest."),
+    ] = False,
     how: FormatOption = Format.TABLE,
 ) -> None:
     """Show what a spec would run, and what of it is done."""
     from search_spaces.loader import load_spec
-    from sweep.preview import preview
+    from sweep.preview import calibrated, preview
 
     place = Root(root)
     loaded = _shrunk(load_spec(spec), place) if smoke else load_spec(spec)
+    if calibrate:
+        said = calibrated(loaded, place, how, lambda what: typer.echo(f"measuring {what}", err=True))
+        typer.echo(said, nl=False)
+        if how is not Format.TABLE:
+            return
     typer.echo(preview(loaded, place, how), nl=False)
 
 

@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import os
 import statistics
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from sweep import calibration
+from sweep.calibration import kind_name, kind_of
 from sweep.display import duration
 from sweep.layout import Root
 from sweep.ledger import Ledger
 from trainers.errors import InputError
 
 if TYPE_CHECKING:
-    from sweep.plan import Plan, Slot
+    from sweep.plan import Cell, Plan, Slot
 
-TIMED_BY = (
-    "batch_size",
-    "samples_per_class",
-    "test_per_class",
-    "val_fraction",
-    "views",
-    "precision",
-    "compile",
-    "diagnostics",
-    "diagnostics_every",
-)
-"""Recipe fields that decide how long an epoch takes; the others, such as the learning rate, do not."""
 BYTES = 4
 """Of a weight."""
 COPIES = 4
@@ -36,9 +27,16 @@ COPIES = 4
 
 
 class Pace:
-    """Seconds per epoch, remembered from every sweep below a root."""
+    """Seconds per epoch, remembered from every sweep below a root, and from what was calibrated on this machine.
 
-    def __init__(self, root: Root) -> None:
+    Args:
+        root: where sweeps were run.
+        on_gpu: which of the calibrations to use.
+    """
+
+    def __init__(self, root: Root, on_gpu: bool = False) -> None:
+        self._on_gpu = on_gpu
+        self._rehearsed = calibration.remembered(root).timed
         self._seconds: dict[tuple[Any, ...], list[float]] = {}
         for name in root.names():
             with closing(Ledger(root.sweep(name).ledger)) as ledger:
@@ -48,23 +46,25 @@ class Pace:
                         self._note(event.body, timed[event.trial])
 
     def _note(self, body: dict[str, Any], seconds: float) -> None:
-        exact = _kind(body["pair"], body["config"])
+        exact = kind_of(body["pair"], body["config"])
         for kind in (exact, exact[1:]):
             self._seconds.setdefault(kind, []).append(seconds)
 
-    def seconds(self, pair: str, config: dict[str, Any]) -> float | None:
-        """Median seconds of an epoch of such a trial; of other methods on the same networks where it is a new one; None
-        where nothing like it was timed."""
-        exact = _kind(pair, config)
+    def seconds(self, pair: str, config: dict[str, Any], sharing: int = 1) -> float | None:
+        """Median seconds of an epoch of such a trial; where none has run, of a rehearsed one; of other methods on the
+        same networks; None where nothing like it was timed.
+
+        Args:
+            pair: of the trial.
+            config: of the trial.
+            sharing: trials that share the teacher's logits with it, itself included.
+        """
+        exact = kind_of(pair, config)
+        rehearsed = self._rehearsed.get(kind_name(pair, config, self._on_gpu))
+        if exact not in self._seconds and rehearsed is not None:
+            return rehearsed.epoch_seconds + rehearsed.teacher_seconds / sharing
         found = self._seconds.get(exact) or self._seconds.get(exact[1:])
         return statistics.median(found) if found else None
-
-
-def _kind(pair: str, config: dict[str, Any]) -> tuple[Any, ...]:
-    """What decides the length of an epoch, the method first."""
-    teacher = pair.partition("→")[0].partition("@")[0] if "→" in pair and config["method"]["name"] != "scratch" else ""
-    recipe = [config["recipe"].get(name) for name in TIMED_BY]
-    return (config["method"]["name"], teacher, config["model"], config["dataset"]["content"], *recipe)
 
 
 @dataclass(frozen=True)
@@ -113,28 +113,49 @@ def estimate(plan: Plan, over: set[str], tried: dict[str, int], root: Root) -> E
         tried: search trials that have ended, by cell id.
         root: where sweeps were timed.
     """
-    pace = Pace(root)
-    left = [(slot.pair, slot.config, slot.epochs, 1) for slot in _distinct(plan.slots) if slot.id not in over]
-    left += [(cell.pair, cell.config, cell.epochs, max(cell.trials - tried.get(cell.id, 0), 0)) for cell in plan.cells]
+    pace = Pace(root, plan.compute["gpus"] != 0)
+    left: list[tuple[Slot | Cell, int]] = [(slot, 1) for slot in _distinct(plan.slots) if slot.id not in over]
+    left += [(cell, max(cell.trials - tried.get(cell.id, 0), 0)) for cell in plan.cells]
+    shared = _sharing(plan)
     seconds, unknown = 0.0, 0
-    for pair, config, epochs, count in left:
-        each = pace.seconds(pair, config)
+    for one, count in left:
+        each, epochs = pace.seconds(one.pair, one.config, shared[_lesson(one)]), one.epochs
         seconds += count * epochs * (each or 0.0)
         unknown += count if each is None else 0
-    cpus, gpus = plan.compute["cpus"], plan.compute["gpus"]
-    return Estimate(seconds, unknown, _room(cpus, gpus), gpus or cpus)
+    return Estimate(seconds, unknown, _room(plan), devices(plan))
+
+
+def devices(plan: Plan) -> float:
+    """Of one trial: the GPUs of its workers, or their CPUs where they have none."""
+    workers = plan.compute.get("workers", 1)  # a ledger may be from before there were any
+    return float(workers * (plan.compute["gpus"] or plan.compute["cpus"]))
+
+
+def _sharing(plan: Plan) -> Counter[tuple[str, int]]:
+    """How many trials of the plan read the same logits, by :func:`_lesson`."""
+    shared = Counter(_lesson(slot) for slot in _distinct(plan.slots))
+    for cell in plan.cells:
+        shared[_lesson(cell)] += cell.budget
+    return shared
+
+
+def _lesson(one: Slot | Cell) -> tuple[str, int]:
+    """A pair's teacher, and the seed that decides the views."""
+    return one.pair.partition("→")[0].strip(), int(one.config["seed"])
 
 
 def _distinct(slots: tuple[Slot, ...]) -> list[Slot]:
     return list({slot.id: slot for slot in slots}.values())
 
 
-def _room(cpus: int, gpus: float) -> int:
+def _room(plan: Plan) -> int:
     """Trials side by side on this machine, as far as it can be told without Ray."""
     import torch
 
+    cpus, gpus = plan.compute["cpus"], plan.compute["gpus"]
     fits = (os.cpu_count() or 1) // cpus
-    return min(fits, int(torch.cuda.device_count() / gpus)) if gpus else fits
+    workers = min(fits, int(torch.cuda.device_count() / gpus)) if gpus else fits
+    return int(workers // plan.compute["workers"])
 
 
 def disk_bytes(plan: Plan, classes: int) -> int:
@@ -150,7 +171,7 @@ def disk_bytes(plan: Plan, classes: int) -> int:
             sizes[model] = BYTES * sum(p.numel() for p in build(model, num_classes=classes).parameters())
     kept = sum(sizes[slot.config["model"]] for slot in _distinct(plan.slots))
     kept += sum(cell.trials * sizes[cell.config["model"]] for cell in plan.cells)
-    return kept + COPIES * _room(plan.compute["cpus"], plan.compute["gpus"]) * max(sizes.values(), default=0)
+    return kept + COPIES * _room(plan) * max(sizes.values(), default=0)
 
 
 class BudgetWatch:
@@ -158,7 +179,7 @@ class BudgetWatch:
 
     def __init__(self, plan: Plan, ledger: Ledger) -> None:
         self._budget = plan.budget
-        self._share = plan.compute["gpus"] or plan.compute["cpus"]
+        self._share = devices(plan)
         self._plan = plan
         self._used = ledger.seconds_trained()
         deadline = self._budget.get("deadline")

@@ -71,6 +71,10 @@ def stored_teacher_body(passport: Passport) -> dict[str, Any]:
 LONGEST_REASON = 160
 
 
+class WorkerLostError(Exception):
+    """One of the processes that train a trial together died."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory was short, on a device or on the machine."""
     short = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)

@@ -29,6 +29,11 @@ class Root:
         return self.path / "bank"
 
     @property
+    def calibration(self) -> Path:
+        """How trials train fastest side by side, as measured, by machine."""
+        return self.path / "calibration.json"
+
+    @property
     def mlflow_database(self) -> Path:
         """The local tracking store, used when no server is named."""
         return self.path / "mlflow.db"
@@ -44,8 +49,11 @@ class Root:
         return self.path / "cache"
 
     def offer_cache(self) -> None:
-        """Tell the data sources of this process, and of those that it starts, where the cache lies."""
+        """Tell the data sources of this process, and of those that it starts, where the cache lies; torch's compilers
+        too, which else write to the system's temporary folder and the user's home."""
         os.environ["SWEEP_CACHE"] = str(self.cache.absolute())
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((self.cache / "inductor").absolute()))
+        os.environ.setdefault("TRITON_CACHE_DIR", str((self.cache / "triton").absolute()))
 
     @property
     def matplotlib(self) -> Path:

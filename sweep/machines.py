@@ -26,6 +26,8 @@ WORKER_ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": "1073741824",
 }
 """For the processes that train."""
+HANDED_ON = ("SWEEP_CACHE", "RAY_CHDIR_TO_TRIAL_DIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
+"""Of the driver's environment, to the workers."""
 OBJECT_STORE_BYTES = 100_000_000
 """Ray's shared memory; trials pass next to nothing through it."""
 PROBE_SECONDS = 2.0
@@ -134,7 +136,7 @@ def _own(temporary: Path) -> dict[str, Any]:
 
 def _handed_on() -> dict[str, str]:
     """What workers must know of this process's environment; on another machine they do not inherit it."""
-    return {name: os.environ[name] for name in ("SWEEP_CACHE", "RAY_CHDIR_TO_TRIAL_DIR") if name in os.environ}
+    return {name: os.environ[name] for name in HANDED_ON if name in os.environ}
 
 
 def _hidden() -> dict[str, str]:
@@ -188,23 +190,24 @@ def check_resources(plan: Plan) -> None:
     """Raises InputError when no machine of the cluster has room for one trial: Ray would wait for ever."""
     if room(plan) > 0:
         return
-    cpus, gpus = plan.compute["cpus"], plan.compute["gpus"]
+    cpus, gpus, workers = plan.compute["cpus"], plan.compute["gpus"], plan.compute["workers"]
     have = ", ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in _nodes())
     raise InputError(
-        f"a trial asks for {cpus} CPUs and {gpus:g} GPUs (compute: in the spec), but this machine has {have};"
-        " lower compute.cpus or compute.gpus"
+        f"a trial asks for {f'{workers} workers of ' if workers > 1 else ''}{cpus} CPUs and {gpus:g} GPUs (compute: in"
+        f" the spec), but this machine has {have}; lower compute.cpus{', ' if workers > 1 else ' or '}compute.gpus"
+        f"{' or compute.workers' if workers > 1 else ''}"
     )
 
 
 def room(plan: Plan) -> int:
-    """How many trials fit side by side."""
+    """How many trials fit side by side; the workers of one may be on several machines."""
     room = 0
     for have in _nodes():
         fits = [have.get("CPU", 0) // plan.compute["cpus"]]
         if plan.compute["gpus"]:
             fits.append(_shares(have.get("GPU", 0), plan.compute["gpus"]))
         room += int(min(fits))
-    return room
+    return int(room // plan.compute["workers"])
 
 
 def _shares(gpus: float, each: float) -> int:

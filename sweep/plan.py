@@ -319,12 +319,15 @@ def _with_whole_paths(source: DataSource) -> dict[str, Any]:
 def _check_methods(spec: Spec, students: list[Slot], teachers: dict[str, str], data: ImageData) -> None:
     """Raises InputError for every configuration that could not be built, in one message."""
     from trainers.check import check
+    from trainers.data_parallel import refuse_workers
 
     problems: dict[str, None] = {}
     for slot in students:
         if slot.seed == spec.seeds[0]:
             try:
                 check(slot.trial(), data, teachers[slot.pair])
+                if spec.compute.workers > 1:
+                    refuse_workers(slot.trial())
             except InputError as error:
                 problems[f"{slot.pair} · {slot.label}: {error}"] = None
     if problems:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from search_spaces.schema import Spec
-from sweep import cost
+from sweep import calibration, cost
 from sweep.formats import Format, listing
 from sweep.layout import Root
 from sweep.ledger import Ledger
@@ -25,14 +28,13 @@ Row = tuple[str, str, str, str]
 def preview(spec: Spec, root: Root, how: Format) -> str:
     """The plan as text: one row per stage, recipe, pair and method. Writes nothing but the data set's cache."""
     root.offer_cache()
-    plan = build_plan(spec, TeacherStore(root.teachers))
+    plan = _with_devices(build_plan(spec, TeacherStore(root.teachers)), root)
     over, tried = standing(plan, root)
     text = listing(_rows(plan, over, tried), how)
     if how is not Format.TABLE:
         return text
     left = cost.estimate(plan, over, tried, root)
     done = len(over) + sum(tried.values())
-    compute = f"{plan.compute['cpus']} CPUs and {plan.compute['gpus']:g} GPUs a trial"
     most = "at most " if plan.cells else ""
     total = (
         f"{most}{plan.count} trials, {plan.epochs} epochs; {done} done, {_epochs_left(plan, over, tried)} epochs to run"
@@ -42,12 +44,50 @@ def preview(spec: Spec, root: Root, how: Format) -> str:
     lines = [
         f"{plan.name} on {plan.dataset}",
         text,
-        f"{total}; {compute}",
+        f"{total}; {_compute(plan)}",
         left.text(datetime.now()),
         disk,
         *plan.notes,
     ]
     return "\n".join([*lines, ""])
+
+
+def _with_devices(plan: Plan, root: Root) -> Plan:
+    """The plan with a number for ``gpus: auto``, if need be a guess."""
+    known = calibration.settled(plan, root)
+    if known.compute["gpus"] != calibration.AUTO:
+        return known
+    note = "compute.gpus: auto counts as a whole GPU until it is measured: by `sweep run`, or with --calibrate now"
+    return replace(plan, compute=plan.compute | {"gpus": 1.0}, notes=(*plan.notes, note))
+
+
+def calibrated(spec: Spec, root: Root, how: Format, say: Callable[[str], None]) -> str:
+    """Measure how many trials side by side this machine trains fastest, and how long their epochs take, as far as that
+    was not done before; the layouts as text.
+
+    Raises:
+        InputError: when a trial cannot be trained here.
+    """
+    root.check_writable()
+    root.offer_cache()
+    plan = build_plan(spec, TeacherStore(root.teachers))
+    layouts = calibration.calibrate(plan, root, say)
+    chosen = calibration.best(layouts)
+    alone = min(layouts, key=lambda one: one.layout.trials)
+    rows = [
+        {
+            "side by side": one.layout.trials,
+            "cpus": one.layout.cpus,
+            "gpus": round(one.layout.gpus, 4),
+            "images/s": round(one.images_per_second, 1),
+            "of the fewest": round(one.images_per_second / alone.images_per_second, 2),
+            "peak GB": round(one.peak_gb, 2),
+            "best": "←" if one is chosen else "",
+        }
+        for one in layouts
+    ]
+    advice = f"compute: {{cpus: {chosen.layout.cpus}, gpus: {chosen.layout.gpus:.4g}}} trains the most here"
+    return listing(rows, how) + (f"{advice}\n\n" if how is Format.TABLE else "")
 
 
 def _rows(plan: Plan, over: set[str], tried: dict[str, int]) -> list[dict[str, Any]]:
@@ -72,6 +112,22 @@ def _rows(plan: Plan, over: set[str], tried: dict[str, int]) -> list[dict[str, A
         | {"trials": count, "done": done[row], "epochs": epochs[row]}
         for row, count in trials.items()
     ]
+
+
+def _compute(plan: Plan) -> str:
+    """What a trial trains on, and what of each batch each of its workers gets."""
+    cpus, gpus, workers = (plan.compute[name] for name in ("cpus", "gpus", "workers"))
+    if workers == 1:
+        return f"{cpus} CPUs and {gpus:g} GPUs a trial"
+    configs = [slot.config for slot in plan.slots] + [cell.config for cell in plan.cells]
+    recipes = [config["recipe"] for config in configs]
+    batches = sorted({recipe["batch_size"] for recipe in recipes})
+    rates = sorted({recipe["lr"] for recipe in recipes})
+    shares = " or ".join(f"{math.ceil(size / workers)} of the {size} images" for size in batches)
+    return (
+        f"{workers} workers a trial, each with {cpus} CPUs and {gpus:g} GPUs and {shares} of a batch; learning rate"
+        f" {' or '.join(f'{rate:g}' for rate in rates)}, as with one"
+    )
 
 
 def _epochs_left(plan: Plan, over: set[str], tried: dict[str, int]) -> int:

@@ -5,6 +5,7 @@ Plain Python, so that the order can be tested without Ray.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +20,17 @@ class Job:
 
     slot: Slot
     trial: TrialConfig
+    crowded: int = 0
+    """How often it ran out of memory in this run; its share of a GPU doubles each time."""
 
     @property
     def key(self) -> str:
         return self.trial.key
+
+
+def share(gpus: float, crowded: int) -> float:
+    """The GPUs of a trial that ran out of memory so often: a fraction doubles each time, up to a whole one."""
+    return min(gpus * 2**crowded, 1.0) if gpus < 1 else gpus
 
 
 class TrialQueue:
@@ -44,6 +52,7 @@ class TrialQueue:
         self.searches = searches or Searches(plan)
         self._finals = set(finals)
         self._attempts: dict[str, int] = {}
+        self._crowded: Counter[str] = Counter()
         self._waiting = [slot for slot in plan.slots if slot.id not in teachers]
         self.searches.renew(self._is_ready, self._key)
         planned = {slot.id for slot in self._waiting}
@@ -163,22 +172,34 @@ class TrialQueue:
         self._confirm()
         return body
 
-    def will_retry(self, key: str) -> bool:
-        """Whether a live trial would be tried again if this attempt failed."""
-        return self._attempts.get(key, 0) < self.retries
+    def will_retry(self, key: str, crowded: bool = False) -> bool:
+        """Whether a live trial would be tried again if this attempt failed.
 
-    def failed(self, key: str, last: bool = False) -> bool:
+        Args:
+            key: of the trial.
+            crowded: memory was short. While there is a larger share of a GPU to give, that is no failure of its own.
+        """
+        return (crowded and self._can_grow(key)) or self._attempts.get(key, 0) < self.retries
+
+    def _can_grow(self, key: str) -> bool:
+        return 0 < share(self.plan.compute["gpus"], self._crowded[key]) < 1
+
+    def failed(self, key: str, crowded: bool = False) -> bool:
         """An attempt failed. True where the trial is tried again; otherwise it is given up for this run.
 
         Args:
             key: of the trial.
-            last: let it wait behind all others, so that it does not meet the same neighbours again.
+            crowded: memory was short. The trial waits behind all others, so that it does not meet the same neighbours
+                again, and gets a larger share of a GPU.
         """
-        again = self.will_retry(key)
+        again = self.will_retry(key, crowded)
         job = self._live.pop(key)
-        self._attempts[key] = self._attempts.get(key, 0) + 1
+        if crowded and self._can_grow(key):
+            self._crowded[key] += 1
+        else:
+            self._attempts[key] = self._attempts.get(key, 0) + 1
         if again:
-            self._waiting.insert(len(self._waiting) if last else 0, job.slot)
+            self._waiting.insert(len(self._waiting) if crowded else 0, job.slot)
             return True
         self._finals.add(key)
         self.searches.ended(key, "failed")
@@ -220,7 +241,8 @@ class TrialQueue:
         return self._job(slot).key
 
     def _job(self, slot: Slot) -> Job:
-        return Job(slot, slot.trial(self.teachers[slot.teacher] if slot.teacher else None))
+        trial = slot.trial(self.teachers[slot.teacher] if slot.teacher else None)
+        return Job(slot, trial, self._crowded[trial.key])
 
     def _lose_students(self, teacher: Slot) -> None:
         self.lost += [slot for slot in self._waiting if slot.teacher == teacher.id]

@@ -117,9 +117,11 @@ class Recorder(Callback):
     def _failed(self, job: Job, state: Broken, reason: str, log: str = "") -> None:
         if job.key not in self._begun:  # its worker died before it could start
             self._started(job)
-        body = {"state": state, "reason": reason, "log": log, "again": self._queue.will_retry(job.key)}
+        crowded = state == "out-of-memory"
+        again = self._queue.will_retry(job.key, crowded)
+        body = {"state": state, "reason": reason, "log": log, "again": again}
         self._ledger.append("failed", job.key, body=body)
-        self._queue.failed(job.key, last=state == "out-of-memory")
+        self._queue.failed(job.key, crowded)
         self._display.ended(job, state, body)
 
     def _worker_died(self, job: Job, trial: Trial) -> None:

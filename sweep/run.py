@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.schema import Spec
+from sweep import calibration, lock, machines, report
 from sweep import leaderboard as boards
-from sweep import lock, machines, report
 from sweep.cells import Searches
 from sweep.cost import BudgetWatch, estimate
 from sweep.display import Display, Progress
@@ -32,11 +32,11 @@ from sweep.formats import Format
 from sweep.layout import Root, SweepPaths
 from sweep.ledger import Ledger
 from sweep.plan import Plan, Slot, build_plan
-from sweep.queue import Job, TrialQueue
+from sweep.queue import Job, TrialQueue, share
 from sweep.tracking import Projector, command, delivered, without_password
 from trainers.config import DatasetConfig, TeacherConfig
 from trainers.content import file_sha256
-from trainers.errors import StorageError
+from trainers.errors import InputError, StorageError
 from trainers.files import write_atomically
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def run_sweep(
     with ExitStack() as stack:
         stack.enter_context(lock.exclusive(paths.lock, f"sweep '{spec.name}'"))
         store_named_files(spec, TeacherStore(root.teachers))
-        plan = build_plan(spec, TeacherStore(root.teachers))
+        plan = _with_devices(build_plan(spec, TeacherStore(root.teachers)), root, address, display)
         teachers = stored_teachers(plan, root)
         wanted = replace(plan, slots=tuple(plan.teachers), cells=()) if only_teachers else plan
         if only_teachers and len(teachers) == len(wanted.slots):
@@ -141,6 +141,24 @@ def run_sweep(
             again = command(f"sync {spec.name}", root, uri)
             display.note(f"{pending} events are not in MLflow yet; when {without_password(uri)} is back: {again}")
     return code
+
+
+def _with_devices(plan: Plan, root: Root, address: str | None, display: Display) -> Plan:
+    """The plan with a number for ``gpus: auto``, which is measured now where that was not done before.
+
+    Raises:
+        InputError: when it was not, and the GPUs are a cluster's.
+    """
+    known = calibration.settled(plan, root, cluster=address is not None)
+    if known.compute["gpus"] != calibration.AUTO:
+        return known
+    if address is not None:
+        raise InputError(
+            "compute.gpus: auto is not measured yet for these trials: run `sweep plan SPEC --calibrate` with this root"
+            " on a machine of the cluster first, or write a number"
+        )
+    calibration.calibrate(plan, root, lambda what: display.note(f"measuring {what}"))
+    return calibration.settled(plan, root)
 
 
 def store_named_files(spec: Spec, store: TeacherStore) -> None:
@@ -187,8 +205,9 @@ def describe(job: Job, plan: Plan, root: Root) -> dict[str, Any]:
         "bank": str(root.bank.absolute()),
         "bank_gb": plan.compute["bank_gb"],
         "source": plan.source,
+        "workers": plan.compute["workers"],
         "cpus": plan.compute["cpus"],
-        "gpus": plan.compute["gpus"],
+        "gpus": share(plan.compute["gpus"], job.crowded),
     }
 
 
@@ -341,9 +360,8 @@ def _tune(
     from sweep.trainable import TrialTrainable
 
     recorder = Recorder(paths, ledger, queue, display, watch)
-    share = {"cpu": plan.compute["cpus"], "gpu": plan.compute["gpus"]}
     tuner = tune.Tuner(
-        tune.with_resources(TrialTrainable, share),
+        tune.with_resources(TrialTrainable, _devices),
         tune_config=tune.TuneConfig(
             search_alg=PlanSearcher(queue, lambda job: describe(job, plan, root), recorder.stopped),
             scheduler=CellScheduler(queue),
@@ -373,6 +391,16 @@ def _tune(
     if recorder.cluster_lost:
         return _gone(address)
     return (watch.over(datetime.now()) or BY_USER) if recorder.stop_requested else ""
+
+
+def _devices(job: dict[str, Any]) -> Any:
+    """What Ray reserves for a job; one that ran out of memory on a share of a GPU gets a larger one. Several workers
+    reserve their devices themselves."""
+    from ray.tune import PlacementGroupFactory
+
+    if job["workers"] > 1:
+        return PlacementGroupFactory([{"memory": 1}])  # next to nothing, which Ray does not take
+    return PlacementGroupFactory([{"CPU": job["cpus"], "GPU": job["gpus"]}])
 
 
 def _gone(address: str | None) -> str:

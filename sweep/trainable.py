@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray.tune import Trainable
 
-from sweep.events import Broken, first_line, is_out_of_memory, with_advice
+from sweep.events import Broken, WorkerLostError, first_line, is_out_of_memory, with_advice
 from trainers.config import TeacherConfig, TrialConfig
 from trainers.content import canonical_json
 from trainers.errors import DivergedError, StorageError
@@ -24,9 +24,12 @@ from trainers.files import write_atomically
 
 if TYPE_CHECKING:
     from trainers.data import ImageData
+    from trainers.data_parallel import Group
     from trainers.fit import EpochResult
     from trainers.models import Network
     from trainers.teachers import Passport
+
+    Running = Generator[EpochResult, None, Network] | Generator[EpochResult, None, Network | None]
 
 GIGABYTE = 10**9
 LOG = "log.txt"
@@ -42,7 +45,7 @@ class TrialTrainable(Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next job; it is set up in its first step, where an error is the trial's own."""
         self._job = new_config
-        self._running: Generator[EpochResult, None, Network] | None = None
+        self._running: Running | None = None
         return True
 
     def step(self) -> dict[str, Any]:
@@ -55,7 +58,7 @@ class TrialTrainable(Trainable):
         except Exception as error:
             if _device_is_broken(error):
                 raise
-            state: Broken = "out-of-memory" if is_out_of_memory(error) else "failed"
+            state = _state(error)
             report = {"state": state, "reason": with_advice(state, first_line(error)), "log": self._log()}
             self._let_go(error)
             return report | {"epochs": _bodies(epochs), "done": True}
@@ -99,33 +102,52 @@ class TrialTrainable(Trainable):
             report["teacher"] = self._store(network, trial, epochs[-1]).reference.model_dump()
         return report
 
-    def _begin(self, trial: TrialConfig) -> Generator[EpochResult, None, Network]:
-        import torch
+    def _begin(self, trial: TrialConfig) -> Running:
+        if self._job["workers"] == 1:
+            return begin(self._job)
+        from sweep import parallel
 
-        from trainers.fit import fit
-        from trainers.logit_bank import LogitBank
-
-        torch.set_num_threads(self._job["cpus"])
-        data = self._data(trial)
-        teacher = None
-        if trial.teacher is not None:
-            teacher = partial(_teacher, self._job["teachers"], trial.teacher, data)
-        budget = None if self._job["bank_gb"] is None else int(self._job["bank_gb"] * GIGABYTE)
-        bank = LogitBank(Path(self._job["bank"]), budget)
-        device = "cuda" if self._job["gpus"] else "cpu"
-        return fit(trial, data=data, teacher=teacher, bank=bank, folder=Path(self._job["folder"]), device=device)
+        return parallel.train(self._job, trial, _data(self._job, trial).num_classes)
 
     def _store(self, teacher: Network, trial: TrialConfig, last: EpochResult) -> Passport:
         from trainers.teachers import TeacherStore
 
-        return TeacherStore(Path(self._job["teachers"])).add(teacher, trial, self._data(trial), last)
+        return TeacherStore(Path(self._job["teachers"])).add(teacher, trial, _data(self._job, trial), last)
 
-    def _data(self, trial: TrialConfig) -> ImageData:
-        return _data(trial.dataset.name, canonical_json(self._job["source"]), trial.dataset.content)
+
+def begin(job: dict[str, Any], group: Group | None = None) -> Generator[EpochResult, None, Network]:
+    """The job's training, in this process: a share of it, where `group` are several."""
+    import torch
+
+    from trainers.data_parallel import ALONE
+    from trainers.fit import fit
+    from trainers.logit_bank import LogitBank
+
+    torch.set_num_threads(job["cpus"])
+    trial = TrialConfig.model_validate(job["trial"])
+    data = _data(job, trial)
+    teacher = None
+    if trial.teacher is not None:
+        teacher = partial(_teacher, job["teachers"], trial.teacher, data)
+    budget = None if job["bank_gb"] is None else int(job["bank_gb"] * GIGABYTE)
+    bank = LogitBank(Path(job["bank"]), budget)
+    device = "cuda" if job["gpus"] else "cpu"
+    folder = Path(job["folder"])
+    return fit(trial, data=data, teacher=teacher, bank=bank, folder=folder, device=device, group=group or ALONE)
+
+
+def _state(error: Exception) -> Broken:
+    if isinstance(error, WorkerLostError):
+        return "worker-died"
+    return "out-of-memory" if is_out_of_memory(error) else "failed"
+
+
+def _data(job: dict[str, Any], trial: TrialConfig) -> ImageData:
+    return _loaded(trial.dataset.name, canonical_json(job["source"]), trial.dataset.content)
 
 
 @lru_cache(maxsize=2)
-def _data(name: str, options: str, content: str) -> ImageData:
+def _loaded(name: str, options: str, content: str) -> ImageData:
     """The data set, once per worker process; `options` are its source's, as JSON.
 
     Raises:
@@ -151,7 +173,7 @@ def _bodies(epochs: list[EpochResult]) -> list[dict[str, Any]]:
     return [asdict(epoch) for epoch in epochs]
 
 
-def _returned(running: Generator[EpochResult, None, Network]) -> Network:
+def _returned(running: Running) -> Network:
     """What :func:`fit` returns after its last epoch."""
     try:
         next(running)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 from hypothesis import HealthCheck, settings
 
@@ -10,3 +12,8 @@ settings.register_profile(
 )
 settings.load_profile("project")
 torch.set_num_threads(1)  # tests run side by side, and threads that fight for cores are slower than none
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: the longest tests wait for other processes most of their time."""
+    return (os.cpu_count() or 1) + 1

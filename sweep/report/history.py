@@ -11,6 +11,7 @@ from typing import Any
 
 from sweep import results
 from sweep.cells import CellSearch, Searches
+from sweep.cost import devices
 from sweep.leaderboard import Leaderboard, leaderboard
 from sweep.ledger import Ledger
 from sweep.plan import Plan, Slot, label
@@ -184,8 +185,7 @@ def _epochs(plan: Plan, ledger: Ledger, wanted: set[str]) -> tuple[dict[str, Cur
                 live.append(event.body[LIVE])
             if event.trial in curves:
                 curves[event.trial].note(event.epoch or 1, event.body)
-    share = plan.compute["gpus"] or plan.compute["cpus"]
-    return curves, Effort(seconds * share, wall + latest - began, len(live), live.count(0), sum(live))
+    return curves, Effort(seconds * devices(plan), wall + latest - began, len(live), live.count(0), sum(live))
 
 
 def _configurations(board: Leaderboard, planned: list[Trial], curves: dict[str, Curve]) -> list[Configuration]:

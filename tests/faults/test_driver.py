@@ -17,7 +17,7 @@ from trainers.checkpoint import KEEP, Checkpoints
 
 pytestmark = pytest.mark.slow
 
-KILLS = 5
+KILLS = 4
 EARLY = 4
 """An epoch after which a trial goes on for a while."""
 LATEST = 3.0

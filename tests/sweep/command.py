@@ -32,6 +32,12 @@ seeds: 2
 """A real sweep of nine trials that takes seconds, less Ray's start."""
 
 
+def repeated(epoch: dict[str, Any]) -> dict[str, Any]:
+    """Those of an epoch's numbers that must repeat digit by digit."""
+    cost = ("seconds", "images_per_second", "teacher_images", "replayed")
+    return {name: number for name, number in epoch.items() if name not in cost}
+
+
 @dataclass(frozen=True)
 class Done:
     """A command that has ended."""
@@ -92,10 +98,8 @@ class User:
 
     def numbers(self, name: str = "small") -> dict[tuple[str, int], dict[str, Any]]:
         """Every epoch's numbers that must repeat digit by digit, by trial and epoch."""
-        cost = ("seconds", "images_per_second", "teacher_images", "replayed")
         return {
-            (event.trial or "", event.epoch or 0): {k: v for k, v in event.body.items() if k not in cost}
-            for event in self.events("epoch", name=name)
+            (event.trial or "", event.epoch or 0): repeated(event.body) for event in self.events("epoch", name=name)
         }
 
     def leaderboard(self, name: str = "small") -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,8 +14,12 @@ import pytest
 from mlflow import MlflowClient
 
 from sweep.ledger import Event
-from tests.sweep.command import SMALL, User, workers
+from tests.sweep.command import SMALL, User, repeated, workers
 from trainers.checkpoint import Checkpoints, from_bytes
+from trainers.config import TeacherConfig, TrialConfig
+from trainers.data import DATASETS
+from trainers.fit import fit
+from trainers.teachers import TeacherStore
 
 pytestmark = pytest.mark.slow
 
@@ -81,6 +86,17 @@ def test_workers_are_reused(undisturbed: User) -> None:
     gaps = sorted(later.time - earlier.time for earlier, later in pairwise(ends))
     start_up = ends[0].time - undisturbed.events("plan")[0].time
     assert gaps[len(gaps) // 2] < start_up / 2  # a worker of its own for each trial would load torch each time
+
+
+def test_a_trial_has_the_numbers_that_it_has_alone(undisturbed: User) -> None:
+    """Beside another, on a worker that ran others before, with a bank that others filled; and here."""
+    last = [event for event in undisturbed.events("start") if event.body["config"]["teacher"]][-1]
+    trial = TrialConfig.model_validate(last.body["config"])
+    data = DATASETS["digits"].model_validate({"image_size": 8}).load()
+    teacher = TeacherStore(undisturbed.root.teachers).load(TeacherConfig.model_validate(trial.teacher), data)
+    alone = {(trial.key, epoch.epoch): repeated(asdict(epoch)) for epoch in fit(trial, data=data, teacher=teacher)}
+    assert len(alone) == 4
+    assert alone == {place: numbers for place, numbers in undisturbed.numbers().items() if place in alone}
 
 
 def test_exported_students_carry_no_auxiliary_head(undisturbed: User) -> None:

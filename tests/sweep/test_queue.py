@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sweep.layout import Root
 from sweep.ledger import Ledger
 from sweep.plan import Plan, Slot, build_plan
-from sweep.queue import Job, TrialQueue
+from sweep.queue import Job, TrialQueue, share
 from sweep.run import ended, stored_teachers
 from tests.sweep.examples import begin, record, slot_of, small_spec, teacher_of
 from trainers.config import DatasetConfig, MethodConfig, Recipe, TeacherConfig, TrialConfig
@@ -104,12 +104,31 @@ def test_a_trial_that_ran_out_of_memory_is_tried_again_behind_all_others() -> No
     queue = TrialQueue(plan, {}, set())
     job = queue.next()
     assert job is not None
-    assert queue.failed(job.key, last=True)
+    assert queue.failed(job.key, crowded=True)
     *others, last = taken(queue)
     assert len(others) == 2
     assert job not in others
     assert last == job
-    assert not queue.failed(job.key, last=True)
+    assert not queue.failed(job.key, crowded=True)
+
+
+def test_a_trial_that_ran_out_of_a_gpu_s_memory_gets_twice_the_share_until_it_has_all_of_it() -> None:
+    compute = {"retries": 1, "gpus": 0.25}
+    plan = build_plan(small_spec(methods=["scratch"], baseline="scratch", seeds=1, compute=compute))
+    queue = TrialQueue(plan, {}, set())
+    shares = []
+    job = queue.next()
+    while job is not None:
+        shares.append(share(plan.compute["gpus"], job.crowded))
+        queue.failed(job.key, crowded=True)
+        job = queue.next()
+    assert shares == [0.25, 0.5, 1, 1]  # the last one is the retry that every failed trial has
+    assert queue.exhausted
+
+
+@pytest.mark.parametrize(("gpus", "crowded", "got"), [(0, 3, 0), (0.5, 0, 0.5), (0.3, 1, 0.6), (0.3, 2, 1), (4, 2, 4)])
+def test_a_share_grows_to_a_whole_gpu_at_most(gpus: float, crowded: int, got: float) -> None:
+    assert share(gpus, crowded) == got
 
 
 def test_retries_are_counted_per_trial() -> None:

@@ -1,0 +1,416 @@
+"""How many trials side by side a machine trains fastest, and how long their epochs take: measured, and remembered.
+
+For the trial of a plan whose student has the most work, every layout of the machine is tried: on a CPU as many trials
+of one thread as there are cores, half as many of two, and so on; on a GPU one trial, two, four, until more bring
+nothing or do not fit. Then a trial of each other kind is timed in the best layout. Each rehearsal
+(:mod:`trainers.rehearsal`) is a process of its own, as a worker is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from threading import BrokenBarrierError
+from typing import TYPE_CHECKING, Any
+
+from sweep.events import first_line, is_out_of_memory
+from sweep.layout import Root
+from sweep.machines import WORKER_ENVIRONMENT
+from trainers.config import TeacherConfig, TrialConfig
+from trainers.content import content_key
+from trainers.errors import InputError
+from trainers.files import write_atomically
+
+if TYPE_CHECKING:
+    from sweep.plan import Cell, Plan, Slot
+    from trainers.rehearsal import Rehearsal
+
+TIMED_BY = (
+    "batch_size",
+    "samples_per_class",
+    "test_per_class",
+    "val_fraction",
+    "views",
+    "precision",
+    "compile",
+    "diagnostics",
+    "diagnostics_every",
+)
+"""Recipe fields that decide how long an epoch takes; the others, such as the learning rate, do not."""
+AUTO = "auto"
+"""A spec's `compute.gpus` that is measured."""
+GAIN = 1.05
+"""A layout of more trials at a time must train so many times the images to be better."""
+PATIENCE_SECONDS = 900.0
+"""That the trials of a layout wait for each other's first pass."""
+UNTRAINED = "untrained"
+"""Hash of the teacher that stands in."""
+GIGABYTE = 10**9
+GPUS = Path("/proc/driver/nvidia/gpus")
+"""Where Linux tells a GPU's model without waking it."""
+PROCESSORS = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a machine, or one of its GPUs, is shared out."""
+
+    trials: int
+    """Side by side."""
+    cpus: int
+    """Cores of each, and threads."""
+    gpus: float = 0
+    """Share of a GPU of each."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a layout came to."""
+
+    layout: Layout
+    images_per_second: float
+    """Of all trials together; 0 where they did not fit."""
+    peak_gb: float
+    """Of the GPU's memory that one trial held at most, in 10⁹ bytes."""
+
+
+@dataclass(frozen=True)
+class Timed:
+    """What an epoch of a kind of trial takes in the best layout."""
+
+    epoch_seconds: float
+    teacher_seconds: float
+    """What the first trial that asks for its teacher's logits pays beside."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was measured on one kind of machine, by the kind of trial (:func:`kind_name`)."""
+
+    layouts: dict[str, tuple[Measured, ...]] = field(default_factory=dict)
+    timed: dict[str, Timed] = field(default_factory=dict)
+
+
+def best(layouts: tuple[Measured, ...]) -> Measured:
+    """The layout that trains the most images; of nearly equal ones that of the fewest trials, whose memory is least."""
+    first, *more = sorted(layouts, key=lambda one: one.layout.trials)
+    for one in more:
+        if one.images_per_second > GAIN * first.images_per_second:
+            first = one
+    return first
+
+
+# -- what is remembered -----------------------------------------------------------------------------------------------
+
+
+def machine() -> str:
+    """What decides the speed of this machine: processor, cores, GPU, torch."""
+    import torch
+
+    gpus = [_line(file, "Model") for file in sorted(GPUS.glob("*/information"))]
+    return content_key([_line(PROCESSORS, "model name"), cores(), gpus, torch.__version__])
+
+
+def _line(file: Path, name: str) -> str:
+    """The value of the first line ``name: value`` of a file that the kernel writes."""
+    lines = file.read_text().splitlines() if file.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
+
+
+def cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def remembered(root: Root) -> Calibration:
+    """What was measured below `root` on this kind of machine."""
+    return _from_json(_content(root).get(machine(), {"layouts": {}, "timed": {}}))
+
+
+def _all_remembered(root: Root) -> Iterator[Calibration]:
+    """What was measured below `root` on any machine."""
+    return map(_from_json, _content(root).values())
+
+
+def _from_json(found: dict[str, Any]) -> Calibration:
+    layouts = {kind: tuple(_measured(one) for one in all_) for kind, all_ in found["layouts"].items()}
+    return Calibration(layouts, {kind: Timed(**timed) for kind, timed in found["timed"].items()})
+
+
+def _remember(root: Root, calibration: Calibration) -> None:
+    content = _content(root) | {machine(): asdict(calibration)}
+    write_atomically(root.calibration, json.dumps(content, indent=1).encode())
+
+
+def _content(root: Root) -> dict[str, Any]:
+    return dict(json.loads(root.calibration.read_text())) if root.calibration.exists() else {}
+
+
+def _measured(content: dict[str, Any]) -> Measured:
+    return Measured(**(content | {"layout": Layout(**content["layout"])}))
+
+
+def kind_of(pair: str, config: dict[str, Any]) -> tuple[Any, ...]:
+    """What decides the length of a trial's epoch, the method first."""
+    teacher = pair.partition("→")[0].partition("@")[0] if "→" in pair and config["method"]["name"] != "scratch" else ""
+    recipe = [config["recipe"].get(name) for name in TIMED_BY]
+    return (config["method"]["name"], teacher, config["model"], config["dataset"]["content"], *recipe)
+
+
+def kind_name(pair: str, config: dict[str, Any], on_gpu: bool) -> str:
+    """The kind of a trial, as the file of calibrations names it."""
+    return content_key(["gpu" if on_gpu else "cpu", *kind_of(pair, config)])
+
+
+# -- what is measured -------------------------------------------------------------------------------------------------
+
+
+def calibrate(plan: Plan, root: Root, say: Callable[[str], None]) -> tuple[Measured, ...]:
+    """Measure what of the plan was not measured on this kind of machine before; the layouts of its heaviest trial.
+
+    Args:
+        plan: whose trials are rehearsed; without GPUs where its `compute.gpus` is 0.
+        root: where the figures are kept.
+        say: is told what is measured next, which takes seconds to minutes.
+
+    Raises:
+        InputError: when a trial cannot be trained.
+    """
+    if plan.compute["workers"] > 1:
+        raise InputError("what is calibrated is trials of one worker each: leave out compute.workers")
+    on_gpu = plan.compute["gpus"] != 0
+    known = remembered(root)
+    kinds = _kinds(plan, on_gpu)
+    trials = {kind: _trial(one, plan) for kind, one in kinds.items()}
+    heaviest = max(kinds, key=lambda kind: _work(trials[kind], plan))
+    if heaviest not in known.layouts:
+        layouts, timed = _all_layouts(trials[heaviest], kinds[heaviest].name, plan, on_gpu, say)
+        known = Calibration(known.layouts | {heaviest: layouts}, known.timed | {heaviest: timed})
+        _remember(root, known)
+    layout = best(known.layouts[heaviest]).layout
+    for kind in kinds.keys() - known.timed.keys():
+        say(f"{kinds[kind].name}, {_said(layout)}")
+        known.timed[kind] = _timed(_rehearsals(trials[kind], plan, layout))
+        _remember(root, known)
+    return known.layouts[heaviest]
+
+
+def settled(plan: Plan, root: Root, *, cluster: bool = False) -> Plan:
+    """The plan with a number for ``gpus: auto``: the share that was measured to train the most images; 0 where this
+    machine has no GPU. Where nothing was measured yet it stays ``auto``.
+
+    Args:
+        plan: what is to run.
+        root: where calibrations are kept.
+        cluster: whether the trials run elsewhere; what any machine below this root measured is then good enough.
+    """
+    import torch
+
+    if plan.compute["gpus"] != AUTO:
+        return plan
+    if not cluster and not torch.cuda.device_count():
+        return _with_gpus(plan, 0)
+    heaviest = max(_kinds(plan, True).values(), key=lambda one: _work(_trial(one, plan), plan))
+    kind = kind_name(heaviest.pair, heaviest.config, True)
+    known = list(_all_remembered(root)) if cluster else [remembered(root)]
+    shares = [best(one.layouts[kind]).layout.gpus for one in known if kind in one.layouts]
+    return _with_gpus(plan, max(shares)) if shares else plan
+
+
+def _with_gpus(plan: Plan, gpus: float) -> Plan:
+    return replace(plan, compute=plan.compute | {"gpus": gpus})
+
+
+def _kinds(plan: Plan, on_gpu: bool) -> dict[str, Slot | Cell]:
+    """One slot or cell of each kind."""
+    trials: list[Slot | Cell] = [*plan.slots, *plan.cells]
+    return {kind_name(one.pair, one.config, on_gpu): one for one in trials}
+
+
+def _trial(one: Slot | Cell, plan: Plan) -> TrialConfig:
+    """A trial as it is rehearsed: with a teacher of the right architecture."""
+    architectures = {slot.id: slot.config["model"] for slot in plan.teachers}
+    config = TrialConfig.model_validate(one.config)
+    if one.teacher is None:
+        return config
+    return config.model_copy(update={"teacher": TeacherConfig(architecture=architectures[one.teacher], hash=UNTRAINED)})
+
+
+def _work(trial: TrialConfig, plan: Plan) -> int:
+    """Multiply-accumulates of the student on one image; teachers, which are trained once, count for nothing."""
+    from trainers.models.cost import macs
+
+    data = _data(plan)
+    taught = trial.teacher is not None or not plan.students
+    return macs(trial.model, data.num_classes, data.image_size) if taught else 0
+
+
+def _data(plan: Plan) -> Any:
+    from trainers.data import DATASETS
+
+    return DATASETS[plan.dataset].model_validate(plan.source).load()
+
+
+def _all_layouts(
+    trial: TrialConfig, name: str, plan: Plan, on_gpu: bool, say: Callable[[str], None]
+) -> tuple[tuple[Measured, ...], Timed]:
+    found: list[Measured] = []
+    timed: dict[Layout, Timed] = {}
+    for layout in _layouts(on_gpu):
+        say(f"{name}, {_said(layout)}")
+        measured, rehearsals = _try(trial, plan, layout)
+        found.append(measured)
+        if not rehearsals:
+            break  # more would fit even less
+        timed[layout] = _timed(rehearsals)
+        if on_gpu and len(found) > 1 and best(tuple(found)) is not measured:
+            break  # more trials on the GPU bring nothing more
+    if not timed:
+        raise InputError(f"{name} does not fit on this GPU: a smaller recipe.batch_size needs less memory")
+    return tuple(found), timed[best(tuple(found)).layout]
+
+
+def _layouts(on_gpu: bool) -> Iterator[Layout]:
+    """In the order in which they are tried."""
+    if not on_gpu:
+        trials = cores()
+        while trials:
+            yield Layout(trials, cores() // trials)
+            trials //= 2
+        return
+    trials = 1
+    while trials <= cores():
+        yield Layout(trials, max(1, cores() // (trials * _gpus())), 1 / trials)
+        trials *= 2
+
+
+def _gpus() -> int:
+    import torch
+
+    if not torch.cuda.device_count():
+        raise InputError("compute.gpus asks for GPUs, and torch finds none on this machine to calibrate")
+    return torch.cuda.device_count()
+
+
+def _said(layout: Layout) -> str:
+    trials = "1 trial" if layout.trials == 1 else f"{layout.trials} trials side by side"
+    each = f" on 1/{layout.trials} of a GPU each" if layout.gpus and layout.trials > 1 else ""
+    return f"{trials}{each}, {layout.cpus} thread{'s' if layout.cpus > 1 else ''} each"
+
+
+def _try(trial: TrialConfig, plan: Plan, layout: Layout) -> tuple[Measured, list[Rehearsal]]:
+    """The layout's figures; without rehearsals where the trials did not fit."""
+    try:
+        rehearsals = _rehearsals(trial, plan, layout)
+    except MemoryError:
+        return Measured(layout, 0.0, 0.0), []
+    rate = sum(one.images_per_second for one in rehearsals)
+    return Measured(layout, rate, max(one.peak_bytes for one in rehearsals) / GIGABYTE), rehearsals
+
+
+def _timed(rehearsals: list[Rehearsal]) -> Timed:
+    """Of trials side by side, which share the work of filling the bank."""
+    each = [one.epoch_seconds for one in rehearsals]
+    return Timed(sum(each) / len(each), sum(one.teacher_seconds for one in rehearsals))
+
+
+# -- the processes ----------------------------------------------------------------------------------------------------
+
+
+def _rehearsals(trial: TrialConfig, plan: Plan, layout: Layout) -> list[Rehearsal]:
+    """One for each trial of the layout, all at the same time.
+
+    Raises:
+        MemoryError: when one of them has too little memory.
+        InputError: when one of them fails otherwise.
+    """
+    context = get_context("spawn")
+    barrier = context.Barrier(layout.trials)
+    pipes = [context.Pipe(duplex=False) for _ in range(layout.trials)]
+    with _as_workers():
+        processes = [
+            context.Process(target=_one, args=(sender, barrier, trial, plan.dataset, plan.source, layout), daemon=True)
+            for _, sender in pipes
+        ]
+        for process in processes:
+            process.start()
+    for _, sender in pipes:
+        sender.close()  # the child's end is the only one, so that its death is heard
+    try:
+        return _answers([receiver for receiver, _ in pipes], barrier, trial)
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+
+
+@contextmanager
+def _as_workers() -> Iterator[None]:
+    """Processes that are started here have a worker's environment."""
+    before = dict(os.environ)
+    os.environ.update(WORKER_ENVIRONMENT)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _answers(receivers: list[Connection], barrier: Barrier, trial: TrialConfig) -> list[Rehearsal]:
+    """What the processes send, in any order; one that fails lets the others go."""
+    from trainers.rehearsal import Rehearsal
+
+    waiting: list[Any] = list(receivers)
+    answers: list[Rehearsal | str | None] = []
+    while waiting:
+        for receiver in wait(waiting):
+            waiting.remove(receiver)
+            answers.append(_received(receiver))
+            if not isinstance(answers[-1], Rehearsal):
+                barrier.abort()
+    if None in answers:
+        raise MemoryError(f"{len(answers)} such trials do not fit")
+    why = "".join({answer for answer in answers if isinstance(answer, str)})
+    if why or "" in answers:
+        why = why or f"its neighbours took more than {PATIENCE_SECONDS:.0f} seconds"
+        raise InputError(f"{trial.method.name} on {trial.model} cannot be rehearsed: {why}")
+    return [answer for answer in answers if isinstance(answer, Rehearsal)]
+
+
+def _received(receiver: Any) -> Rehearsal | str | None:
+    try:
+        answer: Rehearsal | str | None = receiver.recv()
+    except EOFError:  # the system ended the process, for want of memory as a rule
+        return None
+    return answer
+
+
+def _one(
+    sender: Connection, barrier: Barrier, trial: TrialConfig, dataset: str, source: dict[str, Any], layout: Layout
+) -> None:
+    """In a process of its own: send the rehearsal, or what went wrong, or None for too little memory. Where another
+    process went wrong, nothing of this one counts."""
+    import torch
+
+    from trainers.data import DATASETS
+    from trainers.rehearsal import rehearse, stand_in
+
+    torch.set_num_threads(layout.cpus)
+    try:
+        data = DATASETS[dataset].model_validate(source).load()
+        teacher = stand_in(trial.teacher.architecture, data) if trial.teacher is not None else None
+        device = "cuda" if layout.gpus else "cpu"
+        ready = partial(barrier.wait, PATIENCE_SECONDS)
+        sender.send(rehearse(trial, data=data, teacher=teacher, device=device, ready=ready))
+    except BrokenBarrierError:
+        sender.send("")
+    except Exception as error:  # whatever it is, the parent tells the user
+        sender.send(None if is_out_of_memory(error) else first_line(error))

@@ -1,0 +1,71 @@
+"""One trial on several workers, through the command that a user types: real Ray Train, real gloo."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweep.formats import Format
+from sweep.layout import Root
+from sweep.plan import build_plan
+from sweep.preview import preview
+from tests.sweep.command import User, children
+from tests.sweep.examples import small_spec
+from trainers.errors import InputError
+
+SPLIT = """\
+name: small
+dataset: {digits: {image_size: 8}}
+recipe: {base: digits, epochs: 12, warmup_epochs: 0, samples_per_class: 40, batch_size: 32}
+teachers: {recipe: {epochs: 2}}
+pairs: [resnet14 -> resnet8]
+methods: [kd]
+seeds: 1
+compute: {workers: 2}
+"""
+
+
+@pytest.mark.slow
+def test_a_sweep_of_two_workers_a_trial_survives_the_death_of_one(tmp_path: Path) -> None:
+    user = User(tmp_path / "two", SPLIT)
+    process = user.start("run", "spec.yaml")
+    user.wait_for(lambda: len(user.events("epoch")) >= 5, process)
+    os.kill(train_workers(process.pid)[-1], signal.SIGKILL)
+    done = user.end(process)
+    assert done.code == 0, done.out + done.err
+    (failed,) = user.events("failed")
+    assert failed.body["state"] == "worker-died"
+    assert "of the trial's 2 died" in failed.body["reason"]
+    assert [event.body["state"] for event in user.events("final")] == ["finished", "finished"]
+    trials = user.root.sweep("small").folder / "trials"
+    assert all([path.name for path in trial.iterdir()] == ["weights.pt"] for trial in trials.iterdir())
+
+
+def train_workers(driver: int) -> list[int]:
+    """Ray Train's workers below the driver."""
+    titles = {child: Path(f"/proc/{child}/cmdline") for child in children(driver)}
+    return [child for child, title in titles.items() if title.exists() and b"RayTrainWorker" in title.read_bytes()]
+
+
+def test_the_plan_tells_what_each_worker_gets_of_a_batch(root: Root) -> None:
+    spec = small_spec(recipe={"base": "digits", "batch_size": 33, "samples_per_class": 8}, compute={"workers": 4})
+    text = preview(spec, root, Format.TABLE)
+    assert "4 workers a trial, each with 1 CPUs and 0 GPUs and 9 of the 33 images of a batch" in text
+    assert "learning rate 0.05, as with one" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"methods": ["crd"], "baseline": "crd"}, "'crd' keeps a memory"),
+        ({"recipe": {"base": "digits", "compile": True}}, "a compiled student trains on one worker"),
+    ],
+    ids=["crd", "compiled"],
+)
+def test_what_several_workers_cannot_train_is_refused_before_anything_starts(changes: dict[str, Any], why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        build_plan(small_spec(**changes, compute={"workers": 2}))
