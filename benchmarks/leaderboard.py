@@ -176,16 +176,19 @@ def theirs(uri: str) -> None:
 
 
 @contextmanager
-def served(store: str) -> Iterator[str]:
-    """A tracking server of a store, on this machine."""
+def served(store: str, folder: Path) -> Iterator[str]:
+    """A tracking server of a store, on this machine; what it writes lies below `folder`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
     start = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
+    start += ["--artifacts-destination", str(folder / "artifacts")]
     own = {"MLFLOW_BACKEND_STORE_URI": store, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     nowhere = subprocess.DEVNULL
-    server = subprocess.Popen(start, env=os.environ | own, stdout=nowhere, stderr=nowhere, start_new_session=True)
+    server = subprocess.Popen(
+        start, env=os.environ | own, cwd=folder, stdout=nowhere, stderr=nowhere, start_new_session=True
+    )
     try:
         _wait_for(f"{address}/health")
         yield address
@@ -242,7 +245,7 @@ def main() -> None:
         print_rows(title, [Row("wall, s", times, at_most(2)), Row("processor, s", spent, at_most(2))])
         store = given.store or f"sqlite:///{folder}/mlflow.db"
         deliver(root, large_plan(given.runs), store)
-        with Load() as load, served(store) as address:
+        with Load() as load, served(store, Path(folder)) as address:
             rows = [*compare("database", store, given.rounds), *compare("HTTP", address, given.rounds)]
         print_rows(f"From MLflow on {store.partition(':')[0]}: {given.runs:,} runs; {load}", rows)
 
