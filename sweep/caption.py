@@ -122,9 +122,12 @@ def _selection(board: Leaderboard) -> str:
             f"Tuned rows: of {_budgets(plan.cells)} configurations of each cell {how} the Pareto front by"
             f" {_searched_by(search)}, at most {search['confirm']} of it, run again with all seeds."
         )
+    best, then = "the best", ""
+    if search["confirm"] > 1:
+        best, then = f"the best {search['confirm']}", ", and of these the one with the best mean"
     return (
-        f"Tuned rows: in each cell the best of {_budgets(plan.cells)} configurations {how} by {_searched_by(search)},"
-        " run again with all seeds; every other row is shown as the spec has it."
+        f"Tuned rows: in each cell {best} of {_budgets(plan.cells)} configurations {how} by {_searched_by(search)},"
+        f" run again with all seeds{then}; every other row is shown as the spec has it."
     )
 
 
