@@ -222,21 +222,33 @@ class TeacherStore:
             CheckpointError: when the file is missing, damaged or not what its name says, or when the accuracy is not
                 the one in the passport.
         """
-        passport = self._passport(self.folder / wanted.hash / "passport.json")
+        passport = self.passport(wanted.hash)
         if passport.reference != wanted:
             raise CheckpointError(
                 f"teacher {wanted.architecture} ({wanted.hash}): its passport is that of {passport.architecture}"
                 f" ({passport.hash})"
             )
-        self.check(passport)
-        teacher = self._built(passport, self.folder / wanted.hash / "weights.pt")
+        teacher = self.network(passport)
         measured = _probe(teacher, data)
         if tensors_key(teacher.state_dict()) != wanted.hash or abs(measured - passport.probe_acc) > PROBE_TOLERANCE:
             raise CheckpointError(
                 f"teacher {passport.architecture} ({passport.hash}) is not what its passport says: accuracy on the"
                 f" probe {measured:.2f}, passport {passport.probe_acc:.2f}"
             )
-        return teacher.eval()
+        return teacher
+
+    def network(self, passport: Passport) -> Network:
+        """A stored teacher, in evaluation mode, on the CPU, without measuring it again.
+
+        Raises:
+            CheckpointError: when the file is missing or damaged, or is not what the passport says.
+        """
+        self.check(passport)
+        return self._built(passport, self.folder / passport.hash / "weights.pt").eval()
+
+    def passport(self, content_hash: str) -> Passport:
+        """The passport of the teacher of that hash. Raises CheckpointError where there is none, or none to be read."""
+        return self._passport(self.folder / content_hash / "passport.json")
 
     @staticmethod
     def _built(passport: Passport, path: Path) -> Network:
