@@ -27,6 +27,7 @@ from search_spaces.schema import (
     Search,
     Spec,
     Teachers,
+    Tracking,
     Variant,
 )
 from search_spaces.yaml_lines import Document
@@ -50,6 +51,7 @@ KEYS = (
     "search",
     "budget",
     "compute",
+    "tracking",
 )
 REQUIRED = ("name", "dataset", "pairs", "methods")
 MOST_SEEDS = 10_000
@@ -142,6 +144,7 @@ class _Reader(FieldReader):
             "baseline": self._baseline(data, methods),
             "budget": self.model(("budget",), Budget, data.get("budget", {})) or Budget(),
             "compute": self.model(("compute",), Compute, data.get("compute", {})) or Compute(),
+            "tracking": self.model(("tracking",), Tracking, data.get("tracking", {})) or Tracking(),
         }
         fields["search"] = self._search(data, protocol, fields["pairs"])
         name, description = self._name(data.get("name")), data.get("description", "")

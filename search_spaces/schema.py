@@ -82,6 +82,14 @@ class Budget(Frozen):
     """When no more trial is to run, as in `2026-12-01 08:00`, local time."""
 
 
+class Tracking(Frozen):
+    """What MLflow is given beside numbers and figures."""
+
+    models: Literal["best", "all", "none"] = "best"
+    """Trained networks that are logged as MLflow models: `best` one of each cell (by validation accuracy after the last
+    epoch, under `protocol: paper` by the best test accuracy), `all`, or `none`, which registers no teacher either."""
+
+
 class Teachers(Frozen):
     """How the sweep trains its teachers."""
 
@@ -201,6 +209,7 @@ class Spec:
     search: Search
     budget: Budget
     compute: Compute
+    tracking: Tracking
     text: str
     """The file as it was written."""
     source: str

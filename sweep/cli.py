@@ -276,7 +276,11 @@ def sync(name: NameArgument = None, root: RootOption = DEFAULT_ROOT, tracking_ur
     uri = tracking.tracking_uri(place, tracking_uri)
     with lock.exclusive(place.sweep(chosen).lock, f"sweep '{chosen}' (which delivers its own events)"):
         count = tracking.sync(place, chosen, uri)
-    typer.echo(f"{count} events of '{chosen}' delivered to {tracking.without_password(uri)}")
+        models = tracking.log_models(place, chosen, uri, lambda what: typer.echo(what, err=True))
+    shown = f"{count} events and {models.logged} models" if models.logged else f"{count} events"
+    typer.echo(f"{shown} of '{chosen}' delivered to {tracking.without_password(uri)}")
+    for refused in models.refused:
+        typer.echo(f"not logged as a model: {refused}", err=True)
 
 
 @app.command()

@@ -28,6 +28,7 @@ def start_body(job: Job) -> dict[str, Any]:
         "pair": slot.pair,
         "method": slot.method,
         "label": slot.label,
+        "row": slot.row,
         "recipe": slot.recipe,
         "seed": slot.seed,
         "config": job.trial.model_dump(mode="json"),

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Stage = Literal["teacher", "search", "confirm"]
 SYMBOLS = {"alpha": "α", "gamma": "γ", "temperature": "T"}
 """How hyperparameters are written in labels."""
+TUNED = " tuned"
+"""How the labels of what a search has won end."""
 LARGEST = 100_000
 """Trials; a spec that expands to more is taken for a slip."""
 
@@ -55,9 +57,17 @@ class Slot:
     @property
     def name(self) -> str:
         """What a person calls it: ``resnet20→resnet8 · dhkd α=0.5 · seed 0``."""
-        who = f"teacher {self.pair}" if self.stage == "teacher" else f"{self.pair} · {self.label}"
-        who += " · search" if self.stage == "search" else ""
-        return f"{who} · seed {self.seed}"
+        who = f"teacher {self.pair}" if self.stage == "teacher" else f"{self.pair} · {self.row}"
+        varied = self.recipe.partition(" ")[2]
+        search = "search" if self.stage == "search" else ""
+        return " · ".join(part for part in (who, varied, search, f"seed {self.seed}") if part)
+
+    @property
+    def row(self) -> str:
+        """The configuration in words: the label; of what a search has won with its values, since several may be
+        confirmed."""
+        won = self.stage == "confirm" and self.label.endswith(TUNED)
+        return label(self.method, self.varied) + TUNED if won else self.label
 
     @property
     def epochs(self) -> int:
@@ -133,7 +143,7 @@ class Cell:
             stage=stage,
             pair=self.pair,
             method=self.method,
-            label=self.label if stage == "confirm" else self.label.removesuffix(" tuned") + tried,
+            label=self.label if stage == "confirm" else self.label.removesuffix(TUNED) + tried,
             varied=self.varied | params,
             recipe=self.recipe,
             seed=seed,
@@ -168,6 +178,9 @@ class Plan:
     """What is searched; its trials become slots as the search goes on."""
     seeds: tuple[int, ...] = field(default=())
     budget: dict[str, Any] = field(default_factory=dict)
+    tracking: dict[str, Any] = field(default_factory=dict)
+    images: dict[str, Any] = field(default_factory=dict)
+    """What a network reads: `size` (height and width in pixels), `classes`, and the channels' `mean` and `std`."""
 
     @property
     def teachers(self) -> list[Slot]:
@@ -249,6 +262,8 @@ def build_plan(spec: Spec, store: TeacherStore | None = None) -> Plan:
         protocol=spec.protocol,
         baseline=spec.baseline,
         compute=spec.compute.model_dump(),
+        tracking=spec.tracking.model_dump(),
+        images=_images(data),
         slots=(*(slot for slot in trained.values() if slot.id in needed), *unique.values()),
         notes=(f"trials that stand in the spec more than once, and run once: {repeated}",) if repeated else (),
     )
@@ -308,6 +323,11 @@ def _data(spec: Spec) -> tuple[DataSource, ImageData]:
     for recipe in {spec.teacher_recipe, *(variant.value for pair in spec.pairs for variant in pair.recipes)}:
         TrainingData.cut(data, recipe)
     return source, data
+
+
+def _images(data: ImageData) -> dict[str, Any]:
+    normalised = {"mean": list(data.mean), "std": list(data.std)}
+    return {"size": list(data.image_size), "classes": data.num_classes} | normalised
 
 
 def _with_whole_paths(source: DataSource) -> dict[str, Any]:
@@ -430,7 +450,7 @@ def _cell(place: _Place, data: ImageData) -> Cell:
         id=content_key([config, place.space, place.waits_for]),
         pair=_pair_name(place.pair, place.teacher),
         method=place.grid.name,
-        label=f"{label(place.grid.name, place.varied)} tuned",
+        label=label(place.grid.name, place.varied) + TUNED,
         varied=place.varied,
         recipe=place.recipe_label,
         seeds=place.spec.seeds,

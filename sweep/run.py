@@ -33,7 +33,7 @@ from sweep.layout import Root, SweepPaths
 from sweep.ledger import Ledger
 from sweep.plan import Plan, Slot, build_plan
 from sweep.queue import Job, TrialQueue, share
-from sweep.tracking import Projector, command, delivered, without_password
+from sweep.tracking import Projector, command, log_models, told_everything, without_password
 from trainers.config import DatasetConfig, TeacherConfig
 from trainers.content import file_sha256
 from trainers.errors import InputError, StorageError
@@ -137,9 +137,11 @@ def run_sweep(
                 ledger.append("stop", body={"exit_code": code})
             finally:
                 pending = projector.close()
+        again = command(f"sync {spec.name}", root, uri)
         if pending:
-            again = command(f"sync {spec.name}", root, uri)
             display.note(f"{pending} events are not in MLflow yet; when {without_password(uri)} is back: {again}")
+        elif code in (DONE, SOME_FAILED):
+            _log_models(spec.name, root, uri, display, again)
     return code
 
 
@@ -217,7 +219,7 @@ def _nothing_new(plan: Plan, paths: SweepPaths, ledger: Ledger, uri: str) -> boo
     if latest is None or latest.body != json.loads(json.dumps(plan.to_json())):
         return False
     report, stop, last = ledger.latest("report"), ledger.latest("stop"), ledger.last_seq()
-    if report is None or stop is None or stop.seq != last or delivered(ledger, uri) != last:
+    if report is None or stop is None or stop.seq != last or not told_everything(ledger, uri):
         return False  # the last run did not come to its end, or this server was not told
     drawn = [report.body["figure"], report.body.get("page", {}).get("file")]
     return paths.leaderboard.exists() and all((paths.folder / file).exists() for file in drawn if file)
@@ -281,6 +283,19 @@ def _make_reports(paths: SweepPaths, ledger: Ledger, *, with_page: bool = True) 
     latest = ledger.latest("report")
     if latest is None or latest.body != body:
         ledger.append("report", body=body)
+
+
+def _log_models(name: str, root: Root, uri: str, display: Display, again: str) -> None:
+    """Trained networks, when nothing trains any more; what stops it here is made good by the command `again`."""
+    try:
+        outcome = log_models(root, name, uri, lambda what: display.note(f"{what}; Ctrl-C leaves them to: {again}"))
+    except KeyboardInterrupt:
+        display.note(f"not all models are in MLflow yet: {again}")
+    except StorageError as error:
+        display.note(f"{error}: {again}")
+    else:
+        for refused in outcome.refused:
+            display.note(f"not logged as a model: {refused}")
 
 
 # -- the run ----------------------------------------------------------------------------------------------------------

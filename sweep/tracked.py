@@ -16,10 +16,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sweep.delivery import CHOSEN
 from sweep.events import first_line
 from sweep.plan import Cell, Plan, Slot, Stage
 from sweep.results import Results, Searched, Trial, trained_teachers
-from sweep.tracking import CHOSEN, PARENT, quiet_mlflow, without_password
+from sweep.run_content import PARENT, PLACES
+from sweep.tracking import quiet_mlflow, without_password
 from trainers.errors import InputError, StorageError
 
 if TYPE_CHECKING:
@@ -30,8 +32,8 @@ PAGE = 1000
 """Runs per request."""
 PATIENCE_SECONDS = 60
 """For a page; unless ``MLFLOW_HTTP_REQUEST_TIMEOUT`` says otherwise. A server takes seconds for a thousand runs."""
-PLACES = ("dataset", "model", "teacher", "teacher_hash", "method", "seed")
-"""Parameters that are no hyperparameters; see :func:`sweep.tracking.parameters`."""
+NO_HYPERPARAMETERS = (*PLACES, "dataset", "teacher_hash")
+"""Parameters of a run that are its place; the last two are tags by now, but servers have them of older sweeps."""
 TABLES = {"runs": ("run_uuid", "start_time", "lifecycle_stage"), "tags": ("run_uuid", "key", "value")}
 """What is read of MLflow's database; `params` and `latest_metrics` have the columns of `tags`."""
 SEARCH = "/api/2.0/mlflow/runs/search"
@@ -215,10 +217,14 @@ def _body(state: str, metrics: dict[str, float]) -> dict[str, Any]:
 
 
 def config(params: dict[str, str]) -> dict[str, Any]:
-    """A trial's config back from its flat parameters, without teacher and data; see :func:`tracking.parameters`."""
+    """A trial's config back from its flat parameters, without teacher and data; see :func:`run_content.parameters`."""
     values = {name: value_of(text) for name, text in sorted(params.items())}
     recipe = {name.removeprefix("recipe."): value for name, value in values.items() if name.startswith("recipe.")}
-    own = {name: value for name, value in values.items() if name not in PLACES and not name.startswith("recipe.")}
+    own = {
+        name: value
+        for name, value in values.items()
+        if name not in NO_HYPERPARAMETERS and not name.startswith("recipe.")
+    }
     return {"model": params["model"], "method": {"name": params["method"], "params": own}, "recipe": recipe}
 
 

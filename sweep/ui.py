@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
+from urllib.parse import quote
 
 from sweep.layout import Root
+from sweep.mlflow_views import TABLE, TAG, address
 from sweep.tracking import quiet_mlflow, tracking_uri, without_password
 from trainers.errors import InputError
 
 HOST = "127.0.0.1"
+LATEST = 5
+"""Sweeps whose tables' addresses are printed."""
 
 
 def serve(root: Root, given: str | None, port: int) -> int:
@@ -29,6 +35,9 @@ def serve(root: Root, given: str | None, port: int) -> int:
     quiet_mlflow()
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # fewer processes; nothing here uses them
     print(f"MLflow UI at http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
+    if uri.startswith("sqlite:"):
+        for name, page in tables(uri):
+            print(f"  {name:20} http://{HOST}:{port}/{page}", flush=True)
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST]
     command += ["--port", str(port), "--workers", "1", "--artifacts-destination", str(root.artifacts.absolute())]
     command += ["--uvicorn-opts", "--log-level warning"]
@@ -40,6 +49,21 @@ def serve(root: Root, given: str | None, port: int) -> int:
     except KeyboardInterrupt:
         process.wait()
         return 0
+
+
+def tables(uri: str) -> list[tuple[str, str]]:
+    """The latest sweeps in a database, by name, each with its table's address below the server's."""
+    query = (
+        "SELECT e.name, e.experiment_id FROM experiments e JOIN experiment_tags t ON t.experiment_id = e.experiment_id"
+        " WHERE e.lifecycle_stage = 'active' AND t.key = ? ORDER BY e.creation_time DESC LIMIT ?"
+    )
+    place = quote(uri.removeprefix("sqlite:///"))
+    try:
+        with closing(sqlite3.connect(f"file:{place}?mode=ro", uri=True)) as database:
+            found = database.execute(query, (TAG + TABLE, LATEST)).fetchall()
+    except sqlite3.DatabaseError:  # not there, or of another release: MLflow's server has a word to say on it
+        return []
+    return [(name, address(TABLE, str(experiment))) for name, experiment in found]
 
 
 def _check_free(port: int) -> None:

@@ -20,6 +20,7 @@ methods: [scratch, kd, {dhkd: {alpha: {range: [0.1, 10], log: true}, head: nonli
 seeds: 2
 search: {trials: 4, deterministic: true, grace: 2}
 compute: {retries: 20}
+tracking: {models: none}
 """
 """A teacher, six trials of the table, and a search of four whose pruner gives some up."""
 

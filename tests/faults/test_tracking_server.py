@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sweep import tracking
+from sweep import delivery
 from sweep.layout import Root
 from sweep.tracking import Projector, sync
 from tests.faults.conftest import Undisturbed
@@ -51,10 +51,10 @@ def kill_when(server: TrackingServer, enough: Callable[[], bool]) -> None:
 
 
 def content(uri: str) -> dict[str, Any]:
-    """All that a server holds, less what it draws by lot: the ids of runs."""
+    """All that a server holds, less what it draws by lot: the ids of runs, and links that hold them."""
     found = {}
     for key, (_, name, status, start, end, params, tags, points, datasets) in picture(uri).items():
-        own = {tag: value for tag, value in tags.items() if tag != "mlflow.parentRunId"}
+        own = {tag: value for tag, value in tags.items() if tag not in ("mlflow.parentRunId", delivery.NOTE)}
         found[key] = (name, status, start, end, params, own, points, datasets)
     return found
 
@@ -63,15 +63,15 @@ def test_a_server_killed_three_times_while_it_is_told_holds_everything_once(
     server: TrackingServer, root: Root, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw = random.Random(0)
-    monkeypatch.setattr(tracking, "BATCH", 20)  # so that it also dies between two deliveries, and not in the first only
+    monkeypatch.setattr(delivery, "BATCH", 20)  # so that it also dies between two deliveries, and not in the first only
     paths = root.sweep("small")
     with ThreadPoolExecutor(1) as pool:
         for _ in range(2):
             goal = server.stored() + draw.randint(20, 200)
-            delivery = pool.submit(sync, root, "small", server.uri)
+            told = pool.submit(sync, root, "small", server.uri)
             kill_when(server, lambda: server.stored() >= goal)  # noqa: B023
             with pytest.raises(StorageError, match=r"does not answer .*; try again later"):
-                delivery.result(LONGEST)
+                told.result(LONGEST)
             server.start()
     notes: list[str] = []
     projector = Projector(root, paths, server.uri, notes.append)  # as during a run: it waits until the server is back

@@ -84,6 +84,7 @@ def test_what_may_be_left_out_has_defaults() -> None:
     assert found.seeds == (0, 1, 2)
     assert found.description == ""
     assert (found.compute.cpus, found.compute.gpus, found.search.trials) == (1, 0, 20)
+    assert found.tracking.models == "best"
 
 
 def test_sections_are_read_as_written() -> None:
@@ -93,8 +94,10 @@ def test_sections_are_read_as_written() -> None:
         baseline="scratch",
         teachers="{seed: 7}",
         dataset="{digits: {image_size: 8}}",
+        tracking="{models: none}",
     )
     assert found.description == "some words"
+    assert found.tracking.models == "none"
     assert (found.compute.cpus, found.compute.gpus, found.compute.retries) == (2, 0.25, 0)
     assert (found.baseline, found.teacher_seed, found.dataset_options) == ("scratch", 7, {"image_size": 8})
 
@@ -337,6 +340,8 @@ def test_protocol_paper_trains_on_everything() -> None:
         ({"compute": "{gpus: -0.5}"}, f"{LAST}: compute.gpus: must be 0 or more, or auto, found -0.5"),
         ({"compute": "4"}, f"{LAST}: compute: must be a mapping, found 4"),
         ({"search": "{trials: 5}"}, f"{LAST}: search: nothing in this spec is searched; give a method or the recipe"),
+        ({"tracking": "{models: some}"}, f"{LAST}: tracking.models: should be 'best', 'all' or 'none', found "),
+        ({"tracking": "{model: all}"}, f"{LAST}: tracking.model: unknown key 'model'; did you mean 'models'?"),
         ({"compute": "{gpus: 1.5}"}, f"{LAST}: compute: gpus must be at most 1, or a whole number, found 1.5"),
         ({"search": "{trials: 0}"}, f"{LAST}: search.trials: should be greater than or equal to 1, found 0"),
         ({"search": "{sampler: tpa}"}, f"{LAST}: search.sampler: should be 'tpe', "),

@@ -28,6 +28,7 @@ teachers: {recipe: {samples_per_class: null, epochs: 2}}
 pairs: [resnet14 -> resnet8]
 methods: [scratch, kd, {dhkd: {alpha: [0.5, 2], head: nonlinear}}]
 seeds: 2
+tracking: {models: none}
 """
 """A real sweep of nine trials that takes seconds, less Ray's start."""
 

@@ -24,12 +24,13 @@ from trainers.teachers import TeacherStore
 pytestmark = pytest.mark.slow
 
 TRIALS = 9
+LOGGED = SMALL.replace("models: none", "models: best")
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> User:
     """A user whose sweep ran from start to end."""
-    user = User(tmp_path_factory.mktemp("undisturbed"))
+    user = User(tmp_path_factory.mktemp("undisturbed"), LOGGED)
     done = user.sweep("run", "spec.yaml")
     assert done.code == 0, done.err
     (user.folder / "first.txt").write_text(done.out)
@@ -39,7 +40,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> User:
 
 def copy_of(user: User, folder: Path) -> User:
     """Another user with the same sweep behind them."""
-    other = User(folder)
+    other = User(folder, LOGGED)
     shutil.copytree(user.root.path, other.root.path)
     return other
 
@@ -119,6 +120,13 @@ def test_mlflow_holds_one_parent_and_every_trial_under_it(undisturbed: User) -> 
     assert {run.data.tags["mlflow.parentRunId"] for run in nested} == {parents[0].info.run_id}
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert "| dhkd α=2 |" in parents[0].data.tags["mlflow.note.content"]
+    assert {model.name for model in client.search_logged_models([experiment.experiment_id])} == {
+        "resnet14-teacher",
+        "resnet8-scratch",
+        "resnet8-kd",
+        "resnet8-dhkd",
+    }
+    assert [model.name for model in client.search_registered_models()] == ["resnet14-digits"]
     files = {file.path for file in client.list_artifacts(parents[0].info.run_id)}
     assert files == {"figure.png", "leaderboard.json", "leaderboard.md", "report.html", "spec.yaml"}
     run = next(run for run in nested if run.data.tags["label"] == "dhkd α=2" and run.data.tags["seed"] == "1")
@@ -247,7 +255,7 @@ def test_a_diverged_trial_is_a_result_with_a_reason(tmp_path: Path) -> None:
 
 def test_a_damaged_teacher_is_refused_and_a_new_seed_runs_only_what_is_new(undisturbed: User, tmp_path: Path) -> None:
     user = copy_of(undisturbed, tmp_path / "user")
-    user.write(SMALL.replace("seeds: 2", "seeds: 3"))
+    user.write(LOGGED.replace("seeds: 2", "seeds: 3"))
     weights = next(user.root.teachers.glob("*/weights.pt"))
     weights.write_bytes(weights.read_bytes()[:1000])
     before = user.events()

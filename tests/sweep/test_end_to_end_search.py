@@ -27,6 +27,7 @@ pairs: [resnet14 -> resnet8]
 methods: [kd, {gdkd: {w2: {range: [0.5, 16], log: true}, k: {choice: [3, 5]}}}]
 seeds: 2
 search: {trials: 4, pruner: asha, grace: 1, reduction: 2, deterministic: true}
+tracking: {models: none}
 """
 
 

@@ -44,6 +44,7 @@ def test_a_start_names_the_slot_and_holds_the_whole_config(small_plan: Plan) -> 
         "pair": "resnet20→resnet8",
         "method": "dhkd",
         "label": "dhkd α=0.5",
+        "row": "dhkd α=0.5",
         "recipe": "digits",
         "seed": 1,
     }

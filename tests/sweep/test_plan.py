@@ -280,7 +280,8 @@ def test_no_two_trials_of_a_plan_have_the_same_name() -> None:
     )
     plan = build_plan(spec)
     assert len(plan.students) == 2 * 2 * 5 * 2
-    assert len({(slot.name, slot.recipe) for slot in plan.slots}) == len(plan.slots)
+    assert len({slot.name for slot in plan.slots}) == len(plan.slots)
+    assert plan.students[0].name == "resnet20→resnet8 · kd T=4 · lr=0.05 · seed 0"
 
 
 # -- duplicates ---------------------------------------------------------------------------------------------------
@@ -527,7 +528,8 @@ def test_a_slot_says_what_it_tries_and_what_it_confirms() -> None:
     tried = cell.slot({"w2": 2.0, "k": 3}, "search", 0)
     confirmed = cell.slot({"w2": 2.0, "k": 3}, "confirm", 1)
     assert tried.name == "resnet20→resnet8 · gdkd w2=2 k=3 · search · seed 0"
-    assert confirmed.name == "resnet20→resnet8 · gdkd tuned · seed 1"
+    assert confirmed.name == "resnet20→resnet8 · gdkd w2=2 k=3 tuned · seed 1"
+    assert confirmed.label == "gdkd tuned"
     assert tried.varied == confirmed.varied == {"w2": 2.0, "k": 3}
     assert (tried.teacher, confirmed.teacher) == (cell.teacher, cell.teacher)
 

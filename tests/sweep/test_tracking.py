@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sweep import delivery, report, tracking
 from sweep import leaderboard as boards
-from sweep import report, tracking
 from sweep.formats import Format
 from sweep.layout import Root, SweepPaths
 from sweep.ledger import Ledger
-from sweep.plan import Plan
-from sweep.tracking import Projector, delivered, epoch_metrics, parameters, sync, tracking_uri, without_password
-from tests.sweep.examples import begin, epoch_body, job_of, record, slot_of, small_spec
+from sweep.plan import Plan, build_plan
+from sweep.run_content import LONGEST_TAG, described, epoch_metrics, parameters, summary_metrics
+from sweep.tracking import Projector, delivered, sync, tracking_uri, without_password
+from tests.sweep.examples import begin, epoch_body, job_of, play, record, slot_of, small_spec, teacher_of
 from trainers.errors import InputError, StorageError
 
 if TYPE_CHECKING:
@@ -153,7 +154,10 @@ def test_a_run_carries_its_trials_place_and_config(
         "student": "resnet8",
         "method": "dhkd",
         "label": "dhkd α=0.5",
+        "row": "dhkd α=0.5",
         "recipe": "digits",
+        "dataset": "digits",
+        "teacher_hash": teacher_of(small_plan.teachers[0]).hash,
         "seed": "1",
         "state": "running",
     }
@@ -161,8 +165,11 @@ def test_a_run_carries_its_trials_place_and_config(
     assert run.data.params == {name: str(value) for name, value in parameters(config).items()}
     assert run.data.params["alpha"] == "0.5"
     assert run.data.params["recipe.epochs"] == "3"
+    assert not {"dataset", "teacher_hash"} & run.data.params.keys()
     teacher = runs(uri)[keys["teacher"]]
+    assert teacher.info.run_name == "teacher resnet20 · seed 0"
     assert (teacher.data.tags["teacher"], teacher.data.tags["stage"]) == ("resnet20", "teacher")
+    assert not {"student", "row"} & teacher.data.tags.keys()
     assert teacher.data.params["teacher"] == "none"
 
 
@@ -247,7 +254,10 @@ def test_the_parent_holds_the_spec_the_table_and_the_figure(
     sync(root, "small", uri)
     client, run = MlflowClient(tracking_uri=uri), runs(uri)["sweep"]
     board = boards.leaderboard(ledger)
-    assert run.data.tags["mlflow.note.content"] == boards.render(board, Format.MARKDOWN)
+    note = run.data.tags["mlflow.note.content"]
+    assert note.endswith(boards.render(board, Format.MARKDOWN))
+    assert f"![accuracy by method](get-artifact?path=figure.png&run_uuid={run.info.run_id})" in note
+    assert f"](#/experiments/{run.info.experiment_id}/runs?viewStateShareKey=table&compareRunsMode=TABLE)" in note
     assert {name: run.data.tags[name] for name in ("dataset", "protocol", "baseline", "stage")} == {
         "dataset": "digits",
         "protocol": "validation",
@@ -283,7 +293,73 @@ def test_a_long_table_is_delivered_too(root: Root, ledger: Ledger, small_plan: P
     ledger.append("report", body={"markdown": markdown, "records": [], "figure": None})
     assert sync(root, "small", uri) == 3
     note = runs(uri)["sweep"].data.tags["mlflow.note.content"]
-    assert note[:1000] == markdown[:1000]
+    assert len(note) <= LONGEST_TAG
+    assert note.count("| a row of a long table |\n") > 200
+    assert note.endswith("| a row of a long table |\n\n… the whole table: `leaderboard.md` among the artifacts")
+
+
+def test_a_row_of_the_table_is_a_group_of_runs_also_where_a_search_has_found_it(
+    root: Root, ledger: Ledger, uri: str
+) -> None:
+    """The search's own trial is the first seed of what it has won; a larger search may win with another."""
+    for trials, winner in ((2, 3), (3, 4)):
+        search = {"trials": trials, "sampler": "grid", "pruner": "none"}
+        plan = build_plan(small_spec(methods=[{"gdkd": {"k": {"choice": [2, 3, 4]}}}], search=search))
+        play(ledger, plan, lambda slot: 70.0 + slot.varied["k"])
+        sync(root, "small", uri)
+        rows = {run.info.run_name: run.data.tags.get("row", "") for key, run in runs(uri).items() if key != "sweep"}
+        row = f"gdkd k={winner} tuned"
+        assert {name for name, found in rows.items() if found == row} == {
+            f"resnet20→resnet8 · gdkd k={winner} · search · seed 0",
+            f"resnet20→resnet8 · {row} · seed 1",
+        }
+
+
+def test_the_description_follows_a_sweep_that_grows(
+    root: Root, ledger: Ledger, paths: SweepPaths, keys: dict[str, str], uri: str, small_plan: Plan
+) -> None:
+    sync(root, "small", uri)
+    begin(ledger, small_plan)
+    record(ledger, small_plan, slot_of(small_plan, "dhkd α=1", 1), [71.5] * 3, val_accs=[71.5] * 3)
+    sync(root, "small", uri)
+    note = runs(uri)["sweep"].data.tags["mlflow.note.content"]
+    assert "| dhkd α=1 | 71.50 (1) |" in note
+    assert note.endswith(boards.render(boards.leaderboard(ledger), Format.MARKDOWN))
+    assert "get-artifact?path=figure.png" in note
+
+
+def test_the_projector_describes_what_it_has_delivered(
+    root: Root, ledger: Ledger, paths: SweepPaths, small_plan: Plan, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(tracking, "REFRESH_SECONDS", 0.0)
+    begin(ledger, small_plan)
+    record(ledger, small_plan, slot_of(small_plan, "kd"), [80.0, 90.0], val_accs=[70.0, 80.0])
+    projector = Projector(root, paths, uri, print)
+    projector.start()
+    assert projector.close() == 0
+    assert "| kd | 90.00 (1) |" in runs(uri)["sweep"].data.tags["mlflow.note.content"]
+
+
+def test_the_experiment_says_where_to_look_and_holds_the_views(root: Root, keys: dict[str, str], uri: str) -> None:
+    from mlflow import MlflowClient
+
+    sync(root, "small", uri)
+    experiment = MlflowClient(tracking_uri=uri).get_experiment_by_name("small")
+    parent = runs(uri)["sweep"].info.run_id
+    number = experiment.experiment_id
+    assert f"](#/experiments/{number}/runs/{parent})" in experiment.tags["mlflow.note.content"]
+    views = {name for name in experiment.tags if name.startswith("mlflow.sharedViewState.")}
+    assert {"mlflow.sharedViewState.table", "mlflow.sharedViewState.sensitivity"} <= views
+
+
+def test_a_runs_source_is_the_spec(root: Root, ledger: Ledger, small_plan: Plan, uri: str) -> None:
+    ledger.append("sweep", body={"spec": "name: small\n", "source": "small.yaml", "host": "here", "pid": 1})
+    ledger.append("plan", body=small_plan.to_json())
+    key = record(ledger, small_plan, slot_of(small_plan, "kd"), [80.0])
+    sync(root, "small", uri)
+    assert {run.data.tags["mlflow.source.name"] for run in runs(uri).values()} == {"small.yaml"}
+    assert set(runs(uri)) == {"sweep", key}
 
 
 # -- again and again ----------------------------------------------------------------------------------------------
@@ -311,7 +387,7 @@ def test_the_size_of_a_delivery_does_not_matter(
     whole = new_store("whole.db")
     sync(root, "small", whole)
     for batch in (1, 3):
-        monkeypatch.setattr(tracking, "BATCH", batch)
+        monkeypatch.setattr(delivery, "BATCH", batch)
         parts = new_store(f"{batch}.db")
         sync(root, "small", parts)
         assert same_everywhere(parts) == same_everywhere(whole)
@@ -387,7 +463,7 @@ def test_a_store_that_lost_everything_is_told_everything_again(
 ) -> None:
     first, emptied = new_store("first.db"), new_store("emptied.db")
     sync(root, "small", first)
-    ledger.set_fact(tracking._fact(emptied), str(ledger.last_seq()))
+    ledger.set_fact(delivery.fact(emptied), str(ledger.last_seq()))
     ledger.append("stop", body={"exit_code": 1})
     sync(root, "small", first)
     sync(root, "small", emptied)
@@ -409,7 +485,7 @@ def test_a_run_that_was_deleted_by_hand_does_not_stop_the_delivery(
 
 def test_more_events_than_one_delivery_takes_arrive(root: Root, ledger: Ledger, small_plan: Plan, uri: str) -> None:
     begin(ledger, small_plan)
-    tests = [50 + n / 20 for n in range(tracking.BATCH + 100)]
+    tests = [50 + n / 20 for n in range(delivery.BATCH + 100)]
     key = record(ledger, small_plan, slot_of(small_plan, "kd"), tests, val_accs=tests)
     assert sync(root, "small", uri) == ledger.last_seq()
     assert [value for _, _, value in points(uri, runs(uri)[key])["test_acc"]] == tests
@@ -542,3 +618,17 @@ def test_quiet_mlflow_leaves_what_the_user_has_set(monkeypatch: pytest.MonkeyPat
 def test_an_epoch_without_validation_has_no_such_metric() -> None:
     assert "val_acc" not in epoch_metrics(epoch_body(1, 90.0))
     assert epoch_metrics(epoch_body(1, 90.0, 80.0))["val_acc"] == 80.0
+
+
+def test_a_stored_teacher_without_epochs_has_its_accuracies(small_plan: Plan) -> None:
+    last = {"epoch": 20, "val_acc": None, "test_acc": 97.0}
+    stored = {"state": "finished", "epochs": 0, "seconds": 0.0, "last": last, "best": last, "best_by": "last"}
+    assert summary_metrics(stored) == {"best_epoch": 20, "best_test_acc": 97.0, "train_seconds": 0, "test_acc": 97.0}
+
+
+def test_what_stands_above_a_table_stays_when_the_table_is_cut() -> None:
+    above = ["[a link](#)", "![a figure](figure.png)"]
+    assert described("| a table |\n", above) == "[a link](#)\n\n![a figure](figure.png)\n\n| a table |\n"
+    cut = described("| a row |\n" * 1000, above)
+    assert cut.startswith("[a link](#)\n\n![a figure](figure.png)\n\n| a row |\n")
+    assert len(cut) <= LONGEST_TAG

@@ -1,0 +1,279 @@
+"""The ledger's events as MLflow runs: one parent run per sweep, one nested run per trial.
+
+Delivery is idempotent: a run is found again by its tags `sweep.id` and `sweep.key`, metrics carry the ledger's own
+timestamps (MLflow stores equal ones once), and the ledger remembers how far each server has been told. So it can be
+broken off anywhere and repeated.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from sweep import leaderboard as boards
+from sweep import mlflow_views
+from sweep.formats import Format
+from sweep.layout import Root, SweepPaths
+from sweep.ledger import Event, Ledger
+from sweep.plan import Cell, Plan, Slot
+from sweep.run_content import (
+    PARENT,
+    dataset_input,
+    described,
+    epoch_metrics,
+    metrics_at,
+    milliseconds,
+    parameters,
+    run_tags,
+    start_tags,
+    summary_metrics,
+)
+from trainers.content import content_key
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CHOSEN = "chosen."
+"""How the parent run's tags begin that tell what each search has won; the cell's id follows."""
+BATCH = 500
+"""Events per delivery."""
+METRICS_PER_REQUEST = 1000
+STATUS = {"finished": "FINISHED", "diverged": "FAILED"}
+STOP_STATUS = {0: "FINISHED", 1: "FINISHED", 130: "KILLED"}
+"""The parent run's status by the driver's exit code; any other is FAILED."""
+NOTE = "mlflow.note.content"
+"""Tag of a run or an experiment that MLflow's page shows as its description, in Markdown."""
+
+
+def delivered(ledger: Ledger, uri: str) -> int:
+    """`seq` of the last event that a server has been told."""
+    return int(ledger.fact(fact(uri)) or 0)
+
+
+def fact(uri: str) -> str:
+    """The ledger's name for how far a server has been told."""
+    return f"delivered:{content_key(uri)}"
+
+
+class Delivery:
+    """One connection to a tracking server; see the module's docstring for what makes it repeatable.
+
+    Set MLflow up first (:func:`sweep.tracking.quiet_mlflow`).
+    """
+
+    def __init__(self, root: Root, paths: SweepPaths, ledger: Ledger, uri: str) -> None:
+        from mlflow import MlflowClient
+
+        self._ledger, self._paths, self._uri = ledger, paths, uri
+        self.client: MlflowClient = MlflowClient(tracking_uri=uri)
+        self._sweep = paths.folder.name
+        self.experiment = self._find_experiment(root)
+        self.runs = self._known_runs()
+        """Ids of the sweep's runs by `sweep.key`."""
+        self._described = ""
+        if PARENT not in self.runs:  # a new server, or one that lost its data: it is told everything
+            ledger.set_fact(fact(uri), "0")
+
+    def deliver(self) -> bool:
+        """Deliver the next events; False when there is none left."""
+        events = list(self._ledger.events(after=delivered(self._ledger, self._uri), limit=BATCH))
+        for trial, of_one in groupby(events, key=lambda event: event.trial):
+            if trial is None:
+                for event in of_one:
+                    self._parent_event(event)
+            else:
+                self._trial_events(trial, list(of_one))
+        if events:
+            self._ledger.set_fact(fact(self._uri), str(events[-1].seq))
+        return bool(events)
+
+    def describe(self) -> None:
+        """Put the table as the ledger has it now into the parent run's description, where its last report is older."""
+        report, plan = self._ledger.latest("report"), self._ledger.latest("plan")
+        after = report.seq if report else 0
+        ends = self._ledger.events("final", "failed", "pruned", "interrupted", "chosen", "plan", after=after)
+        if plan is None or next(ends, None) is None or PARENT not in self.runs:
+            return
+        figure = report.body["figure"] if report else None
+        note = self._description(boards.render(boards.leaderboard(self._ledger), Format.MARKDOWN), figure)
+        if note != self._described:
+            self.client.set_tag(self.runs[PARENT], NOTE, note)
+            self._described = note
+
+    # -- runs -------------------------------------------------------------------------------------------------------
+
+    def _find_experiment(self, root: Root) -> str:
+        found = self.client.get_experiment_by_name(self._sweep)
+        if found is not None:
+            return str(found.experiment_id)
+        served = urlsplit(self._uri).scheme in ("http", "https")  # a database says nothing of where artifacts go
+        place = None if served else (root.artifacts / self._sweep).absolute().as_uri()
+        tags = {"mlflow.experimentKind": "custom_model_development"}  # the UI then opens on runs, not on GenAI traces
+        return str(self.client.create_experiment(self._sweep, artifact_location=place, tags=tags))
+
+    def _known_runs(self) -> dict[str, str]:
+        known: dict[str, str] = {}
+        token = None
+        while True:
+            query = f"tags.`sweep.id` = '{self._ledger.id}'"
+            page = self.client.search_runs([self.experiment], query, max_results=1000, page_token=token)
+            known |= {run.data.tags["sweep.key"]: run.info.run_id for run in page}
+            token = page.token
+            if not token:
+                return known
+
+    def _run(self, key: str, name: str, time: float, tags: dict[str, str]) -> str:
+        """The run of a trial (or the parent), made when there is none."""
+        if key not in self.runs:
+            identity = {"sweep.id": self._ledger.id, "sweep.key": key, "sweep.name": self._sweep}
+            run = self.client.create_run(self.experiment, milliseconds(time), tags | identity, name)
+            self.runs[key] = run.info.run_id
+        return self.runs[key]
+
+    # -- the parent run ---------------------------------------------------------------------------------------------
+
+    def _parent_event(self, event: Event) -> None:
+        run = self._parent(event.time)
+        if event.kind == "sweep":
+            self.client.update_run(run, status="RUNNING")
+            self.client.log_text(run, event.body["spec"], "spec.yaml")
+        elif event.kind == "plan":
+            self._plan(run, Plan.from_json(event.body))
+        elif event.kind == "chosen":
+            self._chosen(run, event)
+        elif event.kind == "report":
+            self._report(run, event.body)
+        elif event.kind == "stop":
+            status = STOP_STATUS.get(event.body["exit_code"], "FAILED")
+            self.client.set_terminated(run, status, milliseconds(event.time))
+
+    def _parent(self, time: float) -> str:
+        return self._run(PARENT, self._sweep, time, {"stage": "sweep"} | self._source)
+
+    @cached_property
+    def _source(self) -> dict[str, str]:
+        """What MLflow shows as a run's source: the spec."""
+        started = self._ledger.latest("sweep")
+        source = started.body.get("source") if started else None
+        return {"mlflow.source.name": source, "mlflow.source.type": "LOCAL"} if source else {}
+
+    def _plan(self, run: str, plan: Plan) -> None:
+        """What all trials share, and the views of the experiment."""
+        facts = {"dataset": plan.dataset, "protocol": plan.protocol, "baseline": plan.baseline}
+        first: Slot | Cell = plan.slots[0] if plan.slots else plan.cells[0]
+        self.client.log_batch(run, tags=run_tags(facts))
+        self.client.log_inputs(run, [dataset_input(first.config["dataset"])])
+        for view in mlflow_views.views(plan):
+            self.client.set_experiment_tag(self.experiment, view.tag, view.value)
+        about = f"{plan.description}\n\n" if plan.description else ""
+        parent = f"[the sweep's table and figures](#/experiments/{self.experiment}/runs/{run})"
+        note = f"{about}Start at {parent}, or look at {mlflow_views.links(plan, self.experiment)}"
+        self.client.set_experiment_tag(self.experiment, NOTE, note)
+
+    def _chosen(self, run: str, event: Event) -> None:
+        """What a search has won, and the row of the table that each of its winners' trials counts for."""
+        won = self._won(event.body)
+        self.client.set_tag(run, CHOSEN + event.body["cell"], json.dumps(won))
+        rows = {one["key"]: one["row"] for one in won["chosen"]}
+        earlier = (one for one in self._ledger.events("chosen") if one.seq < event.seq)
+        for other in (one for one in earlier if one.body["cell"] == event.body["cell"]):
+            rows = dict.fromkeys((one["key"] for one in self._won(other.body)["chosen"]), "") | rows
+        for key, row in rows.items():
+            self.client.set_tag(self._run_of(key), "row", row)
+
+    def _won(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The cell of a search that has come to its end, how its trials ended, and the keys of those that won."""
+        asked = [event for event in self._ledger.events("ask") if event.body["cell"] == body["cell"]]
+        keys = {event.body["number"]: event.trial for event in asked}
+        plan = self._ledger.latest("plan")
+        cells = [cell for cell in plan.body["cells"] if cell["id"] == body["cell"]] if plan else []
+        won = [
+            one | {"key": keys[one["number"]], "label": slot["label"], "row": Slot(**slot).row}
+            for one, slot in zip(body["chosen"], body["slots"], strict=False)  # the first seed's slots come first
+        ]
+        return {"cell": cells[0] | {"config": {}}, "states": body["states"], "chosen": won}
+
+    def _report(self, run: str, body: dict[str, Any]) -> None:
+        """Leaderboard as table artifact and description, the figure, and the page."""
+        self.client.log_text(run, body["markdown"], "leaderboard.md")
+        records = body["records"]
+        columns = list(records[0]) if records else []
+        table = {"columns": columns, "data": [[record[column] for column in columns] for record in records]}
+        self.client.log_text(run, json.dumps(table, ensure_ascii=False), "leaderboard.json")
+        for name in (body["figure"], body.get("page", {}).get("file")):
+            if name and (self._paths.folder / name).exists():
+                self.client.log_artifact(run, str(self._paths.folder / name))
+        self._described = self._description(body["markdown"], body["figure"])
+        shown = json.dumps([{"path": "leaderboard.json", "type": "table"}])
+        notes = {NOTE: self._described, "mlflow.loggedArtifacts": shown}
+        self.client.log_batch(run, tags=run_tags(notes))
+
+    def _description(self, markdown: str, figure: str | None) -> str:
+        """The parent run's: the figure, the table, and where else to look."""
+        plan = self._ledger.latest("plan")
+        links = mlflow_views.links(Plan.from_json(plan.body), self.experiment) if plan else ""
+        drawn = f"![accuracy by method](get-artifact?path={figure}&run_uuid={self.runs[PARENT]})" if figure else ""
+        return described(markdown, [part for part in (links, drawn) if part])
+
+    # -- nested runs ------------------------------------------------------------------------------------------------
+
+    def _trial_events(self, key: str, events: list[Event]) -> None:
+        """Consecutive events of one trial, its metrics in few requests."""
+        if next(self._ledger.events("start", trial=key, limit=1), None) is None:
+            return  # it never started: there is no run to tell
+        for is_epoch, some in groupby(events, key=lambda event: event.kind == "epoch"):
+            if is_epoch:
+                self._epochs(self._run_of(key), list(some))
+            else:
+                for event in some:
+                    self._trial_event(key, event)
+
+    def _trial_event(self, key: str, event: Event) -> None:
+        body = event.body
+        if event.kind == "start":
+            self._start(key, event)
+        elif event.kind == "final":
+            self._end(key, event, STATUS[body["state"]], {"state": body["state"], "reason": body.get("reason", "")})
+        elif event.kind == "pruned":
+            self._end(key, event, "KILLED", {"state": "pruned"})
+        elif event.kind == "failed":
+            tags = {"state": body.get("state", "failed"), "reason": body["reason"], "log": body["log"]}
+            self._end(key, event, "FAILED", tags)
+        elif event.kind == "interrupted":
+            self._end(key, event, "KILLED", {"state": "interrupted"})
+
+    def _run_of(self, key: str) -> str:
+        """A started trial's run; made anew where somebody deleted it."""
+        if key not in self.runs:
+            for start in self._ledger.events("start", trial=key):
+                self._start(key, start)
+        return self.runs[key]
+
+    def _start(self, key: str, event: Event) -> None:
+        from mlflow.entities import Param
+
+        body = event.body
+        tags = {"mlflow.parentRunId": self._parent(event.time)} | start_tags(body) | self._source
+        run = self._run(key, body["name"], event.time, tags)
+        self.client.update_run(run, status="RUNNING", name=body["name"])
+        self.client.log_batch(run, tags=run_tags({**tags, "state": "running"}))
+        params = [Param(name, str(value)) for name, value in parameters(body["config"]).items()]
+        self.client.log_batch(run, params=params)
+        self.client.log_inputs(run, [dataset_input(body["config"]["dataset"])])
+
+    def _epochs(self, run: str, events: list[Event]) -> None:
+        metrics = [
+            metric for event in events for metric in metrics_at(epoch_metrics(event.body), event.time, event.epoch or 0)
+        ]
+        for start in range(0, len(metrics), METRICS_PER_REQUEST):
+            self.client.log_batch(run, metrics[start : start + METRICS_PER_REQUEST])
+
+    def _end(self, key: str, event: Event, status: str, tags: dict[str, str]) -> None:
+        """The end of a trial, or of an attempt at it."""
+        run, numbers = self._run_of(key), summary_metrics(event.body)
+        metrics = metrics_at(numbers, event.time, event.body["epochs"]) if numbers else []
+        self.client.log_batch(run, metrics, tags=run_tags(tags))
+        self.client.set_terminated(run, status, milliseconds(event.time))

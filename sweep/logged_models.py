@@ -1,0 +1,402 @@
+"""Trained networks as MLflow models, and teachers as versions in its model registry.
+
+When a sweep has ended, never while it trains, the driver logs the networks that the spec's `tracking` asks for. What is
+there is found again by the trial's key, and of a teacher by the content hash of its weights, so this can be broken off
+and repeated (`sweep sync`).
+
+A logged model is the graph of the network's forward pass as `torch.export` writes it: JSON and tensors, no pickle.
+``mlflow.pytorch.load_model`` reads it without this package.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweep import results
+from sweep.events import first_line
+from sweep.layout import Root, SweepPaths
+from sweep.ledger import Ledger
+from sweep.results import Results, Trial
+from sweep.run_content import PARENT, metrics_at
+from trainers.content import canonical_json, content_key
+from trainers.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
+
+    from trainers.models import Network
+    from trainers.teachers import Passport
+
+CHANNELS = 3
+EXAMPLE_IMAGES = 2
+"""A batch of one would fix the batch size of the exported graph."""
+EXAMPLE_STEP = 8
+"""The input example's values are multiples of one eighth, which are short in JSON."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network to be logged."""
+
+    id: str
+    """The trial's key; of a teacher the content hash of its weights."""
+    run: str
+    """`sweep.key` of the run that it belongs to."""
+    architecture: str
+    made_by: str
+    """The method, or `teacher`."""
+    tags: dict[str, str] = field(default_factory=dict)
+    params: dict[str, str] = field(default_factory=dict)
+    best: bool = False
+    """Of a student: whether it is its cell's best."""
+
+    @property
+    def is_teacher(self) -> bool:
+        return self.made_by == "teacher"
+
+    @property
+    def name(self) -> str:
+        return allowed(f"{self.architecture}-{self.made_by}")
+
+
+@dataclass
+class Outcome:
+    """What became of the networks of a sweep."""
+
+    logged: int = 0
+    """New models."""
+    refused: list[str] = field(default_factory=list)
+    """Which could not be logged, and why."""
+
+
+def candidates(ledger: Ledger) -> list[Candidate]:
+    """The networks that a sweep wants logged, teachers first; none where its plan was made before models were."""
+    found = results.read(ledger)
+    how = found.plan.tracking.get("models", "none")
+    if how == "none":
+        return []
+    done = [one for one in results.distinct(found.trials) if one.state == "finished" and one.slot.stage != "teacher"]
+    best = {trial.key for trial in _best(found)}
+    chosen = [trial for trial in done if how == "all" or trial.key in best]
+    return [*_teachers(found), *(_student(trial, trial.key in best) for trial in chosen)]
+
+
+def outstanding(ledger: Ledger, uri: str) -> bool:
+    """Whether a server has not been given all of them yet."""
+    wanted = [one.id for one in candidates(ledger)]
+    return bool(wanted) and ledger.fact(_fact(uri)) != content_key(wanted)
+
+
+def allowed(name: str) -> str:
+    """A name without the characters that MLflow refuses in those of models."""
+    return re.sub(r"[/:.%\"']+", "-", name)
+
+
+def registered_name(architecture: str, dataset: str) -> str:
+    """Of a teacher in the registry: ``resnet20-digits``."""
+    return allowed(f"{architecture}-{dataset}")
+
+
+def _fact(uri: str) -> str:
+    return f"models:{content_key(uri)}"
+
+
+def _best(found: Results) -> list[Trial]:
+    """Of each cell the trial, among all its rows and seeds, that does best by what may choose under the protocol."""
+    cells: dict[tuple[str, str, str], list[Trial]] = {}
+    for trial in found.trials:
+        if trial.slot.stage == "confirm" and trial.state == "finished":
+            cells.setdefault((trial.slot.recipe, trial.slot.pair, trial.slot.method), []).append(trial)
+
+    def merit(trial: Trial) -> float:
+        paper = found.plan.protocol == "paper"
+        value = trial.body["best"]["test_acc"] if paper else trial.body["last"]["val_acc"]
+        return -1.0 if value is None else float(value)  # where nothing is held out, the first trial
+
+    return [max(members, key=merit) for members in cells.values()]
+
+
+def _student(trial: Trial, best: bool) -> Candidate:
+    slot = trial.slot
+    tags = {"pair": slot.pair, "method": slot.method, "label": slot.row, "recipe": slot.recipe, "seed": str(slot.seed)}
+    params = {name: str(value) for name, value in slot.varied.items()}
+    return Candidate(trial.key or "", trial.key or "", slot.config["model"], slot.method, tags, params, best)
+
+
+def _teachers(found: Results) -> list[Candidate]:
+    """Those that the sweep has trained, by their runs, and those that it takes as they are stored, by the parent's."""
+    trained = [t for t in found.trials if t.slot.stage == "teacher" and t.state == "finished"]
+    runs = {trial.body["teacher"]["hash"]: (trial.key or "", trial.slot.config["model"]) for trial in trained}
+    configs = [slot.config for slot in found.plan.students] + [cell.config for cell in found.plan.cells]
+    for teacher in (config["teacher"] for config in configs):
+        if teacher is not None:
+            runs.setdefault(teacher["hash"], (PARENT, teacher["architecture"]))
+    return [Candidate(one, run, architecture, "teacher") for one, (run, architecture) in runs.items()]
+
+
+# -- what is written ----------------------------------------------------------------------------------------------
+
+
+def save(network: Network, images: dict[str, Any], folder: Path, metadata: dict[str, Any]) -> None:
+    """Write a network as an MLflow model with signature and input example.
+
+    Args:
+        network: in evaluation mode, on the CPU.
+        images: a plan's; the network reads float32 ``[B, 3, H, W]``, normalised by their `mean` and `std`.
+        folder: to be made.
+        metadata: what else the model's file should say.
+    """
+    with warnings.catch_warnings(action="ignore"):  # MLflow warns of type hints of its own while it is imported
+        import numpy
+        import torch
+        from mlflow import pytorch
+        from mlflow.models import ModelSignature
+        from mlflow.types import Schema, TensorSpec
+
+        shape = (CHANNELS, *images["size"])
+        draws = numpy.random.default_rng(0).standard_normal((EXAMPLE_IMAGES, *shape))
+        read, said = ((-1, *shape), "images"), ((-1, images["classes"]), "logits")
+        inputs, outputs = (Schema([TensorSpec(numpy.dtype("float32"), *one)]) for one in (read, said))
+        pytorch.save_model(
+            network,
+            str(folder),
+            signature=ModelSignature(inputs, outputs),
+            input_example=(numpy.round(draws * EXAMPLE_STEP) / EXAMPLE_STEP).astype("float32"),
+            serialization_format="pt2",
+            pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],
+            metadata=metadata | {name: images[name] for name in ("mean", "std")},
+        )
+
+
+def passport_tags(passport: Passport) -> dict[str, str]:
+    """A passport as tags of a version in the registry."""
+    from trainers.config import TrialConfig
+
+    origin = passport.origin
+    tags = {
+        "hash": passport.hash,
+        "architecture": passport.architecture,
+        "dataset": passport.dataset.name,
+        "dataset_content": passport.dataset.content,
+        "test_acc": f"{passport.test_acc:.2f}",
+        "probe_acc": f"{passport.probe_acc:.2f}",
+        "origin": passport.came_from,
+        "file_sha256": passport.file_sha256,
+    }
+    if passport.val_acc is not None:
+        tags["val_acc"] = f"{passport.val_acc:.2f}"
+    if isinstance(origin, TrialConfig):
+        recipe = canonical_json(origin.recipe.model_dump(mode="json"))
+        return tags | {"epochs": str(passport.epochs), "seed": str(origin.seed), "recipe": recipe}
+    return tags | {"recipe": f"imported: {origin.form}", "notes": "; ".join(origin.notes)}
+
+
+class ModelDelivery:
+    """Logs the networks of one sweep on one server; see the module's docstring for what makes it repeatable."""
+
+    def __init__(
+        self, paths: SweepPaths, ledger: Ledger, client: MlflowClient, experiment: str, runs: dict[str, str]
+    ) -> None:
+        """`runs`: the ids of the sweep's runs, by `sweep.key`."""
+        self._paths, self._ledger, self._client = paths, ledger, client
+        self._experiment, self._runs = experiment, runs
+        self._plan = results.planned(ledger)
+
+    @property
+    def _root(self) -> Root:
+        return self._paths.root
+
+    def deliver(self, uri: str, tell: Callable[[str], None]) -> Outcome:
+        """Log what is wanted and not there yet.
+
+        Args:
+            uri: of the server, to remember that it has them all.
+            tell: hears how many are about to be logged.
+
+        Returns:
+            How many were, and what could not be: weights that are gone or damaged, a network that cannot be exported.
+        """
+        wanted = candidates(self._ledger)
+        missing = [one for one in wanted if one.run in self._runs and not self._is_there(one)]
+        if missing:
+            tell(f"logging {len(missing)} model{'s' if len(missing) > 1 else ''} in MLflow")
+        outcome = Outcome()
+        for one in missing:
+            self._deliver(one, outcome)
+        self._mark_best(wanted)
+        if wanted:
+            self._ledger.set_fact(_fact(uri), content_key([one.id for one in wanted]))
+        return outcome
+
+    def _mark_best(self, wanted: list[Candidate]) -> None:
+        """A sweep that grows may prefer others than it has logged before."""
+        best = {one.id for one in wanted if one.best}
+        for one, model in self._known.items():
+            mark = "true" if one in best else "false"
+            if model.tags.get("best", mark) != mark:
+                self._client.set_logged_model_tags(model.model_id, {"best": mark})
+
+    def _is_there(self, one: Candidate) -> bool:
+        if one.is_teacher:
+            return self._version(one) is not None
+        return one.id in self._linked(one.run)
+
+    def _deliver(self, one: Candidate, outcome: Outcome) -> None:
+        model = self._known.get(one.id)
+        if model is None:
+            with tempfile.TemporaryDirectory(prefix=".model-", dir=self._paths.folder) as folder:
+                place = Path(folder) / "model"
+                why = self._saved(one, place)
+                if why:
+                    outcome.refused.append(f"{one.name} ({one.id}): {why}")
+                    self._client.set_tag(self._runs[one.run], "model", f"not logged: {why}")
+                    return
+                model = self._uploaded(one, place)
+            outcome.logged += 1
+        if one.id not in self._linked(one.run):
+            self._link(one, model)
+        if one.is_teacher:
+            self._register(one, model)
+
+    def _saved(self, one: Candidate, place: Path) -> str:
+        """Write the model; why not, where that was not possible."""
+        try:
+            network = self._network(one)
+        except CheckpointError as error:
+            return str(error)
+        try:
+            save(network, self._plan.images, place, {"sweep": self._plan.name, "id": one.id})
+        except Exception as error:  # whatever torch.export says of a graph that it cannot follow
+            return first_line(error)
+        return ""
+
+    def _network(self, one: Candidate) -> Network:
+        from trainers.exported import read_network
+        from trainers.teachers import TeacherStore
+
+        if one.is_teacher:
+            store = TeacherStore(self._root.teachers)
+            return store.network(store.passport(one.id))
+        height, width = self._plan.images["size"]
+        path = self._paths.trial(one.id) / "weights.pt"
+        return read_network(path, self._plan.images["classes"], (height, width))
+
+    # -- logged models ----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _known(self) -> dict[str, LoggedModel]:
+        """The sweep's models that are whole, by candidates' ids; halves of a broken delivery are removed."""
+        from mlflow.entities import LoggedModelStatus
+
+        query, token = f"tags.`sweep.id` = '{self._ledger.id}'", None
+        found: dict[str, LoggedModel] = {}
+        while True:
+            page = self._client.search_logged_models([self._experiment], query, page_token=token)
+            for model in page:
+                if model.status == LoggedModelStatus.READY:
+                    found[model.tags["sweep.model"]] = model
+                else:
+                    self._client.delete_logged_model(model.model_id)
+            token = page.token
+            if not token:
+                return found
+
+    def _uploaded(self, one: Candidate, place: Path) -> LoggedModel:
+        tags = one.tags | {"sweep.id": self._ledger.id, "sweep.model": one.id, "sweep.name": self._plan.name}
+        tags |= {} if one.is_teacher else {"best": "true" if one.best else "false"}
+        made = self._client.create_logged_model(
+            self._experiment,
+            one.name,
+            self._runs[one.run],
+            tags,
+            one.params,
+            "teacher" if one.is_teacher else "student",
+        )
+        self._client.log_model_artifacts(made.model_id, str(place))
+        return self._client.finalize_logged_model(made.model_id, "READY")
+
+    def _linked(self, run: str) -> set[str]:
+        """Ids of the candidates whose models a run shows."""
+        outputs = self._client.get_run(self._runs[run]).outputs
+        shown = {output.model_id for output in outputs.model_outputs} if outputs else set()
+        return {one for one, model in self._known.items() if model.model_id in shown}
+
+    def _link(self, one: Candidate, model: LoggedModel) -> None:
+        """Show the model at its run, with the run's accuracies."""
+        from mlflow.entities import LoggedModelOutput
+
+        run = self._runs[one.run]
+        if one.run != PARENT and not model.metrics:  # a point that is there already is an error
+            for time, epoch, values in self._accuracies(one.run):
+                self._client.log_batch(run, metrics_at(values, time, epoch, model.model_id))
+        self._known[one.id] = model
+        self._client.log_outputs(run, [LoggedModelOutput(model.model_id, 0)])
+
+    def _accuracies(self, key: str) -> list[tuple[float, int, dict[str, float]]]:
+        """What the run holds already: time, epoch and accuracies of the last epoch."""
+        epochs = list(self._ledger.events("epoch", trial=key))
+        if not epochs:
+            return []
+        last = epochs[-1]
+        names = ("test_acc", "val_acc", "train_acc")
+        return [(last.time, last.epoch or 0, {name: last.body[name] for name in names if last.body[name] is not None})]
+
+    # -- the registry -----------------------------------------------------------------------------------------------
+
+    def _version(self, one: Candidate) -> Any:
+        """The teacher's version in the registry, whichever sweep has put it there."""
+        name, token = registered_name(one.architecture, self._plan.dataset), None
+        while True:
+            page = self._client.search_model_versions(f"name = '{name}'", page_token=token)
+            for version in page:
+                if version.tags.get("hash") == one.id:
+                    return version
+            token = page.token
+            if not token:
+                return None
+
+    def _register(self, one: Candidate, model: LoggedModel) -> None:
+        from trainers.teachers import TeacherStore
+
+        passport = TeacherStore(self._root.teachers).passport(one.id)
+        name = registered_name(passport.architecture, self._plan.dataset)
+        self._make_name(name, passport)
+        version = self._client.create_model_version(
+            name,
+            self._source(model),
+            run_id=self._runs[one.run],
+            tags=passport_tags(passport),
+            description=f"{passport.test_acc:.2f} % test accuracy; from {passport.came_from}",
+            await_creation_for=0,
+            model_id=model.model_id,
+        )
+        shown = json.dumps([{"name": name, "version": version.version}])
+        self._client.set_logged_model_tags(model.model_id, {"mlflow.modelVersions": shown})
+
+    def _source(self, model: LoggedModel) -> str:
+        """Where a version's files lie. MLflow looks a model's id up on the server of its whole process, which for a
+        database need not be this one; a server that is asked over HTTP is its own, and takes nothing else."""
+        served = self._client.tracking_uri.startswith(("http:", "https:"))
+        return f"models:/{model.model_id}" if served else str(model.artifact_location)
+
+    def _make_name(self, name: str, passport: Passport) -> None:
+        from mlflow.exceptions import MlflowException
+
+        what = (
+            f"Teachers: {passport.architecture} trained on {passport.dataset.name}. A version for each set of weights."
+        )
+        tags = {"architecture": passport.architecture, "dataset": passport.dataset.name}
+        try:
+            self._client.create_registered_model(name, tags, what)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise

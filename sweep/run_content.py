@@ -1,0 +1,107 @@
+"""What an MLflow run holds of a trial: its tags, parameters, metrics and data set, from what the ledger says.
+
+Tags are words to group and filter by, parameters what the charts of MLflow can draw against (they take no tags).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+PARENT = "sweep"
+"""The parent run's `sweep.key`."""
+EPOCH_METRICS = ("loss", "lr", "train_acc", "train_acc5", "val_acc", "val_acc5", "test_acc", "test_acc5")
+PLACES = ("model", "teacher", "method", "seed")
+"""Parameters that are no hyperparameters."""
+LONGEST_TAG = 8000
+"""Characters that MLflow keeps of a tag's value."""
+
+
+def epoch_metrics(result: dict[str, Any]) -> dict[str, float]:
+    """An epoch's result as MLflow metrics; loss terms are named ``term/<name>``, diagnostics ``diagnostics/<name>``."""
+    metrics = {name: result[name] for name in (*EPOCH_METRICS, "images_per_second") if result[name] is not None}
+    terms = {f"term/{name}": value for name, value in result["terms"].items()}
+    measured = {f"diagnostics/{name}": value for name, value in result.get("diagnostics", {}).items()}
+    return metrics | terms | measured
+
+
+def summary_metrics(body: dict[str, Any]) -> dict[str, float]:
+    """Numbers of a whole trial, for the columns of the runs table, from the event that ended it."""
+    if "best" not in body:
+        return {}
+    best = body["best"]
+    found = {"best_epoch": best["epoch"], "best_test_acc": best["test_acc"], "train_seconds": body["seconds"]}
+    if not body["epochs"]:  # a teacher that was stored before: no epoch tells of it
+        found |= {name: value for name, value in body["last"].items() if name.endswith("_acc") and value is not None}
+    return {name: float(value) for name, value in found.items()}
+
+
+def parameters(config: dict[str, Any]) -> dict[str, Any]:
+    """A trial's config as flat MLflow params: the method's hyperparameters by their own names.
+
+    Which data set and which teacher's weights they are is the same for many trials, and stands in tags.
+    """
+    teacher = config["teacher"] or {"architecture": "none"}
+    return {
+        "model": config["model"],
+        "teacher": teacher["architecture"],
+        "method": config["method"]["name"],
+        "seed": config["seed"],
+        **config["method"]["params"],
+        **{f"recipe.{name}": value for name, value in config["recipe"].items()},
+    }
+
+
+def start_tags(body: dict[str, Any]) -> dict[str, str]:
+    """Of a trial that starts: where it stands in the sweep.
+
+    ``row`` is the row of the leaderboard that it counts for; teachers and search trials have none, but for those that a
+    search has won.
+    """
+    teacher, _, student = body["pair"].partition("→")
+    tags = {name: body[name] for name in ("stage", "pair", "method", "label", "recipe")}
+    tags |= {"seed": str(body["seed"]), "teacher": teacher}
+    tags |= {"dataset": body["config"]["dataset"]["name"]} | ({"student": student} if student else {})
+    if body["stage"] == "confirm":
+        tags["row"] = body.get("row", body["label"])
+    if body["config"]["teacher"]:
+        tags["teacher_hash"] = body["config"]["teacher"]["hash"]
+    return tags
+
+
+def dataset_input(dataset: dict[str, Any]) -> Any:
+    """A trial's data set, as the input of a run."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    source = json.dumps(dataset["options"], sort_keys=True)
+    entity = Dataset(name=dataset["name"], digest=dataset["content"], source_type="local", source=source)
+    return DatasetInput(entity, [InputTag("mlflow.data.context", "training")])
+
+
+def run_tags(values: dict[str, str]) -> list[Any]:
+    """As MLflow's client takes them."""
+    from mlflow.entities import RunTag
+
+    return [RunTag(name, value) for name, value in values.items()]
+
+
+def metrics_at(values: dict[str, float], time: float, step: int, model: str | None = None) -> list[Any]:
+    """As MLflow's client takes them; with the id of a logged model they are that model's as well."""
+    from mlflow.entities import Metric
+
+    return [Metric(name, value, milliseconds(time), step, model_id=model) for name, value in values.items()]
+
+
+def milliseconds(time: float) -> int:
+    """Seconds since 1970, as MLflow counts them."""
+    return int(time * 1000)
+
+
+def described(markdown: str, above: Sequence[str] = ()) -> str:
+    """A table and its caption as a run's description: as many whole lines of it as fit below the paragraphs `above`."""
+    text = "\n\n".join([*above, markdown])
+    if len(text) <= LONGEST_TAG:
+        return text
+    more = "\n\n… the whole table: `leaderboard.md` among the artifacts"
+    return text[: LONGEST_TAG - len(more)].rpartition("\n")[0] + more

@@ -1,0 +1,95 @@
+"""The views of a sweep that MLflow opens by their names."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sweep.layout import Root
+from sweep.ledger import Ledger
+from sweep.mlflow_views import ROWS, hyperparameters, links, views
+from sweep.plan import Plan, build_plan
+from sweep.tracking import sync
+from sweep.ui import tables
+from tests.sweep.examples import SPEC, begin, small_spec
+
+LONGEST = 20_000
+"""Characters that MLflow keeps of an experiment's tag."""
+
+
+def states(plan: Plan) -> dict[str, dict[str, Any]]:
+    return {view.name: json.loads(view.value) for view in views(plan)}
+
+
+def test_views_group_by_rows_and_show_what_was_swept(small_plan: Plan) -> None:
+    found = states(small_plan)
+    assert set(found) == {"table", "sensitivity", "methods", "curves", "trials", "parallel"}
+    table = found["table"]
+    assert table["searchFilter"] == ROWS
+    assert table["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "row"}]
+    assert {"metrics.`test_acc`", "metrics.`val_acc`", "params.`alpha`"} <= set(table["selectedColumns"])
+    (chart,) = found["sensitivity"]["compareRunCharts"]
+    assert (chart["xaxis"], chart["yaxis"]) == (
+        {"key": "alpha", "type": "PARAM"},
+        {"key": "test_acc", "type": "METRIC"},
+    )
+    (parallel,) = found["parallel"]["compareRunCharts"]
+    assert parallel["selectedParams"] == ["method", "alpha"]
+
+
+def test_several_pairs_are_groups_of_their_own() -> None:
+    plan = build_plan(small_spec(pairs=["resnet20 -> resnet8", "resnet14 -> resnet8"]))
+    keys = states(plan)["methods"]["groupBy"]["groupByKeys"]
+    assert [key["groupByData"] for key in keys] == ["pair", "row"]
+
+
+def test_only_numbers_are_drawn_against() -> None:
+    plan = build_plan(small_spec(methods=["kd", {"dhkd": {"head": ["linear", "nonlinear"]}}]))
+    assert hyperparameters(plan) == ["head"]
+    assert "sensitivity" not in states(plan)
+    assert "parallel" in states(plan)
+    assert {"sensitivity", "parallel"} & states(build_plan(small_spec(methods=["kd"]))).keys() == set()
+
+
+def test_searched_and_recipe_fields_count_as_swept() -> None:
+    methods = [{"gdkd": {"w2": {"range": [0.5, 16], "log": True}}}]
+    assert hyperparameters(build_plan(small_spec(methods=methods, seeds=1))) == ["w2"]
+    plan = build_plan(small_spec(recipe=SPEC["recipe"] | {"lr": [0.05, 0.1]}, methods=["kd"]))
+    assert hyperparameters(plan) == ["recipe.lr"]
+    (chart,) = states(plan)["sensitivity"]["compareRunCharts"]
+    assert chart["xaxis"]["key"] == "recipe.lr"
+
+
+def test_a_views_state_stands_twice_and_fits_a_tag(small_plan: Plan) -> None:
+    for view in views(small_plan):
+        assert len(view.value) < LONGEST
+        listed = json.loads(view.value)
+        packed = listed.pop("state").removeprefix("deflate;")
+        state = json.loads(zlib.decompress(base64.b64decode(packed)))
+        assert (listed.pop("name"), listed.pop("createdAt")) == (view.title, 0)
+        assert state == listed
+
+
+def test_links_lead_to_the_views_and_open_charts_on_charts(small_plan: Plan) -> None:
+    text = links(small_plan, "7")
+    assert "](#/experiments/7/runs?viewStateShareKey=table&compareRunsMode=TABLE)" in text
+    assert "](#/experiments/7/runs?viewStateShareKey=sensitivity&compareRunsMode=CHART)" in text
+
+
+def test_the_ui_knows_where_the_tables_of_the_latest_sweeps_are(
+    root: Root, ledger: Ledger, small_plan: Plan, new_store: Callable[..., str]
+) -> None:
+    uri = new_store()
+    assert tables(uri) == []
+    begin(ledger, small_plan)
+    sync(root, "small", uri)
+    assert tables(uri) == [("small", "#/experiments/1/runs?viewStateShareKey=table&compareRunsMode=TABLE")]
+
+
+def test_a_database_that_is_none_of_mlflows_has_no_tables(tmp_path: Path) -> None:
+    (tmp_path / "other.db").write_bytes(b"no database at all, though it is long enough to be taken for one" * 10)
+    assert tables(f"sqlite:///{tmp_path}/other.db") == []
