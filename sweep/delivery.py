@@ -8,6 +8,8 @@ broken off anywhere and repeated.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -80,12 +82,12 @@ class Delivery:
     def deliver(self) -> bool:
         """Deliver the next events; False when there is none left."""
         events = list(self._ledger.events(after=delivered(self._ledger, self._uri), limit=BATCH))
-        for trial, of_one in groupby(events, key=lambda event: event.trial):
-            if trial is None:
-                for event in of_one:
-                    self._parent_event(event)
+        for of_trials, some in groupby(events, key=lambda event: event.trial is not None):
+            if of_trials:
+                self._trials_events(some)
             else:
-                self._trial_events(trial, list(of_one))
+                for event in some:
+                    self._parent_event(event)
         if events:
             self._ledger.set_fact(fact(self._uri), str(events[-1].seq))
         return bool(events)
@@ -220,60 +222,110 @@ class Delivery:
 
     # -- nested runs ------------------------------------------------------------------------------------------------
 
+    def _trials_events(self, events: Iterable[Event]) -> None:
+        """Events of trials that ran side by side, trial by trial."""
+        by_trial: dict[str, list[Event]] = {}
+        for event in events:
+            by_trial.setdefault(event.trial or "", []).append(event)
+        for key, some in by_trial.items():
+            self._trial_events(key, some)
+
     def _trial_events(self, key: str, events: list[Event]) -> None:
-        """Consecutive events of one trial, its metrics in few requests."""
+        """Events of one trial, in as few requests as they go into."""
         if next(self._ledger.events("start", trial=key, limit=1), None) is None:
             return  # it never started: there is no run to tell
-        for is_epoch, some in groupby(events, key=lambda event: event.kind == "epoch"):
-            if is_epoch:
-                self._epochs(self._run_of(key), list(some))
-            else:
-                for event in some:
-                    self._trial_event(key, event)
+        told = News()
+        for event in events:
+            self._add(told, event)
+        if key not in self.runs and not told.started:  # somebody deleted it
+            before = News()
+            for event in self._ledger.events("start", trial=key):
+                self._add(before, event)
+            told = before.followed_by(told)
+        self._tell(key, told)
 
-    def _trial_event(self, key: str, event: Event) -> None:
+    def _add(self, told: News, event: Event) -> None:
+        """What an event of a trial adds to the news of it."""
         body = event.body
         if event.kind == "start":
-            self._start(key, event)
+            tags = {"mlflow.parentRunId": self._parent(event.time)} | start_tags(body) | self._source
+            told.start(event.time, body["name"], tags, parameters(body["config"]), body["config"]["dataset"])
+        elif event.kind == "epoch":
+            told.metrics += metrics_at(epoch_metrics(body), event.time, event.epoch or 0)
         elif event.kind == "final":
-            self._end(key, event, STATUS[body["state"]], {"state": body["state"], "reason": body.get("reason", "")})
+            told.end(event, STATUS[body["state"]], {"state": body["state"], "reason": body.get("reason", "")})
         elif event.kind == "pruned":
-            self._end(key, event, "KILLED", {"state": "pruned"})
+            told.end(event, "KILLED", {"state": "pruned"})
         elif event.kind == "failed":
             tags = {"state": body.get("state", "failed"), "reason": body["reason"], "log": body["log"]}
-            self._end(key, event, "FAILED", tags)
+            told.end(event, "FAILED", tags)
         elif event.kind == "interrupted":
-            self._end(key, event, "KILLED", {"state": "interrupted"})
+            told.end(event, "KILLED", {"state": "interrupted"})
+
+    def _tell(self, key: str, told: News) -> None:
+        """Make the run where there is none, and tell it everything."""
+        new = key not in self.runs
+        if new:
+            self._run(key, told.name, told.began, {tag.key: tag.value for tag in run_tags(told.tags)})
+        run = self.runs[key]
+        if told.started and not new:
+            self.client.update_run(run, status="RUNNING", name=told.name)
+        tags = [] if new else run_tags(told.tags)
+        for start in range(0, max(len(told.metrics), 1), METRICS_PER_REQUEST):
+            some = told.metrics[start : start + METRICS_PER_REQUEST]
+            params, now = (told.params, tags) if start == 0 else ([], [])
+            if some or params or now:
+                self.client.log_batch(run, some, params, now)
+        if told.dataset is not None:
+            self.client.log_inputs(run, [dataset_input(told.dataset)])
+        if told.status:
+            self.client.set_terminated(run, told.status, milliseconds(told.ended))
 
     def _run_of(self, key: str) -> str:
         """A started trial's run; made anew where somebody deleted it."""
         if key not in self.runs:
-            for start in self._ledger.events("start", trial=key):
-                self._start(key, start)
+            self._trial_events(key, list(self._ledger.events("start", trial=key)))
         return self.runs[key]
 
-    def _start(self, key: str, event: Event) -> None:
+
+@dataclass
+class News:
+    """What a run is told of a trial, of several events together; of what they say of the same thing, the last."""
+
+    tags: dict[str, str] = field(default_factory=dict)
+    params: list[Any] = field(default_factory=list)
+    metrics: list[Any] = field(default_factory=list)
+    dataset: dict[str, Any] | None = None
+    name: str = ""
+    began: float = 0.0
+    ended: float = 0.0
+    status: str = ""
+    """That it ended with; empty while it runs."""
+
+    @property
+    def started(self) -> bool:
+        return bool(self.name)
+
+    def start(
+        self, time: float, name: str, tags: dict[str, str], params: dict[str, Any], dataset: dict[str, Any]
+    ) -> None:
+        """The trial starts, perhaps once more."""
         from mlflow.entities import Param
 
-        body = event.body
-        tags = {"mlflow.parentRunId": self._parent(event.time)} | start_tags(body) | self._source
-        run = self._run(key, body["name"], event.time, tags)
-        self.client.update_run(run, status="RUNNING", name=body["name"])
-        self.client.log_batch(run, tags=run_tags({**tags, "state": "running"}))
-        params = [Param(name, str(value)) for name, value in parameters(body["config"]).items()]
-        self.client.log_batch(run, params=params)
-        self.client.log_inputs(run, [dataset_input(body["config"]["dataset"])])
+        self.began = self.began or time
+        self.name, self.dataset, self.status = name, dataset, ""
+        self.params = [Param(key, str(value)) for key, value in params.items()]
+        self.tags |= tags | {"state": "running"}
 
-    def _epochs(self, run: str, events: list[Event]) -> None:
-        metrics = [
-            metric for event in events for metric in metrics_at(epoch_metrics(event.body), event.time, event.epoch or 0)
-        ]
-        for start in range(0, len(metrics), METRICS_PER_REQUEST):
-            self.client.log_batch(run, metrics[start : start + METRICS_PER_REQUEST])
+    def end(self, event: Event, status: str, tags: dict[str, str]) -> None:
+        """The trial, or an attempt at it, ends."""
+        numbers = summary_metrics(event.body)
+        self.metrics += metrics_at(numbers, event.time, event.body["epochs"]) if numbers else []
+        self.tags |= tags
+        self.status, self.ended = status, event.time
 
-    def _end(self, key: str, event: Event, status: str, tags: dict[str, str]) -> None:
-        """The end of a trial, or of an attempt at it."""
-        run, numbers = self._run_of(key), summary_metrics(event.body)
-        metrics = metrics_at(numbers, event.time, event.body["epochs"]) if numbers else []
-        self.client.log_batch(run, metrics, tags=run_tags(tags))
-        self.client.set_terminated(run, status, milliseconds(event.time))
+    def followed_by(self, later: News) -> News:
+        """Both, where `later` holds no start."""
+        whole = replace(later, name=self.name, began=self.began, dataset=self.dataset, params=self.params)
+        whole.tags = self.tags | later.tags
+        return whole
