@@ -33,6 +33,11 @@ OBJECT_STORE_BYTES = 100_000_000
 PROBE_SECONDS = 2.0
 GONE_SECONDS = 30.0
 """A head that has not answered for so long is taken for dead; Ray itself aborts this process after 60."""
+JOIN_SECONDS = 120.0
+"""What the machines of a cluster get to join before a sweep that none of them has room for is refused."""
+JOIN_POLL_SECONDS = 1.0
+ROOM_SECONDS = 5.0
+"""How often a cluster is asked how many trials it has room for."""
 RAY_FOLDER = "sweep-ray-"
 """How the folders of Ray's temporary files begin; the driver's process number follows."""
 
@@ -49,6 +54,7 @@ def session(address: str | None, verbose: bool) -> Iterator[Path]:
     _remove_leftovers()
     temporary = Path(tempfile.mkdtemp(prefix=f"{RAY_FOLDER}{os.getpid()}-"))
     import ray
+    from ray.exceptions import AuthenticationError
 
     logging.getLogger("ray.tune").setLevel(logging.INFO if verbose else logging.CRITICAL)
     how: dict[str, Any] = _own(temporary) if address is None else {"address": address}
@@ -60,6 +66,11 @@ def session(address: str | None, verbose: bool) -> Iterator[Path]:
                 runtime_env={"env_vars": WORKER_ENVIRONMENT | _handed_on() | _hidden()},
                 **how,
             )
+        except AuthenticationError as error:
+            raise InputError(
+                f"the Ray cluster at '{address}' does not let you in: it wants its token, which Ray looks for in"
+                " RAY_AUTH_TOKEN, in the file that RAY_AUTH_TOKEN_PATH names, and in ~/.ray/auth_token"
+            ) from error
         except (ConnectionError, RuntimeError, ValueError) as error:
             if address is None:
                 raise
@@ -186,17 +197,42 @@ def environment(root: Root, verbose: bool, address: str | None) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 
-def check_resources(plan: Plan) -> None:
-    """Raises InputError when no machine of the cluster has room for one trial: Ray would wait for ever."""
-    if room(plan) > 0:
-        return
+def check_resources(plan: Plan, patience: float = 0) -> None:
+    """Raises InputError when no machine has room for one trial: Ray would wait for ever.
+
+    Args:
+        plan: whose trials are to run.
+        patience: seconds for machines to join that are not there yet.
+    """
+    deadline = time.monotonic() + patience
+    while room(plan) == 0:
+        if time.monotonic() > deadline:
+            who = f"after {patience:g} s the cluster's machines have" if patience else "this machine has"
+            raise InputError(_too_small(plan, who))
+        time.sleep(JOIN_POLL_SECONDS)
+
+
+def _too_small(plan: Plan, who: str) -> str:
     cpus, gpus, workers = plan.compute["cpus"], plan.compute["gpus"], plan.compute["workers"]
     have = ", ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in _nodes())
-    raise InputError(
+    return (
         f"a trial asks for {f'{workers} workers of ' if workers > 1 else ''}{cpus} CPUs and {gpus:g} GPUs (compute: in"
-        f" the spec), but this machine has {have}; lower compute.cpus{', ' if workers > 1 else ' or '}compute.gpus"
+        f" the spec), but {who} {have}; lower compute.cpus{', ' if workers > 1 else ' or '}compute.gpus"
         f"{' or compute.workers' if workers > 1 else ''}"
     )
+
+
+class Room:
+    """How many trials may run side by side, at least one; on a cluster machines join and leave while a sweep runs."""
+
+    def __init__(self, plan: Plan, changes: bool) -> None:
+        self._plan, self._changes = plan, changes
+        self._known, self._asked = 0, 0.0
+
+    def __call__(self) -> int:
+        if self._known == 0 or (self._changes and time.monotonic() - self._asked > ROOM_SECONDS):
+            self._known, self._asked = max(1, room(self._plan)), time.monotonic()
+        return self._known
 
 
 def room(plan: Plan) -> int:

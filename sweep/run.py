@@ -316,7 +316,7 @@ def _run_trials(
     done, epochs_left = _standing(plan, ledger)
     if not queue.exhausted:
         with machines.session(address, verbose) as temporary:
-            machines.check_resources(plan)
+            machines.check_resources(plan, machines.JOIN_SECONDS if address else 0)
             progress = Progress(plan, done, epochs_left)
             for trial in _trials(plan, ledger):
                 if trial.state == "finished" and trial.slot.stage != "teacher":
@@ -371,17 +371,18 @@ def _tune(
 
     from sweep.actors import each_for_itself
     from sweep.recorder import Recorder
-    from sweep.search import CellScheduler, PlanSearcher, StopAfterEpoch
+    from sweep.search import MOST_AT_ONCE, CellScheduler, PlanSearcher, StopAfterEpoch
     from sweep.trainable import TrialTrainable
 
     recorder = Recorder(paths, ledger, queue, display, watch)
+    room = machines.Room(plan, changes=address is not None)
     tuner = tune.Tuner(
         tune.with_resources(TrialTrainable, _devices),
         tune_config=tune.TuneConfig(
-            search_alg=PlanSearcher(queue, lambda job: describe(job, plan, root), recorder.stopped),
+            search_alg=PlanSearcher(queue, lambda job: describe(job, plan, root), recorder.stopped, room),
             scheduler=CellScheduler(queue),
             num_samples=-1,
-            max_concurrent_trials=machines.room(plan),
+            max_concurrent_trials=MOST_AT_ONCE,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(

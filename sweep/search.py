@@ -12,6 +12,9 @@ from ray.tune.search import Searcher
 
 from sweep.queue import Job, TrialQueue
 
+MOST_AT_ONCE = 10_000
+"""Trials, as far as Ray is concerned; how many there are the searcher decides."""
+
 
 class PlanSearcher(Searcher):
     """Hands Ray the queue's jobs as trial configs.
@@ -20,28 +23,34 @@ class PlanSearcher(Searcher):
     """
 
     def __init__(
-        self, queue: TrialQueue, describe: Callable[[Job], dict[str, Any]], stopped: Callable[[], bool]
+        self,
+        queue: TrialQueue,
+        describe: Callable[[Job], dict[str, Any]],
+        stopped: Callable[[], bool],
+        room: Callable[[], int],
     ) -> None:
         super().__init__(metric="epoch", mode="max")
         self._queue = queue
         self._describe = describe
         self._stopped = stopped
-        self._most = 1
+        self._room = room
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
         """Nothing to learn: the plan is complete."""
         return True
 
     def set_max_concurrency(self, max_concurrent: int) -> bool:
-        """No more trials than this at a time, so that none waits inside Ray when the sweep is stopped."""
-        self._most = max_concurrent
+        """The cluster's room decides, see :meth:`suggest`."""
         return True
 
     def suggest(self, trial_id: str) -> Any:
-        """The next job as a trial's config; None while the rest waits for a teacher."""
+        """The next job as a trial's config; None while there is no room, or the rest waits for a teacher.
+
+        No trial waits inside Ray: there it could be neither stopped nor given a better place in the queue.
+        """
         if self._stopped():
             return Searcher.FINISHED
-        if len(self._queue.live) >= self._most:
+        if len(self._queue.live) >= self._room():
             return None
         job = self._queue.next()
         if job is not None:

@@ -1,0 +1,93 @@
+"""A Ray of our own lets nobody in who does not belong to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+INSIDE = """
+import json, os, subprocess, sys
+from pathlib import Path
+
+from sweep import machines
+from sweep.layout import Root
+from tests.sweep.command import children
+
+root = Root(Path("runs"))
+machines.environment(root, verbose=False, address=None)
+token = os.environ["RAY_AUTH_TOKEN"]
+import ray
+
+def files(*folders):
+    return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+
+def holds(path):
+    try:
+        return token.encode() in path.read_bytes()
+    except FileNotFoundError:  # a process that has ended
+        return False
+
+with machines.session(None, verbose=False) as temporary:
+    @ray.remote
+    def ask():
+        return os.environ.get("RAY_AUTH_TOKEN") == token
+    told = {"worker": ray.get(ask.remote()), "length": len(token)}
+    processes = children(os.getpid())
+    commands = [Path(f"/proc/{pid}/cmdline") for pid in [os.getpid(), *processes]]
+    told["processes"] = len(processes)
+    told["commands"] = [str(path) for path in commands if holds(path)]
+    told["looked"] = len(files(temporary, root.path))
+    told["files"] = [str(path) for path in files(temporary, root.path) if holds(path)]
+    address = ray.get_runtime_context().gcs_address
+    outside = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    told["strangers"] = {}
+    for name, known in {"none": {}, "wrong": {"RAY_AUTH_TOKEN": "0" * 64}, "ours": {"RAY_AUTH_TOKEN": token}}.items():
+        mode = {"RAY_AUTH_MODE": "token"} if known else {"RAY_AUTH_MODE": "disabled"}
+        command = [sys.executable, "-c", f"import ray; ray.init('{address}', log_to_driver=False)"]
+        told["strangers"][name] = subprocess.run(
+            command, env=outside | known | mode, capture_output=True, timeout=120
+        ).returncode
+print("TOLD", json.dumps(told))
+"""
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a driver sees of its own Ray."""
+    folder = tmp_path_factory.mktemp("own")
+    plain = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "TUNE_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", INSIDE],
+        cwd=folder,
+        env=plain | {"PYTHONPATH": str(Path(__file__).parent.parent.parent), "HOME": str(folder / "home")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not (folder / "home").exists()  # Ray writes a token there where it is given none
+    return dict(json.loads(done.stdout.partition("TOLD ")[2]))
+
+
+def test_driver_and_workers_share_a_token_that_stands_nowhere_else(told: dict[str, Any]) -> None:
+    assert told["worker"]
+    assert told["length"] == 64
+    assert told["processes"] > 3
+    assert told["looked"] > 10
+    assert told["commands"] == []
+    assert told["files"] == []
+
+
+def test_who_has_no_token_is_not_let_in(told: dict[str, Any]) -> None:
+    strangers = told["strangers"]
+    assert strangers["ours"] == 0
+    assert strangers["none"] != 0
+    assert strangers["wrong"] != 0
