@@ -74,8 +74,13 @@ def load_spec(spec: str) -> Spec:
         InputError: when there is no such spec, or it cannot be read as text.
         SpecError: with all mistakes of the spec.
     """
+    return parse_spec(*spec_text(spec))
+
+
+def spec_text(spec: str) -> tuple[str, str]:
+    """The text of a file or of a shipped spec, and how messages name it. Raises InputError where there is none."""
     path = find_spec(spec)
-    return parse_spec(_read(path), str(path) if path.parent != SHIPPED else path.name)
+    return _read(path), str(path) if path.parent != SHIPPED else path.name
 
 
 def find_spec(spec: str) -> Path:
@@ -110,10 +115,19 @@ def _read(path: Path) -> str:
         raise InputError(f"{path} is not a text file (byte {error.start} is not UTF-8): not a spec") from error
 
 
-def parse_spec(text: str, source: str) -> Spec:
-    """Check and expand a spec's text. Raises SpecError with all its mistakes."""
+def parse_spec(text: str, source: str, *, elsewhere: bool = False) -> Spec:
+    """Check and expand a spec's text.
+
+    Args:
+        text: the file's content.
+        source: how messages name it.
+        elsewhere: the sweep runs on other machines, so that the files it names need not be on this one.
+
+    Raises:
+        SpecError: with all its mistakes.
+    """
     document = Document(text, source)
-    spec = _Reader(document).read(text) if not document.mistakes else None
+    spec = _Reader(document, elsewhere).read(text) if not document.mistakes else None
     if spec is None or document.mistakes:
         raise SpecError(document.mistakes)
     return spec
@@ -121,6 +135,10 @@ def parse_spec(text: str, source: str) -> Spec:
 
 class _Reader(FieldReader):
     """Reads a document section by section, noting mistakes and going on."""
+
+    def __init__(self, document: Document, elsewhere: bool) -> None:
+        super().__init__(document)
+        self._elsewhere = elsewhere
 
     def read(self, text: str) -> Spec | None:
         data = self.document.data
@@ -248,7 +266,7 @@ class _Reader(FieldReader):
 
     def _teacher_kind(self, path: yaml_lines.Path, teacher: str) -> Literal["architecture", "stored", "file"]:
         if teacher.endswith(CHECKPOINT_SUFFIXES):
-            if not Path(teacher).is_file():
+            if not (self._elsewhere or Path(teacher).is_file()):
                 self.add(path, f"there is no file {teacher}; a teacher is an architecture, a stored one, or its file")
             return "file"
         architecture, at, _ = teacher.partition("@")

@@ -11,13 +11,25 @@ import os
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 
+from sweep import remote
 from sweep.formats import Format, TableFormat, listing
 from sweep.layout import DEFAULT_ROOT, Root
+from sweep.options import (
+    ClusterOption,
+    FormatOption,
+    NameArgument,
+    RootOption,
+    SmokeOption,
+    SpecArgument,
+    TableFormatOption,
+    UriOption,
+    VerboseOption,
+)
 from trainers.errors import InputError, KDError
 
 if TYPE_CHECKING:
@@ -34,40 +46,8 @@ app = typer.Typer(
 
 teachers = typer.Typer(help="List, import and train teachers.", no_args_is_help=True)
 app.add_typer(teachers, name="teachers")
-
-RootOption = Annotated[
-    Path, typer.Option("--root", envvar="SWEEP_ROOT", help="Everything that is written lies below this folder.")
-]
-UriOption = Annotated[
-    str | None,
-    typer.Option("--tracking-uri", help="MLflow server; by default MLFLOW_TRACKING_URI, else a database below --root."),
-]
-VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Let Ray talk.")]
-FormatOption = Annotated[Format, typer.Option("--format", help="How to print.")]
-TableFormatOption = Annotated[TableFormat, typer.Option("--format", help="How to print; parquet goes to a file.")]
-
-
-def _complete_spec(incomplete: str) -> list[str]:
-    folder = Path(__file__).parent.parent / "search_spaces"
-    return sorted(path.stem for path in folder.glob(f"{incomplete}*.yaml"))
-
-
-def _complete_sweep(incomplete: str) -> list[str]:
-    names = Root(Path(os.environ.get("SWEEP_ROOT", DEFAULT_ROOT))).names()
-    return [name for name in names if name.startswith(incomplete)]
-
-
-SpecArgument = Annotated[
-    str, typer.Argument(metavar="SPEC", help="A YAML file, or a shipped spec's name.", autocompletion=_complete_spec)
-]
-NameArgument = Annotated[
-    str | None, typer.Argument(metavar="[NAME]", help="A sweep; by default the latest.", autocompletion=_complete_sweep)
-]
-
-
-SmokeOption = Annotated[
-    bool, typer.Option("--smoke", help="Shrink the spec to about a minute on a CPU, as a sweep NAME-smoke of its own.")
-]
+for verb in (remote.submit, remote.logs, remote.cancel):
+    app.command()(verb)
 
 
 @app.command()
@@ -84,13 +64,27 @@ def run(
 ) -> None:
     """Run a sweep, or go on with it: only what is missing is run."""
     from search_spaces.loader import load_spec
+
+    place = Root(root)
+    loaded = _shrunk(load_spec(spec), place) if smoke else load_spec(spec)
+    _run(loaded, place, tracking_uri, address, verbose)
+
+
+@app.command(hidden=True)
+def submitted(root: RootOption = DEFAULT_ROOT) -> None:
+    """Run what a job was submitted with; the cluster's head calls this."""
+    from sweep.cluster import carried
+
+    _run(carried(), Root(root), None, os.environ.get("RAY_ADDRESS", "auto"), verbose=False)
+
+
+def _run(loaded: Spec, place: Root, tracking_uri: str | None, address: str | None, verbose: bool) -> NoReturn:
+    """Run a sweep and show what came of it."""
     from sweep import display, tracking
     from sweep.run import run_sweep
     from sweep.status import troubles
 
-    place = Root(root)
     uri = tracking.tracking_uri(place, tracking_uri)
-    loaded = _shrunk(load_spec(spec), place) if smoke else load_spec(spec)
     console = Console()
     try:
         code = run_sweep(loaded, place, uri, display.for_console(console), verbose, address=address)
@@ -144,8 +138,16 @@ def _shrunk(spec: Spec, root: Root) -> Spec:
 
 
 @app.command()
-def status(name: NameArgument = None, root: RootOption = DEFAULT_ROOT, how: FormatOption = Format.TABLE) -> None:
-    """Show how far a sweep is: every trial with its state, and why it failed."""
+def status(
+    name: NameArgument = None,
+    root: RootOption = DEFAULT_ROOT,
+    address: ClusterOption = None,
+    how: FormatOption = Format.TABLE,
+) -> None:
+    """Show how far a sweep is: every trial with its state, and why it failed; or (--address) how a submitted one is."""
+    if address:
+        remote.status(name, address, how)
+        return
     from sweep.status import summary, trial_rows
 
     place = Root(root)
@@ -258,9 +260,13 @@ def report(
 def list_(
     what: Annotated[str, typer.Argument(help="methods, models, datasets, recipes, specs or sweeps.")],
     root: RootOption = DEFAULT_ROOT,
+    address: ClusterOption = None,
     how: FormatOption = Format.TABLE,
 ) -> None:
-    """List what a spec can name, and the sweeps that have run."""
+    """List what a spec can name, and the sweeps that have run, here or (with --address) on a cluster."""
+    if address and what == "sweeps":
+        remote.sweeps(address, how)
+        return
     from sweep.catalogue import rows
 
     typer.echo(listing(rows(what, Root(root)), how), nl=False)

@@ -20,7 +20,11 @@ from sweep.cli import app, main
 from sweep.ledger import Ledger
 from tests.sweep.command import SMALL, User
 
-VERBS = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
+VERBS = [
+    command.name or command.callback.__name__
+    for command in app.registered_commands
+    if command.callback and not command.hidden
+]
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -51,14 +55,17 @@ def test_every_verb_has_help(verb: str) -> None:
 
 def test_the_verbs_are_those_of_the_documents() -> None:
     assert sorted(VERBS) == [
+        "cancel",
         "export",
         "leaderboard",
         "list",
+        "logs",
         "plan",
         "report",
         "run",
         "status",
         "studies",
+        "submit",
         "sync",
         "ui",
     ]

@@ -1,0 +1,50 @@
+"""Arguments and options that several verbs take."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sweep.formats import Format, TableFormat
+from sweep.layout import DEFAULT_ROOT, Root
+
+CLUSTER = "SWEEP_ADDRESS"
+"""The variable that names the cluster where no `--address` does."""
+
+
+def _complete_spec(incomplete: str) -> list[str]:
+    folder = Path(__file__).parent.parent / "search_spaces"
+    return sorted(path.stem for path in folder.glob(f"{incomplete}*.yaml"))
+
+
+def _complete_sweep(incomplete: str) -> list[str]:
+    names = Root(Path(os.environ.get("SWEEP_ROOT", DEFAULT_ROOT))).names()
+    return [name for name in names if name.startswith(incomplete)]
+
+
+RootOption = Annotated[
+    Path, typer.Option("--root", envvar="SWEEP_ROOT", help="Everything that is written lies below this folder.")
+]
+UriOption = Annotated[
+    str | None,
+    typer.Option("--tracking-uri", help="MLflow server; by default MLFLOW_TRACKING_URI, else a database below --root."),
+]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Let Ray talk.")]
+FormatOption = Annotated[Format, typer.Option("--format", help="How to print.")]
+TableFormatOption = Annotated[TableFormat, typer.Option("--format", help="How to print; parquet goes to a file.")]
+SpecArgument = Annotated[
+    str, typer.Argument(metavar="SPEC", help="A YAML file, or a shipped spec's name.", autocompletion=_complete_spec)
+]
+NameArgument = Annotated[
+    str | None, typer.Argument(metavar="[NAME]", help="A sweep; by default the latest.", autocompletion=_complete_sweep)
+]
+SmokeOption = Annotated[
+    bool, typer.Option("--smoke", help="Shrink the spec to about a minute on a CPU, as a sweep NAME-smoke of its own.")
+]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option("--address", envvar=CLUSTER, help="Of a cluster's job server, http://host:8265.", show_default=False),
+]

@@ -1,0 +1,194 @@
+"""Submitting, as far as it goes without a cluster; the rest is in tests/service."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import threading
+import zlib
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from search_spaces.loader import SHIPPED, load_spec, parse_spec
+from sweep.cli import main
+from sweep.cluster import CARRIED, LONGEST, Job, carried, last_line, latest, packed, read_there
+from tests.sweep.command import SMALL
+from tests.sweep.examples import small_spec
+from trainers.errors import InputError, SpecError
+
+
+@pytest.fixture(autouse=True)
+def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody whose environment knows no cluster and no token."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for name in ("SWEEP_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_ADDRESS", CARRIED):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("RAY_AUTH_MODE", "RAY_API_SERVER_ADDRESS"):  # the commands set them, and they are to be put back
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line that a command ends with, with exit code 2."""
+    with pytest.raises(SystemExit) as end:
+        main(list(arguments))
+    assert end.value.code == 2
+    err = capsys.readouterr().err
+    assert err.startswith("sweep: ")
+    assert err.count("\n") == 1
+    return err
+
+
+# -- what travels -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [path.stem for path in SHIPPED.glob("*.yaml")])
+def test_a_spec_arrives_as_it_was_sent(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = load_spec(name)
+    monkeypatch.setenv(CARRIED, packed(spec))
+    assert carried() == spec
+
+
+def test_of_a_file_only_its_text_and_its_name_travel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.yaml").write_text(SMALL + "description: costs $HOME and ${PATH} – 3 €\n")
+    spec = load_spec(str(tmp_path / "mine.yaml"))
+    word = packed(spec)
+    monkeypatch.setenv(CARRIED, word)
+    assert carried().text == spec.text
+    assert carried().source == "mine.yaml"
+    assert str(tmp_path) not in zlib.decompress(base64.b64decode(word)).decode()
+
+
+def test_what_is_too_long_for_a_job_is_refused() -> None:
+    noise = "".join(f"# {hash((number, 'noise')):x}\n" for number in range(20_000))
+    with pytest.raises(InputError, match=rf"is too long for a job: [\d,]+ characters when packed, at most {LONGEST:,}"):
+        packed(parse_spec(SMALL + noise, "long.yaml"))
+
+
+@pytest.mark.parametrize(
+    "word", ["?", "AAAA", base64.b64encode(zlib.compress(b"[]")).decode(), base64.b64encode(b"x" * 99).decode()]
+)
+def test_what_is_no_packed_spec_is_refused(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CARRIED, word)
+    with pytest.raises(InputError, match=f"{CARRIED} holds no spec"):
+        carried()
+
+
+def test_a_packed_spec_that_grows_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    word = base64.b64encode(zlib.compress(json.dumps({"text": "#" * 10**8, "source": "bomb"}).encode(), 9)).decode()
+    monkeypatch.setenv(CARRIED, word)
+    with pytest.raises(InputError, match="holds no spec"):
+        carried()
+
+
+def test_files_are_looked_for_on_the_cluster_and_named() -> None:
+    text = SMALL.replace("{digits: {image_size: 8}}", "{parquet: {path: faces}}")
+    text = text.replace("resnet14 -> resnet8", "teachers/big.pth -> resnet8")
+    with pytest.raises(SpecError, match=r"there is no file teachers/big\.pth"):
+        parse_spec(text, "mine.yaml")
+    spec = parse_spec(text, "mine.yaml", elsewhere=True)
+    assert read_there(spec) == ["dataset parquet, path: faces", "teacher: teachers/big.pth"]
+    assert read_there(small_spec()) == []
+
+
+# -- jobs -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_row_is_a_sweeps_last_job() -> None:
+    jobs = [
+        Job("a-1", "a", "cancelled", 0.0, 60.0, None),
+        Job("b-1", "b", "done", 10.0, 20.0, 0),
+        Job("a-2", "a", "running", 70.0, None, None),
+    ]
+    rows = {row["sweep"]: row for row in latest(jobs)}
+    assert (rows["a"]["job"], rows["a"]["state"], rows["a"]["jobs"]) == ("a-2", "running", 2)
+    assert (rows["b"]["job"], rows["b"]["took"], rows["b"]["jobs"]) == ("b-1", "10 s", 1)
+
+
+def test_the_last_line_is_the_last_that_says_something() -> None:
+    assert last_line("one\n[3/9] finished this\n\n") == "[3/9] finished this"
+    assert last_line("") == ""
+
+
+# -- a cluster that is not there --------------------------------------------------------------------------------------
+
+VERBS = (("submit", "digits-alpha"), ("status",), ("logs", "digits-alpha"), ("cancel", "digits-alpha"))
+
+
+@pytest.mark.parametrize("verb", [VERBS[0], *VERBS[2:]], ids=" ".join)
+def test_a_verb_without_a_cluster_says_how_to_name_one(
+    verb: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "Give --address http://host:8265, or set SWEEP_ADDRESS" in refused(capsys, *verb)
+
+
+@pytest.mark.parametrize("verb", [*VERBS, ("list", "sweeps")], ids=" ".join)
+def test_a_cluster_that_does_not_answer_is_told_at_once(
+    verb: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as taken:  # bound, but not listening
+        taken.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        assert f"no Ray cluster answers at {address}: Connection refused" in refused(
+            capsys, *verb, "--address", address
+        )
+        monkeypatch.setenv("SWEEP_ADDRESS", address)
+        assert f"no Ray cluster answers at {address}" in refused(capsys, *verb)
+
+
+@pytest.mark.parametrize("address", ["head:6379", "auto", "ray://head:10001", "http://", "http://host:port"])
+def test_what_is_no_job_servers_address_is_refused(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"'{address}' is no job server's address" in refused(capsys, "status", "--address", address)
+
+
+def test_a_token_file_that_is_not_there_is_named(
+    server: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "/nowhere/token")
+    assert "names /nowhere/token, which cannot be read" in refused(capsys, "status", "--address", server)
+
+
+class NoRay(BaseHTTPRequestHandler):
+    """A page that says something else."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<html>hello</html>")
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """A web server that is no cluster."""
+    with HTTPServer(("127.0.0.1", 0), NoRay) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.server_port}"
+        listening.shutdown()
+        thread.join()
+
+
+def test_a_web_server_that_is_no_cluster_is_refused(server: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"the cluster at {server} cannot do this" in refused(capsys, "status", "--address", server)
+
+
+def test_mistakes_of_a_spec_are_told_before_anything_is_sent(
+    server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "wrong.yaml").write_text(SMALL.replace("kd,", "dk,"))
+    with pytest.raises(SystemExit) as end:
+        main(["submit", "wrong.yaml", "--address", server])
+    assert end.value.code == 2
+    assert "unknown method 'dk'" in capsys.readouterr().err
+
+
+def test_a_jobs_command_outside_of_a_job_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "to submit one: sweep submit SPEC" in refused(capsys, "submitted")
