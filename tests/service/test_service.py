@@ -1,0 +1,173 @@
+"""A sweep on the whole service: submitted from elsewhere with an address and a token, while parts of it are killed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sweep.layout import Root
+from tests.faults.harness import SPEC, begin, begun_after_their_end, results
+from tests.service.service import Service
+from tests.sweep.command import LONGEST, Done, User
+
+pytestmark = pytest.mark.slow
+
+SECRETS = ("ray_token", "postgres_password", "mlflow_password", "mlflow_secret_key")
+
+
+class Elsewhere(User):
+    """Somebody on another machine, whose sweeps run on the cluster; for the test, its root lies where theirs would."""
+
+    def __init__(self, folder: Path, service: Service) -> None:
+        super().__init__(folder, SPEC)
+        self._service = service
+        self.known = {"SWEEP_ADDRESS": service.address, "RAY_AUTH_TOKEN_PATH": str(service.token_file)}
+        self.login = {
+            "MLFLOW_TRACKING_URI": service.mlflow,
+            "MLFLOW_TRACKING_USERNAME": "admin",
+            "MLFLOW_TRACKING_PASSWORD": service.secret("mlflow_password"),
+        }
+
+    def remote(self, *arguments: str) -> Done:
+        """A command that must succeed."""
+        done = self.sweep(*arguments, **self.known)
+        assert done.code == 0, done.out + done.err
+        return done
+
+    def refused(self, *arguments: str, **environment: str) -> str:
+        """The message of a command that ends with exit code 2."""
+        done = self.sweep(*arguments, **environment)
+        assert done.code == 2, done.out + done.err
+        assert "Traceback" not in done.err
+        assert done.err.count("\n") == 1, done.err
+        return done.err
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, Elsewhere, User]]:
+    """The service, somebody who submits to it, and somebody who has run the same sweep on one machine meanwhile."""
+    folder = tmp_path_factory.mktemp("service")
+    service = Service(folder / "elsewhere" / "runs")
+    try:
+        service.begin()
+        alone = User(folder / "alone", SPEC)
+        process = begin(alone)
+        service.wait(workers=2)
+        done = alone.end(process)
+        assert done.code == 0, done.out + done.err
+        yield service, Elsewhere(folder / "elsewhere", service), alone
+    finally:
+        service.close()
+
+
+def test_a_submitted_sweep_survives_a_node_and_the_tracking_server_and_a_cancel(
+    started: tuple[Service, Elsewhere, User],
+) -> None:
+    service, user, alone = started
+    begun = time.monotonic()
+    assert user.remote("submit", "spec.yaml").out.startswith(f"submitted small-1 to {service.address}\n")
+    assert time.monotonic() - begun < 30  # at once, not after the sweep
+    assert "already, as small-1" in user.refused("submit", "spec.yaml", **user.known)
+
+    wait(user, epochs=4)
+    assert "small on" in user.remote("status").out
+    seen = look_for_secrets(service)
+    service.kill("worker1")  # a machine is gone, its trial goes on elsewhere
+    service.kill("mlflow")
+    wait(user, epochs=12)
+
+    cancelled = user.remote("cancel", "small").out
+    assert cancelled.startswith("small-1 is cancelled; nothing is lost")
+    assert user.events("stop")[-1].body["exit_code"] == 130  # in good order, not by SIGKILL
+    assert "small-1 is cancelled" in user.refused("cancel", "small", **user.known)
+    service.start("worker", 2)  # another machine
+    service.start("mlflow")
+    assert user.remote("submit", "spec.yaml").out.startswith("submitted small-2 to")
+    followed = user.remote("logs", "small", "-f")
+    assert "finished resnet14→resnet8" in followed.out
+
+    assert results(user) == results(alone)
+    assert begun_after_their_end(user) == []
+    (row,) = json.loads(user.remote("list", "sweeps", "--format", "json").out)
+    assert (row["sweep"], row["job"], row["state"], row["jobs"]) == ("small", "small-2", "done", 2)
+    tracked = user.sweep("leaderboard", "small", "--from-mlflow", "--format", "json", **user.login)
+    assert tracked.code == 0, tracked.err
+    assert json.loads(tracked.out) == user.leaderboard()
+    assert seen == []
+    assert secrets_in(service, written(user.root, service)) == []
+
+
+def test_nobody_is_let_in_without_token_or_password(started: tuple[Service, Elsewhere, User]) -> None:
+    service, user, _ = started
+    pages = ("/api/jobs/", "/api/version", "/nodes?view=summary")
+    token, password = service.secret("ray_token"), service.secret("mlflow_password")
+    assert [service.answer(service.address + page) for page in pages] == [401] * 3
+    assert [service.answer(service.address + page, token="0" * 64) for page in pages] == [403] * 3
+    assert [service.answer(service.address + page, token=token) for page in pages] == [200] * 3
+    experiments = f"{service.mlflow}/api/2.0/mlflow/experiments/search?max_results=1"
+    logins = ("", "admin:password1234", "admin:", f"nobody:{password}", f"admin:{password}")
+    assert [service.answer(experiments, login=login) for login in logins] == [401, 401, 401, 401, 200]
+
+    address = {"SWEEP_ADDRESS": service.address}
+    for environment in ({}, {"RAY_AUTH_TOKEN": "0" * 64}):
+        for command in (("list", "sweeps"), ("submit", "spec.yaml")):
+            assert "does not let you in" in user.refused(*command, **address, **environment)
+    wrong = user.login | {"MLFLOW_TRACKING_PASSWORD": "0" * 64}
+    refused = user.sweep("leaderboard", "small", "--from-mlflow", **wrong)
+    assert refused.code == 2
+    assert "0" * 64 not in refused.err
+
+
+def test_a_restored_dump_of_the_database_holds_the_same_table(
+    started: tuple[Service, Elsewhere, User], tmp_path: Path
+) -> None:
+    service, user, _ = started
+    where = service.dumped_and_restored(tmp_path / "mlflow.dump")
+    restored = user.sweep(
+        "leaderboard", "small", "--tracking-uri", "postgresql:///restored", "--format", "json", **where
+    )
+    assert restored.code == 0, restored.err
+    assert json.loads(restored.out) == user.leaderboard()
+
+
+def wait(user: User, epochs: int) -> None:
+    """Until the sweep has so many more epochs."""
+
+    def count() -> int:
+        return len(user.events("epoch")) if user.root.sweep("small").ledger.exists() else 0
+
+    deadline, goal = time.monotonic() + LONGEST, count() + epochs
+    while count() < goal:
+        assert time.monotonic() < deadline, user.sweep("logs", "small", **user.known).out  # type: ignore[attr-defined]
+        time.sleep(0.1)
+
+
+def look_for_secrets(service: Service) -> list[str]:
+    """Secrets on the command lines of the service, and in what its job server tells of its jobs."""
+    lines = [Path(f"/proc/{pid}/cmdline") for pid in service.pids()]
+    found = secrets_in(service, [line for line in lines if line.exists()])
+    jobs = service.page("/api/jobs/")
+    assert "small-1" in jobs
+    return found + [f"{name} in the jobs" for name in SECRETS if service.secret(name) in jobs]
+
+
+def written(root: Root, service: Service) -> list[Path]:
+    """All files of the sweep and all logs."""
+    places = [*root.path.rglob("*"), *service.folder.rglob("*.txt"), *(service.folder / "ray").rglob("*")]
+    return [place for place in places if place.is_file()]
+
+
+def secrets_in(service: Service, files: list[Path]) -> list[str]:
+    """Where one of the secrets stands: ``ray_token in /…/raylet.out``."""
+    assert len(files) > 10
+    contents = {file: file.read_bytes() for file in files}
+    return [
+        f"{name} in {file}"
+        for file, content in contents.items()
+        for name in SECRETS
+        if service.secret(name).encode() in content
+    ]
