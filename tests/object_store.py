@@ -1,0 +1,66 @@
+"""An object store on this machine: a server that speaks S3, in a process of its own, on a free port of the loopback."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+BUCKET = "sweeps"
+KEYS = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": "opensesame", "AWS_EC2_METADATA_DISABLED": "true"}
+"""What a machine's environment holds."""
+LONGEST = 60
+
+
+class ObjectStore:
+    """A running server with one empty bucket.
+
+    Args:
+        strict: whether it asks who is there; else it takes any key.
+    """
+
+    def __init__(self, *, strict: bool = False) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+        known = {"INITIAL_NO_AUTH_ACTION_COUNT": "1"} if strict else {}
+        self._process = subprocess.Popen(
+            command, env=os.environ | known, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        self._wait()
+        bucket = urllib.request.Request(f"http://127.0.0.1:{self.port}/{BUCKET}", method="PUT")
+        urllib.request.urlopen(bucket).close()
+
+    def uri(self, prefix: str, bucket: str = BUCKET) -> str:
+        return f"s3://{bucket}/{prefix}?endpoint_override=127.0.0.1:{self.port}&scheme=http&region=us-east-1"
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + LONGEST
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return
+            except OSError:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+
+@contextmanager
+def serving(*, strict: bool = False) -> Iterator[ObjectStore]:
+    """A server for the time of the block."""
+    store = ObjectStore(strict=strict)
+    try:
+        yield store
+    finally:
+        store.close()

@@ -1,0 +1,51 @@
+"""Storages of both kinds, and machines in front of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.object_store import KEYS, ObjectStore, serving
+from tests.trainers.conftest import digits, few, teacher
+from trainers.storage import Storage, storage_at
+
+__all__ = ["digits", "few", "teacher"]
+
+Machine = Callable[[str], tuple[Storage, Path]]
+"""A machine by its name: the storage, as it sees it, and its own root."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def keys() -> Iterator[None]:
+    """Of the object store, in this process's environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in KEYS.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[ObjectStore]:
+    with serving() as store:
+        yield store
+
+
+@pytest.fixture(params=["folder", "s3"])
+def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A new storage: a shared folder, or a prefix in an object store."""
+    if request.param == "folder":
+        return (tmp_path / "shared").as_uri()
+    store: ObjectStore = request.getfixturevalue("object_store")
+    return store.uri(f"{tmp_path.parent.name}/{tmp_path.name}")
+
+
+@pytest.fixture
+def machine(uri: str, tmp_path: Path) -> Machine:
+    def make(name: str) -> tuple[Storage, Path]:
+        root = tmp_path / name
+        root.mkdir(exist_ok=True)
+        return storage_at(uri, root), root
+
+    return make
