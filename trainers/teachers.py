@@ -25,7 +25,10 @@ from trainers.files import write_atomically
 from trainers.fit import EpochResult
 from trainers.models import Network, build
 from trainers.pretrained import Imported, Pretrained
+from trainers.storage import NOWHERE, Storage
 
+WEIGHTS, PASSPORT = "weights.pt", "passport.json"
+"""A teacher's files."""
 PROBE_IMAGES = 1000
 """Test images on which a teacher's accuracy is measured when it is stored, and again when it is loaded."""
 PROBE_TOLERANCE = 1.0
@@ -80,10 +83,14 @@ class Passport(Frozen):
 
 
 class TeacherStore:
-    """The teachers below one folder: ``<hash>/weights.pt`` and ``<hash>/passport.json``."""
+    """The teachers below one folder, ``<hash>/weights.pt`` and ``<hash>/passport.json``, and in the storage behind it.
 
-    def __init__(self, folder: Path) -> None:
+    Passports are fetched when they are looked for, weights when they are loaded.
+    """
+
+    def __init__(self, folder: Path, storage: Storage = NOWHERE) -> None:
         self.folder = folder
+        self._storage = storage
 
     def add(self, teacher: Network, config: TrialConfig, data: ImageData, last: EpochResult) -> Passport:
         """Store a trained teacher; storing the same weights again changes nothing."""
@@ -102,6 +109,7 @@ class TeacherStore:
         )
         if not self._is_whole(self.folder / passport.hash):
             self._write(passport, weights)
+        self._offer(passport.hash)
         return passport
 
     def adopt(self, found: Pretrained, data: ImageData, dataset: DatasetConfig, device: str = "cpu") -> Passport:
@@ -126,6 +134,7 @@ class TeacherStore:
                 " import it for the data set that it was trained on"
             )
         if self._is_whole(self.folder / found.hash):
+            self._offer(found.hash)
             return self._known(what, found.hash, dataset)
         teacher = found.network()
         weights = _weights(found.architecture, teacher)
@@ -147,12 +156,13 @@ class TeacherStore:
             file_sha256=hashlib.sha256(weights).hexdigest(),
         )
         self._write(passport, weights)
+        self._offer(passport.hash)
         return passport
 
     def _known(self, what: str, known: str, dataset: DatasetConfig) -> Passport:
         """The passport of weights that are here already. Raises InputError where it was written for other data."""
         folder = self.folder / known
-        stored = self._passport(folder / "passport.json")
+        stored = self._passport(folder / PASSPORT)
         if stored.dataset.content != dataset.content:
             raise InputError(
                 f"{what} is stored already, measured on other data ({stored.dataset.name}, {stored.dataset.content})"
@@ -173,7 +183,7 @@ class TeacherStore:
                 f"a stored teacher is named by at least {SHORTEST_PREFIX} digits of its hash, alone or as"
                 f" architecture@hash, found '{reference}'; {self._stored()}"
             )
-        matching = [self._passport(path) for path in sorted(self.folder.glob(f"{prefix}*/passport.json"))]
+        matching = [self._passport(path) for path in self._passports_of(prefix)]
         found = [passport for passport in matching if architecture in ("", passport.architecture)]
         if len(found) != 1:
             how = "no stored teacher is" if not found else "several stored teachers are"
@@ -187,11 +197,11 @@ class TeacherStore:
 
     def passports(self) -> list[Passport]:
         """All stored teachers. Raises CheckpointError for a passport that cannot be read."""
-        return [self._passport(path) for path in sorted(self.folder.glob("[0-9a-f]*/passport.json"))]
+        return [self._passport(path) for path in self._passports_of()]
 
     def trained_by(self, trial_key: str) -> Passport | None:
         """The teacher that a trial has produced, if it is stored; other teachers' passports are not judged."""
-        for path in sorted(self.folder.glob("[0-9a-f]*/passport.json")):
+        for path in self._passports_of():
             if f'"{trial_key}"' in path.read_text(errors="replace"):
                 passport = self._passport(path)
                 if passport.origin_key == trial_key:
@@ -199,12 +209,14 @@ class TeacherStore:
         return None
 
     def check(self, passport: Passport) -> None:
-        """Compare the weight file with its passport's checksum.
+        """Compare the weight file with its passport's checksum; one that only the storage has, whoever loads it does.
 
         Raises:
             CheckpointError: when the file is missing or is not the one that was stored.
         """
-        path = self.folder / passport.hash / "weights.pt"
+        path = self.folder / passport.hash / WEIGHTS
+        if not path.is_file() and self._storage.has(path):
+            return
         found = file_sha256(path) if path.is_file() else None
         if found != passport.file_sha256:
             what = "is missing" if found is None else "is damaged: its checksum is not the passport's"
@@ -215,6 +227,13 @@ class TeacherStore:
                 f" remove the folder {path.parent} and {again}"
             )
 
+    def offer(self) -> None:
+        """Give the storage the teachers that lie here and not there. Raises StorageError when it takes none."""
+        there = self._storage.sizes(self.folder)
+        for path in sorted(self.folder.glob(f"[0-9a-f]*/{PASSPORT}")):
+            if path.relative_to(self.folder).as_posix() not in there:
+                self._offer(path.parent.name)
+
     def load(self, wanted: TeacherConfig, data: ImageData) -> Network:
         """The teacher in evaluation mode, on the CPU.
 
@@ -222,6 +241,7 @@ class TeacherStore:
             CheckpointError: when the file is missing, damaged or not what its name says, or when the accuracy is not
                 the one in the passport.
         """
+        self._storage.pull(self.folder / wanted.hash)
         passport = self.passport(wanted.hash)
         if passport.reference != wanted:
             raise CheckpointError(
@@ -243,12 +263,13 @@ class TeacherStore:
         Raises:
             CheckpointError: when the file is missing or damaged, or is not what the passport says.
         """
+        self._storage.pull(self.folder / passport.hash)
         self.check(passport)
-        return self._built(passport, self.folder / passport.hash / "weights.pt").eval()
+        return self._built(passport, self.folder / passport.hash / WEIGHTS).eval()
 
     def passport(self, content_hash: str) -> Passport:
         """The passport of the teacher of that hash. Raises CheckpointError where there is none, or none to be read."""
-        return self._passport(self.folder / content_hash / "passport.json")
+        return self._passport(self.folder / content_hash / PASSPORT)
 
     @staticmethod
     def _built(passport: Passport, path: Path) -> Network:
@@ -264,12 +285,23 @@ class TeacherStore:
     def _write(self, passport: Passport, weights: bytes) -> None:
         """The passport comes last: a folder without one is not a teacher yet."""
         folder = self.folder / passport.hash
-        write_atomically(folder / "weights.pt", weights)
-        write_atomically(folder / "passport.json", passport.model_dump_json(indent=2).encode() + b"\n")
+        write_atomically(folder / WEIGHTS, weights)
+        write_atomically(folder / PASSPORT, passport.model_dump_json(indent=2).encode() + b"\n")
+
+    def _offer(self, teacher: str) -> None:
+        for name in (WEIGHTS, PASSPORT):  # in this order: see _write
+            if (self.folder / teacher / name).is_file():  # else the storage has it
+                self._storage.push(self.folder / teacher / name)
+
+    def _passports_of(self, prefix: str = "[0-9a-f]") -> list[Path]:
+        """The passports of teachers whose hash begins with `prefix`, of the storage too."""
+        self._storage.pull(self.folder, f"{prefix}*/{PASSPORT}")
+        return sorted(self.folder.glob(f"{prefix}*/{PASSPORT}"))
 
     def _is_whole(self, folder: Path) -> bool:
         try:
-            self.check(self._passport(folder / "passport.json"))
+            self._storage.pull(folder / PASSPORT)
+            self.check(self._passport(folder / PASSPORT))
         except CheckpointError:
             return False
         return True
