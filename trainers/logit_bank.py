@@ -8,7 +8,8 @@ the order of their addresses, memory-mapped by every process that reads them, so
 Any number of processes fill a shelf at once. A block appears whole, by one rename, under the hash of its content; who
 adds one holds the part's lock, so that two do not compute the same entries, and the system lets go of the lock of a
 process that dies. Where locks do not work (some network disks) entries are computed twice and no harm is done: what is
-computed for an address does not depend on who computes it, or together with what.
+computed for an address does not depend on who computes it, or together with what. Machines that share a storage pass on
+what they compute as **packs** (:mod:`trainers.packs`).
 
 A bank never keeps more than its budget. It can be removed at any time: open mappings live on, and what is missing is
 computed again.
@@ -18,37 +19,37 @@ Shapes: `N` entries, `C` classes.
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
 import logging
 import shutil
-import zlib
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainers.content import canonical_json, content_key
+from trainers.blocks import FORMAT, SUFFIX, Block, block_name, encoded, locked, opened
+from trainers.content import content_key
 from trainers.errors import StorageError
 from trainers.files import write_atomically
+from trainers.packs import Packs
+from trainers.storage import NOWHERE, Storage
 
 _log = logging.getLogger(__name__)
 
-FORMAT = 1
-"""Of a shelf; another number is another shelf."""
 PART_IMAGES = 256
 """Images of a part: what is locked and written at a time. Few, so that several processes fill a small set together."""
 MOST_BLOCKS = 32
 """Blocks of a part before its smaller half is merged into one."""
+REST_SECONDS = 60.0
+"""How long a storage that has failed is left alone."""
 SHARE_OF_DISK = 0.1
 """Of what the disk has left: the budget where none is set."""
 DTYPES: dict[str, torch.dtype] = {"fp16": torch.float16, "fp32": torch.float32}
@@ -71,11 +72,14 @@ class LogitBank:
     Args:
         folder: is made when it is first written to.
         budget: bytes that the bank may take; None: a tenth of what the disk has left, the bank's own bytes counted in.
+        storage: through which machines pass on what they compute.
     """
 
-    def __init__(self, folder: Path, budget: int | None = None) -> None:
+    def __init__(self, folder: Path, budget: int | None = None, storage: Storage = NOWHERE) -> None:
         self.folder = folder
         self.budget = budget
+        self._storage = storage
+        self._alone_until = 0.0
 
     def shelf(self, about: dict[str, Any], *, views: int, classes: int, dtype: torch.dtype) -> Shelf:
         """The shelf of what `about` describes.
@@ -90,6 +94,16 @@ class LogitBank:
         content = about | layout
         return Shelf(self, self.folder / content_key(content), content, views, classes, dtype)
 
+    @contextmanager
+    def sharing(self) -> Iterator[Storage]:
+        """The storage. Where it fails, the block ends with a warning, and for a while there is none: waiting for one
+        that is away takes seconds, every epoch. It costs work, and changes no number."""
+        try:
+            yield NOWHERE if time.monotonic() < self._alone_until else self._storage
+        except StorageError as error:
+            self._alone_until = time.monotonic() + REST_SECONDS
+            _log.warning("the logit bank goes on with what is on this machine: %s", error)
+
     def room(self) -> int:
         """Bytes that may still be kept."""
         used = self.used()
@@ -100,7 +114,7 @@ class LogitBank:
 
     def used(self) -> int:
         """Bytes of all blocks."""
-        return sum(_size(path) for path in self.folder.glob("*/part-*/*.arrow"))
+        return sum(_size(path) for path in self.folder.glob(f"*/part-*/*{SUFFIX}"))
 
 
 def _size(path: Path) -> int:
@@ -123,6 +137,7 @@ class Shelf:
         self._classes = classes
         self._dtype = dtype
         self._parts: dict[int, Part] = {}
+        self._packs = Packs(folder / "packs", classes)
 
     def table(self, address: Tensor, compute: Callable[[Tensor], Tensor], work: Work = Work()) -> Tensor:
         """The entries at `address`: those that are there are read, the others computed, and kept if there is room.
@@ -137,12 +152,9 @@ class Shelf:
         """
         table = torch.empty(len(address), self._classes, dtype=self._dtype)
         wanted = address.numpy()
-        missing = {}
-        for part, positions in self._by_part(wanted):
-            part.open_new()
-            lacking = positions[~part.read(wanted[positions], table, positions)]
-            if len(lacking):
-                missing[part] = lacking
+        missing = self._missing(wanted, table)
+        if missing and self._absorb():
+            missing = self._missing(wanted, table)
         if not missing:
             return table
         entry = self._classes * self._dtype.itemsize + wanted.itemsize
@@ -154,7 +166,41 @@ class Shelf:
         taken = fill.free(missing)
         for part, lacking in taken.items():  # others are at work on these
             fill.when_free(part, lacking)
+        if fill.kept:
+            new = np.concatenate(fill.kept)
+            with self._bank.sharing() as storage:
+                self._packs.give(storage, wanted[new], table[torch.from_numpy(new)].numpy())
         return table
+
+    def _missing(self, wanted: NDArray[np.int64], table: Tensor) -> dict[Part, NDArray[np.int64]]:
+        """Read what is here; the positions of what is not, by part."""
+        missing = {}
+        for part, positions in self._by_part(wanted):
+            part.open_new()
+            lacking = positions[~part.read(wanted[positions], table, positions)]
+            if len(lacking):
+                missing[part] = lacking
+        return missing
+
+    def _absorb(self) -> bool:
+        """Add what other machines have computed since to the parts here; whether there was any."""
+        came = False
+        with self._bank.sharing() as storage:
+            for block in self._packs.fetched(storage, self._bank.room):
+                came = True
+                if len(block):
+                    self._add(block)
+        return came
+
+    def _add(self, block: Block) -> None:
+        """Add the entries that are not here to their parts. Raises StorageError when the disk is full."""
+        known = torch.from_numpy(block.logits)
+        for part, positions in self._by_part(block.address):
+            with part.claim(wait=True):
+                part.open_new()
+                new = positions[~part.read(block.address[positions], known, positions)]
+                if len(new):
+                    part.add(block.address[new], block.logits[new])
 
     def _by_part(self, wanted: NDArray[np.int64]) -> Iterator[tuple[Part, NDArray[np.int64]]]:
         """The parts that hold some of `wanted`, with the positions of these."""
@@ -192,6 +238,8 @@ class _Filling:
     table: Tensor
     compute: Callable[[Tensor], Tensor]
     work: Work
+    kept: list[NDArray[np.int64]] = field(default_factory=list)
+    """Positions of what was computed and added."""
 
     def free(self, missing: dict[Part, NDArray[np.int64]]) -> dict[Part, NDArray[np.int64]]:
         """Complete the parts that nobody else holds; the others are returned.
@@ -248,21 +296,9 @@ class _Filling:
             self.shelf.describe()
             for part, lacking in mine.items():
                 part.add(self.wanted[lacking], self.table[torch.from_numpy(lacking)].numpy())
+                self.kept.append(lacking)
         except StorageError as error:
             _log.warning("the logit bank does not keep what it computed: %s", error)
-
-
-@dataclass(frozen=True)
-class Block:
-    """A memory-mapped file of entries."""
-
-    address: NDArray[np.int64]
-    """``[n]``, rising."""
-    logits: NDArray[Any]
-    """``[n, C]``."""
-
-    def __len__(self) -> int:
-        return len(self.address)
 
 
 class Part:
@@ -293,10 +329,10 @@ class Part:
 
         A damaged block is removed, with a warning.
         """
-        names = {path.name for path in self.folder.glob("*.arrow")}
+        names = {path.name for path in self.folder.glob(f"*{SUFFIX}")}
         for name in names - self._blocks.keys():
             try:
-                self._blocks[name] = _opened(self.folder / name, self._classes)
+                self._blocks[name] = opened(self.folder / name, self._classes)
             except FileNotFoundError:
                 continue  # merged into another a moment ago, which the next call finds
             except (ValueError, OSError) as error:
@@ -323,10 +359,10 @@ class Part:
 
     def _write(self, address: NDArray[np.int64], logits: NDArray[Any]) -> None:
         address, first = np.unique(address, return_index=True)
-        content = _arrow(address, logits[first])
-        name = f"{hashlib.sha256(content).hexdigest()[:16]}.arrow"
+        content = encoded(address, logits[first])
+        name = block_name(content)
         write_atomically(self.folder / name, content, durable=False)  # its checksum tells if the machine went down
-        self._blocks[name] = _opened(self.folder / name, self._classes)
+        self._blocks[name] = opened(self.folder / name, self._classes)
 
     @contextmanager
     def claim(self, wait: bool) -> Iterator[bool]:
@@ -339,49 +375,4 @@ class Part:
             yield True
             return
         with file:
-            yield _locked(file.fileno(), wait)
-
-
-def _locked(handle: int, wait: bool) -> bool:
-    """Take a file's lock, until the file is closed; True as well where its disk has no locks."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        _log.warning("no lock on the logit bank, so work may be done twice: %s", error)
-    return True
-
-
-# -- Arrow files -------------------------------------------------------------------------------------------------------
-
-
-def _arrow(address: NDArray[np.int64], logits: NDArray[Any]) -> bytes:
-    """Entries as an Arrow file, with a checksum of its numbers."""
-    values = pa.array(np.ascontiguousarray(logits).reshape(-1))
-    columns = [pa.array(address), pa.FixedSizeListArray.from_arrays(values, logits.shape[1])]
-    check = {"check": str(_checksum(address, logits)), "content": canonical_json({"format": FORMAT})}
-    schema = pa.schema([("address", columns[0].type), ("logits", columns[1].type)], metadata=check)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, schema) as writer:
-        writer.write_batch(pa.record_batch(columns, schema=schema))
-    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
-
-
-def _opened(path: Path, classes: int) -> Block:
-    """Map a file.
-
-    Raises:
-        ValueError, OSError: when it is damaged.
-    """
-    with pa.memory_map(str(path)) as source:
-        table = pa.ipc.open_file(source).read_all()
-    address = table["address"].chunk(0).to_numpy()
-    logits = table["logits"].chunk(0).flatten().to_numpy().reshape(len(address), classes)
-    if table.schema.metadata[b"check"] != str(_checksum(address, logits)).encode():
-        raise ValueError("its checksum does not match")
-    return Block(address, logits)
-
-
-def _checksum(address: NDArray[np.int64], logits: NDArray[Any]) -> int:
-    return zlib.crc32(np.ascontiguousarray(logits).view(np.uint8).reshape(-1).data, zlib.crc32(address.data))
+            yield locked(file.fileno(), wait)
