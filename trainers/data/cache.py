@@ -128,7 +128,7 @@ def decoded(
     entry = folder / f"{source}-{key}"
     found = _opened(entry, source)
     if found is None:
-        with _locked(folder / f".{entry.name}.lock"):
+        with locked(folder / f".{entry.name}.lock"):
             found = _opened(entry, source)  # another process may have decoded it while this one waited
             if found is None:
                 _write(entry, read(), statistics)
@@ -269,7 +269,7 @@ def _replace(partial: Path, entry: Path) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold the lock file at `path`, waiting for whoever has it; the system lets go of it when its holder dies."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

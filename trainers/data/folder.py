@@ -24,6 +24,7 @@ from trainers.data.cache import Contents, Statistics, cache_folder, decoded
 from trainers.data.checks import check_classes
 from trainers.data.decode import Frame, files_part, inspect
 from trainers.data.fingerprint import fingerprint, readable
+from trainers.data.remote import Place, local_copy
 from trainers.data.streaming import Cropping, StreamedSplit
 from trainers.errors import InputError
 
@@ -45,8 +46,8 @@ class Folder(DataSource):
     statistics: ClassVar[Statistics | None] = None
     """Mean and standard deviation; None measures them where the set is decoded, and takes ImageNet's where streamed."""
 
-    path: Path
-    """Folder that holds `train` and `val` (or `test`)."""
+    path: Place
+    """Folder that holds `train` and `val` (or `test`), or its URI."""
     image_size: int = Field(224, ge=8, le=1024)
     """Side in pixels of what the network sees."""
     resize: int | None = Field(None, ge=8, le=2048)
@@ -72,7 +73,7 @@ class Folder(DataSource):
 
     def load(self) -> ImageData:
         """Open the folders: decode them on the first call, or, where they are large, only read them through once."""
-        listing = _listed(self.path.expanduser())
+        listing = _listed(local_copy(self.path))
         size = (len(listing.train) + len(listing.test)) * CHANNELS * self.image_size**2
         return self._streamed(listing) if size > self.memory_gb * GIGABYTE else self._decoded(listing)
 
@@ -127,7 +128,7 @@ class ImageNet(Folder):
     name: ClassVar[str] = "imagenet"
     statistics: ClassVar[Statistics | None] = IMAGENET_STATISTICS
 
-    path: Path = Field(Path("data/imagenet"), validate_default=False)  # the default is no string, as JSON has it
+    path: Place = Field(Path("data/imagenet"), validate_default=False)  # the default is no string, as JSON has it
     """Folder that holds `train` and `val`, each with a folder for every class (n01440764 ...)."""
     resize: int | None = Field(256, ge=8, le=2048)
     """To what the shorter side is resized before the centre is cut out."""

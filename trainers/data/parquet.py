@@ -28,6 +28,7 @@ from trainers.data.cache import Contents, decoded
 from trainers.data.checks import check_classes, check_labels
 from trainers.data.decode import Encoded, Frame, Part, fill, opened, reason
 from trainers.data.fingerprint import readable
+from trainers.data.remote import Place, local_copy
 from trainers.errors import InputError
 
 TRAIN_SHARDS = ("train-*.parquet", "train.parquet")
@@ -48,8 +49,8 @@ class Parquet(DataSource):
     summary: ClassVar[str] = "images in Parquet files, the layout of Hugging Face's data sets; decoded once"
     whereabouts: ClassVar[frozenset[str]] = frozenset({"path", "train", "test"})
 
-    path: Path
-    """Folder of the shards, or the training file."""
+    path: Place
+    """Folder of the shards, or the training file; or its URI."""
     train: str | None = None
     """Pattern of the training shards' names; null: `train-*.parquet`."""
     test: str | None = None
@@ -70,7 +71,7 @@ class Parquet(DataSource):
         return decoded("parquet", train.root, files, options, lambda: self._read(train, test))
 
     def _tables(self) -> tuple[Table, Table]:
-        folder = self.path.expanduser()
+        folder = local_copy(self.path)
         if not folder.exists():
             raise InputError(
                 f"no Parquet files at {readable(folder.absolute())}: there is no such folder or file (option path)"
