@@ -26,6 +26,7 @@ from sweep.options import (
     RootOption,
     SmokeOption,
     SpecArgument,
+    StorageOption,
     TableFormatOption,
     UriOption,
     VerboseOption,
@@ -54,6 +55,7 @@ for verb in (remote.submit, remote.logs, remote.cancel):
 def run(
     spec: SpecArgument,
     root: RootOption = DEFAULT_ROOT,
+    storage: StorageOption = None,
     tracking_uri: UriOption = None,
     smoke: SmokeOption = False,
     address: Annotated[
@@ -65,17 +67,17 @@ def run(
     """Run a sweep, or go on with it: only what is missing is run."""
     from search_spaces.loader import load_spec
 
-    place = Root(root)
+    place = Root.at(root, storage)
     loaded = _shrunk(load_spec(spec), place) if smoke else load_spec(spec)
     _run(loaded, place, tracking_uri, address, verbose)
 
 
 @app.command(hidden=True)
-def submitted(root: RootOption = DEFAULT_ROOT) -> None:
+def submitted(root: RootOption = DEFAULT_ROOT, storage: StorageOption = None) -> None:
     """Run what a job was submitted with; the cluster's head calls this."""
     from sweep.cluster import carried
 
-    _run(carried(), Root(root), None, os.environ.get("RAY_ADDRESS", "auto"), verbose=False)
+    _run(carried(), Root.at(root, storage), None, os.environ.get("RAY_ADDRESS", "auto"), verbose=False)
 
 
 def _run(loaded: Spec, place: Root, tracking_uri: str | None, address: str | None, verbose: bool) -> NoReturn:
@@ -108,6 +110,7 @@ def _run(loaded: Spec, place: Root, tracking_uri: str | None, address: str | Non
 def plan(
     spec: SpecArgument,
     root: RootOption = DEFAULT_ROOT,
+    storage: StorageOption = None,
     smoke: SmokeOption = False,
     calibrate: Annotated[
         bool,
@@ -119,7 +122,7 @@ def plan(
     from search_spaces.loader import load_spec
     from sweep.preview import calibrated, preview
 
-    place = Root(root)
+    place = Root.at(root, storage)
     loaded = _shrunk(load_spec(spec), place) if smoke else load_spec(spec)
     if calibrate:
         said = calibrated(loaded, place, how, lambda what: typer.echo(f"measuring {what}", err=True))
@@ -141,6 +144,7 @@ def _shrunk(spec: Spec, root: Root) -> Spec:
 def status(
     name: NameArgument = None,
     root: RootOption = DEFAULT_ROOT,
+    storage: StorageOption = None,
     address: ClusterOption = None,
     how: FormatOption = Format.TABLE,
 ) -> None:
@@ -150,8 +154,8 @@ def status(
         return
     from sweep.status import summary, trial_rows
 
-    place = Root(root)
-    chosen = place.choose(name)
+    place = Root.at(root, storage)
+    chosen = _chosen(name, place)
     if how is Format.TABLE:
         typer.echo(summary(place.sweep(chosen)), nl=False)
     typer.echo(listing(trial_rows(place.sweep(chosen)), how), nl=False)
@@ -161,6 +165,7 @@ def status(
 def studies(
     name: NameArgument = None,
     root: RootOption = DEFAULT_ROOT,
+    shared: Annotated[str | None, typer.Option("--shared", envvar="SWEEP_STORAGE", hidden=True)] = None,
     storage: Annotated[
         str | None,
         typer.Option(
@@ -173,8 +178,8 @@ def studies(
     from sweep import mirror
     from sweep.tracking import without_password
 
-    place = Root(root)
-    paths = place.sweep(place.choose(name))
+    place = Root.at(root, shared)
+    paths = place.sweep(_chosen(name, place))
     typer.echo(listing(mirror.rows(paths), how), nl=False)
     if storage is not None:
         new = mirror.mirror(paths, storage)
@@ -185,6 +190,7 @@ def studies(
 def leaderboard(
     name: NameArgument = None,
     root: RootOption = DEFAULT_ROOT,
+    storage: StorageOption = None,
     how: TableFormatOption = TableFormat.TABLE,
     published: Annotated[
         bool, typer.Option("--published", help="Set the literature's numbers, and the gap to them, beside ours.")
@@ -200,7 +206,8 @@ def leaderboard(
     """Print the table of a sweep."""
     from sweep import leaderboard as boards
 
-    board = _board(name, Root(root), from_mlflow or tracking_uri is not None, tracking_uri)
+    place, remote = Root.at(root, storage), from_mlflow or tracking_uri is not None
+    board = _board(name if remote else _chosen(name, place), place, remote, tracking_uri)
     board = boards.with_published(board) if published else board
     if how is TableFormat.TABLE:
         Console().print(boards.as_rich(board))
@@ -218,6 +225,7 @@ def leaderboard(
 def export(
     name: NameArgument = None,
     root: RootOption = DEFAULT_ROOT,
+    storage: StorageOption = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where to; by default epochs.parquet in the sweep's folder.")
     ] = None,
@@ -226,8 +234,8 @@ def export(
     from sweep.export import export as write
     from sweep.ledger import Ledger
 
-    place = Root(root)
-    paths = place.sweep(place.choose(name))
+    place = Root.at(root, storage)
+    paths = place.sweep(_chosen(name, place))
     path = output or paths.epochs
     with closing(Ledger(paths.ledger)) as ledger:
         count = write(ledger, path)
@@ -238,6 +246,7 @@ def export(
 def report(
     name: NameArgument = None,
     root: RootOption = DEFAULT_ROOT,
+    storage: StorageOption = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where to; by default report.html in the sweep's folder.")
     ] = None,
@@ -245,8 +254,8 @@ def report(
     """Write a sweep's report as one HTML page, and its figures as PNG and PDF."""
     from sweep.ledger import Ledger
 
-    place = Root(root)
-    paths = place.sweep(place.choose(name))
+    place = Root.at(root, storage)
+    paths = place.sweep(_chosen(name, place))
     os.environ.setdefault("MPLCONFIGDIR", str(place.matplotlib.absolute()))
     from sweep.report import write
 
@@ -273,12 +282,17 @@ def list_(
 
 
 @app.command()
-def sync(name: NameArgument = None, root: RootOption = DEFAULT_ROOT, tracking_uri: UriOption = None) -> None:
+def sync(
+    name: NameArgument = None,
+    root: RootOption = DEFAULT_ROOT,
+    storage: StorageOption = None,
+    tracking_uri: UriOption = None,
+) -> None:
     """Deliver to MLflow what it has not been told yet."""
     from sweep import lock, tracking
 
-    place = Root(root)
-    chosen = place.choose(name)
+    place = Root.at(root, storage)
+    chosen = _chosen(name, place)
     uri = tracking.tracking_uri(place, tracking_uri)
     with lock.exclusive(place.sweep(chosen).lock, f"sweep '{chosen}' (which delivers its own events)"):
         count = tracking.sync(place, chosen, uri)
@@ -302,11 +316,13 @@ def ui(
 
 
 @teachers.command("list")
-def teachers_list(root: RootOption = DEFAULT_ROOT, how: FormatOption = Format.TABLE) -> None:
+def teachers_list(
+    root: RootOption = DEFAULT_ROOT, storage: StorageOption = None, how: FormatOption = Format.TABLE
+) -> None:
     """List the stored teachers."""
     from sweep.teachers import rows
 
-    found = rows(Root(root))
+    found = rows(Root.at(root, storage))
     if not found:
         typer.echo(f"no teacher is stored below {root} yet", err=True)
     typer.echo(listing(found, how) if found or how is not Format.TABLE else "", nl=False)
@@ -322,25 +338,31 @@ def teachers_import(
         str | None, typer.Option("--architecture", help="A model of `sweep list models`; by default it is recognised.")
     ] = None,
     root: RootOption = DEFAULT_ROOT,
+    storage: StorageOption = None,
     how: FormatOption = Format.TABLE,
 ) -> None:
     """Store published checkpoints as teachers, with their accuracy as it is measured here."""
     from sweep.teachers import import_all
 
-    found, good = import_all(path, dataset, architecture, Root(root), lambda line: typer.echo(line, err=True))
+    place = Root.at(root, storage)
+    found, good = import_all(path, dataset, architecture, place, lambda line: typer.echo(line, err=True))
     typer.echo(listing(found, how), nl=False)
     raise typer.Exit(0 if good else 1)
 
 
 @teachers.command("train")
 def teachers_train(
-    spec: SpecArgument, root: RootOption = DEFAULT_ROOT, tracking_uri: UriOption = None, verbose: VerboseOption = False
+    spec: SpecArgument,
+    root: RootOption = DEFAULT_ROOT,
+    storage: StorageOption = None,
+    tracking_uri: UriOption = None,
+    verbose: VerboseOption = False,
 ) -> None:
     """Train the teachers of a spec, and nothing else of it; those that are stored already stay as they are."""
     from sweep import display, tracking
     from sweep.teachers import train
 
-    place = Root(root)
+    place = Root.at(root, storage)
     uri = tracking.tracking_uri(place, tracking_uri)
     console = Console()
     try:
@@ -350,6 +372,14 @@ def teachers_train(
         raise typer.Exit(130) from None
     typer.echo(listing(found, Format.TABLE), nl=False)
     raise typer.Exit(code)
+
+
+def _chosen(name: str | None, root: Root) -> str:
+    """A sweep that is there, its ledger as new as the storage's."""
+    from sweep.snapshot import restore
+
+    restore(root, name)
+    return root.choose(name)
 
 
 def _board(name: str | None, root: Root, remote: bool, tracking_uri: str | None) -> Leaderboard:

@@ -8,15 +8,22 @@ from pathlib import Path
 
 from trainers.errors import InputError
 from trainers.files import write_atomically
+from trainers.storage import NOWHERE, Storage, storage_at
 
 DEFAULT_ROOT = Path("runs")
 
 
 @dataclass(frozen=True)
 class Root:
-    """The storage root: what all sweeps share."""
+    """What all sweeps share: a folder of this machine and, where there is one, the storage that it is a copy of."""
 
     path: Path
+    storage: Storage = NOWHERE
+
+    @classmethod
+    def at(cls, path: Path, uri: str | None) -> Root:
+        """The root at `path`, in front of the storage that `uri` names. Raises InputError where it names none."""
+        return cls(path, storage_at(uri, path))
 
     @property
     def teachers(self) -> Path:
@@ -89,10 +96,11 @@ class Root:
         raise InputError(f"there is {wanted} below {self.path}; {known}")
 
     def check_writable(self) -> None:
-        """Raises StorageError when nothing can be written below the root."""
+        """Raises StorageError when nothing can be written below the root, or to the storage."""
         probe = self.path / f".probe-{os.getpid()}"
         write_atomically(probe, b"room?" * 1000)
         probe.unlink()
+        self.storage.check_writable()
 
 
 @dataclass(frozen=True)
@@ -110,6 +118,16 @@ class SweepPaths:
     def root(self) -> Root:
         """Which the sweep lies below."""
         return Root(self.folder.parent.parent)
+
+    @property
+    def snapshots(self) -> Path:
+        """Copies of the ledger, on their way to and from the storage."""
+        return self.folder / "snapshots"
+
+    @property
+    def snapshot_label(self) -> Path:
+        """Which of them is the latest, how far it goes, and whose driver made it."""
+        return self.snapshots / "label.json"
 
     @property
     def epochs(self) -> Path:

@@ -12,7 +12,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -199,6 +199,14 @@ class Ledger:
         """`seq` of the last event; 0 when there is none."""
         with self._explained():
             return int(self._db.execute("SELECT COALESCE(MAX(seq), 0) FROM events").fetchone()[0])
+
+    def copy(self, path: Path) -> None:
+        """Write all that it holds at this moment to another file, while others append."""
+        with self._explained():
+            path.unlink(missing_ok=True)
+            with closing(sqlite3.connect(path)) as copy:
+                self._db.backup(copy)
+                copy.execute("PRAGMA journal_mode=DELETE")  # one file, complete when it is closed
 
     def fact(self, name: str) -> str | None:
         """A remembered value (not an event), such as how far an MLflow server has been told."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.layout import Root
+from sweep.lock import alive
 from sweep.plan import Plan
 from trainers.errors import InputError
 
@@ -159,18 +160,8 @@ def _remove_leftovers() -> None:
     """Ray's temporary files of drivers that were killed before they could remove them."""
     for folder in Path(tempfile.gettempdir()).glob(f"{RAY_FOLDER}*"):
         pid = folder.name.removeprefix(RAY_FOLDER).partition("-")[0]
-        if pid.isdigit() and not _alive(int(pid)):
+        if pid.isdigit() and not alive(int(pid)):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def environment(root: Root, verbose: bool, address: str | None) -> None:

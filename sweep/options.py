@@ -28,6 +28,14 @@ def _complete_sweep(incomplete: str) -> list[str]:
 RootOption = Annotated[
     Path, typer.Option("--root", envvar="SWEEP_ROOT", help="Everything that is written lies below this folder.")
 ]
+StorageOption = Annotated[
+    str | None,
+    typer.Option(
+        "--storage",
+        envvar="SWEEP_STORAGE",
+        help="What several machines share: s3://bucket/prefix, gs://…, hdfs://… or a folder; --root is then a copy.",
+    ),
+]
 UriOption = Annotated[
     str | None,
     typer.Option("--tracking-uri", help="MLflow server; by default MLFLOW_TRACKING_URI, else a database below --root."),

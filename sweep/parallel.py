@@ -3,7 +3,7 @@
 The trial's own actor leads: it starts a `TorchTrainer` in a thread, whose workers each run :func:`trainers.fit.fit` on
 their share of every batch, and hands on what the leading worker reports, one epoch at a time. A worker waits after each
 epoch for leave to go on, so that a trial that its search gives up trains no further, as with one worker. Checkpoints
-are the trainer's own, in the trial's folder, which all machines see.
+are the trainer's own, in the trial's folder; the leading worker writes them, and passes them to the storage.
 
 torch's process group is NCCL's on GPUs and gloo's on CPUs.
 """
@@ -75,7 +75,10 @@ def train(job: dict[str, Any], trial: TrialConfig, classes: int) -> Generator[Ep
         run.join()
     if job["stage"] != "teacher":
         return None
+    from sweep.trainable import storage_of
+
     path = Path(job["folder"]) / WEIGHTS
+    storage_of(job).pull(path)
     network = build(trial.model, num_classes=classes)
     network.load_state_dict(from_bytes(path.read_bytes(), str(path))["state_dict"])
     return network.eval()

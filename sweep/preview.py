@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from search_spaces.schema import Spec
-from sweep import calibration, cost
+from sweep import calibration, cost, snapshot
 from sweep.formats import Format, listing
 from sweep.layout import Root
 from sweep.ledger import Ledger
@@ -26,9 +26,11 @@ Row = tuple[str, str, str, str]
 
 
 def preview(spec: Spec, root: Root, how: Format) -> str:
-    """The plan as text: one row per stage, recipe, pair and method. Writes nothing but the data set's cache."""
+    """The plan as text: one row per stage, recipe, pair and method. Writes nothing but the data set's cache, and what
+    it fetches from the storage."""
     root.offer_cache()
-    plan = _with_devices(build_plan(spec, TeacherStore(root.teachers)), root)
+    snapshot.restore(root, spec.name)
+    plan = _with_devices(build_plan(spec, TeacherStore(root.teachers, root.storage)), root)
     over, tried = standing(plan, root)
     text = listing(_rows(plan, over, tried), how)
     if how is not Format.TABLE:
@@ -70,7 +72,7 @@ def calibrated(spec: Spec, root: Root, how: Format, say: Callable[[str], None]) 
     """
     root.check_writable()
     root.offer_cache()
-    plan = build_plan(spec, TeacherStore(root.teachers))
+    plan = build_plan(spec, TeacherStore(root.teachers, root.storage))
     layouts = calibration.calibrate(plan, root, say)
     chosen = calibration.best(layouts)
     alone = min(layouts, key=lambda one: one.layout.trials)

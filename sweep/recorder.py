@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,13 +28,20 @@ class Recorder(Callback):
     :attr:`fatal`, which stops the sweep in good order."""
 
     def __init__(
-        self, paths: SweepPaths, ledger: Ledger, queue: TrialQueue, display: Display, watch: BudgetWatch | None = None
+        self,
+        paths: SweepPaths,
+        ledger: Ledger,
+        queue: TrialQueue,
+        display: Display,
+        watch: BudgetWatch | None = None,
+        drop: Callable[[Path], None] = lambda folder: None,
     ) -> None:
         self._paths = paths
         self._ledger = ledger
         self._queue = queue
         self._display = display
         self._watch = watch
+        self._drop = drop
         self._begun: set[str] = set()
         self.stop_requested = False
         self.cluster_lost = False
@@ -111,8 +119,14 @@ class Recorder(Callback):
         self._ledger.append("final", job.key, body=body)
         teacher = TeacherConfig.model_validate(result["teacher"]) if "teacher" in result else None
         self._queue.finished(job.key, teacher, body)
-        shutil.rmtree(self._paths.trial(job.key) / "checkpoints", ignore_errors=True)
+        self._drop_checkpoints(job)
         self._display.ended(job, state, body)
+
+    def _drop_checkpoints(self, job: Job) -> None:
+        """Of a trial whose end is in the ledger, here; the storage forgets them when it knows the ledger."""
+        checkpoints = self._paths.trial(job.key) / "checkpoints"
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        self._drop(checkpoints)
 
     def _failed(self, job: Job, state: Broken, reason: str, log: str = "") -> None:
         if job.key not in self._begun:  # its worker died before it could start
@@ -132,7 +146,7 @@ class Recorder(Callback):
         """Complete for Ray, but live in the queue: the trial was stopped after an epoch, by its search or the user."""
         if self._queue.given_up(job.key):
             body = self._queue.pruned(job.key)
-            shutil.rmtree(self._paths.trial(job.key) / "checkpoints", ignore_errors=True)
+            self._drop_checkpoints(job)
             self._display.ended(job, "pruned", body)
             return
         self._ledger.append("interrupted", job.key)

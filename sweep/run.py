@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.schema import Spec
-from sweep import calibration, lock, machines, report
+from sweep import calibration, lock, machines, report, snapshot
 from sweep import leaderboard as boards
 from sweep.cells import Searches
 from sweep.cost import BudgetWatch, estimate
@@ -59,7 +59,7 @@ def stored_teachers(plan: Plan, root: Root) -> dict[str, TeacherConfig]:
     """The plan's teachers that are trained already, by slot id. Raises CheckpointError for a damaged one."""
     from trainers.teachers import TeacherStore
 
-    store = TeacherStore(root.teachers)
+    store = TeacherStore(root.teachers, root.storage)
     found = {}
     for slot in plan.teachers:
         passport = store.trained_by(slot.id)
@@ -87,8 +87,8 @@ def run_sweep(
         uri: MLflow's tracking URI.
         display: what the user sees.
         verbose: let Ray talk.
-        address: of a running Ray cluster, whose machines see the root and the data under the same paths; None for a Ray
-            of our own.
+        address: of a running Ray cluster, whose machines see the root and the data under the same paths, or have roots
+            of their own at that path in front of one storage; None for a Ray of our own.
         only_teachers: leave the students to a later run. The plan that is noted is the whole one; nothing is noted
             where all teachers are stored already.
 
@@ -105,8 +105,11 @@ def run_sweep(
     paths = root.sweep(spec.name)
     with ExitStack() as stack:
         stack.enter_context(lock.exclusive(paths.lock, f"sweep '{spec.name}'"))
-        store_named_files(spec, TeacherStore(root.teachers))
-        plan = _with_devices(build_plan(spec, TeacherStore(root.teachers)), root, address, display)
+        snapshot.take_over(root, spec.name, display.note)
+        store = TeacherStore(root.teachers, root.storage)
+        store_named_files(spec, store)
+        store.offer()
+        plan = _with_devices(build_plan(spec, store), root, address, display)
         teachers = stored_teachers(plan, root)
         wanted = replace(plan, slots=tuple(plan.teachers), cells=()) if only_teachers else plan
         if only_teachers and len(teachers) == len(wanted.slots):
@@ -121,12 +124,13 @@ def run_sweep(
             over, tried = _over(wanted, queue, ledger)
             watch.refuse(estimate(wanted, over, tried, root), datetime.now())
         _record_start(spec, plan, paths, ledger)
-        _record_stored_teachers(plan, queue, root, ledger)
+        drop = stack.enter_context(snapshot.kept(root, spec.name, display.note))
+        _record_stored_teachers(plan, queue, root, ledger, drop)
         projector = Projector(root, paths, uri, display.note)
         projector.start()
         code = WRONG_INPUT
         try:
-            code = _run_trials(wanted, queue, root, paths, ledger, display, verbose, watch, address)
+            code = _run_trials(wanted, queue, root, paths, ledger, display, verbose, watch, address, drop)
         except KeyboardInterrupt:
             code = INTERRUPTED
             raise
@@ -204,6 +208,8 @@ def describe(job: Job, plan: Plan, root: Root) -> dict[str, Any]:
         "trial": job.trial.model_dump(mode="json"),
         "folder": str(root.sweep(plan.name).trial(job.key).absolute()),
         "teachers": str(root.teachers.absolute()),
+        "root": str(root.path.absolute()),
+        "storage": root.storage.uri,
         "bank": str(root.bank.absolute()),
         "bank_gb": plan.compute["bank_gb"],
         "source": plan.source,
@@ -239,18 +245,21 @@ def _record_start(spec: Spec, plan: Plan, paths: SweepPaths, ledger: Ledger) -> 
     ledger.append("plan", body=plan.to_json())
 
 
-def _record_stored_teachers(plan: Plan, queue: TrialQueue, root: Root, ledger: Ledger) -> None:
+def _record_stored_teachers(
+    plan: Plan, queue: TrialQueue, root: Root, ledger: Ledger, drop: Callable[[Path], None]
+) -> None:
     """A teacher that another sweep trained has a place in this ledger too; so has one of this sweep whose driver was
     killed before it heard that the teacher was stored."""
     from trainers.teachers import TeacherStore
 
     known = ledger.finals()
-    store = TeacherStore(root.teachers)
+    store = TeacherStore(root.teachers, root.storage)
     for slot in plan.teachers:
         if slot.id in queue.teachers and slot.id not in known:
             passport = store.trained_by(slot.id)
             if passport is not None:
                 checkpoints = root.sweep(plan.name).trial(slot.id) / "checkpoints"
+                root.storage.pull(checkpoints)
                 epochs = _all_epochs(slot, checkpoints)
                 ledger.append("start", slot.id, body=start_body(Job(slot, slot.trial())))
                 for epoch in epochs:
@@ -258,6 +267,7 @@ def _record_stored_teachers(plan: Plan, queue: TrialQueue, root: Root, ledger: L
                 own = final_body("finished", epochs, plan.protocol) | {"teacher": passport.reference.model_dump()}
                 ledger.append("final", slot.id, body=own if epochs else stored_teacher_body(passport))
                 shutil.rmtree(checkpoints, ignore_errors=True)
+                drop(checkpoints)
 
 
 def _all_epochs(slot: Slot, checkpoints: Path) -> list[dict[str, Any]]:
@@ -311,6 +321,7 @@ def _run_trials(
     verbose: bool,
     watch: BudgetWatch,
     address: str | None,
+    drop: Callable[[Path], None],
 ) -> int:
     """Run what the queue holds; the exit code."""
     done, epochs_left = _standing(plan, ledger)
@@ -322,7 +333,7 @@ def _run_trials(
                 if trial.state == "finished" and trial.slot.stage != "teacher":
                     progress.add(trial.slot.pair, trial.slot.label, trial.body)
             display.begin(progress)
-            stopped = _tune(plan, queue, root, paths, ledger, display, temporary, watch, address)
+            stopped = _tune(plan, queue, root, paths, ledger, display, temporary, watch, address, drop)
         for lost in queue.lost:
             display.note(f"not run: {lost.name}: its teacher failed")
         if stopped:
@@ -365,6 +376,7 @@ def _tune(
     temporary: Path,
     watch: BudgetWatch,
     address: str | None,
+    drop: Callable[[Path], None],
 ) -> str:
     """Let Ray Tune run the queue; why it was stopped before its end, and nothing where it was not."""
     from ray import tune
@@ -374,7 +386,7 @@ def _tune(
     from sweep.search import MOST_AT_ONCE, CellScheduler, PlanSearcher, StopAfterEpoch
     from sweep.trainable import TrialTrainable
 
-    recorder = Recorder(paths, ledger, queue, display, watch)
+    recorder = Recorder(paths, ledger, queue, display, watch, drop)
     room = machines.Room(plan, changes=address is not None)
     tuner = tune.Tuner(
         tune.with_resources(TrialTrainable, _devices),

@@ -26,7 +26,7 @@ def rows(root: Root) -> list[dict[str, Any]]:
     """The stored teachers. Raises CheckpointError for a passport that cannot be read."""
     from trainers.teachers import TeacherStore
 
-    return [_row(passport) for passport in TeacherStore(root.teachers).passports()]
+    return [_row(passport) for passport in TeacherStore(root.teachers, root.storage).passports()]
 
 
 def _row(passport: Passport) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def import_all(
     files = weight_files(path)
     root.offer_cache()
     config, data = read_dataset(dataset)
-    store = TeacherStore(root.teachers)
+    store = TeacherStore(root.teachers, root.storage)
     found, good = [], True
     for file in files:
         say(f"reading {file}")
@@ -153,6 +153,6 @@ def train(spec: str, root: Root, uri: str, display: Display, verbose: bool) -> t
 
     loaded = load_spec(spec)
     code = run_sweep(loaded, root, uri, display, verbose, only_teachers=True)
-    store = TeacherStore(root.teachers)
+    store = TeacherStore(root.teachers, root.storage)
     passports = (store.trained_by(slot.id) for slot in build_plan(loaded, store).teachers)
     return code, [_row(passport) for passport in passports if passport is not None]

@@ -7,8 +7,10 @@ here talks to MLflow or to a database.
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache, partial
 from pathlib import Path
@@ -21,6 +23,7 @@ from trainers.config import TeacherConfig, TrialConfig
 from trainers.content import canonical_json
 from trainers.errors import DivergedError, StorageError
 from trainers.files import write_atomically
+from trainers.storage import Storage, storage_at
 
 if TYPE_CHECKING:
     from trainers.data import ImageData
@@ -31,7 +34,11 @@ if TYPE_CHECKING:
 
     Running = Generator[EpochResult, None, Network] | Generator[EpochResult, None, Network | None]
 
+_log = logging.getLogger(__name__)
+
 GIGABYTE = 10**9
+CHECKPOINTS = "checkpoints"
+"""In the trial's folder."""
 LOG = "log.txt"
 """In the trial's folder: the traceback of the last attempt that failed."""
 
@@ -70,6 +77,8 @@ class TrialTrainable(Trainable):
             write_atomically(log, traceback.format_exc().encode())
         except StorageError:
             return ""
+        with suppress(StorageError):  # which may be what failed
+            storage_of(self._job).push(log, anew=True)
         return str(log)
 
     def _let_go(self, error: Exception) -> None:
@@ -112,7 +121,8 @@ class TrialTrainable(Trainable):
     def _store(self, teacher: Network, trial: TrialConfig, last: EpochResult) -> Passport:
         from trainers.teachers import TeacherStore
 
-        return TeacherStore(Path(self._job["teachers"])).add(teacher, trial, _data(self._job, trial), last)
+        store = TeacherStore(Path(self._job["teachers"]), storage_of(self._job))
+        return store.add(teacher, trial, _data(self._job, trial), last)
 
 
 def begin(job: dict[str, Any], group: Group | None = None) -> Generator[EpochResult, None, Network]:
@@ -126,14 +136,72 @@ def begin(job: dict[str, Any], group: Group | None = None) -> Generator[EpochRes
     torch.set_num_threads(job["cpus"])
     trial = TrialConfig.model_validate(job["trial"])
     data = _data(job, trial)
+    storage = storage_of(job)
     teacher = None
     if trial.teacher is not None:
-        teacher = partial(_teacher, job["teachers"], trial.teacher, data)
+        teacher = partial(_teacher, job["teachers"], storage, trial.teacher, data)
     budget = None if job["bank_gb"] is None else int(job["bank_gb"] * GIGABYTE)
-    bank = LogitBank(Path(job["bank"]), budget)
+    bank = LogitBank(Path(job["bank"]), budget, storage)
     device = "cuda" if job["gpus"] else "cpu"
     folder = Path(job["folder"])
-    return fit(trial, data=data, teacher=teacher, bank=bank, folder=folder, device=device, group=group or ALONE)
+    together = group or ALONE
+    running = fit(trial, data=data, teacher=teacher, bank=bank, folder=folder, device=device, group=together)
+    return stored(running, storage, folder) if together.leads else running
+
+
+def stored(
+    running: Generator[EpochResult, None, Network], storage: Storage, folder: Path
+) -> Generator[EpochResult, None, Network]:
+    """A training whose checkpoints are in the storage as well: it goes on from there, on whatever machine.
+
+    Args:
+        running: what :func:`trainers.fit.fit` returns.
+        storage: which a failed write to is only warned of while there are epochs to come.
+        folder: the trial's.
+
+    Raises:
+        StorageError: when the checkpoints cannot be fetched, or the finished weights not be given.
+    """
+    from trainers.fit import WEIGHTS
+
+    checkpoints, safe = folder / CHECKPOINTS, False
+    storage.pull(checkpoints)
+    try:
+        while True:
+            try:
+                result = next(running)
+            except StopIteration as end:
+                storage.push(folder / WEIGHTS, anew=True)
+                storage.mirror(checkpoints)
+                safe = True
+                network: Network = end.value
+                return network
+            if not result.replayed:
+                safe = _mirrored(storage, checkpoints)
+            yield result
+    finally:
+        if safe:
+            storage.release(checkpoints)
+
+
+def _mirrored(storage: Storage, folder: Path) -> bool:
+    """Whether the storage has taken the folder; the next epoch tries again, and the checkpoint is on this disk."""
+    try:
+        storage.mirror(folder)
+    except StorageError as error:
+        _log.warning("%s; going on", error)
+        return False
+    return True
+
+
+def storage_of(job: dict[str, Any]) -> Storage:
+    """The storage of a job, with the root of this machine in front."""
+    return _storage(job["storage"], job["root"])
+
+
+@lru_cache(maxsize=2)
+def _storage(uri: str, root: str) -> Storage:
+    return storage_at(uri, Path(root))
 
 
 def _state(error: Exception) -> Broken:
@@ -162,11 +230,11 @@ def _loaded(name: str, options: str, content: str) -> ImageData:
 
 
 @lru_cache(maxsize=4)
-def _teacher(folder: str, teacher: TeacherConfig, data: ImageData) -> Network:
+def _teacher(folder: str, storage: Storage, teacher: TeacherConfig, data: ImageData) -> Network:
     """A verified teacher, once per worker process."""
     from trainers.teachers import TeacherStore
 
-    return TeacherStore(Path(folder)).load(teacher, data)
+    return TeacherStore(Path(folder), storage).load(teacher, data)
 
 
 def _bodies(epochs: list[EpochResult]) -> list[dict[str, Any]]:

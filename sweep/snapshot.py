@@ -1,0 +1,291 @@
+"""The ledger in the storage, from which a sweep goes on on another machine when its driver's is lost.
+
+The ledger itself is SQLite, which no object store and few network disks can hold; it lies on the driver's disk. While a
+sweep runs, a thread gives the storage a snapshot of it every :data:`PAUSE_SECONDS`, and at the end, with a **label**
+beside it: how far it goes and whose driver made it. What ends up in the storage is therefore at most one pause behind
+what the driver knew; a trial that ended in between goes on from its last checkpoint, which is not removed before a
+snapshot knows of its end.
+
+An object store has no lock that a dead driver would let go of. So a driver that finds another one's label listens
+first whether it still changes: see :func:`take_over`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sweep.layout import Root, SweepPaths
+from sweep.ledger import Ledger
+from sweep.lock import alive
+from trainers.errors import BusyError, InputError, StorageError
+from trainers.files import write_atomically
+
+PAUSE_SECONDS = 30.0
+SHARE_OF_TIME = 0.1
+"""Most of the time that is spent on snapshots; where one takes long, the pauses are longer."""
+
+READS, READ_PAUSE_SECONDS = 3, 0.2
+"""Of a label that is no label: it may have changed while it was read."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Label:
+    """What stands beside a snapshot."""
+
+    id: str
+    """The ledger's."""
+    file: str
+    """The snapshot's name: that of no other one, since a file that changed while it was fetched might arrive mixed."""
+    seq: int
+    """Of the last event that is in the snapshot for certain; 0 where there is none."""
+    time: float
+    """Of that event."""
+    host: str
+    pid: int
+    beat: float
+    """When the driver wrote this, by its clock; another number is another sign of life."""
+    patience: float
+    """Seconds without a beat after which the driver is taken for dead."""
+    over: bool
+    """Whether the driver has ended."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether its driver ran on this machine, and has ended without saying so."""
+        return self.host == socket.gethostname() and (self.pid == os.getpid() or not alive(self.pid))
+
+
+def take_over(root: Root, name: str, note: Callable[[str], None]) -> None:
+    """Make this machine the one that runs a sweep: no other driver does, and the ledger here is the storage's.
+
+    Takes a moment, or the other driver's :attr:`Label.patience` where it was on another machine and has not said that
+    it ended.
+
+    Raises:
+        BusyError: when another driver is at work.
+        InputError: when the storage holds another sweep of that name.
+        StorageError: when the storage does not answer.
+    """
+    label = _label(root, name)
+    if label is not None and not (label.over or label.is_lost):
+        who = f"process {label.pid} on {label.host}"
+        note(f"{who} ran this sweep last; listening for {label.patience:.0f} s whether it still does")
+        time.sleep(label.patience)
+        again = _label(root, name)
+        if again is not None and again.beat != label.beat and not again.over:
+            raise BusyError(f"sweep '{name}' is already running: {who}. Wait for it, or stop it first")
+    restore(root, name)
+
+
+def restore(root: Root, name: str | None) -> None:
+    """Bring the ledger here up to the storage's, where that knows more or there is none here.
+
+    A ledger that knows what the snapshot does not, because it and another driver went on apart, is set aside.
+
+    Args:
+        root: whose storage it is; without one nothing happens.
+        name: the sweep; None takes the one that the storage heard of last.
+
+    Raises:
+        InputError: when the storage holds another sweep of that name.
+        StorageError: when the storage does not answer, or its snapshot is damaged.
+    """
+    chosen = name or _latest(root)
+    label = _label(root, chosen) if chosen else None
+    if chosen is None or label is None:
+        return
+    paths = root.sweep(chosen)
+    end: tuple[int, float] | None = None
+    if paths.ledger.exists():
+        with Ledger(paths.ledger) as here:
+            if here.id != label.id:
+                raise InputError(
+                    f"the storage {root.storage.uri} holds another sweep '{chosen}' (last run on {label.host}) than"
+                    f" {paths.folder}: give the spec another name, or choose another --root or --storage"
+                )
+            if _holds(here, label.seq, label.time):
+                return
+            end = _end(here)
+    fetched = paths.snapshots / label.file
+    root.storage.pull(fetched)
+    if not fetched.exists():
+        raise StorageError(
+            f"the storage {root.storage.uri} lacks {label.file} of sweep '{chosen}', which its label names"
+        )
+    with Ledger(fetched) as there:
+        if there.id != label.id:
+            raise StorageError(f"the storage's {label.file} of sweep '{chosen}' is not the one of its label")
+        known = end is None or _holds(there, *end)
+        last = _end(there)
+    _replace(paths, fetched, last[1], keep=not known)
+    root.storage.pull(root.teachers, "*/passport.json")  # whose accuracies stand in its table
+
+
+def _replace(paths: SweepPaths, fetched: Path, changed: float, keep: bool) -> None:
+    """Put the fetched snapshot in the ledger's place, dated like its last event."""
+    if keep:
+        aside = paths.folder / f"ledger-aside-{time.time():.0f}.db"
+        paths.ledger.replace(aside)
+        _log.warning("%s has gone on elsewhere; what only this machine knew of it is kept in %s", paths.folder, aside)
+    for left_over in ("-wal", "-shm"):
+        paths.ledger.with_name(paths.ledger.name + left_over).unlink(missing_ok=True)
+    os.utime(fetched, (changed, changed))
+    fetched.replace(paths.ledger)
+
+
+def _label(root: Root, name: str) -> Label | None:
+    """The label in the storage. Raises StorageError where it is none."""
+    place = root.sweep(name).snapshot_label
+    for left in reversed(range(READS)):
+        content = root.storage.read(place)
+        if content is None:
+            return None
+        try:
+            return Label(**json.loads(content))
+        except (ValueError, TypeError) as error:
+            if left == 0:
+                raise StorageError(f"the storage {root.storage.uri} has a damaged label of sweep '{name}'") from error
+        time.sleep(READ_PAUSE_SECONDS)
+    return None
+
+
+def _latest(root: Root) -> str | None:
+    """The sweep whose driver wrote to the storage last."""
+    pattern = root.sweep("*").snapshot_label.relative_to(root.sweeps).as_posix()
+    found = [Path(name).parts[0] for name in root.storage.sizes(root.sweeps) if Path(name).match(pattern)]
+    labels = {name: label for name in found if (label := _label(root, name)) is not None}
+    return max(labels, key=lambda name: labels[name].time, default=None)
+
+
+def _end(ledger: Ledger) -> tuple[int, float]:
+    """`seq` and time of the last event."""
+    seq = ledger.last_seq()
+    return seq, next((event.time for event in ledger.events(after=seq - 1, limit=1)), 0.0)
+
+
+def _holds(ledger: Ledger, seq: int, when: float) -> bool:
+    """Whether an event of that `seq` and time is in the ledger; the beginning is in every one."""
+    event = next(ledger.events(after=seq - 1, limit=1), None)
+    return seq == 0 or (event is not None and (event.seq, event.time) == (seq, when))
+
+
+# -- while a sweep runs ------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def kept(root: Root, name: str, note: Callable[[str], None]) -> Iterator[Callable[[Path], None]]:
+    """Keep the storage's snapshot up to date, and give it the reports at the end.
+
+    Yields a function that takes a folder, which the storage may forget when the ledger's next snapshot is there.
+
+    Raises:
+        StorageError: when the first snapshot cannot be given.
+    """
+    if not root.storage.uri:
+        yield lambda folder: None
+        return
+    keeper = Keeper(root, name, note)
+    keeper.keep()
+    keeper.start()
+    try:
+        yield keeper.drop
+    finally:
+        keeper.close()
+
+
+class Keeper(threading.Thread):
+    """Gives the storage snapshots of a ledger, in the background."""
+
+    def __init__(self, root: Root, name: str, note: Callable[[str], None]) -> None:
+        super().__init__(name="ledger-keeper", daemon=True)
+        self._root, self._paths, self._note = root, root.sweep(name), note
+        self._closing = threading.Event()
+        self._dropped: list[Path] = []
+        self._files: list[str] = []
+        self._seq, self._took, self._told, self._tidied = -1, 0.0, False, 0
+
+    def drop(self, folder: Path) -> None:
+        """Remove a folder from the storage after the next snapshot."""
+        self._dropped.append(folder)
+
+    def run(self) -> None:
+        while not self._closing.wait(self._pause):
+            self._try(self.keep)
+
+    def close(self) -> None:
+        """Give the last snapshot and the reports."""
+        self._closing.set()
+        self.join()
+        self._try(self._give_reports)
+        if not self._try(lambda: self.keep(over=True)):
+            self._note("the storage lacks the end of this sweep; the same command delivers it")
+
+    def keep(self, *, over: bool = False) -> None:
+        """Give a snapshot, if there is something new, and a sign of life; then forget what is dropped."""
+        dropped = list(self._dropped)
+        started = time.monotonic()
+        with Ledger(self._paths.ledger) as ledger:
+            seq, when = _end(ledger)
+            if seq != self._seq:
+                self._give(ledger, f"{seq:09d}-{uuid.uuid4().hex[:8]}.db")
+                self._seq, self._took = seq, time.monotonic() - started
+            patience = 1.5 * self._pause + 2 * self._took
+            here, now = socket.gethostname(), time.time()
+            label = Label(ledger.id, self._files[-1], seq, when, here, os.getpid(), now, patience, over)
+        write_atomically(self._paths.snapshot_label, json.dumps(asdict(label)).encode())
+        self._root.storage.push(self._paths.snapshot_label, anew=True)
+        self._tidy()
+        for folder in dropped:
+            self._root.storage.remove(folder)
+            self._dropped.remove(folder)
+
+    def _give(self, ledger: Ledger, name: str) -> None:
+        path = self._paths.snapshots / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        ledger.copy(path)
+        try:
+            self._root.storage.push(path)
+        finally:
+            path.unlink()
+        self._files.append(name)
+
+    def _tidy(self) -> None:
+        """Remove snapshots but the last two: somebody may be about to fetch the one before."""
+        if len(self._files) == self._tidied:
+            return
+        for name in self._root.storage.sizes(self._paths.snapshots):
+            if name not in (*self._files[-2:], self._paths.snapshot_label.name):
+                self._root.storage.remove(self._paths.snapshots / name)
+        self._tidied = len(self._files)
+
+    @property
+    def _pause(self) -> float:
+        return max(PAUSE_SECONDS, self._took / SHARE_OF_TIME)
+
+    def _give_reports(self) -> None:
+        for path in (self._paths.spec, self._paths.leaderboard, self._paths.figure, self._paths.report):
+            if path.exists():
+                self._root.storage.push(path, anew=True)
+
+    def _try(self, do: Callable[[], None]) -> bool:
+        """Whether it could be done; the first failure is told, and the next turn tries again."""
+        try:
+            do()
+        except StorageError as error:
+            if not self._told:
+                self._told = True
+                self._note(f"{error}; going on")
+            return False
+        return True

@@ -1,0 +1,286 @@
+"""The ledger in the storage: another machine goes on with it, and two drivers do not do so at once."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from sweep import snapshot
+from sweep.layout import Root
+from sweep.ledger import Event, Ledger
+from sweep.snapshot import Keeper, Label, kept, restore, take_over
+from trainers.errors import BusyError, InputError, StorageError
+from trainers.files import write_atomically
+
+NAME = "small"
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Path:
+    return tmp_path / "shared"
+
+
+@pytest.fixture
+def root(tmp_path: Path, shared: Path) -> Root:
+    return machine(tmp_path, shared, "one")
+
+
+@pytest.fixture
+def other(tmp_path: Path, shared: Path) -> Root:
+    return machine(tmp_path, shared, "other")
+
+
+def machine(folder: Path, shared: Path, name: str) -> Root:
+    return Root.at(folder / name, str(shared))
+
+
+def run(root: Root, *trials: str, name: str = NAME) -> None:
+    """A driver that notes some trials, and ends."""
+    with Ledger(root.sweep(name).ledger) as ledger, kept(root, name, pytest.fail):
+        for trial in trials:
+            ledger.append("start", trial)
+
+
+def events(root: Root, name: str = NAME) -> list[Event]:
+    with Ledger(root.sweep(name).ledger) as ledger:
+        return list(ledger.events())
+
+
+def trials(root: Root, name: str = NAME) -> list[str | None]:
+    return [event.trial for event in events(root, name)]
+
+
+def label(root: Root) -> Label:
+    content = root.storage.read(root.sweep(NAME).snapshot_label)
+    assert content is not None
+    return Label(**json.loads(content))
+
+
+def write_label(root: Root, **changes: object) -> None:
+    """What another driver would have written."""
+    path = root.sweep(NAME).snapshot_label
+    write_atomically(path, json.dumps(asdict(label(root)) | changes).encode())
+    root.storage.push(path, anew=True)
+
+
+def quiet(note: str) -> None:
+    """Nobody is told."""
+
+
+def test_another_machine_goes_on_with_the_same_ledger(root: Root, other: Root) -> None:
+    run(root, "a", "b")
+    take_over(other, NAME, pytest.fail)
+    assert events(other) == events(root)
+    run(other, "c")
+    take_over(root, NAME, pytest.fail)
+    assert trials(root) == ["a", "b", "c"]
+    assert [path.name for path in root.sweep(NAME).folder.glob("ledger-aside-*")] == []
+
+
+def test_the_snapshot_holds_what_was_noted_while_it_was_open(root: Root, other: Root) -> None:
+    with Ledger(root.sweep(NAME).ledger) as ledger:
+        ledger.append("start", "a")
+        keeper = Keeper(root, NAME, pytest.fail)
+        keeper.keep()
+        ledger.append("start", "b")
+        restore(other, NAME)
+        assert trials(other) == ["a"]
+        keeper.keep()
+        restore(other, NAME)
+        assert trials(other) == ["a", "b"]
+        assert not label(root).over
+
+
+def test_only_the_last_snapshots_are_kept(root: Root, other: Root) -> None:
+    with Ledger(root.sweep(NAME).ledger) as ledger:
+        keeper = Keeper(root, NAME, pytest.fail)
+        for number in range(5):
+            ledger.append("start", str(number))
+            keeper.keep()
+            keeper.keep()
+    names = sorted(root.storage.sizes(root.sweep(NAME).snapshots))
+    assert [name[:9] for name in names] == ["000000004", "000000005", "label.jso"]
+    run(root, "5")
+    assert len(root.storage.sizes(root.sweep(NAME).snapshots)) == 3
+
+
+def test_a_ledger_that_is_ahead_stays(root: Root, other: Root) -> None:
+    run(root, "a")
+    with Ledger(root.sweep(NAME).ledger) as ledger:
+        ledger.append("start", "b")
+    restore(root, NAME)
+    assert trials(root) == ["a", "b"]
+    assert not other.sweep(NAME).ledger.exists()
+
+
+def test_what_two_drivers_noted_apart_is_not_mixed(root: Root, other: Root) -> None:
+    run(root, "a")
+    restore(other, NAME)
+    run(other, "b", "c")
+    with Ledger(root.sweep(NAME).ledger) as ledger:  # a driver that could not reach the storage any more
+        ledger.append("start", "x")
+    restore(root, NAME)
+    assert trials(root) == ["a", "b", "c"]
+    (aside,) = root.sweep(NAME).folder.glob("ledger-aside-*.db")
+    with Ledger(aside) as ledger:
+        assert [event.trial for event in ledger.events()] == ["a", "x"]
+
+
+def test_another_sweep_of_the_same_name_is_refused(root: Root, other: Root) -> None:
+    run(root, "a")
+    Ledger(other.sweep(NAME).ledger).close()
+    with pytest.raises(InputError, match=r"holds another sweep 'small' .* give the spec another name, or choose"):
+        take_over(other, NAME, pytest.fail)
+
+
+def test_without_a_name_the_latest_sweep_is_fetched(root: Root, other: Root) -> None:
+    run(root, "a", name="first")
+    run(root, "a", name="last")
+    restore(other, None)
+    assert other.names() == ["last"]
+    restore(other, "first")
+    assert other.names() == ["last", "first"]
+
+
+def test_without_a_storage_nothing_happens(tmp_path: Path) -> None:
+    alone = Root(tmp_path / "alone")
+    with Ledger(alone.sweep(NAME).ledger), kept(alone, NAME, pytest.fail) as drop:
+        drop(alone.path)
+    take_over(alone, NAME, pytest.fail)
+    restore(alone, None)
+    assert {path.name for path in alone.sweep(NAME).folder.iterdir()} == {"ledger.db"}
+
+
+def test_a_folder_is_forgotten_when_the_snapshot_knows_why(root: Root) -> None:
+    folder = root.sweep(NAME).trial("a") / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / "epoch-1").write_bytes(b"state")
+    root.storage.mirror(folder)
+    with Ledger(root.sweep(NAME).ledger) as ledger, kept(root, NAME, pytest.fail) as drop:
+        ledger.append("final", "a")
+        drop(folder)
+        assert root.storage.has(folder / "epoch-1")
+    assert root.storage.sizes(folder) == {}
+    assert (folder / "epoch-1").exists()
+
+
+def test_the_reports_are_given_at_the_end(root: Root, other: Root) -> None:
+    paths = root.sweep(NAME)
+    with Ledger(paths.ledger), kept(root, NAME, pytest.fail):
+        write_atomically(paths.leaderboard, b"| table |")
+    assert root.storage.read(paths.leaderboard) == b"| table |"
+    assert {path.name for path in paths.folder.iterdir()} == {"ledger.db", "snapshots", "leaderboard.md"}
+
+
+# -- other drivers -----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def beating(root: Root) -> Iterator[None]:
+    """A driver on another machine that gives signs of life."""
+    over = threading.Event()
+
+    def beat() -> None:
+        count = 0
+        while not over.wait(0.05):
+            count += 1
+            write_label(root, host="elsewhere", beat=count)
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_a_driver_that_is_at_work_elsewhere_is_not_disturbed(root: Root, other: Root) -> None:
+    run(root, "a")
+    write_label(root, host="elsewhere", over=False, patience=0.5)
+    with beating(root), pytest.raises(BusyError, match=r"already running: process \d+ on elsewhere"):
+        take_over(other, NAME, quiet)
+    assert not other.sweep(NAME).ledger.exists()
+
+
+def test_a_driver_that_is_silent_is_taken_for_dead(root: Root, other: Root) -> None:
+    run(root, "a")
+    write_label(root, host="elsewhere", over=False, patience=0.1)
+    told: list[str] = []
+    take_over(other, NAME, told.append)
+    assert trials(other) == ["a"]
+    assert [line.partition(" ran ")[2] for line in told] == ["this sweep last; listening for 0 s whether it still does"]
+
+
+def test_a_driver_that_died_on_this_machine_is_known_to_be_dead(root: Root, other: Root) -> None:
+    run(root, "a")
+    dead = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True, check=True)
+    write_label(root, pid=int(dead.stdout), host=socket.gethostname(), over=False, patience=3600.0)
+    take_over(other, NAME, pytest.fail)
+    assert trials(other) == ["a"]
+
+
+# -- a storage in trouble ----------------------------------------------------------------------------------------------
+
+
+def test_a_storage_that_goes_away_is_told_once_and_gets_everything_later(
+    root: Root, other: Root, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "PAUSE_SECONDS", 0.02)
+    told: list[str] = []
+    with Ledger(root.sweep(NAME).ledger) as ledger:
+        with kept(root, NAME, told.append):
+            shared.rename(shared.with_name("away"))
+            shared.write_text("no folder")
+            ledger.append("start", "a")
+            wait_until(lambda: bool(told))
+            ledger.append("start", "b")
+        assert told[0].endswith("; going on")
+        assert told[1:] == ["the storage lacks the end of this sweep; the same command delivers it"]
+        shared.unlink()
+        shared.with_name("away").rename(shared)
+    run(root)
+    restore(other, NAME)
+    assert trials(other) == ["a", "b"]
+
+
+def wait_until(enough: object) -> None:
+    assert callable(enough)
+    over = threading.Event()
+    for _ in range(1000):
+        if enough():
+            return
+        over.wait(0.01)
+    raise AssertionError("nothing happened for 10 s")
+
+
+def test_a_storage_that_cannot_be_written_stops_a_run_before_it_begins(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    root = machine(tmp_path, tmp_path / "file" / "shared", "one")
+    with pytest.raises(StorageError):
+        root.check_writable()
+
+
+def test_a_damaged_label_a_missing_snapshot_and_a_foreign_one_are_named(root: Root, other: Root) -> None:
+    run(root, "a")
+    path = root.sweep(NAME).snapshot_label
+    write_atomically(path, b"{}")
+    root.storage.push(path, anew=True)
+    with pytest.raises(StorageError, match=r"has a damaged label of sweep 'small'"):
+        restore(other, NAME)
+    run(root, "b")
+    write_label(root, file="0-gone.db")
+    with pytest.raises(StorageError, match=r"lacks 0-gone.db of sweep 'small', which its label names"):
+        restore(other, NAME)
+    run(root, "c")
+    write_label(root, id="0" * 32)
+    with pytest.raises(StorageError, match=r"is not the one of its label"):
+        restore(other, NAME)
