@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -37,6 +38,7 @@ from trainers.content import content_key
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from PIL import Image
 
 CHOSEN = "chosen."
 """How the parent run's tags begin that tell what each search has won; the cell's id follows."""
@@ -48,6 +50,18 @@ STOP_STATUS = {0: "FINISHED", 1: "FINISHED", 130: "KILLED"}
 """The parent run's status by the driver's exit code; any other is FAILED."""
 NOTE = "mlflow.note.content"
 """Tag of a run or an experiment that MLflow's page shows as its description, in Markdown."""
+
+SMALL_FIGURE, FIGURE_PIXELS = "figure-small.png", 800
+"""The figure as the description shows it, and how wide that is: the page has room for no more."""
+
+
+def shrunk(figure: Path) -> Image.Image:
+    """A picture, at most :data:`FIGURE_PIXELS` wide."""
+    from PIL import Image
+
+    with Image.open(figure) as picture:
+        picture.thumbnail((FIGURE_PIXELS, picture.height))
+        return picture.copy()
 
 
 def delivered(ledger: Ledger, uri: str) -> int:
@@ -208,6 +222,8 @@ class Delivery:
         for name in (body["figure"], body.get("page", {}).get("file")):
             if name and (self._paths.folder / name).exists():
                 self.client.log_artifact(run, str(self._paths.folder / name))
+        if body["figure"] and (self._paths.folder / body["figure"]).exists():
+            self.client.log_image(run, shrunk(self._paths.folder / body["figure"]), SMALL_FIGURE)
         self._described = self._description(body["markdown"], body["figure"])
         shown = json.dumps([{"path": "leaderboard.json", "type": "table"}])
         notes = {NOTE: self._described, "mlflow.loggedArtifacts": shown}
@@ -217,7 +233,9 @@ class Delivery:
         """The parent run's: the figure, the table, and where else to look."""
         plan = self._ledger.latest("plan")
         links = mlflow_views.links(Plan.from_json(plan.body), self.experiment) if plan else ""
-        drawn = f"![accuracy by method](get-artifact?path={figure}&run_uuid={self.runs[PARENT]})" if figure else ""
+        drawn = (
+            f"![accuracy by method](get-artifact?path={SMALL_FIGURE}&run_uuid={self.runs[PARENT]})" if figure else ""
+        )
         return described(markdown, [part for part in (links, drawn) if part])
 
     # -- nested runs ------------------------------------------------------------------------------------------------
@@ -253,7 +271,7 @@ class Delivery:
         elif event.kind == "epoch":
             told.metrics += metrics_at(epoch_metrics(body), event.time, event.epoch or 0)
         elif event.kind == "final":
-            told.end(event, STATUS[body["state"]], {"state": body["state"], "reason": body.get("reason", "")})
+            told.end(event, STATUS[body["state"]], {"state": body["state"]} | self._reason(event.trial or "", body))
         elif event.kind == "pruned":
             told.end(event, "KILLED", {"state": "pruned"})
         elif event.kind == "failed":
@@ -280,6 +298,11 @@ class Delivery:
             self.client.log_inputs(run, [dataset_input(told.dataset)])
         if told.status:
             self.client.set_terminated(run, told.status, milliseconds(told.ended))
+
+    def _reason(self, key: str, body: dict[str, Any]) -> dict[str, str]:
+        """Why a trial ended as it did; where an earlier attempt broke, that is no reason any more."""
+        broke = next(self._ledger.events("failed", trial=key, limit=1), None)
+        return {"reason": body.get("reason", "")} if "reason" in body or broke else {}
 
     def _run_of(self, key: str) -> str:
         """A started trial's run; made anew where somebody deleted it."""

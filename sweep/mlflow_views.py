@@ -12,7 +12,8 @@ import base64
 import json
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sweep.plan import SYMBOLS, Plan
@@ -23,6 +24,12 @@ TABLE = "table"
 ROWS = "tags.`row` LIKE '_%'"
 """Filter: the trials that count for the table."""
 ACCURACIES = ("test_acc", "val_acc", "best_test_acc", "train_acc")
+MOST_BESIDE, CHART_PIXELS = 2, 420
+"""Charts side by side, and their height."""
+NAME_PIXELS = 330
+"""Of the column of names, so that they can be read."""
+MOST_GROUPS = 100
+"""That are folded away; a tag has no room for many more."""
 MOST_COLUMNS = 8
 """Of hyperparameters; a table with more is not read."""
 
@@ -37,11 +44,12 @@ class View:
     columns: tuple[str, ...] = ()
     group_by: tuple[str, ...] = ()
     """Tags; accuracies are then means over each group."""
+    groups: tuple[tuple[str, ...], ...] = ()
+    """Their values, of the groups whose runs are folded away."""
     charts: tuple[dict[str, Any], ...] = ()
     """With charts the view opens on them, without on the table."""
     order_by: str = "metrics.`test_acc`"
     filter: str = ROWS
-    sections: tuple[str, ...] = field(default=("Charts",))
 
     @property
     def tag(self) -> str:
@@ -62,6 +70,9 @@ class View:
     @property
     def _state(self) -> dict[str, Any]:
         grouped = [{"mode": "tag", "groupByData": tag} for tag in self.group_by]
+        folded = [
+            ",".join(f"tag.{tag}.{of}" for tag, of in zip(self.group_by, group, strict=True)) for group in self.groups
+        ]
         return {
             "searchFilter": self.filter,
             "orderByKey": self.order_by,
@@ -71,20 +82,20 @@ class View:
             "modelVersionFilter": "All Runs",
             "datasetsFilter": [],
             "selectedColumns": list(self.columns),
-            "columnOrder": [],
-            "columnWidths": {},
+            "columnOrder": ["attributes.`Run Name`", *self.columns] if self.columns else [],
+            "columnWidths": {"attributes.`Run Name`": NAME_PIXELS},
             "runsExpanded": {},
             "runsPinned": [],
             "runsHidden": [],
             "runsVisibilityMap": {},
             "runsHiddenMode": "SHOW_ALL",
             "compareRunCharts": list(self.charts),
-            "compareRunSections": [_section(name) for name in self.sections] if self.charts else [],
+            "compareRunSections": [_section(len(self.charts))] if self.charts else [],
             "isAccordionReordered": True,
             "viewMaximized": True,
             "runListHidden": False,
             "groupBy": {"aggregateFunction": "average", "groupByKeys": grouped} if grouped else None,
-            "groupsExpanded": {},
+            "groupsExpanded": dict.fromkeys(folded, False),
             "useGroupedValuesInCharts": True,
             "hideEmptyCharts": True,
             "autoRefreshEnabled": True,
@@ -96,27 +107,26 @@ class View:
 def address(view: str, experiment: str, *, charts: bool = False) -> str:
     """Of a view by its name within MLflow's page, from ``#`` on, opened on its table or on its charts."""
     mode = "CHART" if charts else "TABLE"
-    return f"#/experiments/{experiment}/runs?viewStateShareKey={view}&compareRunsMode={mode}"
+    where = f"#/experiments/{experiment}/runs?viewStateShareKey={view}"
+    return f"{where}&compareRunsMode={mode}&workflowType=machine_learning"
 
 
 def views(plan: Plan) -> list[View]:
     """The views of a sweep, the table first."""
     swept = hyperparameters(plan)
-    places = ("pair", "row") if len(_pairs(plan)) > 1 else ("row",)
+    places = ("row", "pair") if len(_pairs(plan)) > 1 else ("row",)
+    groups = list(dict.fromkeys((slot.row, slot.pair)[: len(places)] for slot in plan.students))[:MOST_GROUPS]
     params = tuple(f"params.`{name}`" for name in swept[:MOST_COLUMNS])
     accuracies = tuple(f"metrics.`{name}`" for name in ACCURACIES)
+    rows = partial(View, group_by=places, groups=tuple(groups))
+    bars, curves = (_bars("test_acc"), _bars("val_acc")), (_curve("test_acc"), _curve("val_acc"), _curve("loss"))
     found = [
-        View(TABLE, "Methods: means over seeds", (*accuracies, *params), places),
-        View("methods", "Best method per pair", charts=(_bars("test_acc"), _bars("val_acc")), group_by=places),
-        View(
-            "curves", "Learning curves", charts=(_curve("test_acc"), _curve("val_acc"), _curve("loss")), group_by=places
-        ),
+        rows(TABLE, "Methods: means over seeds", (*accuracies, *params)),
+        *_sensitivities(plan, swept),
+        rows("methods", "Best method per pair", charts=bars),
+        rows("curves", "Learning curves", charts=curves),
         View("trials", "Every trial", ("tags.`stage`", "tags.`state`", *accuracies, *params), filter=""),
     ]
-    numbers = [name for name in swept if _is_numeric(plan, name)]
-    if numbers:
-        charts = tuple(_scatter(name) for name in numbers)
-        found.insert(1, View("sensitivity", "Sensitivity to hyperparameters", charts=charts))
     if swept:
         chart = _parallel(["method", *swept[:MOST_COLUMNS]], ["val_acc", "test_acc"])
         found.append(View("parallel", "Parallel coordinates", charts=(chart,), filter="tags.`stage` != 'teacher'"))
@@ -142,18 +152,35 @@ def links(plan: Plan, experiment: str) -> str:
     return " · ".join(f"[{view.title}]({view.address(experiment)})" for view in views(plan))
 
 
+def _sensitivities(plan: Plan, swept: list[str]) -> list[View]:
+    """For each method with numbers that are swept or searched: accuracy against each, a point a trial.
+
+    Hyperparameters of the same name are others in other methods.
+    """
+    found = []
+    for method in dict.fromkeys([slot.method for slot in plan.students] + [cell.method for cell in plan.cells]):
+        numbers = [name for name in swept if _is_numeric(plan, method, name)]
+        if numbers:
+            done = f"tags.`method` = '{method}' AND tags.`state` = 'finished'"
+            charts = tuple(_scatter(name) for name in numbers)
+            found.append(View(f"sensitivity-{method}", f"Sensitivity of {method}", charts=charts, filter=done))
+    return found
+
+
 def _pairs(plan: Plan) -> set[str]:
     return {slot.pair for slot in plan.students} | {cell.pair for cell in plan.cells}
 
 
-def _is_numeric(plan: Plan, name: str) -> bool:
-    """Whether a hyperparameter's values are numbers, so that accuracy can be drawn against it."""
-    values: list[Any] = [slot.varied[name] for slot in plan.students if name in slot.varied]
+def _is_numeric(plan: Plan, method: str, name: str) -> bool:
+    """Whether a method's values of what is swept are different numbers, so that accuracy can be drawn against them."""
+    slots = [slot for slot in plan.students if slot.method == method]
+    values: list[Any] = [slot.varied[name] for slot in slots if name in slot.varied]
     if name.startswith("recipe."):
-        values += [slot.config["recipe"][name.removeprefix("recipe.")] for slot in plan.students]
-    for cell in plan.cells:
+        values += [slot.config["recipe"][name.removeprefix("recipe.")] for slot in slots]
+    for cell in (cell for cell in plan.cells if cell.method == method):
         values += _values(cell.space.get(name, {})) + [value for key, value in cell.varied.items() if key == name]
-    return bool(values) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    return len(numbers) == len(values) and len(set(numbers)) > 1
 
 
 def _values(dimension: dict[str, Any]) -> list[Any]:
@@ -163,12 +190,17 @@ def _values(dimension: dict[str, Any]) -> list[Any]:
 # -- charts, as MLflow keeps them ---------------------------------------------------------------------------------
 
 
-def _section(name: str) -> dict[str, Any]:
-    return {"uuid": name, "name": name, "display": True, "isReordered": False, "deleted": False, "isGenerated": False}
+SECTION = "Charts"
+
+
+def _section(charts: int) -> dict[str, Any]:
+    shape = {"columns": min(charts, MOST_BESIDE), "cardHeight": CHART_PIXELS}
+    state = {"display": True, "isReordered": False, "deleted": False, "isGenerated": False}
+    return {"uuid": SECTION, "name": SECTION} | shape | state
 
 
 def _chart(kind: str, name: str, title: str, runs: int, more: dict[str, Any]) -> dict[str, Any]:
-    place = {"uuid": f"{kind}-{name}", "metricSectionId": "Charts", "deleted": False, "isGenerated": False}
+    place = {"uuid": f"{kind}-{name}", "metricSectionId": SECTION, "deleted": False, "isGenerated": False}
     return {"type": kind, "displayName": title, "runsCountToCompare": runs} | place | more
 
 

@@ -128,7 +128,7 @@ def test_mlflow_holds_one_parent_and_every_trial_under_it(undisturbed: User) -> 
     }
     assert [model.name for model in client.search_registered_models()] == ["resnet14-digits"]
     files = {file.path for file in client.list_artifacts(parents[0].info.run_id)}
-    assert files == {"figure.png", "leaderboard.json", "leaderboard.md", "report.html", "spec.yaml"}
+    assert files == {"figure-small.png", "figure.png", "leaderboard.json", "leaderboard.md", "report.html", "spec.yaml"}
     run = next(run for run in nested if run.data.tags["label"] == "dhkd α=2" and run.data.tags["seed"] == "1")
     assert run.info.run_name == "resnet14→resnet8 · dhkd α=2 · seed 1"
     assert run.data.params["alpha"] == "2.0"

@@ -21,6 +21,7 @@ from sweep.queue import Job
 from sweep.run import describe
 from sweep.tracking import log_models, quiet_mlflow, sync, told_everything
 from sweep.trainable import TrialTrainable
+from tests.faults.server import TrackingServer
 from tests.sweep.examples import begin, play, record, slot_of, small_spec
 from trainers.config import TeacherConfig
 from trainers.errors import StorageError
@@ -255,6 +256,26 @@ def test_a_run_that_was_broken_off_leaves_its_models_to_the_next(root: Root, uri
     with closing(Ledger(root.sweep("small").ledger)) as ledger:
         ledger.append("stop", body={"exit_code": 130})
     assert deliver(root, uri) == Outcome()
+
+
+@pytest.mark.slow
+def test_a_server_is_given_models_and_versions_too(root: Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import pytorch
+
+    server = TrackingServer(tmp_path)
+    try:
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+        assert deliver(root, server.uri) == Outcome(logged=2)
+        assert deliver(root, server.uri) == Outcome()
+        (version,) = client_of(server.uri).search_model_versions("name = 'resnet14-digits'")
+        store = TeacherStore(root.teachers)
+        assert version.tags == passport_tags(store.passport(version.tags["hash"]))
+        images = torch.randn(3, 3, 8, 8)
+        ours = store.network(store.passport(version.tags["hash"]))
+        torch.testing.assert_close(pytorch.load_model("models:/resnet14-digits/1")(images), ours(images))
+    finally:
+        server.kill()
 
 
 # -- which are logged -----------------------------------------------------------------------------------------------

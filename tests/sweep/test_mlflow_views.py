@@ -27,16 +27,17 @@ def states(plan: Plan) -> dict[str, dict[str, Any]]:
 
 def test_views_group_by_rows_and_show_what_was_swept(small_plan: Plan) -> None:
     found = states(small_plan)
-    assert set(found) == {"table", "sensitivity", "methods", "curves", "trials", "parallel"}
+    assert set(found) == {"table", "sensitivity-dhkd", "methods", "curves", "trials", "parallel"}
     table = found["table"]
     assert table["searchFilter"] == ROWS
     assert table["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "row"}]
     assert {"metrics.`test_acc`", "metrics.`val_acc`", "params.`alpha`"} <= set(table["selectedColumns"])
-    (chart,) = found["sensitivity"]["compareRunCharts"]
+    (chart,) = found["sensitivity-dhkd"]["compareRunCharts"]
     assert (chart["xaxis"], chart["yaxis"]) == (
         {"key": "alpha", "type": "PARAM"},
         {"key": "test_acc", "type": "METRIC"},
     )
+    assert "tags.`method` = 'dhkd'" in found["sensitivity-dhkd"]["searchFilter"]  # kd has an alpha of its own
     (parallel,) = found["parallel"]["compareRunCharts"]
     assert parallel["selectedParams"] == ["method", "alpha"]
 
@@ -44,15 +45,17 @@ def test_views_group_by_rows_and_show_what_was_swept(small_plan: Plan) -> None:
 def test_several_pairs_are_groups_of_their_own() -> None:
     plan = build_plan(small_spec(pairs=["resnet20 -> resnet8", "resnet14 -> resnet8"]))
     keys = states(plan)["methods"]["groupBy"]["groupByKeys"]
-    assert [key["groupByData"] for key in keys] == ["pair", "row"]
+    assert [key["groupByData"] for key in keys] == ["row", "pair"]
+    folded = states(plan)["table"]["groupsExpanded"]
+    assert folded["tag.row.dhkd α=0.5,tag.pair.resnet14→resnet8"] is False
 
 
 def test_only_numbers_are_drawn_against() -> None:
     plan = build_plan(small_spec(methods=["kd", {"dhkd": {"head": ["linear", "nonlinear"]}}]))
     assert hyperparameters(plan) == ["head"]
-    assert "sensitivity" not in states(plan)
+    assert not any(name.startswith("sensitivity") for name in states(plan))
     assert "parallel" in states(plan)
-    assert {"sensitivity", "parallel"} & states(build_plan(small_spec(methods=["kd"]))).keys() == set()
+    assert set(states(build_plan(small_spec(methods=["kd"])))) == {"table", "methods", "curves", "trials"}
 
 
 def test_searched_and_recipe_fields_count_as_swept() -> None:
@@ -60,7 +63,7 @@ def test_searched_and_recipe_fields_count_as_swept() -> None:
     assert hyperparameters(build_plan(small_spec(methods=methods, seeds=1))) == ["w2"]
     plan = build_plan(small_spec(recipe=SPEC["recipe"] | {"lr": [0.05, 0.1]}, methods=["kd"]))
     assert hyperparameters(plan) == ["recipe.lr"]
-    (chart,) = states(plan)["sensitivity"]["compareRunCharts"]
+    (chart,) = states(plan)["sensitivity-kd"]["compareRunCharts"]
     assert chart["xaxis"]["key"] == "recipe.lr"
 
 
@@ -76,8 +79,11 @@ def test_a_views_state_stands_twice_and_fits_a_tag(small_plan: Plan) -> None:
 
 def test_links_lead_to_the_views_and_open_charts_on_charts(small_plan: Plan) -> None:
     text = links(small_plan, "7")
-    assert "](#/experiments/7/runs?viewStateShareKey=table&compareRunsMode=TABLE)" in text
-    assert "](#/experiments/7/runs?viewStateShareKey=sensitivity&compareRunsMode=CHART)" in text
+    assert "](#/experiments/7/runs?viewStateShareKey=table&compareRunsMode=TABLE&workflowType=machine_learning)" in text
+    assert (
+        "](#/experiments/7/runs?viewStateShareKey=sensitivity-dhkd&compareRunsMode=CHART&workflowType=machine_learning)"
+        in text
+    )
 
 
 def test_the_ui_knows_where_the_tables_of_the_latest_sweeps_are(
@@ -87,7 +93,9 @@ def test_the_ui_knows_where_the_tables_of_the_latest_sweeps_are(
     assert tables(uri) == []
     begin(ledger, small_plan)
     sync(root, "small", uri)
-    assert tables(uri) == [("small", "#/experiments/1/runs?viewStateShareKey=table&compareRunsMode=TABLE")]
+    assert tables(uri) == [
+        ("small", "#/experiments/1/runs?viewStateShareKey=table&compareRunsMode=TABLE&workflowType=machine_learning")
+    ]
 
 
 def test_a_database_that_is_none_of_mlflows_has_no_tables(tmp_path: Path) -> None:

@@ -256,8 +256,11 @@ def test_the_parent_holds_the_spec_the_table_and_the_figure(
     board = boards.leaderboard(ledger)
     note = run.data.tags["mlflow.note.content"]
     assert note.endswith(boards.render(board, Format.MARKDOWN))
-    assert f"![accuracy by method](get-artifact?path=figure.png&run_uuid={run.info.run_id})" in note
-    assert f"](#/experiments/{run.info.experiment_id}/runs?viewStateShareKey=table&compareRunsMode=TABLE)" in note
+    assert f"![accuracy by method](get-artifact?path=figure-small.png&run_uuid={run.info.run_id})" in note
+    assert (
+        f"](#/experiments/{run.info.experiment_id}/runs?viewStateShareKey=table&compareRunsMode=TABLE&workflowType=machine_learning)"
+        in note
+    )
     assert {name: run.data.tags[name] for name in ("dataset", "protocol", "baseline", "stage")} == {
         "dataset": "digits",
         "protocol": "validation",
@@ -265,7 +268,7 @@ def test_the_parent_holds_the_spec_the_table_and_the_figure(
         "stage": "sweep",
     }
     names = {file.path for file in client.list_artifacts(run.info.run_id)}
-    assert names == {"spec.yaml", "leaderboard.md", "leaderboard.json", "figure.png"}
+    assert names == {"spec.yaml", "leaderboard.md", "leaderboard.json", "figure.png", "figure-small.png"}
     download = {name: Path(client.download_artifacts(run.info.run_id, name, str(tmp_path))) for name in names}
     assert download["spec.yaml"].read_text() == small_spec().text
     assert download["leaderboard.md"].read_text() == boards.render(board, Format.MARKDOWN)
@@ -280,6 +283,7 @@ def test_artifacts_lie_below_the_root(root: Root, keys: dict[str, str], uri: str
     sync(root, "small", uri)
     assert runs(uri)["sweep"].info.artifact_uri.startswith(f"file://{root.artifacts}/small/")
     assert sorted(file.name for file in root.artifacts.rglob("*.*")) == [
+        "figure-small.png",
         "figure.png",
         "leaderboard.json",
         "leaderboard.md",
@@ -325,7 +329,7 @@ def test_the_description_follows_a_sweep_that_grows(
     note = runs(uri)["sweep"].data.tags["mlflow.note.content"]
     assert "| dhkd α=1 | 71.50 (1) |" in note
     assert note.endswith(boards.render(boards.leaderboard(ledger), Format.MARKDOWN))
-    assert "get-artifact?path=figure.png" in note
+    assert "get-artifact?path=figure-small.png" in note
 
 
 def test_the_projector_describes_what_it_has_delivered(
@@ -350,7 +354,7 @@ def test_the_experiment_says_where_to_look_and_holds_the_views(root: Root, keys:
     number = experiment.experiment_id
     assert f"](#/experiments/{number}/runs/{parent})" in experiment.tags["mlflow.note.content"]
     views = {name for name in experiment.tags if name.startswith("mlflow.sharedViewState.")}
-    assert {"mlflow.sharedViewState.table", "mlflow.sharedViewState.sensitivity"} <= views
+    assert {"mlflow.sharedViewState.table", "mlflow.sharedViewState.sensitivity-dhkd"} <= views
 
 
 def test_a_runs_source_is_the_spec(root: Root, ledger: Ledger, small_plan: Plan, uri: str) -> None:
