@@ -1,0 +1,218 @@
+"""The pictures of docs/mlflow.md: a small sweep, served by `sweep ui`, photographed by a browser without a window.
+
+    uv run python -m benchmarks.screenshots                      about 8 minutes on 2 busy cores
+    uv run python -m benchmarks.screenshots --root runs          again, from a sweep that has run there
+
+It needs Chromium (`--browser`). Pictures go to docs/images, as PNG of few colours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+from mlflow import MlflowClient
+from PIL import Image
+
+from search_spaces.loader import parse_spec
+from sweep.layout import Root
+from sweep.mlflow_views import views
+from sweep.plan import Plan, build_plan
+from sweep.tracking import quiet_mlflow, tracking_uri
+
+SPEC = """\
+# the sweep of docs/mlflow.md: 41 trials, 6 minutes on 2 busy CPU cores
+name: digits-tour
+description: DHKD's sensitivity to alpha, and the best method under each of two teachers, on few-shot digits
+dataset: {digits: {image_size: 8}}
+recipe: {base: digits, epochs: 30}
+teachers:
+  recipe: {samples_per_class: null, epochs: 20, batch_size: 64}
+pairs: [resnet20 -> resnet8, resnet14 -> resnet8]
+methods:
+  - scratch
+  - kd
+  - dkd
+  - dhkd: {alpha: [0.2, 0.5, 1, 2]}
+seeds: 3
+"""
+IMAGES = Path(__file__).parent.parent / "docs" / "images"
+WIDTH = 1500
+ML = "workflowType=machine_learning"
+"""The half of MLflow that is not about language models."""
+COLOURS = 128
+LARGEST = 150_000
+"""Bytes of a picture."""
+PATIENCE_SECONDS = 60
+PAGE_SECONDS = 4.0
+"""Until a page is taken to be drawn, and again after each script."""
+SCRIPTS = (
+    "document.querySelector('[data-component-id=\"mlflow.assistant.chat_panel.close\"]')?.click()",
+    "[...document.querySelectorAll('button')].filter(b => b.textContent == 'Show more').forEach(b => b.click())",
+)
+"""What a reader would click on first."""
+
+
+def main() -> None:
+    """Run the sweep, serve it, and take every picture."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--root", type=Path, help="where the sweep lies, or is to lie; by default a temporary folder")
+    options.add_argument("--browser", default="chromium")
+    options.add_argument("--output", type=Path, default=IMAGES)
+    given = options.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root = Root(given.root or Path(folder) / "runs")
+        spec = Path(folder) / "digits-tour.yaml"
+        spec.write_text(SPEC)
+        subprocess.run([sys.executable, "-m", "sweep.cli", "run", str(spec), "--root", str(root.path)], check=True)
+        plan = build_plan(parse_spec(SPEC, spec.name))
+        with served(root) as address, closing(Browser(given.browser, f"{folder}/profile")) as browser:
+            for name, (page, height) in pages(root, plan).items():
+                photograph(browser, f"{address}/{page}", given.output / f"mlflow-{name}.png", height)
+
+
+def pages(root: Root, plan: Plan) -> dict[str, tuple[str, int]]:
+    """What is photographed: the page's address below the server's, and the picture's height."""
+    quiet_mlflow()
+    client = MlflowClient(tracking_uri(root, None))
+    experiment = client.get_experiment_by_name(plan.name)
+    if experiment is None:
+        raise RuntimeError(f"there is no experiment {plan.name} below {root.path}")
+    number = experiment.experiment_id
+    (parent,) = client.search_runs([number], "tags.`sweep.key` = 'sweep'")
+    shown = {view.name: view.address(number) for view in views(plan)}
+    return {
+        "table": (shown["table"], 820),
+        "methods": (shown["methods"], 880),
+        "sensitivity": (shown["sensitivity-dhkd"], 800),
+        "parallel": (shown["parallel"], 800),
+        "curves": (shown["curves"], 880),
+        "parent": (f"#/experiments/{number}/runs/{parent.info.run_id}?{ML}", 1150),
+        "versions": (f"#/models/resnet20-digits/versions/1?{ML}", 900),
+    }
+
+
+class Browser:
+    """Chromium without a window, which takes commands of the DevTools protocol over a pipe."""
+
+    def __init__(self, program: str, folder: str) -> None:
+        to_read, self._out = os.pipe()
+        self._in, to_write = os.pipe()
+        options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-pipe"]
+        command = [program, *options, f"--user-data-dir={folder}", "about:blank"]
+        self._process = subprocess.Popen(
+            ["/bin/sh", "-c", f'exec "$@" 3<&{to_read} 4>&{to_write}', "sh", *command],
+            pass_fds=(to_read, to_write),
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(to_read)
+        os.close(to_write)
+        self._answers, self._number, self._page = os.fdopen(self._in, "rb"), 0, ""
+        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
+        self._page = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+
+    def ask(self, method: str, **params: Any) -> dict[str, Any]:
+        """Send a command, and wait for its answer."""
+        self._number += 1
+        session = {"sessionId": self._page} if self._page else {}
+        message = {"id": self._number, "method": method, "params": params} | session
+        os.write(self._out, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = json.loads(self._message())
+            if answer.get("id") == self._number:
+                if "error" in answer:
+                    raise RuntimeError(f"{method}: {answer['error']}")
+                return dict(answer["result"])
+
+    def _message(self) -> bytes:
+        found = bytearray()
+        while (byte := self._answers.read(1)) != b"\0":
+            if not byte:
+                raise RuntimeError("the browser has ended")
+            found += byte
+        return bytes(found)
+
+    def run(self, script: str) -> None:
+        """A script in the page."""
+        self.ask("Runtime.evaluate", expression=script)
+
+    def picture(self, address: str, height: int) -> bytes:
+        """A page as PNG, with what MLflow folds away unfolded, and without its assistant."""
+        size = {"width": WIDTH, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.ask("Emulation.setDeviceMetricsOverride", **size)
+        self.ask("Page.navigate", url="about:blank")  # a change behind '#' alone loads nothing
+        self.ask("Page.navigate", url=address)
+        for script in SCRIPTS:
+            time.sleep(PAGE_SECONDS)
+            self.run(script)
+        time.sleep(PAGE_SECONDS)
+        return base64.b64decode(self.ask("Page.captureScreenshot", format="png")["data"])
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+        self._answers.close()
+        os.close(self._out)
+
+
+def photograph(browser: Browser, address: str, path: Path, height: int) -> None:
+    """One page, as a PNG of few colours. Raises RuntimeError for a picture that is too large."""
+    picture = small(browser.picture(address, height))
+    if len(picture) > LARGEST:
+        raise RuntimeError(f"{path.name} would have {len(picture):,} bytes; at most {LARGEST:,}")
+    path.write_bytes(picture)
+    print(f"{len(picture):>9,} bytes  {path}", flush=True)
+
+
+def small(picture: bytes) -> bytes:
+    """A PNG in :data:`COLOURS` colours."""
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(picture)) as image:
+        image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+@contextmanager
+def served(root: Root) -> Iterator[str]:
+    """`sweep ui` on a free port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "sweep.cli", "ui", "--root", str(root.path), "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/health")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
+
+
+def _wait_for(address: str) -> None:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            with urlopen(address):
+                return
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.5)
+
+
+if __name__ == "__main__":
+    main()
