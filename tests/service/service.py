@@ -6,6 +6,7 @@ temporary ones. What is added lets several Ray nodes share one machine. PostgreS
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -93,11 +94,21 @@ class Service:
         self.start("head")
 
     def wait(self, workers: int) -> None:
-        """Until MLflow and the head answer; then the workers are started."""
+        """Until MLflow, the head and as many workers answer."""
         self.wait_for("head", lambda: self.answer(f"{self.address}/") == 200)
         for number in range(workers):
             self.start("worker", number)
+        self.wait_for("head", lambda: self._joined(workers))
         self.wait_for("mlflow", lambda: self.answer(f"{self.mlflow}/health") == 200)
+
+    def _joined(self, workers: int) -> bool:
+        """Whether the workers belong to the cluster. One that has ended is started again, as Compose would: on a busy
+        machine Ray gives up after half a minute."""
+        for number in range(workers):
+            if self._processes[f"worker{number or ''}"].poll() is not None:
+                self.start("worker", number)
+        nodes = json.loads(self.page("/nodes?view=summary"))["data"]["summary"]
+        return sum(node["raylet"].get("state") == "ALIVE" for node in nodes) == 1 + workers
 
     def start(self, role: str, number: int = 0) -> None:
         """A part, by its name in the compose file."""
