@@ -118,6 +118,8 @@ def run_sweep(
         searches = Searches(wanted, ledger)
         queue = TrialQueue(wanted, teachers, ended(plan, teachers, ledger), searches)
         if queue.exhausted and _nothing_new(plan, paths, ledger, uri):
+            with snapshot.kept(root, spec.name, display.note):
+                pass  # the storage may have been away when the last run ended
             return _exit_code(wanted, ledger)
         watch = BudgetWatch(wanted, ledger)
         if any(wanted.budget.values()) and not queue.exhausted:

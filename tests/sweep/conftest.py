@@ -22,7 +22,7 @@ def contained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MPLCONFIGDIR", str(tmp_path_factory.mktemp("matplotlib")))
         patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-        for name in ("MLFLOW_TRACKING_URI", "SWEEP_ROOT", "SWEEP_ADDRESS"):
+        for name in ("MLFLOW_TRACKING_URI", "SWEEP_ROOT", "SWEEP_STORAGE", "SWEEP_ADDRESS"):
             patch.delenv(name, raising=False)
         yield
 

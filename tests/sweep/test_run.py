@@ -40,7 +40,7 @@ def trained(slot: Slot, root: Root) -> list[dict[str, Any]]:
 def go_on(plan: Plan, root: Root, ledger: Ledger) -> TrialQueue:
     teachers = stored_teachers(plan, root)
     queue = TrialQueue(plan, teachers, ended(plan, teachers, ledger))
-    _record_stored_teachers(plan, queue, root, ledger)
+    _record_stored_teachers(plan, queue, root, ledger, lambda folder: None)
     return queue
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -14,13 +15,17 @@ from typing import Any
 import pytest
 
 from search_spaces.loader import parse_spec
+from sweep.cli import main
 from sweep.layout import Root
+from sweep.ledger import Ledger
 from sweep.plan import Plan, build_plan
 from sweep.queue import Job
 from sweep.run import describe
+from sweep.snapshot import kept
 from sweep.trainable import TrialTrainable
 from tests.object_store import KEYS, ObjectStore, serving
 from tests.sweep.command import SMALL, User, repeated
+from tests.sweep.examples import begin, record, small_spec
 from tests.trainers.examples import finish
 from trainers.config import TeacherConfig, TrialConfig
 from trainers.content import tensors_key
@@ -131,6 +136,54 @@ def test_a_storage_that_goes_away_costs_no_epoch_and_is_named_at_the_end(
     (tmp_path / "away").rename(tmp_path / "shared")
     assert len(to_the_end(one.trial("scratch"))) == 1  # nothing is trained again
     assert one.stored("scratch")[-1].startswith("epoch-0004")
+
+
+# -- the command line --------------------------------------------------------------------------------------------------
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as end:
+        main(list(arguments))
+    assert end.value.code == 2
+    err = capsys.readouterr().err
+    assert "Traceback" not in err
+    return err
+
+
+@pytest.mark.parametrize("verb", ["run", "plan", "status", "leaderboard", "report", "export", "sync"])
+def test_every_verb_refuses_a_key_in_the_uri_and_does_not_repeat_it(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "spec.yaml").write_text(SMALL)
+    what = str(tmp_path / "spec.yaml") if verb in ("run", "plan") else "small"
+    err = refused(capsys, verb, what, "--root", str(tmp_path / "runs"), "--storage", "s3://me:opensesame@bucket/x")
+    assert err.startswith("sweep: the s3:// URI holds a password or a key; leave it out")
+    assert "opensesame" not in err
+
+
+def test_a_sweep_that_ran_elsewhere_is_looked_at_from_anywhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = Root.at(tmp_path / "there", str(tmp_path / "shared"))
+    plan = build_plan(small_spec())
+    with Ledger(there.sweep("small").ledger) as ledger, kept(there, "small", pytest.fail):
+        begin(ledger, plan)
+        for slot in plan.slots:
+            record(ledger, plan, slot, [90.0])
+    monkeypatch.setenv("SWEEP_STORAGE", str(tmp_path / "shared"))
+    monkeypatch.setenv("SWEEP_ROOT", str(tmp_path / "here"))
+    main_to_the_end("status")
+    assert f"{len(plan.slots)} finished" in capsys.readouterr().out
+    assert "no sweep 'other'" in refused(capsys, "status", "other")
+    monkeypatch.delenv("SWEEP_STORAGE")
+    main_to_the_end("leaderboard", "small", "--format", "json")  # from the copy
+    assert json.loads(capsys.readouterr().out)
+
+
+def main_to_the_end(*arguments: str) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(list(arguments))
+    assert end.value.code in (0, None)
 
 
 # -- a whole sweep -----------------------------------------------------------------------------------------------------
