@@ -73,7 +73,7 @@ class Root:
 
     def sweep(self, name: str) -> SweepPaths:
         """The paths of one sweep."""
-        return SweepPaths(self.sweeps / name)
+        return SweepPaths(self.sweeps / name, self.storage)
 
     def names(self) -> list[str]:
         """Sweeps that have a ledger, the one written to last first."""
@@ -108,6 +108,8 @@ class SweepPaths:
     """What one sweep writes."""
 
     folder: Path
+    storage: Storage = NOWHERE
+    """The root's."""
 
     @property
     def ledger(self) -> Path:
@@ -117,7 +119,7 @@ class SweepPaths:
     @property
     def root(self) -> Root:
         """Which the sweep lies below."""
-        return Root(self.folder.parent.parent)
+        return Root(self.folder.parent.parent, self.storage)
 
     @property
     def snapshots(self) -> Path:

@@ -284,10 +284,11 @@ class ModelDelivery:
         from trainers.teachers import TeacherStore
 
         if one.is_teacher:
-            store = TeacherStore(self._root.teachers)
+            store = TeacherStore(self._root.teachers, self._root.storage)
             return store.network(store.passport(one.id))
         height, width = self._plan.images["size"]
         path = self._paths.trial(one.id) / "weights.pt"
+        self._root.storage.pull(path)
         return read_network(path, self._plan.images["classes"], (height, width))
 
     # -- logged models ----------------------------------------------------------------------------------------------
@@ -367,7 +368,7 @@ class ModelDelivery:
     def _register(self, one: Candidate, model: LoggedModel) -> None:
         from trainers.teachers import TeacherStore
 
-        passport = TeacherStore(self._root.teachers).passport(one.id)
+        passport = TeacherStore(self._root.teachers, self._root.storage).passport(one.id)
         name = registered_name(passport.architecture, self._plan.dataset)
         self._make_name(name, passport)
         version = self._client.create_model_version(

@@ -182,6 +182,8 @@ def log_models(root: Root, name: str, uri: str, tell: Callable[[str], None]) -> 
             delivery = connect(root, paths, ledger, uri)
             models = ModelDelivery(paths, ledger, delivery.client, delivery.experiment, delivery.runs)
             return models.deliver(uri, tell)
+        except StorageError:  # of what is to be logged
+            raise
         except Exception as error:  # whatever MLflow, its store or the network raise
             raise _away(uri, error) from error
 

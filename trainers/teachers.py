@@ -269,6 +269,7 @@ class TeacherStore:
 
     def passport(self, content_hash: str) -> Passport:
         """The passport of the teacher of that hash. Raises CheckpointError where there is none, or none to be read."""
+        self._storage.pull(self.folder / content_hash / PASSPORT)
         return self._passport(self.folder / content_hash / PASSPORT)
 
     @staticmethod

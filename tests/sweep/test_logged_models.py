@@ -234,6 +234,14 @@ def test_a_server_that_is_away_is_one_sentence_and_is_told_later(root: Root, uri
     assert deliver(root, uri) == Outcome(logged=2)
 
 
+def test_weights_that_other_machines_made_are_fetched_from_the_storage(root: Root, uri: str, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "sweeps/small").mkdir(parents=True)
+    shutil.move(root.teachers, elsewhere / "teachers")
+    shutil.move(root.sweep("small").folder / "trials", elsewhere / "sweeps/small/trials")
+    assert deliver(Root.at(root.path, str(elsewhere)), uri) == Outcome(logged=2)
+
+
 def test_weights_that_are_gone_or_damaged_are_named_and_do_not_stop_the_others(root: Root, uri: str) -> None:
     trained(root, ["scratch", "kd", "dkd"], name="again")
     place = root.sweep("again")
