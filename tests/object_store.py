@@ -33,7 +33,11 @@ class ObjectStore:
         self._process = subprocess.Popen(
             command, env=os.environ | known, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        self._wait()
+        try:
+            self._wait()
+        except OSError:
+            self.close()
+            raise
         bucket = urllib.request.Request(f"http://127.0.0.1:{self.port}/{BUCKET}", method="PUT")
         urllib.request.urlopen(bucket).close()
 
