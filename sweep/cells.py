@@ -116,6 +116,8 @@ class CellSearch:
 
     def tell(self, key: str, state: State, body: dict[str, Any] | None = None) -> None:
         """Note how a trial ended that was not given up; `body` is that of its final event."""
+        if state == "failed":
+            self.pruner.forget(key)
         values = self._values(body) if state == "finished" and body else None
         for number in self._running(key):
             self.asked[number] = replace(self.asked[number], state=state, values=values)
@@ -188,7 +190,7 @@ class Searches:
 
     def _replay(self, ledger: Ledger) -> None:
         """Bring the searches to where the ledger's events leave them."""
-        for event in ledger.events("ask", "epoch", "pruned", "final", "chosen"):
+        for event in ledger.events("ask", "epoch", "failed", "pruned", "final", "chosen"):
             body = event.body
             if event.kind == "ask" and body["cell"] in self._all:
                 if body["number"] == 0:
@@ -199,6 +201,11 @@ class Searches:
                     self.unfinished.setdefault(key, Slot(**body["slot"]))
             elif event.kind == "epoch":
                 self.report(event.trial or "", body)
+            elif event.kind == "failed" and not body.get("again", False):
+                for search in self.of(
+                    event.trial or ""
+                ):  # it will be tried again; what came after it did not know that
+                    search.pruner.forget(event.trial or "")
             elif event.kind in ("pruned", "final"):
                 self.ended(event.trial or "", body["state"], body)
             elif event.kind == "chosen":

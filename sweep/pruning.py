@@ -36,6 +36,10 @@ class Pruner(ABC):
     def _judge(self, key: str, epoch: int, value: float) -> bool:
         """Note a new value and decide."""
 
+    @abstractmethod
+    def forget(self, key: str) -> None:
+        """Compare no trial with this one any longer: it broke, and cannot be what the others lose to."""
+
 
 class NoPruner(Pruner):
     """Every trial runs to its end."""
@@ -43,30 +47,37 @@ class NoPruner(Pruner):
     def _judge(self, key: str, epoch: int, value: float) -> bool:
         return False
 
+    def forget(self, key: str) -> None:
+        pass
+
 
 class Asha(Pruner):
     """Asynchronous successive halving, the stopping form (Li et al., arXiv 1810.05934).
 
     At the rungs, epochs `grace`, `grace * reduction`, `grace * reduction²`, …, a trial goes on when it is among the
-    best 1/`reduction` (rounded up) of those that have reached the rung so far, itself included.
+    best 1/`reduction` (rounded up) of those that have reached the rung so far and have not broken, itself included.
     """
 
     def __init__(self, grace: int, reduction: int, epochs: int) -> None:
         super().__init__()
         self.reduction = reduction
-        self.rungs: dict[int, list[float]] = {}
+        self.rungs: dict[int, dict[str, float]] = {}
         rung = grace
         while rung < epochs:
-            self.rungs[rung] = []
+            self.rungs[rung] = {}
             rung *= reduction
 
     def _judge(self, key: str, epoch: int, value: float) -> bool:
         if epoch not in self.rungs:
             return False
         rung = self.rungs[epoch]
-        rung.append(value)
+        rung[key] = value
         kept = math.ceil(len(rung) / self.reduction)
-        return value < sorted(rung, reverse=True)[kept - 1]
+        return value < sorted(rung.values(), reverse=True)[kept - 1]
+
+    def forget(self, key: str) -> None:
+        for rung in self.rungs.values():
+            rung.pop(key, None)
 
 
 class MedianStopping(Pruner):
@@ -89,6 +100,10 @@ class MedianStopping(Pruner):
         if epoch < self.grace or len(others) < MEDIAN_NEEDS:
             return False
         return self._best[key] < statistics.median(others)
+
+    def forget(self, key: str) -> None:
+        for here in self._values.values():
+            here.pop(key, None)
 
 
 def make_pruner(search: dict[str, Any], epochs: int) -> Pruner:

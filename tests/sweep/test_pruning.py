@@ -30,6 +30,16 @@ def test_asha_keeps_the_best_third_of_each_rung() -> None:
     assert asha.stopped == {"c": 1, "f": 1}
 
 
+@pytest.mark.parametrize("rule", [Asha(1, 3, 9), MedianStopping(1)], ids=["asha", "median"])
+def test_nobody_loses_to_trials_that_broke(rule: Pruner) -> None:
+    for name in "abcde":
+        rule.report(name, 1, 90.0)
+        rule.forget(name)
+    assert not rule.report("sound", 1, 10.0)
+    assert not rule.report("a", 1, 90.0)  # tried again, it is answered as before and counts no more
+    assert not rule.report("other", 1, 11.0)
+
+
 def test_asha_never_stops_the_best() -> None:
     asha = Asha(grace=1, reduction=2, epochs=16)
     for number in range(20):
