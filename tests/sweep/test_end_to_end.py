@@ -244,7 +244,7 @@ def test_a_diverged_trial_is_a_result_with_a_reason(tmp_path: Path) -> None:
     )
     done = user.sweep("run", "spec.yaml")
     assert done.code == 1, done.out
-    assert "diverged: resnet14→resnet8 · scratch · seed 0: loss term 'ce' became" in done.out
+    assert "diverged: resnet14→resnet8 · scratch · lr=1e+06 · seed 0: loss term 'ce' became" in done.out
     assert "1 diverged" in done.out
     status = user.sweep("status", "--format", "csv")
     assert "loss term 'ce' became" in status.out
