@@ -255,7 +255,11 @@ def listed(files: FileSystem, place: str) -> dict[str, tuple[int, int]]:
     """Size in bytes and time of change in nanoseconds of each file below a folder, by name; hidden ones left out."""
     from pyarrow.fs import FileSelector
 
-    found = files.get_file_info(FileSelector(place, recursive=True, allow_not_found=True))
+    everything = FileSelector(place, recursive=True, allow_not_found=True)
+    try:
+        found = files.get_file_info(everything)
+    except FileNotFoundError:  # the folder came into being while it was looked for
+        found = files.get_file_info(everything)
     named = {one.path.removeprefix(f"{place}/"): one for one in found if one.is_file}
     return {name: (one.size, one.mtime_ns or 0) for name, one in named.items() if not _hidden(name)}
 
