@@ -15,6 +15,7 @@ from __future__ import annotations
 import io
 import itertools
 import logging
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -107,7 +108,8 @@ def by_sweep(spec: Spec, root: Root) -> None:
         projector.start()
         queue = TrialQueue(plan, {}, set(), Searches(plan, ledger))
         display = PlainDisplay(Console(file=io.StringIO()))
-        _tune(plan, queue, root, paths, ledger, display, Path(temporary), BudgetWatch(plan, ledger), None)
+        watch, place = BudgetWatch(plan, ledger), Path(temporary)
+        _tune(plan, queue, root, paths, ledger, display, place, watch, None, partial(shutil.rmtree, ignore_errors=True))
         assert len(ledger.finals()) == len(plan.slots)
         assert projector.close() == 0
 
