@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
+from urllib.request import urlopen
 
 import torch
 
@@ -209,6 +210,22 @@ def _descends(process: int, times: Mapping[int, tuple[int, float]]) -> bool:
     while process in times and process != os.getpid():
         process = times[process][0]
     return process == os.getpid()
+
+
+# -- servers ----------------------------------------------------------------------------------------------------------
+
+
+def wait_for(address: str, patience: float) -> None:
+    """Return when something answers at a web address. Raises OSError where nothing does within `patience` seconds."""
+    until = time.monotonic() + patience
+    while True:
+        try:
+            with urlopen(address):
+                return
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.5)
 
 
 # -- options ----------------------------------------------------------------------------------------------------------

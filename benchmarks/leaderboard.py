@@ -29,9 +29,20 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
-from benchmarks.common import Load, Row, at_least, at_most, parser, print_machine, print_rows, ratios, rounds, seconds
+from benchmarks.common import (
+    Load,
+    Row,
+    at_least,
+    at_most,
+    parser,
+    print_machine,
+    print_rows,
+    ratios,
+    rounds,
+    seconds,
+    wait_for,
+)
 from search_spaces.loader import parse_spec
 from sweep import tracked, tracking
 from sweep.events import final_body, start_body
@@ -190,23 +201,11 @@ def served(store: str, folder: Path) -> Iterator[str]:
         start, env=os.environ | own, cwd=folder, stdout=nowhere, stderr=nowhere, start_new_session=True
     )
     try:
-        _wait_for(f"{address}/health")
+        wait_for(f"{address}/health", PATIENCE)
         yield address
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait()
-
-
-def _wait_for(address: str) -> None:
-    until = time.monotonic() + PATIENCE
-    while True:
-        try:
-            with urlopen(address):
-                return
-        except OSError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.5)
 
 
 def compare(what: str, uri: str, count: int) -> list[Row]:

@@ -23,11 +23,11 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 from mlflow import MlflowClient
 from PIL import Image
 
+from benchmarks.common import wait_for
 from search_spaces.loader import parse_spec
 from sweep.layout import Root
 from sweep.mlflow_views import views
@@ -195,23 +195,11 @@ def served(root: Root) -> Iterator[str]:
     command = [sys.executable, "-m", "sweep.cli", "ui", "--root", str(root.path), "--port", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
-        _wait_for(f"http://127.0.0.1:{port}/health")
+        wait_for(f"http://127.0.0.1:{port}/health", PATIENCE_SECONDS)
         yield f"http://127.0.0.1:{port}"
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait()
-
-
-def _wait_for(address: str) -> None:
-    until = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            with urlopen(address):
-                return
-        except OSError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.5)
 
 
 if __name__ == "__main__":
