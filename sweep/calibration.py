@@ -11,19 +11,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
-from multiprocessing import get_context
-from multiprocessing.connection import Connection, wait
-from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from threading import BrokenBarrierError
 from typing import TYPE_CHECKING, Any
 
-from sweep.events import first_line, is_out_of_memory
 from sweep.layout import Root
-from sweep.machines import WORKER_ENVIRONMENT
+from sweep.rehearsals import Layout, rehearse_together
 from trainers.config import TeacherConfig, TrialConfig
 from trainers.content import content_key
 from trainers.errors import InputError
@@ -49,26 +42,12 @@ AUTO = "auto"
 """A spec's `compute.gpus` that is measured."""
 GAIN = 1.05
 """A layout of more trials at a time must train so many times the images to be better."""
-PATIENCE_SECONDS = 900.0
-"""That the trials of a layout wait for each other's first pass."""
 UNTRAINED = "untrained"
 """Hash of the teacher that stands in."""
 GIGABYTE = 10**9
 GPUS = Path("/proc/driver/nvidia/gpus")
 """Where Linux tells a GPU's model without waking it."""
 PROCESSORS = Path("/proc/cpuinfo")
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a machine, or one of its GPUs, is shared out."""
-
-    trials: int
-    """Side by side."""
-    cpus: int
-    """Cores of each, and threads."""
-    gpus: float = 0
-    """Share of a GPU of each."""
 
 
 @dataclass(frozen=True)
@@ -198,7 +177,7 @@ def calibrate(plan: Plan, root: Root, say: Callable[[str], None]) -> tuple[Measu
     layout = best(known.layouts[heaviest]).layout
     for kind in kinds.keys() - known.timed.keys():
         say(f"{kinds[kind].name}, {_said(layout)}")
-        known.timed[kind] = _timed(_rehearsals(trials[kind], plan, layout))
+        known.timed[kind] = _timed(rehearse_together(trials[kind], plan, layout))
         _remember(root, known)
     return known.layouts[heaviest]
 
@@ -309,7 +288,7 @@ def _said(layout: Layout) -> str:
 def _try(trial: TrialConfig, plan: Plan, layout: Layout) -> tuple[Measured, list[Rehearsal]]:
     """The layout's figures; without rehearsals where the trials did not fit."""
     try:
-        rehearsals = _rehearsals(trial, plan, layout)
+        rehearsals = rehearse_together(trial, plan, layout)
     except MemoryError:
         return Measured(layout, 0.0, 0.0), []
     rate = sum(one.images_per_second for one in rehearsals)
@@ -320,97 +299,3 @@ def _timed(rehearsals: list[Rehearsal]) -> Timed:
     """Of trials side by side, which share the work of filling the bank."""
     each = [one.epoch_seconds for one in rehearsals]
     return Timed(sum(each) / len(each), sum(one.teacher_seconds for one in rehearsals))
-
-
-# -- the processes ----------------------------------------------------------------------------------------------------
-
-
-def _rehearsals(trial: TrialConfig, plan: Plan, layout: Layout) -> list[Rehearsal]:
-    """One for each trial of the layout, all at the same time.
-
-    Raises:
-        MemoryError: when one of them has too little memory.
-        InputError: when one of them fails otherwise.
-    """
-    context = get_context("spawn")
-    barrier = context.Barrier(layout.trials)
-    pipes = [context.Pipe(duplex=False) for _ in range(layout.trials)]
-    with _as_workers():
-        processes = [
-            context.Process(target=_one, args=(sender, barrier, trial, plan.dataset, plan.source, layout), daemon=True)
-            for _, sender in pipes
-        ]
-        for process in processes:
-            process.start()
-    for _, sender in pipes:
-        sender.close()  # the child's end is the only one, so that its death is heard
-    try:
-        return _answers([receiver for receiver, _ in pipes], barrier, trial)
-    finally:
-        for process in processes:
-            process.kill()
-            process.join()
-
-
-@contextmanager
-def _as_workers() -> Iterator[None]:
-    """Processes that are started here have a worker's environment."""
-    before = dict(os.environ)
-    os.environ.update(WORKER_ENVIRONMENT)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-def _answers(receivers: list[Connection], barrier: Barrier, trial: TrialConfig) -> list[Rehearsal]:
-    """What the processes send, in any order; one that fails lets the others go."""
-    from trainers.rehearsal import Rehearsal
-
-    waiting: list[Any] = list(receivers)
-    answers: list[Rehearsal | str | None] = []
-    while waiting:
-        for receiver in wait(waiting):
-            waiting.remove(receiver)
-            answers.append(_received(receiver))
-            if not isinstance(answers[-1], Rehearsal):
-                barrier.abort()
-    if None in answers:
-        raise MemoryError(f"{len(answers)} such trials do not fit")
-    why = "".join({answer for answer in answers if isinstance(answer, str)})
-    if why or "" in answers:
-        why = why or f"its neighbours took more than {PATIENCE_SECONDS:.0f} seconds"
-        raise InputError(f"{trial.method.name} on {trial.model} cannot be rehearsed: {why}")
-    return [answer for answer in answers if isinstance(answer, Rehearsal)]
-
-
-def _received(receiver: Any) -> Rehearsal | str | None:
-    try:
-        answer: Rehearsal | str | None = receiver.recv()
-    except EOFError:  # the system ended the process, for want of memory as a rule
-        return None
-    return answer
-
-
-def _one(
-    sender: Connection, barrier: Barrier, trial: TrialConfig, dataset: str, source: dict[str, Any], layout: Layout
-) -> None:
-    """In a process of its own: send the rehearsal, or what went wrong, or None for too little memory. Where another
-    process went wrong, nothing of this one counts."""
-    import torch
-
-    from trainers.data import DATASETS
-    from trainers.rehearsal import rehearse, stand_in
-
-    torch.set_num_threads(layout.cpus)
-    try:
-        data = DATASETS[dataset].model_validate(source).load()
-        teacher = stand_in(trial.teacher.architecture, data) if trial.teacher is not None else None
-        device = "cuda" if layout.gpus else "cpu"
-        ready = partial(barrier.wait, PATIENCE_SECONDS)
-        sender.send(rehearse(trial, data=data, teacher=teacher, device=device, ready=ready))
-    except BrokenBarrierError:
-        sender.send("")
-    except Exception as error:  # whatever it is, the parent tells the user
-        sender.send(None if is_out_of_memory(error) else first_line(error))

@@ -1,4 +1,4 @@
-"""One trial on several workers, through Ray Train: for students that are too large for one GPU's patience.
+"""One trial on several workers, through Ray Train: for students that one GPU would train for too long.
 
 The trial's own actor leads: it starts a `TorchTrainer` in a thread, whose workers each run :func:`trainers.fit.fit` on
 their share of every batch, and hands on what the leading worker reports, one epoch at a time. A worker waits after each

@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from sweep import calibration
+from sweep import calibration, rehearsals
 from sweep.calibration import (
     UNTRAINED,
     Calibration,
-    Layout,
     Measured,
     Timed,
     best,
@@ -27,6 +26,7 @@ from sweep.calibration import (
 from sweep.cost import Pace, estimate
 from sweep.layout import Root
 from sweep.plan import Plan, Slot, build_plan
+from sweep.rehearsals import Layout
 from tests.sweep.examples import slot_of, small_spec
 from trainers.config import TeacherConfig, TrialConfig
 from trainers.data import DATASETS
@@ -122,7 +122,7 @@ def answers(plan: Plan, *sent: Rehearsal | str | None) -> list[Rehearsal]:
         sender.close()
         receivers.append(receiver)
     barrier = get_context("spawn").Barrier(len(sent))
-    found = calibration._answers(receivers, barrier, trial_of(plan))
+    found = rehearsals._answers(receivers, barrier, trial_of(plan))
     assert not barrier.broken
     return found
 
