@@ -1,37 +1,104 @@
-"""Makes Ray's end of a worker for want of memory the death of that worker alone.
+"""How Ray Tune (2.60) keeps its workers, where a sweep needs it otherwise.
 
-When a machine runs low on memory, Ray ends a worker and reports `OutOfMemoryError`. Ray Tune (2.60) expects nothing but
+When a machine runs low on memory, Ray ends a worker and reports `OutOfMemoryError`. Ray Tune expects nothing but
 `RayActorError` of an actor, and takes the whole experiment down with any other error of Ray's. Here such an error is
 passed on as the kind that Ray Tune handles, its name and text kept.
+
+And Ray Tune keeps one idle worker, as it knows of no trial that could need a second: a sweep's trials wait in its own
+queue (:meth:`sweep.search.PlanSearcher.suggest`). So where several trials had ended before a teacher, all other workers
+would be started anew after it, which takes longer than a short trial. Here they are kept for a while.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.tune.execution import tune_controller
+from ray.tune.utils.object_cache import _ObjectCache
+
+LONGEST_IDLE = 60.0
+"""Seconds for which an idle worker keeps its devices; after that others on the cluster have more use for them."""
+
+
+class IdleWorkers(_ObjectCache):
+    """Ray Tune's, which keeps all for a while, unless a trial waits for workers with other devices.
+
+    Args:
+        clock: seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(may_keep_one=True)
+        self._clock = clock
+        self._since: dict[Any, float] = {}
+        self._doubted = False
+
+    def cache_object(self, key: Any, obj: Any) -> bool:
+        """Keep a worker that a trial has left; False where Ray Tune is to end it."""
+        if self._others_wanted(key):
+            return bool(super().cache_object(key, obj))
+        self._cached_objects[key].append(obj)
+        self._num_cached_objects += 1
+        self._since[obj] = self._clock()
+        return True
+
+    def flush_cached_objects(self, force_all: bool = False) -> Generator[Any, None, None]:
+        """Those to end now: all that are in the way or in doubt, and those that idled for long, but for one."""
+        doubted, self._doubted = self._doubted, False
+        if force_all or doubted or any(self._others_wanted(key) for key, kept in self._cached_objects.items() if kept):
+            yield from super().flush_cached_objects(force_all or doubted)
+            return
+        latest = self._clock() - LONGEST_IDLE
+        for key, kept in self._cached_objects.items():
+            while len(kept) > self._max_num_objects[key] and self._num_cached_objects > 1:
+                if self._since.get(kept[0], latest) > latest:
+                    break
+                self._num_cached_objects -= 1
+                yield kept.pop(0)
+
+    def doubt(self) -> None:
+        """A worker has died: others may have died with their machine, and Ray does not tell of idle ones."""
+        self._doubted = True
+
+    def _others_wanted(self, key: Any) -> bool:
+        return any(count > 0 for other, count in self._max_num_objects.items() if other != key)
 
 
 class ActorManager(RayActorManager):
-    """Ray Tune's, to which every error of Ray's is the end of the actor that it befell."""
+    """Ray Tune's, to which every error of Ray's is the end of the actor that it befell.
+
+    Args:
+        resource_manager: Ray Tune's.
+        idle: the workers that wait; Ray Tune, which calls this again to begin anew, does not give them.
+    """
+
+    def __init__(self, resource_manager: Any, idle: IdleWorkers | None = None) -> None:
+        super().__init__(resource_manager=resource_manager)
+        self._idle: IdleWorkers = idle or self._idle
 
     def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
         if isinstance(exception, RayError) and not isinstance(exception, RayActorError | RayTaskError):
             exception = RayActorError(error_msg=f"{type(exception).__name__}: {exception}")
+        if isinstance(exception, RayActorError):
+            self._idle.doubt()
         super()._actor_task_failed(tracked_actor_task, exception)
 
 
 @contextmanager
-def each_for_itself() -> Iterator[None]:
-    """Ray Tune with the manager above."""
+def own_workers() -> Iterator[None]:
+    """Ray Tune with the classes above."""
     controller: Any = tune_controller
-    before = controller.RayActorManager
-    controller.RayActorManager = ActorManager
+    before = controller.RayActorManager, controller._ObjectCache
+    idle = IdleWorkers()
+    controller.RayActorManager = partial(ActorManager, idle=idle)
+    controller._ObjectCache = lambda may_keep_one: idle
     try:
         yield
     finally:
-        controller.RayActorManager = before
+        controller.RayActorManager, controller._ObjectCache = before

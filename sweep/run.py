@@ -383,7 +383,7 @@ def _tune(
     """Let Ray Tune run the queue; why it was stopped before its end, and nothing where it was not."""
     from ray import tune
 
-    from sweep.actors import each_for_itself
+    from sweep.actors import own_workers
     from sweep.recorder import Recorder
     from sweep.search import MOST_AT_ONCE, CellScheduler, PlanSearcher, StopAfterEpoch
     from sweep.trainable import TrialTrainable
@@ -408,7 +408,7 @@ def _tune(
             stop=StopAfterEpoch(recorder.stopped),
         ),
     )
-    with _stop_signals(recorder, display), each_for_itself():
+    with _stop_signals(recorder, display), own_workers():
         try:
             with machines.watched(recorder.lose_cluster, partial(_end_without_head, recorder, paths, display, address)):
                 tuner.fit()

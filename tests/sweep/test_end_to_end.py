@@ -89,6 +89,15 @@ def test_workers_are_reused(undisturbed: User) -> None:
     assert gaps[len(gaps) // 2] < start_up / 2  # a worker of its own for each trial would load torch each time
 
 
+def test_workers_that_wait_for_a_teacher_are_kept(undisturbed: User) -> None:
+    starts = undisturbed.events("start")
+    teacher = next(event.trial for event in starts if event.body["stage"] == "teacher")
+    ready = next(event.time for event in undisturbed.events("final") if event.trial == teacher)
+    first, second = [event.time for event in starts if event.body["config"]["teacher"]][:2]
+    start_up = starts[0].time - undisturbed.events("plan")[0].time
+    assert max(first, second) - ready < start_up / 2
+
+
 def test_a_trial_has_the_numbers_that_it_has_alone(undisturbed: User) -> None:
     """Beside another, on a worker that ran others before, with a bank that others filled; and here."""
     last = [event for event in undisturbed.events("start") if event.body["config"]["teacher"]][-1]

@@ -1,0 +1,85 @@
+"""Idle workers, as Ray Tune would ask for them."""
+
+from __future__ import annotations
+
+from ray.air.execution import FixedResourceManager
+from ray.tune.execution import tune_controller
+
+from sweep.actors import LONGEST_IDLE, ActorManager, IdleWorkers, own_workers
+
+CPU, GPU = "a core", "a core and a GPU"
+
+
+class Clock:
+    """Stands still until it is told."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def kept(clock: Clock, *workers: str) -> IdleWorkers:
+    idle = IdleWorkers(clock)
+    assert all(idle.cache_object(CPU, worker) for worker in workers)
+    return idle
+
+
+def test_all_idle_workers_are_kept_for_a_while_and_one_for_longer() -> None:
+    clock = Clock()
+    idle = kept(clock, "a", "b", "c")
+    clock.now = LONGEST_IDLE - 1
+    assert list(idle.flush_cached_objects()) == []
+    assert idle.cache_object(CPU, "d")
+    clock.now = LONGEST_IDLE
+    assert list(idle.flush_cached_objects()) == ["a", "b", "c"]
+    clock.now = 10 * LONGEST_IDLE
+    assert list(idle.flush_cached_objects()) == []
+    assert idle.pop_cached_object(CPU) == "d"
+    assert idle.num_cached_objects == 0
+
+
+def test_a_worker_that_is_taken_again_idles_anew() -> None:
+    clock = Clock()
+    idle = kept(clock, "a", "b")
+    assert idle.pop_cached_object(CPU) == "a"
+    clock.now = LONGEST_IDLE - 1
+    idle.cache_object(CPU, "a")
+    clock.now = LONGEST_IDLE
+    assert list(idle.flush_cached_objects()) == ["b"]
+
+
+def test_idle_workers_give_way_to_those_with_other_devices() -> None:
+    idle = kept(Clock(), "a", "b")
+    idle.increase_max(GPU)
+    assert not idle.cache_object(CPU, "c")
+    assert list(idle.flush_cached_objects()) == ["a", "b"]
+    idle.decrease_max(GPU)
+    assert idle.cache_object(CPU, "d")
+
+
+def test_a_trial_that_waits_for_a_worker_of_their_kind_keeps_them() -> None:
+    clock = Clock()
+    idle = kept(clock, "a", "b", "c")
+    idle.increase_max(CPU, 2)
+    clock.now = LONGEST_IDLE
+    assert list(idle.flush_cached_objects()) == ["a"]
+
+
+def test_none_is_kept_at_the_end_or_after_another_died() -> None:
+    assert list(kept(Clock(), "a", "b").flush_cached_objects(force_all=True)) == ["a", "b"]
+    idle = kept(Clock(), "a", "b")
+    idle.doubt()
+    assert list(idle.flush_cached_objects()) == ["a", "b"]
+    assert idle.cache_object(CPU, "c")
+    assert list(idle.flush_cached_objects()) == []
+
+
+def test_ray_tune_has_its_own_again_afterwards() -> None:
+    before = tune_controller.RayActorManager, tune_controller._ObjectCache
+    with own_workers():
+        assert isinstance(tune_controller._ObjectCache(may_keep_one=True), IdleWorkers)
+        manager = tune_controller.RayActorManager(resource_manager=FixedResourceManager({"CPU": 1}))
+        assert isinstance(manager, ActorManager)
+        manager.cleanup()
+    assert (tune_controller.RayActorManager, tune_controller._ObjectCache) == before
