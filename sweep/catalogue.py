@@ -28,11 +28,10 @@ def _methods(root: Root) -> list[dict[str, Any]]:
 
 
 def _models(root: Root) -> list[dict[str, Any]]:
-    import torch
-
     from trainers.models import MODELS, TIMM, build
+    from trainers.models.outline import outlines
 
-    with torch.device("meta"):
+    with outlines():
         ours = [
             {"model": name, "parameters": sum(p.numel() for p in build(name, num_classes=100).parameters())}
             for name in MODELS

@@ -160,12 +160,11 @@ def _room(plan: Plan) -> int:
 
 def disk_bytes(plan: Plan, classes: int) -> int:
     """Bytes that the plan's weights and checkpoints take at most, all trials finished and as many live as fit."""
-    import torch
-
     from trainers.models import build
+    from trainers.models.outline import outlines
 
     sizes: dict[str, int] = {}
-    with torch.device("meta"):
+    with outlines():
         models = {slot.config["model"] for slot in plan.slots} | {cell.config["model"] for cell in plan.cells}
         for model in models:
             sizes[model] = BYTES * sum(p.numel() for p in build(model, num_classes=classes).parameters())

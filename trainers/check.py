@@ -1,13 +1,11 @@
 """Whether a trial can be built at all: found when the plan is made, not when its turn comes.
 
-Networks are built on torch's meta device, which knows shapes and no numbers, once per architecture.
+Networks are built without numbers, once per architecture, and kept on torch's meta device, which knows shapes alone.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-
-import torch
 
 from trainers.config import TrialConfig
 from trainers.data.base import ImageData
@@ -15,6 +13,7 @@ from trainers.distillers import Distiller, Setting, build_distiller
 from trainers.distillers.base import shapes
 from trainers.errors import InputError
 from trainers.models import Network, build
+from trainers.models.outline import Undrawn, outlines
 
 
 def check(config: TrialConfig, data: ImageData, teacher: str | None) -> None:
@@ -33,7 +32,7 @@ def check(config: TrialConfig, data: ImageData, teacher: str | None) -> None:
         seed=config.seed,
     )
     student = _blueprint(config.model, data.num_classes, data.image_size)
-    with torch.device("meta"):
+    with outlines():
         refuse_idle_epochs(build_distiller(config.method, student, setting), config)
 
 
@@ -49,11 +48,11 @@ def refuse_idle_epochs(distiller: Distiller, config: TrialConfig) -> None:
 @lru_cache(maxsize=128)
 def _blueprint(model: str, num_classes: int, image_size: tuple[int, int]) -> Network:
     """A network of shapes alone, in evaluation mode, which takes images of that size (height, width)."""
-    with torch.device("meta"):
+    with Undrawn():
         network = build(model, num_classes=num_classes).eval()
-        try:
-            shapes(network, image_size)
-        except RuntimeError as error:
-            height, width = image_size
-            raise InputError(f"model '{model}' does not take images of {height} × {width} pixels: {error}") from error
-    return network
+    try:
+        shapes(network, image_size)  # on the CPU: the meta device would take seconds to load what it runs networks with
+    except RuntimeError as error:
+        height, width = image_size
+        raise InputError(f"model '{model}' does not take images of {height} × {width} pixels: {error}") from error
+    return network.to("meta")

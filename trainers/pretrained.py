@@ -32,6 +32,7 @@ from trainers.config import Frozen
 from trainers.content import tensors_key
 from trainers.errors import CheckpointError, InputError
 from trainers.models import MODELS, TIMM, Network, build
+from trainers.models.outline import outlines
 
 SUFFIXES = (".pth", ".pt", ".pth.tar", ".safetensors")
 """How the names of weight files end."""
@@ -306,7 +307,7 @@ class _Template(NamedTuple):
 
 @cache
 def _template(name: str, num_classes: int) -> _Template:
-    with torch.device("meta"):
+    with outlines():
         network = build(name, num_classes=num_classes)
     head = next(key for key, module in network.named_modules() if module is network.classifier)
     return _Template(head, dict(network.state_dict()))
