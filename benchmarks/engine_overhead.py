@@ -1,13 +1,14 @@
 """What a trial costs beside its training: a sweep against a bare Ray Tune loop over the same trials.
 
     uv run python -m benchmarks.engine_overhead [--trials 10 100] [--rounds 5]       about 6 minutes on 2 cores
-    uv run python -m benchmarks.engine_overhead --trials 1000                        about 40 minutes more
+    uv run python -m benchmarks.engine_overhead --trials 1000 --rounds 1             about 6 minutes
 
 Both train the same trials with the same trainable (one epoch of ResNet-8 on 20 digits of 8 × 8 pixels, with checkpoint
 and weights on the disk), both in one Ray on this machine, with reused actors and without Ray's own log files. The bare
 loop hands Ray a list; the sweep does all that a sweep does: queue, ledger, display, and delivery to MLflow, whose end
-is waited for. Starting workers is part of both. Printed is the ratio of wall times, by round; and how long each further
-trial takes.
+is waited for. Starting workers is part of both. MLflow's database is there, as it is from a root's second sweep on;
+what it takes to make one is told beside the figures. Printed is the ratio of wall times, by round; and how long each
+further trial takes.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import itertools
 import logging
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -25,7 +27,18 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.common import Load, Row, at_most, parser, print_machine, print_rows, ratios, rounds, seconds
+from benchmarks.common import (
+    Load,
+    Row,
+    at_most,
+    parser,
+    print_machine,
+    print_notes,
+    print_rows,
+    ratios,
+    rounds,
+    seconds,
+)
 from search_spaces.loader import parse_spec
 from search_spaces.schema import Spec
 from sweep import machines
@@ -37,7 +50,7 @@ from sweep.ledger import Ledger
 from sweep.plan import Plan, build_plan
 from sweep.queue import Job, TrialQueue
 from sweep.run import _tune, describe
-from sweep.tracking import Projector, tracking_uri
+from sweep.tracking import Projector, quiet_mlflow, tracking_uri
 
 SPEC = """\
 name: overhead
@@ -50,6 +63,30 @@ seeds: SEEDS
 """
 GOAL = 1.2
 """Times a bare loop."""
+IDLE_SECONDS = 3
+
+
+class Roots:
+    """New roots below a folder, each with an empty database of MLflow's."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._numbers = itertools.count()
+        self.first = Root(folder / "first")
+        self.making_database = seconds(self._make_database)
+
+    def _make_database(self) -> None:
+        quiet_mlflow()
+        from mlflow import MlflowClient
+
+        self.first.path.mkdir(parents=True)
+        MlflowClient(tracking_uri(self.first, None))
+
+    def __call__(self) -> Root:
+        root = Root(self._folder / str(next(self._numbers)))
+        root.path.mkdir()
+        shutil.copy(self.first.mlflow_database, root.mlflow_database)
+        return root
 
 
 def main() -> None:
@@ -58,7 +95,8 @@ def main() -> None:
     chosen = options.parse_args()
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     print_machine()
-    with tempfile.TemporaryDirectory() as folder, ray_session(Path(folder)) as fresh, Load() as load:
+    with tempfile.TemporaryDirectory() as folder, ray_session(Path(folder)) as fresh:
+        before = load_beside()
         specs = {count: parse_spec(SPEC.replace("SEEDS", str(count)), "overhead.yaml") for count in chosen.trials}
         ways: dict[str, Callable[[Spec, Root], object]] = {"sweep": by_sweep, "bare": by_ray}
         contestants = {
@@ -67,6 +105,7 @@ def main() -> None:
             for way, run in ways.items()
         }
         found = rounds(contestants, chosen.rounds)
+        after = load_beside()
     rows = [Row(f"{n} trials, bare: seconds", found[n, "bare"]) for n in specs]
     rows += [Row(f"{n} trials, sweep: seconds", found[n, "sweep"]) for n in specs]
     rows += [
@@ -76,7 +115,15 @@ def main() -> None:
         rows.append(Row(f"ms of each trial from {few} to {many}, sweep", each(found, few, many, "sweep")))
         rows.append(Row(f"ms of each trial from {few} to {many}, bare", each(found, few, many, "bare")))
     print_rows("Overhead of the engine", rows)
-    print(f"\n{load}")
+    print_notes({"database": f"{fresh.making_database:.1f} s to make MLflow's, once for each root"})
+    print(f"\nbefore: {before}; after: {after}")
+
+
+def load_beside() -> Load:
+    """What others do while this process does nothing; what ends meanwhile among Ray's workers cannot be told apart."""
+    with Load() as load:
+        time.sleep(IDLE_SECONDS)
+    return load
 
 
 def each(found: dict[tuple[int, str], list[float]], few: int, many: int, way: str) -> list[float]:
@@ -85,12 +132,12 @@ def each(found: dict[tuple[int, str], list[float]], few: int, many: int, way: st
 
 
 @contextmanager
-def ray_session(folder: Path) -> Iterator[Callable[[], Root]]:
-    """One Ray for all runs; gives a new root each time it is asked."""
-    numbers = itertools.count()
+def ray_session(folder: Path) -> Iterator[Roots]:
+    """One Ray for all runs, and a new root for each of them."""
     machines.environment(Root(folder / "first"), verbose=False, address=None)  # before Ray is imported
+    roots = Roots(folder)
     with machines.session(None, verbose=False):
-        yield lambda: Root(folder / str(next(numbers)))
+        yield roots
 
 
 def jobs(plan: Plan) -> list[Job]:
