@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +11,12 @@ import pytest
 from sweep.layout import Root
 from tests.faults.cluster import RayCluster
 from tests.faults.harness import SPEC, begin, results
-from tests.sweep.command import User
+from tests.sweep.command import User, made_once
 from tests.sweep.conftest import contained
 
 __all__ = ["contained"]
+
+RESULTS = "results.txt"
 
 
 @dataclass(frozen=True)
@@ -30,17 +30,14 @@ class Undisturbed:
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    own = tmp_path_factory.getbasetemp()
-    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
-    noted = shared / "undisturbed.txt"
-    with (shared / "undisturbed.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not noted.exists():
-            user = User(shared / "undisturbed", SPEC)
-            done = user.end(begin(user))
-            assert done.code == 0, done.out + done.err
-            noted.write_text(results(user))
-    return Undisturbed(Root(shared / "undisturbed" / "runs"), noted.read_text())
+    def run(folder: Path) -> None:
+        user = User(folder, SPEC)
+        done = user.end(begin(user))
+        assert done.code == 0, done.out + done.err
+        (folder / RESULTS).write_text(results(user))
+
+    folder = made_once(tmp_path_factory, "undisturbed-search", run)
+    return Undisturbed(Root(folder / "runs"), (folder / RESULTS).read_text())
 
 
 @pytest.fixture

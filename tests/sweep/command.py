@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +15,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from sweep.layout import Root
 from sweep.ledger import Event, Kind, Ledger
@@ -31,6 +35,26 @@ seeds: 2
 tracking: {models: none}
 """
 """A real sweep of nine trials that takes seconds, less Ray's start."""
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that the first of all processes that test makes, and all share.
+
+    Args:
+        factory: of temporary folders.
+        name: the folder's.
+        make: fills the folder, which is not there yet.
+    """
+    own = factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / name
+    made = folder.with_suffix(".made")
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of one who failed
+            make(folder)
+            made.touch()
+    return folder
 
 
 def repeated(epoch: dict[str, Any]) -> dict[str, Any]:
@@ -54,7 +78,7 @@ class User:
     def __init__(self, folder: Path, spec: str = SMALL) -> None:
         self.folder = folder
         self.home = folder / "home"
-        self.home.mkdir(parents=True)
+        self.home.mkdir(parents=True, exist_ok=True)
         self.write(spec)
 
     def write(self, spec: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 from mlflow import MlflowClient
 
 from sweep.ledger import Event
-from tests.sweep.command import SMALL, User, repeated, workers
+from tests.sweep.command import SMALL, User, made_once, repeated, workers
 from trainers.checkpoint import Checkpoints, from_bytes
 from trainers.config import TeacherConfig, TrialConfig
 from trainers.data import DATASETS
@@ -27,15 +27,18 @@ TRIALS = 9
 LOGGED = SMALL.replace("models: none", "models: best")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> User:
     """A user whose sweep ran from start to end."""
-    user = User(tmp_path_factory.mktemp("undisturbed"), LOGGED)
-    done = user.sweep("run", "spec.yaml")
-    assert done.code == 0, done.err
-    (user.folder / "first.txt").write_text(done.out)
-    assert done.err == ""
-    return user
+
+    def run(folder: Path) -> None:
+        user = User(folder, LOGGED)
+        done = user.sweep("run", "spec.yaml")
+        assert done.code == 0, done.err
+        (folder / "first.txt").write_text(done.out)
+        assert done.err == ""
+
+    return User(made_once(tmp_path_factory, "undisturbed", run), LOGGED)
 
 
 def copy_of(user: User, folder: Path) -> User:
@@ -155,23 +158,6 @@ def test_running_again_prints_the_table_and_runs_nothing(undisturbed: User) -> N
     assert started(undisturbed) == before
     table = (undisturbed.folder / "first.txt").read_text().partition("small on digits")[2]
     assert done.out.partition("small on digits")[2] == table
-
-
-def test_a_driver_killed_half_way_and_run_again_gives_the_undisturbed_table(undisturbed: User, tmp_path: Path) -> None:
-    user = User(tmp_path / "user")
-    process = user.start("run", "spec.yaml")
-    user.wait_for(lambda: len(user.events("final")) >= 3 and len(user.events("epoch")) >= 14, process)
-    os.kill(process.pid, signal.SIGKILL)
-    user.end(process)
-    over = {event.trial for event in user.events("final")}
-    before = len(user.events("start"))
-    assert len(over) < TRIALS
-    done = user.sweep("run", "spec.yaml")
-    assert done.code == 0, done.err
-    again = [event.trial for event in user.events("start")[before:]]
-    assert not over & set(again)
-    assert len(again) == TRIALS - len(over)
-    assert same_table(user, undisturbed)
 
 
 def test_a_second_driver_is_refused_and_ctrl_c_leaves_what_the_same_command_goes_on_with(
