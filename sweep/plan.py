@@ -233,15 +233,14 @@ def build_plan(spec: Spec, store: TeacherStore | None = None) -> Plan:
     source, data = _data(spec)
     dataset = DatasetConfig(name=spec.dataset, options=source.identity, content=data.content)
     teachers = {pair.teacher: _taught_by(spec, pair, dataset, data, store) for pair in spec.pairs}
-    fixed: list[tuple[_Place, int]] = []
-    searched: list[tuple[_Place, int]] = []
-    for seed, pair in itertools.product(spec.seeds, spec.pairs):
-        for recipe, grid in itertools.product(pair.recipes, pair.methods):
-            for variant in grid.variants:
-                place = _Place(spec, dataset, recipe, pair, grid, variant, teachers[pair.teacher])
-                (searched if place.space else fixed).append((place, seed))
-    students = [_student(place, seed) for place, seed in fixed]
-    cells = {cell.id: cell for cell in (_cell(place, data) for place, seed in searched if seed == spec.seeds[0])}
+    places = [
+        _Place(spec, dataset, recipe, pair, grid, variant, teachers[pair.teacher])
+        for pair in spec.pairs
+        for recipe, grid in itertools.product(pair.recipes, pair.methods)
+        for variant in grid.variants
+    ]
+    students = [_student(place, seed) for seed, place in itertools.product(spec.seeds, places) if not place.space]
+    cells = {cell.id: cell for cell in (_cell(place, data) for place in places if place.space)}
     architectures = {
         _pair_name(pair, teachers[pair.teacher]): teachers[pair.teacher].architecture for pair in spec.pairs
     }
@@ -403,12 +402,12 @@ class _Place:
         """Slot id of the teacher, where the sweep trains it."""
         return self.teacher.slot.id if self.taught and self.teacher.slot is not None else None
 
-    @property
+    @cached_property
     def varied(self) -> dict[str, Any]:
         name = self.grid.name
         return _varied(self.variant, _points(self.spec.methods, name), _points(self.pair.methods, name))
 
-    @property
+    @cached_property
     def recipe_label(self) -> str:
         found = [[_dumped(v) for v in variants] for variants in (self.spec.recipes, self.pair.recipes)]
         return label(self.spec.recipe_name, _varied(_dumped(self.recipe), *found))
