@@ -91,7 +91,7 @@ def _run(loaded: Spec, place: Root, tracking_uri: str | None, address: str | Non
     try:
         code = run_sweep(loaded, place, uri, display.for_console(console), verbose, address=address)
     except KeyboardInterrupt:
-        console.print("stopped; nothing is lost. The same command goes on from here")
+        console.print(f"stopped; {display.nothing_lost()}")
         raise typer.Exit(130) from None
     _print_leaderboard(console, place, loaded.name)
     paths = place.sweep(loaded.name)
@@ -368,7 +368,7 @@ def teachers_train(
     try:
         code, found = train(spec, place, uri, display.for_console(console), verbose)
     except KeyboardInterrupt:
-        console.print("stopped; nothing is lost. The same command goes on from here")
+        console.print(f"stopped; {display.nothing_lost()}")
         raise typer.Exit(130) from None
     typer.echo(listing(found, Format.TABLE), nl=False)
     raise typer.Exit(code)

@@ -24,14 +24,13 @@ from urllib.parse import urlsplit
 
 from search_spaces.schema import Spec
 from sweep.display import duration
+from sweep.options import CARRIED
 from sweep.tracking import without_password
 from trainers.errors import BusyError, InputError, unknown_name
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
 
-CARRIED = "SWEEP_SUBMITTED"
-"""The variable that holds the spec in the job's environment; see :func:`packed`."""
 LONGEST = 100_000
 """Characters of a packed spec: a process takes no longer variable than 128 KiB."""
 LARGEST = 2_000_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from abc import ABC, abstractmethod
@@ -13,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from sweep.options import CARRIED
 from sweep.plan import Plan
 from sweep.queue import Job
 
@@ -21,6 +23,12 @@ LINE_SECONDS = 30.0
 """Plain lines: a sign of life at least this often."""
 MOST_ROWS = 12
 """Of the table of means; the leaders are shown."""
+
+
+def nothing_lost() -> str:
+    """What a run says that stops before its end."""
+    again = "Submitted again, it" if CARRIED in os.environ else "The same command"
+    return f"nothing is lost. {again} goes on from here"
 
 
 class Progress:

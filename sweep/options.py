@@ -13,6 +13,8 @@ from sweep.layout import DEFAULT_ROOT, Root
 
 CLUSTER = "SWEEP_ADDRESS"
 """The variable that names the cluster where no `--address` does."""
+CARRIED = "SWEEP_SUBMITTED"
+"""The variable that holds the spec in a job's environment; see :func:`sweep.cluster.packed`."""
 
 
 def _complete_spec(incomplete: str) -> list[str]:

@@ -26,7 +26,7 @@ from sweep import calibration, lock, machines, report, snapshot
 from sweep import leaderboard as boards
 from sweep.cells import Searches
 from sweep.cost import BudgetWatch, estimate
-from sweep.display import Display, Progress
+from sweep.display import Display, Progress, nothing_lost
 from sweep.events import final_body, start_body, stored_teacher_body
 from sweep.formats import Format
 from sweep.layout import Root, SweepPaths
@@ -340,7 +340,7 @@ def _run_trials(
             display.note(f"not run: {lost.name}: its teacher failed")
         if stopped:
             display.end()
-            display.note(f"{stopped}; nothing is lost. The same command goes on from here")
+            display.note(f"{stopped}; {nothing_lost()}")
             return INTERRUPTED if stopped == BY_USER else SOME_FAILED
     return _exit_code(plan, ledger)
 
@@ -447,7 +447,7 @@ def _end_without_head(recorder: Recorder, paths: SweepPaths, display: Display, a
             recorder.interrupt_live(ledger)
             _make_reports(paths, ledger, with_page=False)
             ledger.append("stop", body={"exit_code": SOME_FAILED})
-        display.note(f"{_gone(address)}; nothing is lost. The same command goes on from here")
+        display.note(f"{_gone(address)}; {nothing_lost()}")
     except StorageError as error:
         display.note(f"{_gone(address)}, and {error}")
     finally:

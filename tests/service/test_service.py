@@ -99,6 +99,7 @@ def test_a_submitted_sweep_survives_a_node_and_the_tracking_server_and_a_cancel(
     cancelled = user.remote("cancel", "small").out
     assert cancelled.startswith("small-1 is cancelled; nothing is lost")
     assert user.events("stop")[-1].body["exit_code"] == 130  # in good order, not by SIGKILL
+    assert "Submitted again, it goes on from here" in user.remote("logs", "small-1").out
     assert "small-1 is cancelled" in user.refused("cancel", "small", **user.known)
     service.start("worker", 2)  # another machine
     service.start("mlflow")

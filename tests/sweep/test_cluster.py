@@ -15,7 +15,8 @@ import pytest
 
 from search_spaces.loader import SHIPPED, load_spec, parse_spec
 from sweep.cli import main
-from sweep.cluster import CARRIED, LONGEST, Job, carried, last_line, latest, packed, read_there
+from sweep.cluster import LONGEST, Job, carried, last_line, latest, packed, read_there
+from sweep.options import CARRIED
 from tests.sweep.command import SMALL
 from tests.sweep.examples import small_spec
 from trainers.errors import InputError, SpecError

@@ -11,8 +11,9 @@ import pytest
 from rich.console import Console
 
 from sweep import display as displays
-from sweep.display import LiveDisplay, PlainDisplay, Progress, duration, for_console
+from sweep.display import LiveDisplay, PlainDisplay, Progress, duration, for_console, nothing_lost
 from sweep.events import final_body
+from sweep.options import CARRIED
 from sweep.plan import Plan, build_plan
 from tests.sweep.examples import epoch_body, job_of, slot_of, small_spec
 
@@ -260,3 +261,10 @@ def test_the_live_display_draws_and_leaves_the_terminal_clean(small_plan: Plan, 
 def test_a_terminal_gets_the_live_display_and_a_pipe_gets_lines() -> None:
     assert isinstance(for_console(Console(file=io.StringIO(), force_terminal=True)), LiveDisplay)
     assert isinstance(for_console(Console(file=io.StringIO())), PlainDisplay)
+
+
+def test_how_a_stopped_run_goes_on_depends_on_who_started_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(CARRIED, raising=False)
+    assert nothing_lost() == "nothing is lost. The same command goes on from here"
+    monkeypatch.setenv(CARRIED, "a packed spec")
+    assert nothing_lost() == "nothing is lost. Submitted again, it goes on from here"
