@@ -96,7 +96,7 @@ def main() -> None:
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     print_machine()
     with tempfile.TemporaryDirectory() as folder, ray_session(Path(folder)) as fresh:
-        before = load_beside()
+        load = load_beside()
         specs = {count: parse_spec(SPEC.replace("SEEDS", str(count)), "overhead.yaml") for count in chosen.trials}
         ways: dict[str, Callable[[Spec, Root], object]] = {"sweep": by_sweep, "bare": by_ray}
         contestants = {
@@ -105,7 +105,6 @@ def main() -> None:
             for way, run in ways.items()
         }
         found = rounds(contestants, chosen.rounds)
-        after = load_beside()
     rows = [Row(f"{n} trials, bare: seconds", found[n, "bare"]) for n in specs]
     rows += [Row(f"{n} trials, sweep: seconds", found[n, "sweep"]) for n in specs]
     rows += [
@@ -116,11 +115,11 @@ def main() -> None:
         rows.append(Row(f"ms of each trial from {few} to {many}, bare", each(found, few, many, "bare")))
     print_rows("Overhead of the engine", rows)
     print_notes({"database": f"{fresh.making_database:.1f} s to make MLflow's, once for each root"})
-    print(f"\nbefore: {before}; after: {after}")
+    print(f"\nbefore it began, {load}")
 
 
 def load_beside() -> Load:
-    """What others do while this process does nothing; what ends meanwhile among Ray's workers cannot be told apart."""
+    """What others do while this process does nothing. Later they cannot be told from Ray's workers, which come and go."""
     with Load() as load:
         time.sleep(IDLE_SECONDS)
     return load

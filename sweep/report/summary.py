@@ -60,7 +60,11 @@ def plan(history: History) -> Section:
 def _facts(history: History) -> list[tuple[str, str]]:
     plan = history.plan
     stages = Counter(trial.slot.stage for trial in history.trials)
-    counts = ", ".join(f"{stages[stage]} {word}" for stage, word in STAGES.items() if stages[stage])
+    counts = ", ".join(
+        f"{stages[stage]} {words.removesuffix('s') if stages[stage] == 1 else words}"
+        for stage, words in STAGES.items()
+        if stages[stage]
+    )
     told = [
         ("data set", plan.dataset),
         ("protocol", _PROTOCOLS[plan.protocol]),
