@@ -213,7 +213,9 @@ def as_rich(board: Leaderboard) -> RenderableType:
     shown = layout(board)
     table = Table(title=f"{board.plan.name} on {board.plan.dataset}", box=box.SIMPLE_HEAD, title_justify="left")
     for column in shown.columns:
-        table.add_column(column, justify="left" if column in ("method", "recipe", "missing") else "right")
+        head = column.replace("→", "→\n") if len(board.pairs) > 1 else column  # where room is short for whole names
+        left = column in ("method", "recipe", "missing")
+        table.add_column(head, justify="left" if left else "right", overflow="fold")
     for group in shown.groups:
         for line in group:
             table.add_row(*(Text(square.text, style="bold" if square.bold else "") for square in line))

@@ -431,6 +431,17 @@ def test_the_terminals_table_holds_title_cells_and_caption(told: Leaderboard) ->
     assert told.caption in " ".join(shown.split())
 
 
+def test_students_are_told_apart_on_a_narrow_terminal(ledger: Ledger) -> None:
+    plan = build_plan(small_spec(pairs=["resnet14 -> resnet8", "resnet14 -> resnet20"]))
+    begin(ledger, plan)
+    for slot in plan.slots:
+        record(ledger, plan, slot, [90.0])
+    console = Console(file=io.StringIO(), width=80)
+    console.print(as_rich(leaderboard(ledger)))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert {"resnet8", "resnet20"} <= set(shown.split())
+
+
 @pytest.mark.parametrize("how", Format)
 def test_a_table_is_the_same_to_the_byte_however_the_trials_were_scheduled(
     tmp_path: Path, small_plan: Plan, how: Format
