@@ -119,7 +119,7 @@ def main() -> None:
 
 
 def load_beside() -> Load:
-    """What others do while this process does nothing. Later they cannot be told from Ray's workers, which come and go."""
+    """What others do while this process does nothing; later Ray's workers come and go, and look like others."""
     with Load() as load:
         time.sleep(IDLE_SECONDS)
     return load
