@@ -33,8 +33,15 @@ PROBE_SECONDS = 1.0
 """How often it is checked whether the workers are still there."""
 TRAIN_FOLDER = "ray-train"
 """In the trial's folder, while it runs: what Ray Train insists on writing."""
-LOST_NEIGHBOUR = ("Connection closed by peer", "Connection reset by peer", "NCCL")
-"""In what gloo and NCCL raise in a worker whose neighbour is dead."""
+LOST_NEIGHBOUR = (
+    "Connection closed by peer",
+    "Connection reset by peer",
+    "Broken pipe",
+    "NCCL",
+    "process group has not been initialized",
+)
+"""In what a worker raises whose neighbour is dead: from gloo, from NCCL, and from torch where Ray Train has already
+taken the group down."""
 Told = EpochResult | Exception
 """What a worker reports."""
 

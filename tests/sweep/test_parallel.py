@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from sweep import parallel
 from sweep.formats import Format
 from sweep.layout import Root
 from sweep.plan import build_plan
 from sweep.preview import preview
+from sweep.trainable import _state
 from tests.sweep.command import User, children
 from tests.sweep.examples import small_spec
 from trainers.errors import InputError
@@ -70,3 +73,19 @@ def test_the_plan_tells_what_each_worker_gets_of_a_batch(root: Root) -> None:
 def test_what_several_workers_cannot_train_is_refused_before_anything_starts(changes: dict[str, Any], why: str) -> None:
     with pytest.raises(InputError, match=why):
         build_plan(small_spec(**changes, compute={"workers": 2}))
+
+
+@pytest.mark.parametrize(
+    ("raised", "state"),
+    [
+        ("[pair.cc:544] Connection closed by peer [127.0.0.1]:4711", "worker-died"),
+        ("Default process group has not been initialized, please make sure to call init_process_group.", "worker-died"),
+        ("the loss is too small", "failed"),
+    ],
+)
+def test_what_a_dead_worker_s_neighbour_raises_is_that_death(raised: str, state: str) -> None:
+    line = SimpleNamespace(told=SimpleNamespace(get=lambda timeout: ValueError(raised)))
+    run = SimpleNamespace(is_alive=lambda: True, join=lambda: None, error=None, workers=2)
+    with pytest.raises(Exception) as told:
+        parallel._heard(line, run)  # type: ignore[arg-type]
+    assert _state(told.value) == state
