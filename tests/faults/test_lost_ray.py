@@ -12,7 +12,7 @@ import pytest
 from tests.faults.cluster import RayCluster, kill, program
 from tests.faults.conftest import Undisturbed
 from tests.faults.harness import begin, begun_after_their_end, goes_on, results
-from tests.sweep.command import Done, User, children
+from tests.sweep.command import Done, User, children, workers
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,8 @@ def test_a_sweep_whose_ray_dies_ends_and_goes_on_on_another(undisturbed: Undistu
     process = begin(user)
     goes_on(user, process, by=3)
     (raylet,) = [pid for pid in children(process.pid) if Path(program(pid)).name == "raylet"]
-    kill(raylet)
+    for pid in (raylet, *workers(process.pid)):  # which might come to the end of the sweep before they miss it
+        kill(pid)
     ends_well(user, user.end(process), "Ray has died on this machine")
 
     with closing(RayCluster(nodes=1)) as cluster:

@@ -16,7 +16,7 @@ from sweep.plan import build_plan
 from sweep.smoke import IMAGES, TEST_IMAGES, shrunk
 from trainers.data import DATASETS, TrainingData
 
-SIZES = {"cifar100": (100, 32), "tiny_imagenet": (200, 64), "imagenet": (1000, 64)}
+SIZES = {"cifar10": (10, 32), "cifar100": (100, 32), "tiny_imagenet": (200, 64), "imagenet": (1000, 64)}
 """Classes and the side of a picture, in pixels: the shape of each data set (ImageNet's as smoke runs shrink it)."""
 
 
