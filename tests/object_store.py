@@ -11,6 +11,8 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.ports import free_port
+
 BUCKET = "sweeps"
 KEYS = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": "opensesame", "AWS_EC2_METADATA_DISABLED": "true"}
 """What a machine's environment holds."""
@@ -25,9 +27,7 @@ class ObjectStore:
     """
 
     def __init__(self, *, strict: bool = False) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
         known = {"INITIAL_NO_AUTH_ACTION_COUNT": "1"} if strict else {}
         self._process = subprocess.Popen(

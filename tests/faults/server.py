@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -12,6 +11,8 @@ import time
 import urllib.request
 from contextlib import closing
 from pathlib import Path
+
+from tests.ports import free_port
 
 START_SECONDS = 120
 """A server that takes longer is taken for dead."""
@@ -22,9 +23,7 @@ class TrackingServer:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = int(probe.getsockname()[1])
+        self._port = free_port()
         self.uri = f"http://127.0.0.1:{self._port}"
         self.start()
 

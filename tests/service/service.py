@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from pathlib import Path
 
 from tests.docker.compose import FOLDER, compose
 from tests.faults.cluster import kill
+from tests.ports import free_ports
 from tests.sweep.command import children
 from tests.sweep.postgres import Postgres, programs
 
@@ -31,6 +31,8 @@ PLAIN = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV
 IMAGE = {"RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0", "RAY_USAGE_STATS_ENABLED": "0", "MLFLOW_DISABLE_TELEMETRY": "true"}
 """What the image sets."""
 START_SECONDS = 120
+AGENTS = 4
+"""The head's, and those of three workers."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class Service:
         (self.folder / "home").mkdir()
         subprocess.run([str(FOLDER / "make-secrets.sh"), str(self.folder / "secrets")], check=True, capture_output=True)
         self._root = root
-        self._ports = _free_ports()
+        mlflow, gcs, jobs, client, *agents = free_ports(4 + AGENTS)
+        self._ports = Ports(mlflow, gcs, jobs, client, tuple(agents))
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._postgres: Postgres | None = None
         self._services = compose()["services"]
@@ -218,13 +221,3 @@ class Service:
         common += ["--min-worker-port=0", "--max-worker-port=0"]
         own = [f"--ray-client-server-port={self._ports.client}"] if role == "head" else ["--num-cpus=1"]
         return common + own
-
-
-def _free_ports(workers: int = 3) -> Ports:
-    sockets = [socket.socket() for _ in range(5 + workers)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    numbers = [int(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
-    return Ports(numbers[0], numbers[1], numbers[2], numbers[3], tuple(numbers[4:]))

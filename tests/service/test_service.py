@@ -63,27 +63,35 @@ class Elsewhere(User):
         return done.err
 
 
-@pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, Elsewhere, User]]:
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[tuple[Service, Elsewhere, User]]:
     """The service, somebody who submits to it, and somebody who has run the same sweep on one machine meanwhile."""
-    folder = tmp_path_factory.mktemp("service")
-    service = Service(folder / "elsewhere" / "runs")
+    service = Service(tmp_path / "elsewhere" / "runs")
     try:
         service.begin()
-        alone = User(folder / "alone", SPEC)
+        alone = User(tmp_path / "alone", SPEC)
         process = begin(alone)
         service.wait(workers=2)
         done = alone.end(process)
         assert done.code == 0, done.out + done.err
-        yield service, Elsewhere(folder / "elsewhere", service), alone
+        yield service, Elsewhere(tmp_path / "elsewhere", service), alone
     finally:
         service.close()
 
 
-def test_a_submitted_sweep_survives_a_node_and_the_tracking_server_and_a_cancel(
-    started: tuple[Service, Elsewhere, User],
+def test_the_service_from_a_closed_door_to_a_restored_dump(
+    started: tuple[Service, Elsewhere, User], tmp_path: Path
 ) -> None:
+    """One test, for it is one service: its start takes longer than most tests."""
     service, user, alone = started
+    nobody_is_let_in_without_token_or_password(service, user)
+    a_submitted_sweep_survives_a_node_and_the_tracking_server_and_a_cancel(service, user, alone)
+    a_restored_dump_of_the_database_holds_the_same_table(service, user, tmp_path / "mlflow.dump")
+
+
+def a_submitted_sweep_survives_a_node_and_the_tracking_server_and_a_cancel(
+    service: Service, user: Elsewhere, alone: User
+) -> None:
     begun = time.monotonic()
     assert user.remote("submit", "spec.yaml").out.startswith(f"submitted small-1 to {service.address}\n")
     assert time.monotonic() - begun < 30  # at once, not after the sweep
@@ -119,8 +127,7 @@ def test_a_submitted_sweep_survives_a_node_and_the_tracking_server_and_a_cancel(
     assert secrets_in(service, written(user.root, service)) == []
 
 
-def test_nobody_is_let_in_without_token_or_password(started: tuple[Service, Elsewhere, User]) -> None:
-    service, user, _ = started
+def nobody_is_let_in_without_token_or_password(service: Service, user: Elsewhere) -> None:
     pages = ("/api/jobs/", "/api/version", "/nodes?view=summary")
     token, password = service.secret("ray_token"), service.secret("mlflow_password")
     assert [service.answer(service.address + page) for page in pages] == [401] * 3
@@ -139,11 +146,8 @@ def test_nobody_is_let_in_without_token_or_password(started: tuple[Service, Else
     assert "0" * 64 not in refused.err
 
 
-def test_a_restored_dump_of_the_database_holds_the_same_table(
-    started: tuple[Service, Elsewhere, User], tmp_path: Path
-) -> None:
-    service, user, _ = started
-    where = service.dumped_and_restored(tmp_path / "mlflow.dump")
+def a_restored_dump_of_the_database_holds_the_same_table(service: Service, user: Elsewhere, dump: Path) -> None:
+    where = service.dumped_and_restored(dump)
     restored = user.sweep(
         "leaderboard", "small", "--tracking-uri", "postgresql:///restored", "--format", "json", **where
     )

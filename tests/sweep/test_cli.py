@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
@@ -18,6 +17,7 @@ from typer.testing import CliRunner
 from sweep import tracking
 from sweep.cli import app, main
 from sweep.ledger import Ledger
+from tests.ports import free_port
 from tests.sweep.command import SMALL, User
 
 VERBS = [
@@ -177,9 +177,7 @@ def test_the_ui_serves_what_was_tracked_and_ends_with_ctrl_c(user: User) -> None
     with Ledger(user.root.sweep("small").ledger) as ledger:
         ledger.append("sweep", body={"spec": SMALL})
     tracking.sync(user.root, "small", tracking.tracking_uri(user.root, None))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     process = user.start("ui", "--port", str(port))
     url = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get-by-name?experiment_name=small"
     deadline = time.monotonic() + 120

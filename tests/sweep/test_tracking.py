@@ -499,11 +499,11 @@ def test_more_events_than_one_delivery_takes_arrive(root: Root, ledger: Ledger, 
 
 
 @pytest.fixture
-def nobody() -> str:
+def nobody() -> Iterator[str]:
     """The address of a port on this machine that nobody listens on."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{taken.getsockname()[1]}"
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 def test_the_projector_delivers_while_the_ledger_grows(
