@@ -41,11 +41,11 @@ class IdleWorkers(_ObjectCache):
 
     def cache_object(self, key: Any, obj: Any) -> bool:
         """Keep a worker that a trial has left; False where Ray Tune is to end it."""
+        self._since[obj] = self._clock()
         if self._others_wanted(key):
             return bool(super().cache_object(key, obj))
         self._cached_objects[key].append(obj)
         self._num_cached_objects += 1
-        self._since[obj] = self._clock()
         return True
 
     def flush_cached_objects(self, force_all: bool = False) -> Generator[Any, None, None]:
@@ -56,9 +56,11 @@ class IdleWorkers(_ObjectCache):
             return
         latest = self._clock() - LONGEST_IDLE
         for key, kept in self._cached_objects.items():
-            while len(kept) > self._max_num_objects[key] and self._num_cached_objects > 1:
-                if self._since.get(kept[0], latest) > latest:
-                    break
+            while (
+                len(kept) > self._max_num_objects[key]
+                and self._num_cached_objects > 1
+                and self._since[kept[0]] <= latest
+            ):
                 self._num_cached_objects -= 1
                 yield kept.pop(0)
 
