@@ -2,10 +2,10 @@
 
     uv run python -m benchmarks.five_alphas [--pairs "resnet56 -> resnet20"] [--rounds 3] [--quick]
 
-Our side has one process of one thread for each core, as `sweep run` has workers, started before the clock is; five
-trials on two of them leave one core idle while the last one runs. The other side is one process with all threads. Both
-train the same number of steps and test after every epoch. Every round starts with an empty bank.
-``benchmarks.whole_sweep`` measures the same with everything around it.
+Our side has one process of one thread for each core, as `sweep run` has workers, started before the clock is. As in a
+sweep, trials write checkpoints and one pauses for the last (`sweep/tail.py`), which it can after an epoch: hence two.
+The other side is one process with all threads. Both train the same number of steps and test after every epoch. Every
+round starts with an empty bank. ``benchmarks.whole_sweep`` measures the same with everything around it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import get_context
@@ -42,7 +43,9 @@ from benchmarks.common import (
 )
 from benchmarks.trials import ALPHAS, BATCH, DEEP, LIGHT, SMALL, Pair
 from sweep.machines import WORKER_ENVIRONMENT
+from sweep.tail import makes_room
 from trainers.data import ImageData
+from trainers.fit import EpochResult
 from trainers.logit_bank import LogitBank
 from trainers.models import Network
 from trainers.rehearsal import stand_in
@@ -75,6 +78,11 @@ class Course:
     def bank(self) -> Path:
         return self.scratch / "bank"
 
+    @property
+    def folders(self) -> Path:
+        """Of the trials."""
+        return self.scratch / "trials"
+
 
 @dataclass(frozen=True)
 class Task:
@@ -93,8 +101,24 @@ def material(course: Course) -> tuple[ImageData, Network]:
     return data, stand_in(course.pair.teacher, data)
 
 
-def train(task: Task) -> None:
-    """In a worker: one trial."""
+_running: dict[Task, Iterator[EpochResult]] = {}
+"""In a worker: the trial that it is at."""
+
+
+def advance(task: Task) -> float:
+    """In a worker: one more epoch of a trial, which goes on from its checkpoint where this is not the worker that it
+    was left in; its seconds."""
+    if task not in _running:
+        _running.clear()
+        _running[task] = begin(task)
+    epoch = next(one for one in _running[task] if not one.replayed)
+    if epoch.epoch == task.course.epochs:
+        next(_running.pop(task), None)  # the weights are written after the last one
+    return epoch.seconds
+
+
+def begin(task: Task) -> Iterator[EpochResult]:
+    """A trial's epochs."""
     torch.set_num_threads(1)
     data, teacher = material(task.course)
     bank = LogitBank(task.course.bank)
@@ -107,15 +131,14 @@ def train(task: Task) -> None:
         align=task.align,
         **dict(task.recipe),
     )
-    for _ in trials.trained(config, data, teacher, bank):
-        pass
+    return trials.trained(config, data, teacher, bank, task.course.folders / str(task.alpha))
 
 
 def main() -> None:
     """Print one table a pair."""
     made = parser(__doc__, count=3)
     trials.add_options(made)
-    made.add_argument("--epochs", type=int, default=1, help="of each trial (1)")
+    made.add_argument("--epochs", type=int, default=2, help="of each trial (2)")
     made.add_argument("--align", action="store_true", help="with gradient alignment, on both sides")
     made.add_argument("--precisions", nargs="+", choices=["fp32", "bf16"], help="default: those that this machine has")
     options = made.parse_args()
@@ -143,12 +166,16 @@ def measure(course: Course, precisions: Sequence[str], align: bool, recipe: dict
                 loop.train()
                 loop.test()
 
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+    with ExitStack() as stack:
+        workers = [
+            stack.enter_context(ProcessPoolExecutor(1, mp_context=get_context("spawn")))
+            for _ in range(os.cpu_count() or 1)
+        ]
         contestants: dict[str, Callable[[], float]] = {THEIRS: lambda: seconds(theirs)}
         for precision in precisions:
             fields = tuple((recipe | {"precision": precision}).items())
             tasks = [Task(course, alpha, align, fields) for alpha in ALPHAS]
-            contestants[precision] = lambda tasks=tasks: seconds(lambda: sweep(pool, tasks))  # type: ignore[misc]
+            contestants[precision] = lambda tasks=tasks: seconds(lambda: sweep(workers, tasks))  # type: ignore[misc]
         with Load() as load:
             found = rounds(contestants, count)
     made = [
@@ -164,11 +191,32 @@ def measure(course: Course, precisions: Sequence[str], align: bool, recipe: dict
     print_notes({who: f"{spread(values).median:.1f} s a round" for who, values in found.items()})
 
 
-def sweep(pool: ProcessPoolExecutor, tasks: Sequence[Task]) -> None:
-    """All trials, side by side, from an empty bank."""
+def sweep(workers: Sequence[ProcessPoolExecutor], tasks: Sequence[Task]) -> None:
+    """All trials, side by side, from an empty bank and without checkpoints of an earlier round."""
     shutil.rmtree(tasks[0].course.bank, ignore_errors=True)
-    for _ in pool.map(train, tasks):
-        pass
+    shutil.rmtree(tasks[0].course.folders, ignore_errors=True)
+    left = {task: task.course.epochs for task in tasks}
+    waiting, idle = list(tasks), list(workers)
+    live: dict[Future[float], tuple[Task, ProcessPoolExecutor]] = {}
+    while waiting or live:
+        while waiting and idle:
+            worker, task = idle.pop(), waiting.pop(0)
+            live[worker.submit(advance, task)] = task, worker
+        for done in wait(live, return_when=FIRST_COMPLETED).done:
+            task, worker = live.pop(done)
+            left[task] -= 1
+            if left[task] and not pauses(task, [beside for beside, _ in live.values()], waiting, left, done.result()):
+                live[worker.submit(advance, task)] = task, worker
+                continue
+            idle.append(worker)
+            if left[task]:
+                waiting.append(task)
+
+
+def pauses(task: Task, beside: Sequence[Task], waiting: Sequence[Task], left: dict[Task, int], seconds: float) -> bool:
+    """Whether a trial pauses, as it would in a sweep; `left` are epochs, which all take as long."""
+    rest = [[left[one] * seconds for one in some] for some in (beside, waiting)]
+    return bool(waiting) and makes_room(left[task] * seconds, seconds, *rest, len(beside) + 1)
 
 
 if __name__ == "__main__":

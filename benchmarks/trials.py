@@ -156,9 +156,12 @@ def content_of(network: Network) -> str:
 Teacher = Network | Callable[[], Network]
 
 
-def trained(config: TrialConfig, data: ImageData, teacher: Teacher, bank: LogitBank | None) -> Iterator[EpochResult]:
-    """The trial's epochs, one at a time. The only place where these measurements call the trainer."""
-    return fit(config, data=data, teacher=teacher, bank=bank)
+def trained(
+    config: TrialConfig, data: ImageData, teacher: Teacher, bank: LogitBank | None, folder: Path | None = None
+) -> Iterator[EpochResult]:
+    """The trial's epochs, one at a time, with checkpoints where it has a folder. The only place where these
+    measurements call the trainer."""
+    return fit(config, data=data, teacher=teacher, bank=bank, folder=folder)
 
 
 def fill(bank: LogitBank, config: TrialConfig, data: ImageData, teacher: Teacher) -> None:

@@ -70,6 +70,9 @@ class Progress:
         elif state == "finished" and job.slot.stage == "confirm":
             self.add(job.slot.pair, job.slot.label, body)
 
+    def paused(self, job: Job) -> None:
+        self.running.pop(job.key, None)
+
     def add(self, pair: str, label: str, body: dict[str, Any]) -> None:
         """Count a finished trial's accuracy."""
         which = "best" if self.plan.protocol == "paper" else "last"
@@ -120,6 +123,11 @@ class Display(ABC):
         if state not in ("finished", "pruned"):
             self.note(f"{state}: {job.slot.name}: {_why(body)}")
 
+    def paused(self, job: Job) -> None:
+        """A trial waits again, for another to run before it."""
+        if self.progress:
+            self.progress.paused(job)
+
     def note(self, text: str) -> None:
         """One line that stays."""
         self.console.print(Text(text), soft_wrap=True)
@@ -153,6 +161,10 @@ class PlainDisplay(Display):
             self._line(f"finished {job.slot.name}: {shown} {body['last'][f'{shown}_acc']:.2f} ({seconds})")
         elif state == "pruned":
             self._line(f"given up {job.slot.name} after epoch {body['epochs']}")
+
+    def paused(self, job: Job) -> None:
+        super().paused(job)
+        self._line(f"paused {job.slot.name}, to run the longest before it")
 
     def tick(self) -> None:
         if self.progress and time.monotonic() - self._last > LINE_SECONDS:

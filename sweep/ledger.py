@@ -35,7 +35,8 @@ Kind = Literal[
 - `pruned`: a search gave the trial up after an epoch; a confirming slot of the same content would run it to its end.
 - `failed`: an attempt at a trial broke; body: state (see :data:`sweep.events.Broken`), reason and log. A later run
   tries again.
-- `interrupted`: the sweep was stopped while the trial ran; it goes on from its checkpoint.
+- `interrupted`: the trial was stopped between its start and its end, with the sweep or to make room for another; it
+  goes on from its checkpoint.
 - `chosen`: a search has come to its end; body: the cell, what it has won, and the slots that confirm it.
 - `report`: tables and figures were made; body: their content.
 - `stop`: the driver ended; body: its exit code.

@@ -11,6 +11,7 @@ from typing import Any
 
 from sweep.cells import Searches
 from sweep.plan import Cell, Plan, Slot
+from sweep.tail import Left, makes_room
 from trainers.config import TeacherConfig, TrialConfig
 
 
@@ -58,6 +59,8 @@ class TrialQueue:
         planned = {slot.id for slot in self._waiting}
         self._waiting += [slot for slot in self.searches.unfinished.values() if slot.id not in planned]
         self._live: dict[str, Job] = {}
+        self._left = Left()
+        self._pausing: set[str] = set()
         self.lost: list[Slot | Cell] = []
         """What cannot run, because its teacher failed."""
         self._drop_done()
@@ -136,8 +139,32 @@ class TrialQueue:
     def report(self, key: str, epochs: list[dict[str, Any]]) -> bool:
         """Note epochs of a live trial; True where it is to be given up, which only search trials are."""
         for epoch in epochs:
+            self._left.note(self._live[key].slot, epoch)
             self.searches.report(key, epoch)
         return self.given_up(key)
+
+    def pauses(self, key: str, room: int) -> bool:
+        """Whether a live trial is to stop after this epoch, so that the longest of those that wait runs before it
+        (:mod:`sweep.tail`): near the end of the sweep, when nothing waits for anything but room.
+
+        Args:
+            key: of the trial.
+            room: trials side by side.
+        """
+        if not 0 < len(self._waiting) < room <= len(self._live) or not self.searches.exhausted:
+            return False
+        if self._pausing or self._crowded:  # where memory was short, trials do not all take the same room
+            return False
+        left = {slot.id: self._left.of(slot) for slot in (*self._waiting, *(job.slot for job in self.live))}
+        seconds = {slot: value for slot, value in left.items() if value is not None}
+        if len(seconds) < len(left) or not all(self._is_ready(slot.teacher) for slot in self._waiting):
+            return False
+        self._waiting.sort(key=lambda slot: -seconds[slot.id])
+        own, waiting = self._live[key].slot, [seconds[slot.id] for slot in self._waiting]
+        beside = [seconds[job.slot.id] for job in self.live if job.key != key]
+        if makes_room(seconds[own.id], self._left.epoch(own) or 0.0, beside, waiting, room):
+            self._pausing.add(key)
+        return key in self._pausing
 
     def given_up(self, key: str) -> bool:
         """Whether a live trial need not go on."""
@@ -155,7 +182,7 @@ class TrialQueue:
             teacher: what it produced, where it was a teacher's.
             body: of its final event, for the searches that it is part of.
         """
-        job = self._live.pop(key)
+        job = self._leave(key)
         self._finals.add(key)
         self.searches.ended(key, body["state"] if body else "failed", body)
         if teacher is not None:
@@ -167,7 +194,7 @@ class TrialQueue:
 
     def pruned(self, key: str) -> dict[str, Any]:
         """A search gave a trial up (a slot that must come to its end may still run it); what the ledger says of it."""
-        self._live.pop(key)
+        self._leave(key)
         body = self.searches.prune(key)
         self._confirm()
         return body
@@ -193,7 +220,7 @@ class TrialQueue:
                 again, and gets a larger share of a GPU.
         """
         again = self.will_retry(key, crowded)
-        job = self._live.pop(key)
+        job = self._leave(key)
         if crowded and self._can_grow(key):
             self._crowded[key] += 1
         else:
@@ -208,9 +235,19 @@ class TrialQueue:
         self._confirm()
         return False
 
-    def interrupted(self, key: str) -> None:
-        """A trial was stopped between two epochs; it goes on in the next run."""
-        self._live.pop(key)
+    def interrupted(self, key: str) -> bool:
+        """A trial was stopped between two epochs. True where it pauses and waits for its turn again; otherwise it goes
+        on in the next run."""
+        pauses = key in self._pausing
+        job = self._leave(key)
+        if pauses:
+            self._waiting.append(job.slot)
+        return pauses
+
+    def _leave(self, key: str) -> Job:
+        """A trial is live no longer."""
+        self._pausing.discard(key)
+        return self._live.pop(key)
 
     def _confirm(self) -> None:
         """Let what searches have won wait for its turn."""

@@ -143,14 +143,16 @@ class Recorder(Callback):
         self._failed(job, *worker_death(written.read_text() if written and written.exists() else ""))
 
     def _stopped_early(self, job: Job) -> None:
-        """Complete for Ray, but live in the queue: the trial was stopped after an epoch, by its search or the user."""
+        """Complete for Ray, but live in the queue: the trial was stopped after an epoch, by its search, by the user, or
+        to make room for another."""
         if self._queue.given_up(job.key):
             body = self._queue.pruned(job.key)
             self._drop_checkpoints(job)
             self._display.ended(job, "pruned", body)
             return
         self._ledger.append("interrupted", job.key)
-        self._queue.interrupted(job.key)
+        if self._queue.interrupted(job.key):
+            self._display.paused(job)
 
     def interrupt_live(self, ledger: Ledger | None = None) -> None:
         """Note the trials that were stopped in the middle of an epoch; another thread gives a ledger of its own."""

@@ -394,7 +394,7 @@ def _tune(
         tune.with_resources(TrialTrainable, _devices),
         tune_config=tune.TuneConfig(
             search_alg=PlanSearcher(queue, lambda job: describe(job, plan, root), recorder.stopped, room),
-            scheduler=CellScheduler(queue),
+            scheduler=CellScheduler(queue, room),
             num_samples=-1,
             max_concurrent_trials=MOST_AT_ONCE,
             reuse_actors=True,

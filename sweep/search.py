@@ -73,11 +73,12 @@ class PlanSearcher(Searcher):
 
 class CellScheduler(FIFOScheduler):
     """Ends a search trial when its own cell's pruner says so (:mod:`sweep.pruning`); teachers and confirming trials run
-    to their end."""
+    to their end, with a pause where the whole sweep ends sooner for it (:mod:`sweep.tail`)."""
 
-    def __init__(self, queue: TrialQueue) -> None:
+    def __init__(self, queue: TrialQueue, room: Callable[[], int]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._queue = queue
+        self._room = room
 
     def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
         """The cells know their metrics."""
@@ -86,7 +87,7 @@ class CellScheduler(FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         key = trial.config["key"]
         live = any(job.key == key for job in self._queue.live)
-        stop = live and self._queue.report(key, result["epochs"])
+        stop = live and (self._queue.report(key, result["epochs"]) or self._queue.pauses(key, self._room()))
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
 
     def __getstate__(self) -> dict[str, Any]:

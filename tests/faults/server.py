@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.ports import free_port
 
-START_SECONDS = 120
+START_SECONDS = 300
 """A server that takes longer is taken for dead."""
 
 

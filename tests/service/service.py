@@ -30,7 +30,7 @@ PLAIN = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV
 """All that the processes have of this one's environment."""
 IMAGE = {"RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0", "RAY_USAGE_STATS_ENABLED": "0", "MLFLOW_DISABLE_TELEMETRY": "true"}
 """What the image sets."""
-START_SECONDS = 120
+START_SECONDS = 300
 AGENTS = 4
 """The head's, and those of three workers."""
 

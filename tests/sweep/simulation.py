@@ -101,9 +101,16 @@ class World:
 
 
 class Driver:
-    """What :func:`sweep.run.run_sweep` builds, and Ray's part in moving it."""
+    """What :func:`sweep.run.run_sweep` builds, and Ray's part in moving it.
 
-    def __init__(self, world: World, plan: Plan, ledger: Ledger) -> None:
+    Args:
+        world: on which it runs.
+        plan: what it runs.
+        ledger: where it notes that.
+        workers: that it has; more than there is work for, where nobody says.
+    """
+
+    def __init__(self, world: World, plan: Plan, ledger: Ledger, workers: int = 1_000) -> None:
         self.world = world
         self.plan = plan
         self.ledger = ledger
@@ -111,7 +118,7 @@ class Driver:
         self.queue = TrialQueue(plan, world.teachers, ended(plan, world.teachers, ledger), self.searches)
         self.out = io.StringIO()
         self.recorder = Recorder(world.paths, ledger, self.queue, PlainDisplay(Console(file=self.out, width=200)))
-        self.scheduler = CellScheduler(self.queue)
+        self.scheduler = CellScheduler(self.queue, lambda: workers)
         self.stopper = StopAfterEpoch(self.recorder.stopped)
         self.trials: dict[str, Trial] = {}
         self._fresh: set[str] = set()
@@ -153,11 +160,11 @@ class Driver:
 
 
 @contextmanager
-def driver(world: World, plan: Plan, lives: int | None = None) -> Iterator[Driver]:
+def driver(world: World, plan: Plan, lives: int | None = None, workers: int = 1_000) -> Iterator[Driver]:
     """A driver on the world's ledger, killed before its write number `lives`."""
     with MortalLedger(world.paths.ledger) as ledger:
         ledger.left = lives
-        yield Driver(world, plan, ledger)
+        yield Driver(world, plan, ledger, workers)
 
 
 def run(world: World, plan: Plan, chance: random.Random, *, workers: int, kills: int = 0) -> None:
@@ -165,7 +172,7 @@ def run(world: World, plan: Plan, chance: random.Random, *, workers: int, kills:
     for left in reversed(range(kills + 1)):
         live: list[Job] = []
         try:
-            with driver(world, plan, chance.randint(1, 60) if left else None) as one:
+            with driver(world, plan, chance.randint(1, 60) if left else None, workers) as one:
                 _to_the_end(one, chance, workers, live)
                 return
         except Killed:

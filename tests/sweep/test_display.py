@@ -94,6 +94,20 @@ def test_epochs_of_an_earlier_attempt_are_not_counted_twice(progress: Progress, 
     assert progress.epochs_left == small_plan.epochs - 3
 
 
+def test_a_trial_that_pauses_runs_no_more_and_keeps_its_epochs(
+    plain: PlainDisplay, progress: Progress, screen: io.StringIO, small_plan: Plan
+) -> None:
+    job = job_of(small_plan, slot_of(small_plan, "kd"))
+    plain.started(job)
+    plain.epoch(job, epoch_body(1, 90.0))
+    plain.paused(job)
+    assert (progress.running, progress.done, progress.epochs_left) == ({}, 0, small_plan.epochs - 1)
+    assert f"paused {job.slot.name}, to run the longest before it" in screen.getvalue()
+    plain.started(job)
+    plain.epoch(job, epoch_body(2, 90.0))
+    assert progress.epochs_left == small_plan.epochs - 2
+
+
 def test_teachers_are_no_part_of_the_means(progress: Progress, small_plan: Plan) -> None:
     progress.ended(job_of(small_plan, small_plan.teachers[0]), "finished", ended(97.0))
     assert progress.done == 1

@@ -1,0 +1,200 @@
+"""At the end of a sweep trials pause for longer ones, so that it ends as soon as it can."""
+
+from __future__ import annotations
+
+import heapq
+import random
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sweep import tail
+from sweep.layout import Root
+from sweep.ledger import Ledger
+from sweep.plan import Plan, build_plan
+from sweep.queue import TrialQueue
+from sweep.tail import makes_room
+from tests.sweep.command import User
+from tests.sweep.examples import epoch_body, small_spec, teacher_of
+from tests.sweep.simulation import World, driver
+
+EPOCHS = 12
+EPOCH_SECONDS = epoch_body(1, 50.0)["seconds"]
+
+
+def plan_of(trials: int, epochs: int = EPOCHS) -> Plan:
+    """Trials that take equally long."""
+    recipe = {"base": "digits", "epochs": epochs, "warmup_epochs": 0, "samples_per_class": 8}
+    return build_plan(small_spec(recipe=recipe, methods=["scratch"], seeds=trials))
+
+
+def simulated(plan: Plan, workers: int, chance: random.Random) -> tuple[float, Counter[str | None]]:
+    """Epochs from the start to the end of a sweep, and how often each trial was interrupted; of workers that end an
+    epoch together, chance says who tells first."""
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(Path(folder), lambda job, epoch: 50.0)
+        now, at_work = 0.0, list[tuple[float, float, str]]()
+        with driver(world, plan, workers=workers) as one:
+            while not one.queue.exhausted:
+                while len(one.queue.live) < workers and (job := one.start()) is not None:
+                    heapq.heappush(at_work, (now + 1, chance.random(), job.key))
+                now, _, key = heapq.heappop(at_work)
+                one.step(key)
+                if key in {job.key for job in one.queue.live}:
+                    heapq.heappush(at_work, (now + 1, chance.random(), key))
+            interrupted = Counter(event.trial for event in one.ledger.events("interrupted"))
+            assert len(list(one.ledger.events("final"))) == plan.count
+        assert set(world.trained.values()) == {1}, "an epoch was trained twice"
+        return now, interrupted
+
+
+@pytest.mark.parametrize(
+    ("trials", "workers", "epochs", "pauses"),
+    [
+        (5, 2, 2.5 * EPOCHS, 1),  # the last of five alphas
+        (3, 2, 1.5 * EPOCHS, 1),
+        (4, 2, 2 * EPOCHS, 0),
+        (1, 2, EPOCHS, 0),
+        (5, 1, 5 * EPOCHS, 0),
+        (4, 3, EPOCHS * 4 / 3, 2),
+        (5, 4, EPOCHS * 5 / 4, 3),
+    ],
+)
+def test_no_worker_idles_while_the_last_trials_run(trials: int, workers: int, epochs: float, pauses: int) -> None:
+    for seed in range(3):
+        took, interrupted = simulated(plan_of(trials), workers, random.Random(seed))
+        assert epochs <= took <= epochs + max(0, pauses - 1)
+        assert interrupted.total() == pauses
+
+
+@settings(max_examples=15)
+@given(trials=st.integers(1, 9), workers=st.integers(1, 6), epochs=st.integers(1, 20), seed=st.integers(0, 2**32))
+def test_a_sweep_takes_the_longest_trial_or_the_average_load(trials: int, workers: int, epochs: int, seed: int) -> None:
+    took, interrupted = simulated(plan_of(trials, epochs), workers, random.Random(seed))
+    least = max(epochs, trials * epochs / workers)
+    unpaused = -(-trials // workers) * epochs
+    assert took <= min(unpaused, least + tail.WORTH_SECONDS / EPOCH_SECONDS + 1.5)
+    assert interrupted.total() < 2 * workers
+
+
+def test_the_longest_that_waits_takes_the_place_of_the_one_with_the_least_left() -> None:
+    assert makes_room(10, 0, [10], [20], 2)
+    assert makes_room(10, 0, [15, 30], [40, 20], 3)
+    assert not makes_room(10, 0, [9], [20], 2), "another has less left"
+    assert not makes_room(11, 0, [11], [20], 2), "it can start in time as it is"
+    assert makes_room(11, 2, [11], [20], 2), "the other is further by now"
+    assert not makes_room(20, 0, [20], [20], 2)
+    assert not makes_room(10, 0, [10], [], 2)
+    assert not makes_room(tail.WORTH_SECONDS - 0.1, 0, [10], [100], 2), "nearly done"
+    assert not makes_room(10, 0, [], [10], 1)
+
+
+@pytest.fixture
+def queue() -> TrialQueue:
+    """Two of three trials run, half done: one of them is to pause."""
+    return half_done(plan_of(3))
+
+
+def half_done(plan: Plan, **stored: Any) -> TrialQueue:
+    queue = TrialQueue(plan, stored.get("teachers", {}), set())
+    for job in (queue.next(), queue.next()):
+        assert job is not None
+        queue.report(job.key, [epoch_body(epoch, 50.0) for epoch in range(1, EPOCHS // 2 + 1)])
+    return queue
+
+
+def test_one_trial_pauses_and_comes_back_after_the_longer_one(queue: TrialQueue) -> None:
+    first, second = queue.live
+    assert queue.pauses(second.key, 2)
+    assert not queue.pauses(first.key, 2), "one is enough"
+    assert queue.interrupted(second.key)
+    longest = queue.next()
+    assert longest is not None
+    assert longest.key not in (first.key, second.key)
+    queue.finished(first.key)
+    again = queue.next()
+    assert again is not None
+    assert again.key == second.key
+
+
+def test_a_trial_that_broke_instead_of_pausing_is_tried_again_like_any(queue: TrialQueue) -> None:
+    second = queue.live[1]
+    assert queue.pauses(second.key, 2)
+    assert queue.failed(second.key)
+    again = queue.next()
+    assert again is not None
+    assert again.key == second.key
+    assert not queue.interrupted(again.key), "it pauses no more"
+
+
+def test_nobody_pauses_while_there_is_room(queue: TrialQueue) -> None:
+    assert not queue.pauses(queue.live[1].key, 3)
+
+
+def test_nobody_pauses_where_memory_was_short(queue: TrialQueue) -> None:
+    plan = build_plan(
+        small_spec(
+            recipe={"base": "digits", "epochs": EPOCHS, "samples_per_class": 8},
+            methods=["scratch"],
+            seeds=3,
+            compute={"gpus": 0.25, "retries": 3},
+        )
+    )
+    crowded = half_done(plan)
+    crowded.failed(crowded.live[0].key, crowded=True)
+    job = crowded.next()
+    assert job is not None
+    crowded.report(job.key, [epoch_body(epoch, 50.0) for epoch in range(1, EPOCHS // 2 + 1)])
+    assert not any(crowded.pauses(job.key, 2) for job in crowded.live)
+
+
+def test_nobody_pauses_for_what_waits_for_its_teacher() -> None:
+    plan = build_plan(
+        small_spec(recipe={"base": "digits", "epochs": EPOCHS, "samples_per_class": 8}, methods=["kd"], seeds=1)
+    )
+    queue = TrialQueue(plan, {}, set())
+    teacher = queue.next()
+    assert teacher is not None
+    queue.report(teacher.key, [epoch_body(1, 50.0)])
+    assert not queue.pauses(teacher.key, 1)
+    assert not queue.pauses(teacher.key, 2)
+    queue.finished(teacher.key, teacher_of(teacher.slot))
+    assert queue.next() is not None
+
+
+@pytest.mark.slow
+def test_three_trials_on_two_cores_end_together(tmp_path: Path) -> None:
+    user = User(tmp_path, SPEC)
+    done = user.sweep("run", "spec.yaml")
+    assert done.code == 0, done.out + done.err
+    (paused,) = user.events("interrupted")
+    assert f"paused {name_of(user.root, paused.trial)}, to run the longest before it" in done.out
+    starts = [event.trial for event in user.events("start")]
+    assert Counter(starts)[paused.trial] == 2
+    assert starts.index(paused.trial) < 2
+    assert starts[-1] == paused.trial
+    assert len(user.events("final")) == 3
+    assert len(user.events("epoch")) == 3 * 120
+
+
+SPEC = """\
+name: small
+dataset: {digits: {image_size: 8}}
+recipe: {base: digits, epochs: 120, warmup_epochs: 0}
+pairs: [resnet14 -> resnet8]
+methods: [scratch]
+seeds: 3
+compute: {cpus: 1}
+tracking: {models: none}
+"""
+"""Three trials of some 15 seconds each, on two cores."""
+
+
+def name_of(root: Root, key: str | None) -> str:
+    with Ledger(root.sweep("small").ledger) as ledger:
+        return next(str(event.body["name"]) for event in ledger.events("start") if event.trial == key)
