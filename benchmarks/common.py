@@ -24,6 +24,7 @@ import torch
 
 QUIET = 0.1
 """Cores that others may use while a figure is taken."""
+IDLE_SECONDS = 3
 FAST_BF16 = ("amx_bf16", "avx512_bf16")
 """Processor flags of units that multiply bfloat16; without one of them it is emulated, and slower than float32."""
 PROC = Path("/proc")
@@ -184,6 +185,13 @@ class Load:
 
     def __str__(self) -> str:
         return f"others used {self.others:.2f} cores" + ("" if self.others <= QUIET else ": too many, measure again")
+
+
+def load_beside() -> Load:
+    """What others do while this process does nothing, for what runs on Ray: its workers look like others."""
+    with Load() as load:
+        time.sleep(IDLE_SECONDS)
+    return load
 
 
 def busy() -> float:

@@ -18,7 +18,6 @@ import itertools
 import logging
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -28,9 +27,9 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.common import (
-    Load,
     Row,
     at_most,
+    load_beside,
     parser,
     print_machine,
     print_notes,
@@ -63,7 +62,6 @@ seeds: SEEDS
 """
 GOAL = 1.2
 """Times a bare loop."""
-IDLE_SECONDS = 3
 
 
 class Roots:
@@ -116,13 +114,6 @@ def main() -> None:
     print_rows("Overhead of the engine", rows)
     print_notes({"database": f"{fresh.making_database:.1f} s to make MLflow's, once for each root"})
     print(f"\nbefore it began, {load}")
-
-
-def load_beside() -> Load:
-    """What others do while this process does nothing; later Ray's workers come and go, and look like others."""
-    with Load() as load:
-        time.sleep(IDLE_SECONDS)
-    return load
 
 
 def each(found: dict[tuple[int, str], list[float]], few: int, many: int, way: str) -> list[float]:

@@ -25,10 +25,10 @@ import yaml
 
 from benchmarks import trials
 from benchmarks.common import (
-    Load,
     Row,
     at_least,
     bf16_is_fast,
+    load_beside,
     parser,
     print_machine,
     print_notes,
@@ -127,14 +127,14 @@ def main() -> None:
         for precision in precisions:
             fields = options.recipe | {"precision": precision}
             contestants[precision] = lambda fields=fields: seconds(lambda: course.ours(fields))  # type: ignore[misc]
-        with Load() as load:
-            found = rounds(contestants, count, warm_up=0)
+        load = load_beside()
+        found = rounds(contestants, count, warm_up=0)
     figures = [
         Row(f"{precision}: times as fast", ratios(found[THEIRS], found[precision]), GOALS[precision])
         for precision in precisions
     ]
     size = f"five trials of {course.epochs} × {course.train // BATCH} steps"
-    print_rows(f"{pair}, the whole command, {size}; {load}", figures)
+    print_rows(f"{pair}, the whole command, {size}; before, {load}", figures)
     print_notes({who: f"{spread(values).median:.1f} s" for who, values in found.items()})
 
 
