@@ -7,7 +7,6 @@ import random
 import tempfile
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +16,7 @@ from sweep import tail
 from sweep.layout import Root
 from sweep.ledger import Ledger
 from sweep.plan import Plan, build_plan
-from sweep.queue import TrialQueue
+from sweep.queue import Job, TrialQueue
 from sweep.tail import makes_room
 from tests.sweep.command import User
 from tests.sweep.examples import epoch_body, small_spec, teacher_of
@@ -100,12 +99,20 @@ def queue() -> TrialQueue:
     return half_done(plan_of(3))
 
 
-def half_done(plan: Plan, **stored: Any) -> TrialQueue:
-    queue = TrialQueue(plan, stored.get("teachers", {}), set())
-    for job in (queue.next(), queue.next()):
-        assert job is not None
-        queue.report(job.key, [epoch_body(epoch, 50.0) for epoch in range(1, EPOCHS // 2 + 1)])
+def half_done(plan: Plan) -> TrialQueue:
+    """Of whose trials two run."""
+    queue = TrialQueue(plan, {}, set())
+    for _ in range(2):
+        started(queue, EPOCHS // 2)
     return queue
+
+
+def started(queue: TrialQueue, epochs: int) -> Job:
+    """The next trial, after so many epochs."""
+    job = queue.next()
+    assert job is not None
+    queue.report(job.key, [epoch_body(epoch, 50.0) for epoch in range(1, epochs + 1)])
+    return job
 
 
 def test_one_trial_pauses_and_comes_back_after_the_longer_one(queue: TrialQueue) -> None:
@@ -136,33 +143,26 @@ def test_nobody_pauses_while_there_is_room(queue: TrialQueue) -> None:
     assert not queue.pauses(queue.live[1].key, 3)
 
 
-def test_nobody_pauses_where_memory_was_short(queue: TrialQueue) -> None:
-    plan = build_plan(
-        small_spec(
-            recipe={"base": "digits", "epochs": EPOCHS, "samples_per_class": 8},
-            methods=["scratch"],
-            seeds=3,
-            compute={"gpus": 0.25, "retries": 3},
-        )
-    )
-    crowded = half_done(plan)
-    crowded.failed(crowded.live[0].key, crowded=True)
-    job = crowded.next()
-    assert job is not None
-    crowded.report(job.key, [epoch_body(epoch, 50.0) for epoch in range(1, EPOCHS // 2 + 1)])
-    assert not any(crowded.pauses(job.key, 2) for job in crowded.live)
+@pytest.mark.parametrize("crowded", [True, False])
+def test_nobody_pauses_where_memory_was_short(crowded: bool) -> None:
+    recipe = {"base": "digits", "epochs": EPOCHS, "samples_per_class": 8}
+    compute = {"gpus": 0.25, "retries": 3}
+    queue = half_done(build_plan(small_spec(recipe=recipe, methods=["scratch"], seeds=3, compute=compute)))
+    first, second = queue.live
+    if crowded:
+        queue.failed(first.key, crowded=True)
+        started(queue, EPOCHS - 3)
+        queue.report(second.key, [epoch_body(epoch, 50.0) for epoch in range(1, EPOCHS - 2)])
+    assert queue.pauses(second.key, 2) is not crowded
 
 
 def test_nobody_pauses_for_what_waits_for_its_teacher() -> None:
-    plan = build_plan(
-        small_spec(recipe={"base": "digits", "epochs": EPOCHS, "samples_per_class": 8}, methods=["kd"], seeds=1)
-    )
-    queue = TrialQueue(plan, {}, set())
-    teacher = queue.next()
-    assert teacher is not None
-    queue.report(teacher.key, [epoch_body(1, 50.0)])
-    assert not queue.pauses(teacher.key, 1)
+    recipe = {"base": "digits", "epochs": EPOCHS, "samples_per_class": 8}
+    queue = TrialQueue(build_plan(small_spec(recipe=recipe, methods=["scratch", "kd"], seeds=1)), {}, set())
+    teacher, scratch = started(queue, EPOCHS // 2), started(queue, EPOCHS // 2)
+    assert (queue.waiting, len(queue.live)) == (1, 2)
     assert not queue.pauses(teacher.key, 2)
+    assert not queue.pauses(scratch.key, 2)
     queue.finished(teacher.key, teacher_of(teacher.slot))
     assert queue.next() is not None
 
