@@ -2,19 +2,23 @@
 
     uv run python -m benchmarks.trial_speed [--pairs "resnet56 -> resnet20"] [--rounds 5] [--quick]
 
-A turn is an epoch of a few steps, of which only the training is timed. The sweep is over DHKD's alpha: the bank was
-filled by a trial with another alpha. Our side trains in float32 and, where the processor multiplies bfloat16 itself, in
-bf16; for the pairs with a goal for it also with gradient alignment. Two more figures per pair and precision: our step
-against a forward and a backward pass of the bare student, in the same precision and memory layout, with nothing else;
-and what reading the bank takes of our step.
+A turn is an epoch of a few steps, of which only the training is timed. Each side has a process of its own, ours with
+the environment of `sweep run`'s workers, theirs with the user's. The sweep is over DHKD's alpha: the bank was filled by
+a trial with another alpha. Our side trains in float32 and, where the processor multiplies bfloat16 itself, in bf16; for
+the pairs with a goal for it also with gradient alignment. Two more figures per pair and precision: our step against a
+forward and a backward pass of the bare student in the same process, precision and memory layout, with nothing else; and
+what reading the bank takes of our step.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, lru_cache, partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +44,7 @@ from benchmarks.common import (
     spread,
 )
 from benchmarks.trials import ALPHAS, BATCH, DEEP, LIGHT, SMALL, Pair
+from sweep.machines import WORKER_ENVIRONMENT
 from trainers.data import ImageData
 from trainers.fit import seeded_model
 from trainers.logit_bank import LogitBank
@@ -49,6 +54,7 @@ from trainers.rehearsal import stand_in
 Contestant = tuple[str, bool]
 """A precision, or the authors' loop or the bare student; and whether gradients are aligned."""
 THEIRS = "authors' loop"
+BARE = "bare "
 TEST_IMAGES = trials.CLASSES
 """The least that holds every class; testing is not timed here."""
 GOALS: dict[tuple[Pair, str, bool], Goal] = {
@@ -68,47 +74,72 @@ BANK_SHARE = at_most(0.005)
 
 @dataclass(frozen=True)
 class Course:
-    """What the trials of one pair share."""
+    """What the trials of one pair share; what is large is made from it in each process."""
 
     pair: Pair
-    data: ImageData
-    teacher: Network
-    bank: LogitBank
+    steps: int
     epochs: int
-    recipe: dict[str, Any]
+    folder: Path | None
+    """Of the data; None: random pixels."""
+    scratch: Path
+    recipe: tuple[tuple[str, Any], ...]
 
-    def ours(self, precision: str, align: bool) -> Callable[[], float]:
-        """Our side's turns: seconds of a step."""
-        recipe = self.recipe | {"precision": precision}
-        teacher = trials.content_of(self.teacher)
-        first, second = (
-            trials.trial(self.pair, self.data, teacher, epochs=self.epochs, alpha=alpha, align=aligned, **recipe)
-            for alpha, aligned in ((ALPHAS[0], False), (ALPHAS[2], align))
-        )
-        trials.fill(self.bank, first, self.data, self.teacher)
-        return trials.seconds_a_step(trials.trained(second, self.data, self.teacher, self.bank))
+    @property
+    def bank(self) -> LogitBank:
+        return LogitBank(self.scratch / "bank")
 
     def theirs(self, align: bool) -> Callable[[], float]:
         """The opponent's turns: seconds of a step."""
-        loop = opponent(self.pair, self.data, self.teacher, Options(align=align))
-        return partial(_step_of, loop)
+        return partial(_step_of, opponent(self.pair, *material(self), Options(align=align)))
 
-    def bare(self, precision: str, steps: int) -> Callable[[], float]:
+    def ours(self, precision: str, align: bool) -> Callable[[], float]:
+        """Our side's turns: seconds of a step."""
+        data, teacher = material(self)
+        recipe, content = dict(self.recipe) | {"precision": precision}, trials.content_of(teacher)
+        first, second = (
+            trials.trial(self.pair, data, content, epochs=self.epochs, alpha=alpha, align=aligned, **recipe)
+            for alpha, aligned in ((ALPHAS[0], False), (ALPHAS[2], align))
+        )
+        trials.fill(self.bank, first, data, teacher)
+        return trials.seconds_a_step(trials.trained(second, data, teacher, self.bank))
+
+    def bare(self, precision: str) -> Callable[[], float]:
         """Forward and backward of the student alone: seconds of a step."""
-        student = seeded_model(self.pair.student, self.data.num_classes, seed=0).train()
+        data, _ = material(self)
+        student = seeded_model(self.pair.student, data.num_classes, seed=0).train()
         student = student.to(memory_format=torch.channels_last)
-        images = torch.randn(BATCH, 3, *self.data.image_size).to(memory_format=torch.channels_last)
-        targets = torch.arange(BATCH) % self.data.num_classes
+        images = torch.randn(BATCH, 3, *data.image_size).to(memory_format=torch.channels_last)
+        targets = torch.arange(BATCH) % data.num_classes
         autocast = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
 
         def work() -> None:
-            for _ in range(steps):
+            for _ in range(self.steps):
                 student.zero_grad(set_to_none=True)
                 with autocast:
                     logits = student(images)
                 F.cross_entropy(logits.float(), targets).backward()  # type: ignore[no-untyped-call]
 
-        return lambda: seconds(work) / steps
+        return lambda: seconds(work) / self.steps
+
+
+@lru_cache(maxsize=1)
+def material(course: Course) -> tuple[ImageData, Network]:
+    """Data and teacher, once in each process."""
+    data = trials.image_data(course.folder, course.steps * BATCH, TEST_IMAGES, course.scratch)
+    return data, stand_in(course.pair.teacher, data)
+
+
+@cache
+def contestant(course: Course, who: Contestant) -> Callable[[], float]:
+    """In our side's process: the turns of a precision, or of the bare student in one."""
+    name, aligned = who
+    return course.bare(name.removeprefix(BARE)) if name.startswith(BARE) else course.ours(name, aligned)
+
+
+def turn(course: Course, who: Contestant, threads: int) -> float:
+    """In our side's process: one turn."""
+    torch.set_num_threads(threads)
+    return contestant(course, who)()
 
 
 def _step_of(loop: AuthorsLoop) -> float:
@@ -129,24 +160,26 @@ def main() -> None:
     pairs: Sequence[Pair] = [SMALL] if options.quick else options.pairs
     precisions = options.precisions or (["fp32", "bf16"] if bf16_is_fast() else ["fp32"])
     print_machine()
+    os.environ.update(WORKER_ENVIRONMENT)  # for our side's process alone: this one has read it already
     for pair in pairs:
         with tempfile.TemporaryDirectory() as scratch:
-            data = trials.image_data(options.data, steps * BATCH, TEST_IMAGES, Path(scratch))
-            teacher = stand_in(pair.teacher, data)
-            course = Course(pair, data, teacher, LogitBank(Path(scratch) / "bank"), count + 1, options.recipe)
-            measure(course, precisions, options.align or pair == DEEP, count, steps)
+            recipe = tuple(options.recipe.items())
+            course = Course(pair, steps, count + 1, options.data, Path(scratch), recipe)
+            measure(course, precisions, options.align or pair == DEEP, count)
 
 
-def measure(course: Course, precisions: Sequence[str], align: bool, count: int, steps: int) -> None:
+def measure(course: Course, precisions: Sequence[str], align: bool, count: int) -> None:
     """Run the rounds of one pair, and print its figures."""
-    contestants: dict[Contestant, Callable[[], float]] = {}
-    for aligned in (False, True) if align else (False,):
-        contestants[THEIRS, aligned] = course.theirs(aligned)
-        contestants |= {(precision, aligned): course.ours(precision, aligned) for precision in precisions}
-    contestants |= {(f"bare {precision}", False): course.bare(precision, steps) for precision in precisions}
-    with Load() as load:
-        found = rounds(contestants, count)
-    print_rows(f"{course.pair}: {count} rounds of {steps} steps of {BATCH}; {load}", rows(course, found))
+    material(course)  # written before two processes look for it
+    alignments = (False, True) if align else (False,)
+    sides: dict[Contestant, Callable[[], float]] = {(THEIRS, aligned): course.theirs(aligned) for aligned in alignments}
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        ours = [(precision, aligned) for aligned in alignments for precision in precisions]
+        for who in [*ours, *((BARE + precision, False) for precision in precisions)]:
+            sides[who] = lambda who=who: process.submit(turn, course, who, torch.get_num_threads()).result()  # type: ignore[misc]
+        with Load() as load:
+            found = rounds(sides, count)
+    print_rows(f"{course.pair}: {count} rounds of {course.steps} steps of {BATCH}; {load}", rows(course, found))
     print_notes({_named(who): f"{1000 * spread(values).median:.1f} ms a step" for who, values in found.items()})
 
 
@@ -166,7 +199,7 @@ def rows(course: Course, found: dict[Contestant, list[float]]) -> list[Row]:
             aligned_ratio = ratios(found[name, True], found[name, False])
             made.append(Row(f"{name}: aligned step over plain step", aligned_ratio, ALIGNED_OVER_PLAIN))
         else:
-            over_bare = ratios(found[name, False], found[f"bare {name}", False])
+            over_bare = ratios(found[name, False], found[BARE + name, False])
             made.append(Row(f"{name}: step over the bare student's", over_bare, OVER_BARE))
             made.append(Row(f"{name}: reading the bank, of a step", bank_share(course, found[name, False]), BANK_SHARE))
     return made
@@ -177,7 +210,8 @@ def bank_share(course: Course, steps: Sequence[float]) -> list[float]:
 
     A shelf of its own, with the views of the rounds on it, is read as the trainer does: an epoch at a time.
     """
-    count, classes, views = len(course.data.train), course.data.num_classes, 162
+    data, _ = material(course)
+    count, classes, views = len(data.train), data.num_classes, 162
     shelf = course.bank.shelf({"for": "timing"}, views=views, classes=classes, dtype=torch.float16)
     addresses = [torch.arange(count) * views + (7 * epoch) % views for epoch in range(len(steps))]
     for address in addresses:

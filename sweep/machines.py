@@ -22,12 +22,19 @@ from sweep.plan import Plan
 from trainers.errors import InputError
 
 WORKER_ENVIRONMENT = {
-    # Large tensors are reused instead of being given back to the system after every step.
+    # Large tensors are reused instead of being given back to the system after every step, and lie in huge pages.
     "MALLOC_MMAP_THRESHOLD_": "1073741824",
     "MALLOC_TRIM_THRESHOLD_": "1073741824",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
-"""For the processes that train."""
-HANDED_ON = ("SWEEP_CACHE", "RAY_CHDIR_TO_TRIAL_DIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
+"""For the processes that train, where the user's environment does not say otherwise."""
+HANDED_ON = (
+    "SWEEP_CACHE",
+    "RAY_CHDIR_TO_TRIAL_DIR",
+    "TORCHINDUCTOR_CACHE_DIR",
+    "TRITON_CACHE_DIR",
+    *WORKER_ENVIRONMENT,
+)
 """Of the driver's environment, to the workers."""
 OBJECT_STORE_BYTES = 100_000_000
 """Ray's shared memory; trials pass next to nothing through it."""

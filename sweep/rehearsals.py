@@ -69,7 +69,7 @@ def rehearse_together(trial: TrialConfig, plan: Plan, layout: Layout) -> list[Re
 def _as_workers() -> Iterator[None]:
     """Processes that are started here have a worker's environment."""
     before = dict(os.environ)
-    os.environ.update(WORKER_ENVIRONMENT)
+    os.environ.update(WORKER_ENVIRONMENT | before)
     try:
         yield
     finally:
