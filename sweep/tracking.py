@@ -10,10 +10,12 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from sweep import logged_models
@@ -46,7 +48,7 @@ def tracking_uri(root: Root, given: str | None) -> str:
     Raises:
         InputError: for an address that is none of MLflow's.
     """
-    uri = given or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.mlflow_database.absolute()}"
+    uri = given or os.environ.get("MLFLOW_TRACKING_URI") or _own(root)
     try:
         scheme = urlsplit(uri).scheme.split("+")[0]
     except ValueError:
@@ -69,8 +71,12 @@ def command(verb: str, root: Root, uri: str) -> str:
     """A `sweep` command as the user would type it for this root and tracking server."""
     start = "uv run sweep" if "UV" in os.environ else "sweep"
     place = f" --root {root.path}" if root.path != DEFAULT_ROOT else ""
-    local = uri == f"sqlite:///{root.mlflow_database.absolute()}"
-    return f"{start} {verb}{place}" + ("" if local else f" --tracking-uri {without_password(uri)}")
+    return f"{start} {verb}{place}" + ("" if uri == _own(root) else f" --tracking-uri {without_password(uri)}")
+
+
+def _own(root: Root) -> str:
+    """The address of the database below a root."""
+    return f"sqlite:///{root.mlflow_database.absolute()}"
 
 
 def quiet_mlflow() -> None:
@@ -86,7 +92,15 @@ def quiet_mlflow() -> None:
 def connect(root: Root, paths: SweepPaths, ledger: Ledger, uri: str) -> Delivery:
     """A connection to a tracking server, quietly."""
     quiet_mlflow()
+    if uri == _own(root):
+        _enter_wal_mode(root.mlflow_database)
     return Delivery(root, paths, ledger, uri)
+
+
+def _enter_wal_mode(database: Path) -> None:
+    """Have writing to a database cost less, and not wait for who reads it. It is remembered in the file."""
+    with suppress(sqlite3.OperationalError), closing(sqlite3.connect(database)) as db:  # MLflow will say what is wrong
+        db.execute("PRAGMA journal_mode=WAL")
 
 
 class Projector(threading.Thread):

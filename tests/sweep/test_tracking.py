@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -560,6 +562,21 @@ def test_every_server_has_a_place_of_its_own_in_the_ledger(
     assert delivered(ledger, second) == 0
     sync(root, "small", second)
     assert len(runs(second)) == len(runs(first))
+
+
+def test_who_reads_the_database_below_the_root_does_not_hold_the_sweep_up(
+    root: Root, ledger: Ledger, keys: dict[str, str], empty_store: Path
+) -> None:
+    shutil.copyfile(empty_store, root.mlflow_database)
+    own = tracking_uri(root, None)
+    sync(root, "small", own)
+    with closing(sqlite3.connect(root.mlflow_database, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        before = reader.execute("SELECT status FROM runs WHERE name = 'small'").fetchall()
+        ledger.append("sweep", body={"spec": "", "source": "", "host": "", "pid": 0})
+        assert sync(root, "small", own) == 1
+        assert reader.execute("SELECT status FROM runs WHERE name = 'small'").fetchall() == before
+    assert runs(own)["sweep"].info.status == "RUNNING"
 
 
 # -- addresses ----------------------------------------------------------------------------------------------------
