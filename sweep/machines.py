@@ -183,7 +183,7 @@ def environment(root: Root, verbose: bool, address: str | None) -> None:
     os.environ.update(
         quiet
         | {
-            **({} if address else {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}),
+            **({} if address else _own_environment()),
             "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative data paths of a spec stay relative to the user's folder
             "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # workers use this very environment, not a copy made by uv
             "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
@@ -193,6 +193,14 @@ def environment(root: Root, verbose: bool, address: str | None) -> None:
         }
     )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+
+def _own_environment() -> dict[str, str]:
+    return {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_prestart_worker_first_driver": "0",  # one a core, none of which has the environment that Tune asks for
+    }
 
 
 def check_resources(plan: Plan, patience: float = 0) -> None:
