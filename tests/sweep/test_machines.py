@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from sweep import machines
+
 pytestmark = pytest.mark.slow
 
 INSIDE = """
@@ -39,7 +41,11 @@ with machines.session(None, verbose=False) as temporary:
     @ray.remote
     def ask():
         return os.environ.get("RAY_AUTH_TOKEN") == token
+    @ray.remote
+    def settings(names):
+        return {name: os.environ.get(name) for name in names}
     told = {"worker": ray.get(ask.remote()), "length": len(token)}
+    told["settings"] = ray.get(settings.remote(list(machines.WORKER_ENVIRONMENT)))
     processes = children(os.getpid())
     commands = [Path(f"/proc/{pid}/cmdline") for pid in [os.getpid(), *processes]]
     told["processes"] = len(processes)
@@ -58,6 +64,9 @@ with machines.session(None, verbose=False) as temporary:
 print("TOLD", json.dumps(told))
 """
 
+OWN = {"MALLOC_TRIM_THRESHOLD_": "2000000"}
+"""What the user has set."""
+
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
@@ -67,7 +76,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-c", INSIDE],
         cwd=folder,
-        env=plain | {"PYTHONPATH": str(Path(__file__).parent.parent.parent), "HOME": str(folder / "home")},
+        env=plain | OWN | {"PYTHONPATH": str(Path(__file__).parent.parent.parent), "HOME": str(folder / "home")},
         capture_output=True,
         text=True,
         check=False,
@@ -84,6 +93,10 @@ def test_driver_and_workers_share_a_token_that_stands_nowhere_else(told: dict[st
     assert told["looked"] > 10
     assert told["commands"] == []
     assert told["files"] == []
+
+
+def test_workers_have_what_makes_them_fast_but_for_what_the_user_has_set(told: dict[str, Any]) -> None:
+    assert told["settings"] == machines.WORKER_ENVIRONMENT | OWN
 
 
 def test_who_has_no_token_is_not_let_in(told: dict[str, Any]) -> None:
