@@ -5,9 +5,9 @@
 Eight processes with a trial each, as `sweep run` has workers, on one set of decoded images and one bank. They take
 turns in training an epoch and stay where they are after it. Then the kernel is asked (``/proc/PID/smaps_rollup``) what
 each holds to itself alone (USS), and what its share of everything is, where a page that n processes map counts as 1/n
-(PSS). Two processes more are the measure: the same student's trials with next to no images and a small teacher; the
-second finds its bank filled. What the second to the eighth hold beyond that one is to be less than half of the images,
-the smallest of what could be copied.
+(PSS). Two processes more are the measure: the same student's trials with next to no images and a small teacher, for as
+many steps, since the allocator's heap grows with them; the second finds its bank filled. What the second to the eighth
+hold beyond that one is to be less than half of the images: room for a copy neither of these nor of the teacher.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ class Course:
 
     pair: Pair
     images: int
+    epochs: int
     scratch: Path
     folder: Path | None = None
     """Of the data; None: random pixels."""
@@ -83,20 +84,21 @@ def held(process: int) -> Held:
 
 
 def work(course: Course, teacher: str, pipe: Connection) -> None:
-    """In a process: train an epoch when told to, say so, and wait for the end. `teacher` is the hash of its weights."""
+    """In a process: train when told to, say so, and wait for the end. `teacher` is the hash of its weights."""
     torch.set_num_threads(1)
     pipe.recv()
     data = course.data()
-    config = trials.trial(course.pair, data, teacher, epochs=2, test_per_class=1)
+    config = trials.trial(course.pair, data, teacher, epochs=course.epochs + 1, test_per_class=1)
     epochs = trials.trained(config, data, lambda: stand_in(course.pair.teacher, data), course.bank)
-    next(epochs)
+    for _ in range(course.epochs):
+        next(epochs)
     pipe.send("trained")
     pipe.recv()
 
 
 @contextmanager
 def trained(course: Course, teacher: str) -> Iterator[int]:
-    """A process that has trained an epoch and waits: its number."""
+    """A process that has trained and waits: its number."""
     context = get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=work, args=(course, teacher, there))
@@ -123,8 +125,8 @@ def main() -> None:
     print_machine()
     os.environ.update(WORKER_ENVIRONMENT)  # for the processes that are started here
     with tempfile.TemporaryDirectory() as scratch:
-        whole = Course(PAIR, images, Path(scratch) / "whole", options.data)
-        small = Course(BARE, BARE_IMAGES, Path(scratch) / "bare")
+        whole = Course(PAIR, images, 1, Path(scratch) / "whole", options.data)
+        small = Course(BARE, BARE_IMAGES, images // BARE_IMAGES, Path(scratch) / "bare")
         *found, _, bare = measured([whole] * count + [small] * 2)
         sizes = shared(whole)
     goal = at_most(ALLOWED * sizes["images"] / MEGABYTE)
