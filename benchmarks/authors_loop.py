@@ -43,7 +43,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from benchmarks import trials
-from benchmarks.common import print_notes
+from benchmarks.common import CPU, print_notes
 from benchmarks.gradient_alignment import flat_aligned
 from benchmarks.trials import Pair
 from trainers.data import ImageData, Images
@@ -124,6 +124,7 @@ class AuthorsLoop:
     def __init__(self, student: Network, head: nn.Module, teacher: Network, data: ImageData, options: Options) -> None:
         self.student, self.head, self.teacher, self.options = student, head, teacher.eval(), options
         self.parameters = [*student.parameters(), *head.parameters()]
+        self.device = self.parameters[0].device
         self.optimizer = torch.optim.SGD(self.parameters, lr=options.lr, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
         plain = [transforms.ToTensor(), transforms.Normalize(data.mean, data.std)]
         side = data.image_size[0]
@@ -142,7 +143,7 @@ class AuthorsLoop:
         batches = iter(loader)
         for _ in range(len(loader)):
             with self.parts.of("data"):
-                images, targets = next(batches)
+                images, targets = self.moved(next(batches))
             sums += self.step(images, targets)
         loss, top1, top5 = sums / len(loader)
         return Seen(loss, top1, top5, time.perf_counter() - started, len(loader))
@@ -171,6 +172,11 @@ class AuthorsLoop:
             self.optimizer.step()
         return seen
 
+    def moved(self, batch: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Images and labels on the device."""
+        images, targets = batch
+        return images.to(self.device), targets.to(self.device)
+
     @torch.no_grad()
     def test(self) -> Seen:
         """The test set, once."""
@@ -178,7 +184,7 @@ class AuthorsLoop:
         loader = DataLoader(self.test_set, TEST_BATCH, num_workers=0)
         sums = np.zeros(3)
         started = time.perf_counter()
-        for images, targets in loader:
+        for images, targets in map(self.moved, loader):
             logits = self.student(images)
             top1, top5 = (hits.item() for hits in top_percent(logits, targets))
             sums += (F.cross_entropy(logits, targets).item(), top1, top5)
@@ -200,11 +206,13 @@ def top_percent(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     return hits[:, 0].sum(), hits.sum()
 
 
-def opponent(pair: Pair, data: ImageData, teacher: Network, options: Options) -> AuthorsLoop:
-    """The loop around a fresh student, in channels-first memory."""
-    student = seeded_model(pair.student, data.num_classes, seed=0)
-    head = auxiliary_head(trials.HEAD, student.feature_dim, data.num_classes)
-    return AuthorsLoop(student, head, teacher, data, options)
+def opponent(
+    pair: Pair, data: ImageData, teacher: Network, options: Options, device: torch.device = CPU
+) -> AuthorsLoop:
+    """The loop around a fresh student, in channels-first memory; the teacher is put on its device."""
+    student = seeded_model(pair.student, data.num_classes, seed=0).to(device)
+    head = auxiliary_head(trials.HEAD, student.feature_dim, data.num_classes).to(device)
+    return AuthorsLoop(student, head, teacher.to(device), data, options)
 
 
 # -- the script -------------------------------------------------------------------------------------------------------

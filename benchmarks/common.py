@@ -22,6 +22,7 @@ from urllib.request import urlopen
 
 import torch
 
+CPU = torch.device("cpu")
 QUIET = 0.1
 """Cores that others may use while a figure is taken."""
 IDLE_SECONDS = 3
@@ -144,8 +145,10 @@ def processor() -> tuple[str, frozenset[str]]:
     return fields.get("model name", platform.machine()), frozenset(fields.get("flags", "").split())
 
 
-def bf16_is_fast() -> bool:
-    """Whether the processor multiplies bfloat16 itself."""
+def bf16_is_fast(device: torch.device = CPU) -> bool:
+    """Whether the processor, or the GPU, multiplies bfloat16 itself."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(processor()[1].intersection(FAST_BF16))
 
 
@@ -156,6 +159,7 @@ def print_machine() -> None:
     print_notes(
         {
             "processor": f"{model}, {os.cpu_count()} cores",
+            "GPUs": ", ".join(torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())) or "none",
             "bf16 units": ", ".join(f"{flag}: {there}" for flag, there in units.items()),
             "software": f"torch {torch.__version__}, {torch.get_num_threads()} threads, commit {commit()}",
         }

@@ -67,6 +67,8 @@ GOALS: dict[tuple[Pair, str, bool], Goal] = {
     (LIGHT, "fp32", False): at_least(1.9),
     (LIGHT, "bf16", False): at_least(2.4),
 }
+ON_A_GPU = at_least(10)
+"""For :data:`DEEP`, whatever the precision."""
 ALIGNED_OVER_PLAIN = at_most(1.75)
 OVER_BARE = at_most(1.1)
 BANK_SHARE = at_most(0.005)
@@ -83,6 +85,7 @@ class Course:
     """Of the data; None: random pixels."""
     scratch: Path
     recipe: tuple[tuple[str, Any], ...]
+    device: torch.device
 
     @property
     def bank(self) -> LogitBank:
@@ -90,7 +93,7 @@ class Course:
 
     def theirs(self, align: bool) -> Callable[[], float]:
         """The opponent's turns: seconds of a step."""
-        return partial(_step_of, opponent(self.pair, *material(self), Options(align=align)))
+        return partial(_step_of, opponent(self.pair, *material(self), Options(align=align), self.device))
 
     def ours(self, precision: str, align: bool) -> Callable[[], float]:
         """Our side's turns: seconds of a step."""
@@ -100,17 +103,17 @@ class Course:
             trials.trial(self.pair, data, content, epochs=self.epochs, alpha=alpha, align=aligned, **recipe)
             for alpha, aligned in ((ALPHAS[0], False), (ALPHAS[2], align))
         )
-        trials.fill(self.bank, first, data, teacher)
-        return trials.seconds_a_step(trials.trained(second, data, teacher, self.bank))
+        trials.fill(self.bank, first, data, teacher, self.device)
+        return trials.seconds_a_step(trials.trained(second, data, teacher, self.bank, device=self.device))
 
     def bare(self, precision: str) -> Callable[[], float]:
         """Forward and backward of the student alone: seconds of a step."""
         data, _ = material(self)
-        student = seeded_model(self.pair.student, data.num_classes, seed=0).train()
-        student = student.to(memory_format=torch.channels_last)
-        images = torch.randn(BATCH, 3, *data.image_size).to(memory_format=torch.channels_last)
-        targets = torch.arange(BATCH) % data.num_classes
-        autocast = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
+        place, layout = self.device, torch.channels_last
+        student = seeded_model(self.pair.student, data.num_classes, seed=0).train().to(place).to(memory_format=layout)
+        images = torch.randn(BATCH, 3, *data.image_size).to(place).to(memory_format=layout)
+        targets = (torch.arange(BATCH) % data.num_classes).to(place)
+        autocast = torch.autocast(place.type, torch.bfloat16, enabled=precision == "bf16")
 
         def work() -> None:
             for _ in range(self.steps):
@@ -118,6 +121,8 @@ class Course:
                 with autocast:
                     logits = student(images)
                 F.cross_entropy(logits.float(), targets).backward()  # type: ignore[no-untyped-call]
+            if place.type == "cuda":
+                torch.cuda.synchronize(place)
 
         return lambda: seconds(work) / self.steps
 
@@ -158,13 +163,13 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     count, steps = (1, 2) if options.quick else (options.rounds, options.steps)
     pairs: Sequence[Pair] = [SMALL] if options.quick else options.pairs
-    precisions = options.precisions or (["fp32", "bf16"] if bf16_is_fast() else ["fp32"])
+    precisions = options.precisions or (["fp32", "bf16"] if bf16_is_fast(options.device) else ["fp32"])
     print_machine()
     os.environ.update(WORKER_ENVIRONMENT)  # for our side's process alone: this one has read it already
     for pair in pairs:
         with tempfile.TemporaryDirectory() as scratch:
             recipe = tuple(options.recipe.items())
-            course = Course(pair, steps, count + 1, options.data, Path(scratch), recipe)
+            course = Course(pair, steps, count + 1, options.data, Path(scratch), recipe, options.device)
             measure(course, precisions, options.align or pair == DEEP, count)
 
 
@@ -190,7 +195,7 @@ def rows(course: Course, found: dict[Contestant, list[float]]) -> list[Row]:
         Row(
             f"{_named((name, aligned))}: times the authors' images per second",
             ratios(found[THEIRS, aligned], found[name, aligned]),
-            GOALS.get((course.pair, name, aligned)),
+            goal(course, name, aligned),
         )
         for name, aligned in ours
     ]
@@ -203,6 +208,13 @@ def rows(course: Course, found: dict[Contestant, list[float]]) -> list[Row]:
             made.append(Row(f"{name}: step over the bare student's", over_bare, OVER_BARE))
             made.append(Row(f"{name}: reading the bank, of a step", bank_share(course, found[name, False]), BANK_SHARE))
     return made
+
+
+def goal(course: Course, precision: str, aligned: bool) -> Goal | None:
+    """Of our images per second."""
+    if course.device.type == "cuda":
+        return ON_A_GPU if course.pair == DEEP and not aligned else None
+    return GOALS.get((course.pair, precision, aligned))
 
 
 def bank_share(course: Course, steps: Sequence[float]) -> list[float]:

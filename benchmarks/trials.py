@@ -21,6 +21,7 @@ import torch
 import yaml
 from PIL import Image
 
+from benchmarks.common import CPU
 from trainers.config import DatasetConfig, MethodConfig, Recipe, TeacherConfig, TrialConfig
 from trainers.content import tensors_key
 from trainers.data import DATASETS, ImageData, Images, Split
@@ -74,6 +75,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=8, help="of 64 images, of one turn (8)")
     parser.add_argument("--data", type=Path, help="folder of Parquet files of 32 × 32 images; default: random pixels")
     parser.add_argument("--threads", type=int, help="of this process; default: as torch finds them")
+    parser.add_argument("--device", type=torch.device, default=CPU, help="torch's name of it (cpu), for both sides")
     parser.add_argument("--recipe", type=yaml.safe_load, default={}, help="our recipe fields: '{compile: true}'")
 
 
@@ -157,16 +159,21 @@ Teacher = Network | Callable[[], Network]
 
 
 def trained(
-    config: TrialConfig, data: ImageData, teacher: Teacher, bank: LogitBank | None, folder: Path | None = None
+    config: TrialConfig,
+    data: ImageData,
+    teacher: Teacher,
+    bank: LogitBank | None,
+    folder: Path | None = None,
+    device: torch.device = CPU,
 ) -> Iterator[EpochResult]:
     """The trial's epochs, one at a time, with checkpoints where it has a folder. The only place where these
     measurements call the trainer."""
-    return fit(config, data=data, teacher=teacher, bank=bank, folder=folder)
+    return fit(config, data=data, teacher=teacher, bank=bank, folder=folder, device=str(device))
 
 
-def fill(bank: LogitBank, config: TrialConfig, data: ImageData, teacher: Teacher) -> None:
+def fill(bank: LogitBank, config: TrialConfig, data: ImageData, teacher: Teacher, device: torch.device = CPU) -> None:
     """Have the bank hold all that the trial reads of it."""
-    for _ in trained(config, data, teacher, bank):
+    for _ in trained(config, data, teacher, bank, device=device):
         pass
 
 
