@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from multiprocessing import get_context
 from pathlib import Path
+from unittest.mock import patch
 
 from benchmarks import trials
 from benchmarks.common import Load, Row, parser, print_machine, print_notes, print_rows, ratios, rounds, spread
-from benchmarks.trial_speed import Course, material, turn
-from benchmarks.trials import SMALL
+from benchmarks.trial_speed import Turns, turn
+from benchmarks.trials import SMALL, material
 from sweep.machines import WORKER_ENVIRONMENT
 
 AS_IT_COMES = "as it comes"
@@ -42,18 +43,18 @@ def main() -> None:
     for pair in [SMALL] if options.quick else options.pairs:
         with tempfile.TemporaryDirectory() as scratch:
             recipe = tuple(options.recipe.items())
-            course = Course(pair, steps, count + 1, options.data, Path(scratch), recipe, options.device)
+            course = Turns(pair, steps, count + 1, options.data, Path(scratch), options.device, recipe)
             measure(course, options.threads or 1, count)
 
 
-def measure(course: Course, threads: int, count: int) -> None:
+def measure(course: Turns, threads: int, count: int) -> None:
     """Run the rounds of one pair, and print its figures."""
     material(course)  # written before several processes look for it
     with ExitStack() as stack:
         contestants: dict[str, Callable[[], float]] = {}
         for name, settings in SETTINGS.items():
             process = stack.enter_context(ProcessPoolExecutor(1, mp_context=get_context("spawn")))
-            with environment(settings):
+            with patch.dict(os.environ, settings):
                 process.submit(os.getpid).result()  # it starts with its first task
             contestants[name] = lambda process=process: process.submit(turn, course, ("fp32", False), threads).result()  # type: ignore[misc]
         with Load() as load:
@@ -61,20 +62,6 @@ def measure(course: Course, threads: int, count: int) -> None:
     rows = [Row(f"{name}: times as fast", ratios(found[AS_IT_COMES], found[name])) for name in list(SETTINGS)[1:]]
     print_rows(f"{course.pair}: {count} rounds of {course.steps} steps, {threads} of the cores each; {load}", rows)
     print_notes({name: f"{1000 * spread(values).median:.1f} ms a step" for name, values in found.items()})
-
-
-@contextmanager
-def environment(settings: Mapping[str, str]) -> Iterator[None]:
-    """For processes that are started here; a setting that is not named is as it comes."""
-    before = dict(os.environ)
-    for name in WORKER_ENVIRONMENT:
-        os.environ.pop(name, None)
-    os.environ.update(settings)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -42,18 +41,12 @@ from benchmarks.common import (
     seconds,
     spread,
 )
-from benchmarks.trials import ALPHAS, BATCH, DEEP, LIGHT, SMALL, Pair
+from benchmarks.trials import ALPHAS, BATCH, DEEP, LIGHT, SMALL, Course, Pair, material
 from sweep.machines import WORKER_ENVIRONMENT
 from sweep.tail import makes_room
-from trainers.data import ImageData
 from trainers.fit import EpochResult
-from trainers.logit_bank import LogitBank
-from trainers.models import Network
-from trainers.rehearsal import stand_in
 
 THEIRS = "authors' loop"
-TEST_IMAGES = trials.CLASSES
-"""For 512 that are trained on: a fifth, as with CIFAR-100."""
 GOALS: dict[tuple[Pair, str], Goal] = {
     (DEEP, "fp32"): at_least(2.8),
     (DEEP, "bf16"): at_least(8.5),
@@ -68,28 +61,6 @@ ON_A_GPU = at_least(25)
 
 
 @dataclass(frozen=True)
-class Course:
-    """What both sides are given; what is large is made from it in each process."""
-
-    pair: Pair
-    steps: int
-    epochs: int
-    folder: Path | None
-    """Of the data; None: random pixels."""
-    scratch: Path
-    device: torch.device
-
-    @property
-    def bank(self) -> Path:
-        return self.scratch / "bank"
-
-    @property
-    def folders(self) -> Path:
-        """Of the trials."""
-        return self.scratch / "trials"
-
-
-@dataclass(frozen=True)
 class Task:
     """One of our trials."""
 
@@ -99,11 +70,9 @@ class Task:
     recipe: tuple[tuple[str, Any], ...]
 
 
-@lru_cache(maxsize=1)
-def material(course: Course) -> tuple[ImageData, Network]:
-    """Data and teacher, once in each process."""
-    data = trials.image_data(course.folder, course.steps * BATCH, TEST_IMAGES, course.scratch)
-    return data, stand_in(course.pair.teacher, data)
+def folders(course: Course) -> Path:
+    """Of our trials."""
+    return course.scratch / "trials"
 
 
 _running: dict[Task, Iterator[EpochResult]] = {}
@@ -126,7 +95,6 @@ def begin(task: Task) -> Iterator[EpochResult]:
     """A trial's epochs."""
     torch.set_num_threads(1)
     data, teacher = material(task.course)
-    bank = LogitBank(task.course.bank)
     config = trials.trial(
         task.course.pair,
         data,
@@ -136,7 +104,8 @@ def begin(task: Task) -> Iterator[EpochResult]:
         align=task.align,
         **dict(task.recipe),
     )
-    return trials.trained(config, data, teacher, bank, task.course.folders / str(task.alpha), task.course.device)
+    course = task.course
+    return trials.trained(config, data, teacher, course.bank, folders(course) / str(task.alpha), course.device)
 
 
 def main() -> None:
@@ -205,8 +174,8 @@ def goal(course: Course, precision: str) -> Goal | None:
 
 def sweep(workers: Sequence[ProcessPoolExecutor], tasks: Sequence[Task]) -> None:
     """All trials, side by side, from an empty bank and without checkpoints of an earlier round."""
-    shutil.rmtree(tasks[0].course.bank, ignore_errors=True)
-    shutil.rmtree(tasks[0].course.folders, ignore_errors=True)
+    shutil.rmtree(tasks[0].course.bank.folder, ignore_errors=True)
+    shutil.rmtree(folders(tasks[0].course), ignore_errors=True)
     left = {task: task.course.epochs for task in tasks}
     waiting, idle = list(tasks), list(workers)
     live: dict[Future[float], tuple[Task, ProcessPoolExecutor]] = {}

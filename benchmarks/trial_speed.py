@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -43,20 +43,14 @@ from benchmarks.common import (
     seconds,
     spread,
 )
-from benchmarks.trials import ALPHAS, BATCH, DEEP, LIGHT, SMALL, Pair
+from benchmarks.trials import ALPHAS, BATCH, DEEP, LIGHT, SMALL, Course, Pair, material
 from sweep.machines import WORKER_ENVIRONMENT
-from trainers.data import ImageData
 from trainers.fit import seeded_model
-from trainers.logit_bank import LogitBank
-from trainers.models import Network
-from trainers.rehearsal import stand_in
 
 Contestant = tuple[str, bool]
 """A precision, or the authors' loop or the bare student; and whether gradients are aligned."""
 THEIRS = "authors' loop"
 BARE = "bare "
-TEST_IMAGES = trials.CLASSES
-"""The least that holds every class; testing is not timed here."""
 GOALS: dict[tuple[Pair, str, bool], Goal] = {
     (DEEP, "fp32", False): at_least(3.2),
     (DEEP, "bf16", False): at_least(9),
@@ -75,21 +69,10 @@ BANK_SHARE = at_most(0.005)
 
 
 @dataclass(frozen=True)
-class Course:
-    """What the trials of one pair share; what is large is made from it in each process."""
+class Turns(Course):
+    """Makes the contestants."""
 
-    pair: Pair
-    steps: int
-    epochs: int
-    folder: Path | None
-    """Of the data; None: random pixels."""
-    scratch: Path
     recipe: tuple[tuple[str, Any], ...]
-    device: torch.device
-
-    @property
-    def bank(self) -> LogitBank:
-        return LogitBank(self.scratch / "bank")
 
     def theirs(self, align: bool) -> Callable[[], float]:
         """The opponent's turns: seconds of a step."""
@@ -127,21 +110,14 @@ class Course:
         return lambda: seconds(work) / self.steps
 
 
-@lru_cache(maxsize=1)
-def material(course: Course) -> tuple[ImageData, Network]:
-    """Data and teacher, once in each process."""
-    data = trials.image_data(course.folder, course.steps * BATCH, TEST_IMAGES, course.scratch)
-    return data, stand_in(course.pair.teacher, data)
-
-
 @cache
-def contestant(course: Course, who: Contestant) -> Callable[[], float]:
+def contestant(course: Turns, who: Contestant) -> Callable[[], float]:
     """In our side's process: the turns of a precision, or of the bare student in one."""
     name, aligned = who
     return course.bare(name.removeprefix(BARE)) if name.startswith(BARE) else course.ours(name, aligned)
 
 
-def turn(course: Course, who: Contestant, threads: int) -> float:
+def turn(course: Turns, who: Contestant, threads: int) -> float:
     """In our side's process: one turn."""
     torch.set_num_threads(threads)
     return contestant(course, who)()
@@ -169,11 +145,11 @@ def main() -> None:
     for pair in pairs:
         with tempfile.TemporaryDirectory() as scratch:
             recipe = tuple(options.recipe.items())
-            course = Course(pair, steps, count + 1, options.data, Path(scratch), recipe, options.device)
+            course = Turns(pair, steps, count + 1, options.data, Path(scratch), options.device, recipe)
             measure(course, precisions, options.align or pair == DEEP, count)
 
 
-def measure(course: Course, precisions: Sequence[str], align: bool, count: int) -> None:
+def measure(course: Turns, precisions: Sequence[str], align: bool, count: int) -> None:
     """Run the rounds of one pair, and print its figures."""
     material(course)  # written before two processes look for it
     alignments = (False, True) if align else (False,)
@@ -188,7 +164,7 @@ def measure(course: Course, precisions: Sequence[str], align: bool, count: int) 
     print_notes({_named(who): f"{1000 * spread(values).median:.1f} ms a step" for who, values in found.items()})
 
 
-def rows(course: Course, found: dict[Contestant, list[float]]) -> list[Row]:
+def rows(course: Turns, found: dict[Contestant, list[float]]) -> list[Row]:
     """The figures of one pair."""
     ours = [(name, aligned) for name, aligned in found if name in ("fp32", "bf16")]
     made = [
@@ -210,14 +186,14 @@ def rows(course: Course, found: dict[Contestant, list[float]]) -> list[Row]:
     return made
 
 
-def goal(course: Course, precision: str, aligned: bool) -> Goal | None:
+def goal(course: Turns, precision: str, aligned: bool) -> Goal | None:
     """Of our images per second."""
     if course.device.type == "cuda":
         return ON_A_GPU if course.pair == DEEP and not aligned else None
     return GOALS.get((course.pair, precision, aligned))
 
 
-def bank_share(course: Course, steps: Sequence[float]) -> list[float]:
+def bank_share(course: Turns, steps: Sequence[float]) -> list[float]:
     """What reading the bank takes of each of our steps.
 
     A shelf of its own, with the views of the rounds on it, is read as the trainer does: an epoch at a time.

@@ -11,6 +11,7 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,8 +30,11 @@ from trainers.data.cache import VARIABLE
 from trainers.fit import EpochResult, fit
 from trainers.logit_bank import LogitBank
 from trainers.models import Network
+from trainers.rehearsal import stand_in
 
 CLASSES = 100
+TEST_IMAGES = CLASSES
+"""The least that holds every class: for 512 that are trained on a fifth, as with CIFAR-100."""
 SIDE = 32
 BATCH = 64
 """Images per step on both sides: the field's recipe."""
@@ -124,6 +128,31 @@ def _png(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
 
 def _first(split: Images, count: int) -> Split:
     return next(iter(split.batches([torch.arange(min(count, len(split)))])))
+
+
+@dataclass(frozen=True)
+class Course:
+    """What both sides of a measurement are given; what is large is made from it in each process."""
+
+    pair: Pair
+    steps: int
+    """Of :data:`BATCH` images, of an epoch."""
+    epochs: int
+    folder: Path | None
+    """Of the data; None: random pixels."""
+    scratch: Path
+    device: torch.device
+
+    @property
+    def bank(self) -> LogitBank:
+        return LogitBank(self.scratch / "bank")
+
+
+@lru_cache(maxsize=1)
+def material(course: Course) -> tuple[ImageData, Network]:
+    """Data and teacher, once in each process."""
+    data = image_data(course.folder, course.steps * BATCH, TEST_IMAGES, course.scratch)
+    return data, stand_in(course.pair.teacher, data)
 
 
 # -- our trials -------------------------------------------------------------------------------------------------------
