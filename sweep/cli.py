@@ -1,11 +1,13 @@
 """The command line: verbs only. Knobs live in the spec.
 
-Exit codes: 0 done; 1 some trials failed, the budget is used up or the cluster was lost; 2 the input is wrong; 130
-interrupted.
+Exit codes: 0 done; 1 some trials failed, the budget is used up or the cluster was lost; 2 the input is wrong, or the
+machine does not let the command go on; 130 interrupted.
 """
 
 from __future__ import annotations
 
+import atexit
+import gc
 import logging
 import os
 import sys
@@ -411,6 +413,7 @@ def _browse(root: Root, uri: str) -> str:
 def main(arguments: list[str] | None = None) -> Any:
     """The console script: errors meant for the user become one message on standard error, without a traceback."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    atexit.register(gc.freeze)  # the interpreter's end would walk through all that torch and MLflow have made: seconds
     try:
         app(args=arguments, prog_name="sweep")
     except KDError as error:

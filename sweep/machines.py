@@ -12,14 +12,20 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from sweep.events import first_line
 from sweep.layout import Root
 from sweep.lock import alive
 from sweep.plan import Plan
-from trainers.errors import InputError
+from trainers.errors import InputError, MachineError
+
+_log = logging.getLogger(__name__)
 
 WORKER_ENVIRONMENT = {
     # Large tensors are reused instead of being given back to the system after every step, and lie in huge pages.
@@ -41,6 +47,8 @@ OBJECT_STORE_BYTES = 100_000_000
 PROBE_SECONDS = 2.0
 GONE_SECONDS = 30.0
 """A head that has not answered for so long is taken for dead; Ray itself aborts this process after 60."""
+STARTS = 3
+"""How often a Ray of our own is started before the machine is given up."""
 JOIN_SECONDS = 120.0
 """What the machines of a cluster get to join before a sweep that none of them has room for is refused."""
 JOIN_POLL_SECONDS = 1.0
@@ -58,35 +66,76 @@ def session(address: str | None, verbose: bool) -> Iterator[Path]:
 
     Raises:
         InputError: where no cluster answers at `address`.
+        MachineError: where a Ray of our own does not start.
     """
     _remove_leftovers()
     temporary = Path(tempfile.mkdtemp(prefix=f"{RAY_FOLDER}{os.getpid()}-"))
     import ray
-    from ray.exceptions import AuthenticationError
 
     logging.getLogger("ray.tune").setLevel(logging.INFO if verbose else logging.CRITICAL)
-    how: dict[str, Any] = _own(temporary) if address is None else {"address": address}
+    init = partial(
+        ray.init,
+        log_to_driver=verbose,
+        logging_level=logging.INFO if verbose else logging.ERROR,
+        runtime_env={"env_vars": WORKER_ENVIRONMENT | _handed_on() | _hidden()},
+    )
     try:
-        try:
-            ray.init(
-                log_to_driver=verbose,
-                logging_level=logging.INFO if verbose else logging.ERROR,
-                runtime_env={"env_vars": WORKER_ENVIRONMENT | _handed_on() | _hidden()},
-                **how,
-            )
-        except AuthenticationError as error:
-            raise InputError(
-                f"the Ray cluster at '{address}' does not let you in: it wants its token, which Ray looks for in"
-                " RAY_AUTH_TOKEN, in the file that RAY_AUTH_TOKEN_PATH names, and in ~/.ray/auth_token"
-            ) from error
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            if address is None:
-                raise
-            raise InputError(f"no Ray cluster answers at '{address}': {str(error).splitlines()[0]}") from error
+        if address is None:
+            _start(partial(init, **_own(temporary)))
+        else:
+            _join(partial(init, address=address), address)
         yield temporary
     finally:
         ray.shutdown()
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _join(init: Callable[[], object], address: str) -> None:
+    from ray.exceptions import AuthenticationError
+
+    try:
+        init()
+    except AuthenticationError as error:
+        raise InputError(
+            f"the Ray cluster at '{address}' does not let you in: it wants its token, which Ray looks for in"
+            " RAY_AUTH_TOKEN, in the file that RAY_AUTH_TOKEN_PATH names, and in ~/.ray/auth_token"
+        ) from error
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise InputError(f"no Ray cluster answers at '{address}': {str(error).splitlines()[0]}") from error
+
+
+def _start(init: Callable[[], object]) -> None:
+    """Start a Ray of our own, again where its processes do not come up in the 30 s that it gives them: on a machine
+    that is busy with other things they sometimes do not."""
+    import ray
+
+    before = psutil.Process().children()
+    for left in reversed(range(STARTS)):
+        try:
+            init()
+        except Exception as error:  # Ray raises no narrower class
+            ray.shutdown()
+            _end([child for child in psutil.Process().children() if child not in before])
+            if not left:
+                raise MachineError(
+                    f"Ray did not start on this machine, {STARTS} times in a row ({first_line(error)}); is it too busy"
+                    " with other things? --verbose shows what Ray says. Nothing is lost: the same command tries again"
+                ) from error
+            _log.warning("Ray did not start and is started anew (%s)", first_line(error))
+        else:
+            return
+
+
+def _end(processes: list[psutil.Process]) -> None:
+    """Kill what Ray has left of a start, and what that has started."""
+    below = []
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            below += process.children(recursive=True)
+    for process in [*processes, *below]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=PROBE_SECONDS)
 
 
 @contextmanager

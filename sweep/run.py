@@ -96,7 +96,8 @@ def run_sweep(
         The exit code: 0 done; 1 some trials failed, the budget is used up or the cluster was lost; 130 interrupted.
 
     Raises:
-        InputError, CheckpointError, StorageError: see :mod:`trainers.errors`; nothing that was computed is lost.
+        InputError, CheckpointError, StorageError, MachineError: see :mod:`trainers.errors`; nothing that was computed
+            is lost.
     """
     from trainers.teachers import TeacherStore
 

@@ -8,7 +8,8 @@
     │   └── BusyError           another process is running the same sweep
     ├── CheckpointError         a weight file or checkpoint that cannot be read or is not what it claims
     ├── DivergedError           a loss term became NaN or infinite: a result, not an accident
-    └── StorageError            the storage root cannot be written, or is full
+    ├── StorageError            the storage root cannot be written, or is full
+    └── MachineError            the machine does not let Ray start
 """
 
 from __future__ import annotations
@@ -75,6 +76,10 @@ class DivergedError(KDError):
 
 class StorageError(KDError):
     """The storage root cannot be written, or is full."""
+
+
+class MachineError(KDError):
+    """The machine does not let Ray start."""
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
