@@ -410,10 +410,16 @@ def _browse(root: Root, uri: str) -> str:
     return tracking.without_password(uri) if uri.startswith("http") else tracking.command("ui", root, uri)
 
 
+def _end_at_once() -> None:
+    """Spare the interpreter the walk through all that torch, Ray and MLflow have made, which takes it seconds."""
+    if "triton" not in sys.modules:  # it would complain of what is not taken apart
+        gc.freeze()
+
+
 def main(arguments: list[str] | None = None) -> Any:
     """The console script: errors meant for the user become one message on standard error, without a traceback."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    atexit.register(gc.freeze)  # the interpreter's end would walk through all that torch and MLflow have made: seconds
+    atexit.register(_end_at_once)
     try:
         app(args=arguments, prog_name="sweep")
     except KDError as error:

@@ -1,15 +1,13 @@
-"""One sweep that nothing disturbed, shared by all processes that test, and a Ray cluster."""
+"""One sweep that nothing disturbed, shared by all processes that test."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from sweep.layout import Root
-from tests.faults.cluster import RayCluster
 from tests.faults.harness import SPEC, begin, results
 from tests.sweep.command import User, made_once
 from tests.sweep.conftest import contained
@@ -44,11 +42,3 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
 def user(tmp_path: Path) -> User:
     """Somebody with the same spec, and nothing run yet."""
     return User(tmp_path / "user", SPEC)
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[RayCluster]:
-    """A head and two nodes."""
-    started = RayCluster()
-    yield started
-    started.close()

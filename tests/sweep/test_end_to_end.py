@@ -160,11 +160,10 @@ def test_running_again_prints_the_table_and_runs_nothing(undisturbed: User) -> N
     assert done.out.partition("small on digits")[2] == table
 
 
-def test_a_second_driver_is_refused_and_ctrl_c_leaves_what_the_same_command_goes_on_with(
-    undisturbed: User, tmp_path: Path
-) -> None:
+def test_ctrl_c_a_killed_worker_and_an_absent_tracking_server_cost_no_number(undisturbed: User, tmp_path: Path) -> None:
     user = User(tmp_path / "user")
-    process = user.start("run", "spec.yaml")
+    away = ("--tracking-uri", "http://me:secret@127.0.0.1:9")
+    process = user.start("run", "spec.yaml", *away)
     user.wait_for(lambda: len(user.events("plan")) == 1, process)
     second = user.sweep("run", "spec.yaml")
     assert second.code == 2
@@ -179,16 +178,10 @@ def test_a_second_driver_is_refused_and_ctrl_c_leaves_what_the_same_command_goes
     assert len(user.events("final")) < TRIALS
     waiting = user.sweep("status")
     assert "interrupted" in waiting.out
-    assert user.sweep("run", "spec.yaml").code == 0
-    assert same_table(user, undisturbed)
 
-
-def test_neither_a_killed_worker_nor_an_absent_tracking_server_costs_a_number(
-    undisturbed: User, tmp_path: Path
-) -> None:
-    user = User(tmp_path / "user")
-    process = user.start("run", "spec.yaml", "--tracking-uri", "http://me:secret@127.0.0.1:9")
-    user.wait_for(lambda: len(user.events("epoch")) >= 3 and bool(workers(process.pid)), process)
+    process = user.start("run", "spec.yaml", *away)
+    epochs = len(user.events("epoch"))
+    user.wait_for(lambda: len(user.events("epoch")) >= epochs + 3 and bool(workers(process.pid)), process)
     os.kill(workers(process.pid)[0], signal.SIGKILL)
     done = user.end(process)
     assert done.code == 0, done.out + done.err
@@ -207,53 +200,18 @@ def test_neither_a_killed_worker_nor_an_absent_tracking_server_costs_a_number(
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 
-def test_a_trial_that_raises_fails_alone_and_says_why(undisturbed: User, tmp_path: Path) -> None:
-    user = User(tmp_path / "user")
-    scratch = next(event.trial for event in undisturbed.events("start") if event.body["method"] == "scratch")
-    strange = user.root.sweep("small").trial(scratch or "") / "checkpoints"
-    foreign = {"key": "another trial", "distiller": {}, "optimizer": {}, "history": []}
-    Checkpoints(strange).save(1, foreign)
-    done = user.sweep("run", "spec.yaml")
-    assert done.code == 1
-    assert "trying again" in done.out
-    assert "CheckpointError: the folder holds checkpoints of trial another trial" in done.out
-    log = strange.parent / "log.txt"
-    assert str(log) in done.out.replace("\n", "")
-    assert "Traceback" in log.read_text()
-    assert len(user.events("final")) == TRIALS - 1
-    rows = {row["label"]: row for row in user.leaderboard()}
-    assert (rows["scratch"]["n"], rows["scratch"]["missing"]) == (1, 1)
-    client = MlflowClient(f"sqlite:///{user.root.mlflow_database}")
-    runs = client.search_runs([client.get_experiment_by_name("small").experiment_id], f"tags.`sweep.key` = '{scratch}'")
-    assert [run.info.status for run in runs] == ["FAILED"]
-    assert "holds checkpoints of trial" in runs[0].data.tags["reason"]
-    shutil.rmtree(strange)
-    assert user.sweep("run", "spec.yaml").code == 0  # a failed trial is tried again by the next run
-    assert same_table(user, undisturbed)
-
-
-def test_a_diverged_trial_is_a_result_with_a_reason(tmp_path: Path) -> None:
-    text = SMALL.replace("base: digits", "base: digits, lr: [0.05, 1000000.0]")
-    user = User(
-        tmp_path / "user", text.replace("kd, {dhkd: {alpha: [0.5, 2], head: nonlinear}}", "").replace("2\n", "1\n")
-    )
-    done = user.sweep("run", "spec.yaml")
-    assert done.code == 1, done.out
-    assert "diverged: resnet14→resnet8 · scratch · lr=1e+06 · seed 0: loss term 'ce' became" in done.out
-    assert "1 diverged" in done.out
-    status = user.sweep("status", "--format", "csv")
-    assert "loss term 'ce' became" in status.out
-    starts = started(user)
-    assert user.sweep("run", "spec.yaml").code == 1
-    assert started(user) == starts  # it would diverge again
-
-
-def test_a_damaged_teacher_is_refused_and_a_new_seed_runs_only_what_is_new(undisturbed: User, tmp_path: Path) -> None:
+def test_what_goes_wrong_with_a_trial_stays_its_own_and_a_longer_spec_runs_only_what_is_new(
+    undisturbed: User, tmp_path: Path
+) -> None:
     user = copy_of(undisturbed, tmp_path / "user")
-    user.write(LOGGED.replace("seeds: 2", "seeds: 3"))
-    weights = next(user.root.teachers.glob("*/weights.pt"))
-    weights.write_bytes(weights.read_bytes()[:1000])
+    longer = SMALL.replace("seeds: 2", "seeds: 3")
+    user.write(longer)
     before = user.events()
+
+    # a damaged teacher is refused
+    weights = next(user.root.teachers.glob("*/weights.pt"))
+    whole = from_bytes(weights.read_bytes(), "whole")["state_dict"]
+    weights.write_bytes(weights.read_bytes()[:1000])
     done = user.sweep("run", "spec.yaml")
     assert done.code == 2
     assert "is damaged" in done.err
@@ -261,11 +219,46 @@ def test_a_damaged_teacher_is_refused_and_a_new_seed_runs_only_what_is_new(undis
     assert "Traceback" not in done.err
     assert user.events() == before
     shutil.rmtree(weights.parent)
-    assert user.sweep("run", "spec.yaml").code == 0  # it is trained anew, to the very same weights
-    assert weights.exists()
+
+    # a trial that raises fails alone, and says why
+    scratch = next(event.body["config"] for event in user.events("start") if event.body["method"] == "scratch")
+    failing = TrialConfig.model_validate(scratch | {"seed": 2}).key
+    strange = user.root.sweep("small").trial(failing) / "checkpoints"
+    foreign = {"key": "another trial", "distiller": {}, "optimizer": {}, "history": []}
+    Checkpoints(strange).save(1, foreign)
+    done = user.sweep("run", "spec.yaml")
+    assert done.code == 1
+    again = from_bytes(weights.read_bytes(), "again")["state_dict"]  # the teacher is trained anew
+    assert all(bool((again[name] == tensor).all()) for name, tensor in whole.items())
+    assert "trying again" in done.out
+    assert "CheckpointError: the folder holds checkpoints of trial another trial" in done.out
+    log = strange.parent / "log.txt"
+    assert str(log) in done.out.replace("\n", "")
+    assert "Traceback" in log.read_text()
     new = [event for event in user.events("start") if event.seq > before[-1].seq]
-    assert [event.body["seed"] for event in new] == [2, 2, 2, 2]
-    assert {row["n"] for row in user.leaderboard()} == {3}
+    assert sorted(event.body["label"] for event in new if event.trial != failing) == ["dhkd α=0.5", "dhkd α=2", "kd"]
+    assert {event.body["seed"] for event in new} == {2}
+    rows = {row["label"]: row for row in user.leaderboard()}
+    assert (rows["scratch"]["n"], rows["scratch"]["missing"]) == (2, 1)
+    assert (rows["kd"]["n"], rows["kd"]["missing"]) == (3, 0)
+    client = MlflowClient(f"sqlite:///{user.root.mlflow_database}")
+    runs = client.search_runs([client.get_experiment_by_name("small").experiment_id], f"tags.`sweep.key` = '{failing}'")
+    assert [run.info.status for run in runs] == ["FAILED"]
+    assert "holds checkpoints of trial" in runs[0].data.tags["reason"]
+
+    # the next run tries it again, beside one that diverges, which is a result with a reason
+    shutil.rmtree(strange)
+    user.write(longer.replace("[0.5, 2]", "[0.5, 2, 1.0e+39]"))
+    done = user.sweep("run", "spec.yaml")
+    assert done.code == 1, done.out
+    assert "diverged: resnet14→resnet8 · dhkd α=1e+39 · seed 0: loss term 'loss' became" in done.out
+    assert "3 diverged" in done.out
+    assert "loss term 'loss' became" in user.sweep("status", "--format", "csv").out
+    assert {row["label"]: row["n"] for row in user.leaderboard()}["scratch"] == 3
+    assert user.numbers().items() >= undisturbed.numbers().items()
+    starts = started(user)
+    assert user.sweep("run", "spec.yaml").code == 1
+    assert started(user) == starts  # it would diverge again
 
 
 def test_a_full_disk_stops_the_sweep_with_one_message(undisturbed: User, tmp_path: Path) -> None:
