@@ -2,50 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
 from sweep import machines
 from tests.faults.cluster import program
-from tests.sweep.command import User, children
 from trainers.errors import MachineError
-
-SPEC = """\
-name: small
-dataset: {digits: {image_size: 8}}
-recipe: {base: digits, epochs: 1, warmup_epochs: 0, samples_per_class: 20}
-pairs: [resnet8 -> resnet8]
-methods: [scratch]
-seeds: 1
-tracking: {models: none}
-"""
-
-
-def raylets(driver: int) -> list[int]:
-    return [pid for pid in children(driver) if Path(program(pid)).name == "raylet"]
-
-
-@pytest.mark.slow
-def test_a_ray_that_does_not_come_up_is_started_anew(user: User) -> None:
-    user.write(SPEC)
-    process = user.start("run", "spec.yaml")
-    while not raylets(process.pid):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
-    (first,) = raylets(process.pid)
-    os.kill(first, signal.SIGSTOP)  # it is there, and does nothing
-
-    done = user.end(process)
-    assert done.code == 0, done.out + done.err
-    assert done.err.count("Ray did not start and is started anew (") == 1
-    assert not program(first)
-    assert {event.body["state"] for event in user.events("final")} == {"finished"}
 
 
 def test_a_ray_that_never_comes_up_is_one_message_and_leaves_no_process(caplog: pytest.LogCaptureFixture) -> None:

@@ -27,7 +27,7 @@ LONGEST = 300
 SMALL = """\
 name: small
 dataset: {digits: {image_size: 8}}
-recipe: {base: digits, epochs: 4, warmup_epochs: 0, samples_per_class: 20}
+recipe: {base: digits, epochs: 4, warmup_epochs: 0, samples_per_class: 20, test_per_class: 20}
 teachers: {recipe: {samples_per_class: null, epochs: 2}}
 pairs: [resnet14 -> resnet8]
 methods: [scratch, kd, {dhkd: {alpha: [0.5, 2], head: nonlinear}}]

@@ -14,7 +14,8 @@ import pytest
 from mlflow import MlflowClient
 
 from sweep.ledger import Event
-from tests.sweep.command import SMALL, User, made_once, repeated, workers
+from tests.sweep.command import SMALL, User, repeated, workers
+from tests.sweep.undisturbed import LOGGED, undisturbed
 from trainers.checkpoint import Checkpoints, from_bytes
 from trainers.config import TeacherConfig, TrialConfig
 from trainers.data import DATASETS
@@ -24,21 +25,8 @@ from trainers.teachers import TeacherStore
 pytestmark = pytest.mark.slow
 
 TRIALS = 9
-LOGGED = SMALL.replace("models: none", "models: best")
 
-
-@pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> User:
-    """A user whose sweep ran from start to end."""
-
-    def run(folder: Path) -> None:
-        user = User(folder, LOGGED)
-        done = user.sweep("run", "spec.yaml")
-        assert done.code == 0, done.err
-        (folder / "first.txt").write_text(done.out)
-        assert done.err == ""
-
-    return User(made_once(tmp_path_factory, "undisturbed", run), LOGGED)
+__all__ = ["undisturbed"]
 
 
 def copy_of(user: User, folder: Path) -> User:
