@@ -16,9 +16,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sweep.machines import STARTS
 from tests.sweep.command import children
 
 STORE_BYTES = 100_000_000
@@ -109,16 +112,28 @@ def kill(pid: int) -> bool:
     return True
 
 
+def patiently(start: Callable[[], Any]) -> Any:
+    """What is started; again, where Ray gives up after half a minute because the machine is busy with other tests."""
+    for left in reversed(range(STARTS)):
+        try:
+            return start()
+        except Exception:  # Ray raises no narrower class
+            if not left:
+                raise
+            traceback.print_exc()
+    return None
+
+
 def main() -> None:
     from ray.cluster_utils import Cluster
 
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what Ray prints goes to the log
     head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE_BYTES}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
+    cluster = patiently(lambda: Cluster(initialize_head=True, head_node_args=head))
     print(json.dumps({"address": cluster.address}), file=answers, flush=True)
     for _ in sys.stdin:
-        node = cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+        node = patiently(lambda: cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES))
         raylet = node.all_processes["raylet"][0].process.pid
         print(json.dumps({"raylet": raylet}), file=answers, flush=True)
     cluster.shutdown()

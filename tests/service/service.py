@@ -98,18 +98,26 @@ class Service:
 
     def wait(self, workers: int) -> None:
         """Until MLflow, the head and as many workers answer."""
-        self.wait_for("head", lambda: self.answer(f"{self.address}/") == 200)
+        self.wait_for("head", self._answers)
         for number in range(workers):
             self.start("worker", number)
         self.wait_for("head", lambda: self._joined(workers))
         self.wait_for("mlflow", lambda: self.answer(f"{self.mlflow}/health") == 200)
 
+    def _answers(self) -> bool:
+        """Whether the job server does."""
+        self._keep_up("head")
+        return self.answer(f"{self.address}/") == 200
+
+    def _keep_up(self, role: str, number: int = 0) -> None:
+        """Start again what has ended, as Compose would: on a busy machine Ray gives up after half a minute."""
+        if self._processes[f"{role}{number or ''}"].poll() is not None:
+            self.start(role, number)
+
     def _joined(self, workers: int) -> bool:
-        """Whether the workers belong to the cluster. One that has ended is started again, as Compose would: on a busy
-        machine Ray gives up after half a minute."""
+        """Whether the workers belong to the cluster."""
         for number in range(workers):
-            if self._processes[f"worker{number or ''}"].poll() is not None:
-                self.start("worker", number)
+            self._keep_up("worker", number)
         nodes = json.loads(self.page("/nodes?view=summary"))["data"]["summary"]
         return sum(node["raylet"].get("state") == "ALIVE" for node in nodes) == 1 + workers
 
