@@ -29,6 +29,7 @@ from sweep.run_content import (
     epoch_metrics,
     metrics_at,
     milliseconds,
+    order_tags,
     parameters,
     run_tags,
     start_tags,
@@ -180,7 +181,7 @@ class Delivery:
         """What all trials share, and the views of the experiment."""
         facts = {"dataset": plan.dataset, "protocol": plan.protocol, "baseline": plan.baseline}
         first: Slot | Cell = plan.slots[0] if plan.slots else plan.cells[0]
-        self.client.log_batch(run, tags=run_tags(facts))
+        self.client.log_batch(run, tags=run_tags(facts | order_tags(plan)))
         self.client.log_inputs(run, [dataset_input(first.config["dataset"])])
         for view in mlflow_views.views(plan):
             self.client.set_experiment_tag(self.experiment, view.tag, view.value)

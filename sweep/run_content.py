@@ -7,7 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from trainers.content import content_key
+
+if TYPE_CHECKING:
+    from sweep.plan import Cell, Plan, Slot
 
 PARENT = "sweep"
 """The parent run's `sweep.key`."""
@@ -16,6 +21,10 @@ PLACES = ("model", "teacher", "method", "seed")
 """Parameters that are no hyperparameters."""
 LONGEST_TAG = 8000
 """Characters that MLflow keeps of a tag's value."""
+ORDER = "order."
+"""How the parent run's tags begin that tell in which order the table's rows stand; their number follows."""
+ROW_KEY = 8
+"""Hexadecimal digits of a row's key there."""
 
 
 def epoch_metrics(result: dict[str, Any]) -> dict[str, float]:
@@ -68,6 +77,19 @@ def start_tags(body: dict[str, Any]) -> dict[str, str]:
     if body["config"]["teacher"]:
         tags["teacher_hash"] = body["config"]["teacher"]["hash"]
     return tags
+
+
+def row_key(row: Slot | Cell) -> str:
+    """A row of the table, in a word: its recipe, its pair and its label."""
+    return content_key([row.recipe, row.pair, row.label])[:ROW_KEY]
+
+
+def order_tags(plan: Plan) -> dict[str, str]:
+    """The keys of the plan's rows as they stand in the table, those of the searches last."""
+    keys = [*map(row_key, plan.slots), *map(row_key, plan.cells)]
+    rows = list(dict.fromkeys(keys))
+    some = LONGEST_TAG // (ROW_KEY + 1)
+    return {f"{ORDER}{n}": " ".join(rows[start : start + some]) for n, start in enumerate(range(0, len(rows), some))}
 
 
 def dataset_input(dataset: dict[str, Any]) -> Any:

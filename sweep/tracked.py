@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.delivery import CHOSEN
 from sweep.events import first_line
-from sweep.plan import Cell, Plan, Slot, Stage
+from sweep.plan import TUNED, Cell, Plan, Slot, Stage
 from sweep.results import Results, Searched, Trial, trained_teachers
-from sweep.run_content import PARENT, PLACES
+from sweep.run_content import ORDER, PARENT, PLACES, row_key
 from sweep.tracking import quiet_mlflow, without_password
 from trainers.errors import InputError, StorageError
 
@@ -160,16 +160,31 @@ def _rows(connection: Connection, sweep: str) -> list[Tracked]:
 
 
 def results(runs: Iterable[Tracked]) -> Results:
-    """The results that a sweep's runs tell, in the order in which they were started."""
-    ordered = sorted(runs, key=lambda run: (run.started, run.tags["sweep.key"]))
-    parent = next(run for run in ordered if run.tags["sweep.key"] == PARENT)
-    found = [_trial(run) for run in ordered if run is not parent]
+    """The results that a sweep's runs tell, in the plan's order; what it dropped comes last, as it was started."""
+    started = sorted(runs, key=lambda run: (run.started, run.tags["sweep.key"]))
+    parent = next(run for run in started if run.tags["sweep.key"] == PARENT)
+    found = [_trial(run) for run in started if run is not parent]
     chosen = [json.loads(value) for tag, value in parent.tags.items() if tag.startswith(CHOSEN)]
-    cells = sorted((Cell(**one["cell"]) for one in chosen), key=lambda cell: cell.name)
-    found = _shared(_varied(_confirmed(found, cells, chosen), cells))
+    cells = [Cell(**one["cell"]) for one in chosen]
+    place = _places(parent, chosen)
+    cells = sorted(cells, key=lambda cell: (place(cell), cell.name))
+    found = sorted(_shared(_varied(_confirmed(found, cells, chosen), cells)), key=lambda trial: place(trial.slot))
     plan = _plan(parent, found, cells)
     searches = {one["cell"]["id"]: _searched(one) for one in chosen}
     return Results(plan, found, searches, trained_teachers(found))
+
+
+def _places(parent: Tracked, chosen: list[dict[str, Any]]) -> Callable[[Slot | Cell], tuple[int, int]]:
+    """Where a row stands in the table. What a search has won stands in the search's place, best first."""
+    tags = sorted((int(tag.removeprefix(ORDER)), keys) for tag, keys in parent.tags.items() if tag.startswith(ORDER))
+    rows = dict.fromkeys(key for _, keys in tags for key in keys.split())
+    places = {key: (number, 0) for number, key in enumerate(rows)}
+    last = (len(places), 0)
+    for cell, won in ((Cell(**one["cell"]), one["chosen"]) for one in chosen):
+        its, _ = places.get(row_key(cell), last)
+        for rank, one in enumerate(won):
+            places.setdefault(row_key(replace(cell, label=one["label"])), (its, rank))
+    return lambda row: places.get(row_key(row), last)
 
 
 def _plan(parent: Tracked, found: list[Trial], cells: list[Cell]) -> Plan:
@@ -181,7 +196,7 @@ def _plan(parent: Tracked, found: list[Trial], cells: list[Cell]) -> Plan:
         protocol="paper" if tags["protocol"] == "paper" else "validation",
         baseline=tags["baseline"],
         compute={},
-        slots=tuple(trial.slot for trial in found if trial.slot.stage != "search"),
+        slots=tuple(trial.slot for trial in found if trial.slot.stage != "search" and TUNED not in trial.slot.label),
         cells=tuple(cells),
         seeds=tuple(cells[0].seeds) if cells else (),
     )
@@ -284,7 +299,7 @@ def _differing(some: list[Trial]) -> list[str]:
     points = [
         trial.slot.config["method"]["params"]
         for trial in some
-        if trial.slot.stage == "confirm" and " tuned" not in trial.slot.label
+        if trial.slot.stage == "confirm" and TUNED not in trial.slot.label
     ]
     return sorted(name for name in (points or [{}])[0] if any(one.get(name) != points[0][name] for one in points))
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
-from sweep import tracked, tracking
+from sweep import run_content, tracked, tracking
 from sweep.layout import Root
 from sweep.leaderboard import Leaderboard, board_of, leaderboard, records
 from sweep.ledger import Ledger
@@ -29,14 +30,9 @@ def both(root: Root, name: str, uri: str) -> tuple[Leaderboard, Leaderboard]:
         return leaderboard(ledger), board_of(tracked.read(name, uri))
 
 
-def cells(board: Leaderboard) -> dict[tuple[str, str, str], dict[str, Any]]:
-    """Records without empty columns, by place: their order is that of the plan, or that of the starts."""
-    return {
-        (one["recipe"], one["pair"], one["label"]): {
-            name: value for name, value in one.items() if value not in (None, "", 0) and name != "missing"
-        }
-        for one in records(board)
-    }
+def cells(board: Leaderboard) -> list[dict[str, Any]]:
+    """Records without empty columns: a server's table has no column for a hyperparameter that none of its rows has."""
+    return [{name: value for name, value in one.items() if value not in (None, "", 0)} for one in records(board)]
 
 
 def test_the_table_is_the_ledgers(root: Root, ledger: Ledger, new_store: Store) -> None:
@@ -89,6 +85,47 @@ def test_a_larger_search_replaces_what_was_chosen(root: Root, ledger: Ledger, ne
         play(ledger, plan, lambda slot: 70.0 + slot.varied["k"])
         ours, theirs = both(root, "small", uri)
         assert cells(theirs) == cells(ours)
+
+
+def test_rows_stand_in_the_plans_order_whatever_started_first(root: Root, ledger: Ledger, new_store: Store) -> None:
+    """The baseline is the first row of its method, so that it depends on the order; a row between two others is new,
+    another has gone."""
+    uri = new_store("mlflow.db")
+    for alphas in ([5, 0.5], [5, 1, 0.5], [5, 1]):
+        spec = small_spec(methods=["scratch", {"dhkd": {"alpha": alphas}}, "kd"], baseline="dhkd")
+        plan = build_plan(spec)
+        done = {event.body["slot"] for event in ledger.events("start")}
+        begin(ledger, plan)
+        for slot in reversed([slot for slot in plan.slots if slot.id not in done]):
+            record(ledger, plan, slot, [70.0 + slot.seed])
+        ours, theirs = both(root, "small", uri)
+        labels = ["scratch", *(f"dhkd α={alpha}" for alpha in alphas), "kd"]
+        gone = ["dhkd α=0.5"] if 0.5 not in alphas else []
+        assert [row.label for row in ours.cells] == labels
+        assert [row.label for row in theirs.cells] == labels + gone
+        assert theirs.baseline == ours.baseline == "dhkd α=5"
+
+
+def test_a_pareto_front_stands_in_its_searchs_place(root: Root, ledger: Ledger, new_store: Store) -> None:
+    """Who trains longer gets further, so that no configuration beats another."""
+    recipe = {"base": "digits", "epochs": {"choice": [3, 4, 5]}, "samples_per_class": 8}
+    search = {"trials": 3, "sampler": "grid", "pruner": "none", "metrics": ["val_acc", "device_seconds"], "confirm": 3}
+    plan = build_plan(small_spec(methods=["kd", "dkd"], recipe=recipe, search=search))
+    play(ledger, plan, lambda slot: 70.0 + slot.epochs, side_by_side=3, last_first=True)
+    ours, theirs = both(root, "small", new_store("mlflow.db"))
+    assert [row.label.split()[0] for row in ours.cells] == ["kd"] * 3 + ["dkd"] * 3
+    assert cells(theirs) == cells(ours)
+
+
+def test_a_table_of_many_rows_is_in_order(ledger: Ledger, small_plan: Plan) -> None:
+    """Tags hold 8,000 characters."""
+    first = small_plan.students[0]
+    slots = tuple(replace(first, label=f"kd T={number}") for number in range(2000))
+    tags = run_content.order_tags(replace(small_plan, slots=slots))
+    assert len(tags) > 2
+    assert all(len(value) <= run_content.LONGEST_TAG for value in tags.values())
+    place = tracked._places(tracked.Tracked(0, tags), [])
+    assert sorted([*slots[1000:], *slots[:1000]], key=place) == list(slots)
 
 
 def test_without_a_name_the_latest_sweep_is_read(
