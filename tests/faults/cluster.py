@@ -16,13 +16,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from sweep.machines import STARTS
-from tests.sweep.command import children
+from tests.sweep.command import LONGEST, children
 
 STORE_BYTES = 100_000_000
 """Shared memory of each node."""
@@ -101,6 +102,14 @@ def program(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0].decode()
     except OSError:
         return ""
+
+
+def wait_until_ended(pids: Iterable[int]) -> None:
+    """Until the processes, which were killed or are to end by themselves, have."""
+    deadline = time.monotonic() + LONGEST
+    while left := {pid: running for pid in pids if (running := program(pid))}:
+        assert time.monotonic() < deadline, f"still there: {left}"
+        time.sleep(0.05)
 
 
 def kill(pid: int) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.cluster import RayCluster, kill, program
+from tests.faults.cluster import RayCluster, kill, program, wait_until_ended
 from tests.faults.conftest import Undisturbed
 from tests.faults.harness import begin, begun_after_their_end, goes_on, results
 from tests.sweep.command import Done, User, children, workers
@@ -48,7 +48,7 @@ def our_own_ray_starts_late_and_dies(user: User) -> None:
     os.kill(first, signal.SIGSTOP)  # it is there, and does nothing, as where a machine is very busy
     goes_on(user, process, by=3)
     (second,) = raylets(process.pid)
-    assert not program(first)
+    wait_until_ended([first])
     kill_all(second, *workers(process.pid))
     done = user.end(process)
     ends_well(user, done, "Ray has died on this machine")

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.faults.cluster import program
+from tests.faults.cluster import wait_until_ended
 from tests.faults.conftest import Undisturbed
 from tests.faults.harness import begin, begun_after_their_end, kill_driver, results
-from tests.sweep.command import LONGEST, User, children
+from tests.sweep.command import User, children
 from trainers.checkpoint import KEEP, Checkpoints
 
 pytestmark = pytest.mark.slow
@@ -57,10 +57,7 @@ def test_a_driver_killed_twice_and_torn_checkpoints_give_the_undisturbed_table(
     user.wait_for(lambda: two_students_in_the_middle(user), process)
     started = children(process.pid)
     kill_driver(user, process)
-    deadline = time.monotonic() + LONGEST
-    while any(program(pid) for pid in started):
-        assert time.monotonic() < deadline, "Ray's processes outlive the driver"
-        time.sleep(0.05)
+    wait_until_ended(started)
 
     begun = len(user.events("plan"))
     process = begin(user)

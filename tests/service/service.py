@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,14 +17,15 @@ import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.docker.compose import FOLDER, compose
 from tests.faults.cluster import kill
 from tests.ports import free_ports
-from tests.sweep.command import children
+from tests.sweep.command import children, workers
 from tests.sweep.postgres import Postgres, programs
 
 PLAIN = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV")
@@ -149,6 +151,20 @@ class Service:
         for pid in [process.pid, *children(process.pid)]:
             kill(pid)
         process.wait()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """No trial makes a step, however long what is done meanwhile takes."""
+        parts = [process.pid for name, process in self._processes.items() if name.startswith("worker")]
+        training = [pid for part in parts for pid in workers(part)]
+        try:
+            for pid in training:
+                os.kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in training:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
     def close(self) -> None:
         for name in [*self._processes]:

@@ -86,14 +86,20 @@ def a_submitted_sweep_survives_a_node_and_the_tracking_server_and_a_cancel(
     assert "already, as small-1" in user.refused("submit", "spec.yaml", **user.known)
 
     wait(user, epochs=4)
-    assert "small on" in user.remote("status").out
-    seen = look_for_secrets(service)
-    service.kill("worker1")  # a machine is gone, its trial goes on elsewhere
-    service.kill("mlflow")
+    with service.frozen():
+        assert "small on" in user.remote("status").out
+        seen = look_for_secrets(service)
+        service.kill("worker1")  # a machine is gone, its trial goes on elsewhere
+        service.kill("mlflow")
     wait(user, epochs=8)
 
-    cancelled = user.remote("cancel", "small").out
-    assert cancelled.startswith("small-1 is cancelled; nothing is lost")
+    with service.frozen():
+        cancel = user.start("cancel", "small", **user.known)
+        service.wait_for(
+            "head", lambda: "stopping after the epochs in flight" in service.page("/api/jobs/small-1/logs")
+        )
+    cancelled = user.end(cancel)
+    assert cancelled.out.startswith("small-1 is cancelled; nothing is lost"), cancelled.err
     assert user.events("stop")[-1].body["exit_code"] == 130  # in good order, not by SIGKILL
     assert "Submitted again, it goes on from here" in user.remote("logs", "small-1").out
     assert "small-1 is cancelled" in user.refused("cancel", "small", **user.known)
