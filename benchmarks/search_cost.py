@@ -1,17 +1,20 @@
 """What a search costs beside an exhaustive grid, and what giving trials up early saves and loses.
 
     uv run python -m benchmarks.search_cost [--rounds 50] [--quick]       replays the recorded curves: seconds
-    uv run python -m benchmarks.search_cost --record benchmarks/digits_curves.jsonl       trains them: tens of minutes
+    uv run python -m benchmarks.search_cost --record digits --seed 0      trains them: tens of minutes
+    uv run python -m benchmarks.search_cost --record cifar10 --seed 0 --data FOLDER
 
-The grid is DHKD on few-shot digits, five alphas by five learning rates. Each of the 25 configurations was trained to
-its end once for every student's seed by the real trainer; the curves lie in ``digits_curves.jsonl``. The search that
-is measured is the engine's own (:mod:`sweep.cells`, with its samplers and pruners), which is fed these curves, epoch by
-epoch, as its trials ask for them. A point of the grid has one curve for a seed, so a replay is exactly what `sweep run`
-would have done with that sampler's seed, one trial at a time, at the cost of milliseconds: many seeds can be tried.
+Two grids, both DHKD, five alphas by five learning rates: few-shot digits, and a subset of CIFAR-10 (Parquet files in
+FOLDER, see docs/datasets.md). Each of the 25 configurations was trained to its end once for every student's seed by
+the real trainer; the curves lie in ``digits_curves.jsonl`` and ``cifar10_curves.jsonl``, in the first line of each the
+cell that they are of. The search that is measured is the engine's own (:mod:`sweep.cells`, with its samplers and
+pruners), which is fed these curves, epoch by epoch, as its trials ask for them. A point of the grid has one curve for
+a seed, so a replay is exactly what `sweep run` would have done with that sampler's seed, one trial at a time, at the
+cost of milliseconds: many seeds can be tried.
 
 First table, the strict reading: epochs that are trained until the best finished trial is within 0.2 points of the
 grid's best validation accuracy with the same seed, as a share of what the whole grid takes; a search that ends its
-budget without has the share 1. That best is the largest of 25 numbers that each hold a seed's luck, so it is mostly
+budget without has the share 1. That best is the largest of 25 numbers that each hold a seed's luck, so it is partly
 luck that is looked for. Second table, what a sweep's table shows in the end: stopped after a quarter of the grid's
 epochs, the configuration that the search would confirm is compared with the one that the grid would, in test
 accuracy, mean over the student's seeds. Third and fourth: all 25 configurations in shuffled order under each pruner,
@@ -25,8 +28,10 @@ import json
 import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from operator import itemgetter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import torch
@@ -41,10 +46,11 @@ from trainers.content import canonical_json, tensors_key
 from trainers.data import DATASETS, ImageData
 from trainers.errors import DivergedError
 from trainers.fit import EpochResult, fit
+from trainers.logit_bank import LogitBank
 from trainers.models import Network
 
-CURVES = Path(__file__).with_name("digits_curves.jsonl")
-SPEC = """
+SPECS = {
+    "digits": """
 name: search-cost
 dataset: {digits: {image_size: 8}}
 recipe:
@@ -58,9 +64,31 @@ methods:
   - dhkd: {alpha: {choice: [0.05, 0.2, 0.5, 1, 2]}}
 seeds: 3
 search: {trials: 25}
-"""
+""",
+    "cifar10": """
+name: search-cost
+dataset: {parquet: {path: FOLDER}}
+recipe:
+  base: cifar
+  epochs: 9
+  schedule: cosine
+  samples_per_class: 400
+  val_fraction: 0.05                        # 2,500 images: 0.2 points are five of them
+  test_per_class: 250
+  lr: {choice: [0.003, 0.01, 0.03, 0.1, 0.3]}
+teachers: {recipe: {samples_per_class: 500, epochs: 12}}
+pairs: [resnet20 -> resnet8]
+methods:
+  - dhkd: {alpha: {choice: [0.03, 0.1, 0.3, 1, 3]}}
+seeds: 3
+search: {trials: 25}
+""",
+}
+"""What is searched, by the name of its curves."""
 WITHIN = 0.2
 """Points of validation accuracy below the grid's best that count as there."""
+LATE = 5 / 12
+"""15 of 36 epochs, 4 of 9."""
 GRID_POINTS = 25
 QUARTER = at_most(0.25)
 """Of the grid's epochs."""
@@ -83,20 +111,20 @@ class Setting:
 
     sampler: str
     pruner: str
-    grace: int | None = None
-    """None: the engine's default, a ninth of the epochs."""
+    late: bool = False
+    """Whether nothing is given up before :data:`LATE` of the epochs; otherwise before the engine's default, a ninth."""
 
     @property
     def label(self) -> str:
-        return f"{self.sampler} + {self.pruner}" + (f", grace {self.grace}" if self.grace else "")
+        return f"{self.sampler} + {self.pruner}" + (", late" if self.late else "")
 
 
 SEARCHES = (
-    *(Setting("tpe", "asha"), Setting("tpe", "asha", 15), Setting("tpe", "median"), Setting("tpe", "none")),
+    *(Setting("tpe", "asha"), Setting("tpe", "asha", late=True), Setting("tpe", "median"), Setting("tpe", "none")),
     *(Setting("random", "asha"), Setting("random", "none")),
 )
 PRUNERS = (
-    *(Setting("brute_force", "asha"), Setting("brute_force", "asha", 15)),
+    *(Setting("brute_force", "asha"), Setting("brute_force", "asha", late=True)),
     *(Setting("brute_force", "median"), Setting("brute_force", "none")),
 )
 
@@ -118,23 +146,25 @@ class Outcome:
 
 
 def main() -> None:
-    """Print both tables, or record the curves."""
+    """Print all tables, or record curves."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=50, help="sampler seeds for each student's seed (50)")
     parser.add_argument("--quick", action="store_true", help="3 of them")
-    parser.add_argument("--curves", type=Path, default=CURVES, help="recorded curves to replay")
-    parser.add_argument("--record", type=Path, help="train what this file lacks, on one thread, and end")
+    parser.add_argument("--record", choices=SPECS, help="train what its file lacks, on one thread, and end")
+    parser.add_argument("--seed", type=int, default=0, help="the student's, to record (0)")
+    parser.add_argument("--data", type=Path, default=Path("data/cifar10"), help="CIFAR-10 as Parquet (data/cifar10)")
     options = parser.parse_args()
     if options.record is not None:
-        record(options.record)
+        record(options.record, options.seed, options.data)
         return
     print_machine()
-    cell, curves = the_cell(the_plan()), read(options.curves)
     replayed = range(3 if options.quick else options.rounds)
-    size = len(next(iter(curves.values())))
-    print(f"\n{size} configurations, {len(curves)} seeds of the student, {len(replayed)} of the sampler")
-    print_searches(cell, curves, replayed)
-    print_pruners(cell, curves, replayed)
+    for problem in SPECS:
+        cell, curves = read(curves_file(problem))
+        size = len(next(iter(curves.values())))
+        print(f"\n{problem}: {size} configurations, {len(curves)} seeds of the student, {len(replayed)} of the sampler")
+        print_searches(cell, curves, replayed)
+        print_pruners(cell, curves, replayed)
 
 
 def print_searches(cell: Cell, curves: dict[int, Curves], seeds: Iterable[int]) -> None:
@@ -176,16 +206,15 @@ def print_means(what: str, rows: Sequence[Row], of: Callable[[float], float] = f
     print(f"\n{what}: {'; '.join(means)}")
 
 
-def the_plan() -> Plan:
-    """The sweep whose cell is searched."""
-    spec: Spec = parse_spec(SPEC, "search_cost.py")
+def curves_file(problem: str) -> Path:
+    """Where its curves lie."""
+    return Path(__file__).with_name(f"{problem}_curves.jsonl")
+
+
+def the_plan(problem: str, folder: Path) -> Plan:
+    """The sweep whose only cell is searched; `folder` is where CIFAR-10 lies."""
+    spec: Spec = parse_spec(SPECS[problem].replace("FOLDER", str(folder)), "search_cost.py")
     return build_plan(spec)
-
-
-def the_cell(plan: Plan) -> Cell:
-    """Its only searched cell."""
-    (cell,) = plan.cells
-    return cell
 
 
 def name(params: dict[str, Any]) -> str:
@@ -196,21 +225,24 @@ def name(params: dict[str, Any]) -> str:
 # -- recording --------------------------------------------------------------------------------------------------------
 
 
-def record(path: Path) -> None:
-    """Train every configuration with every seed, and write one line for each; those that are there are left out."""
+def record(problem: str, seed: int, folder: Path) -> None:
+    """Train every configuration with a seed, and write one line for each; those that are there are left out."""
     torch.set_num_threads(1)
-    plan = the_plan()
-    cell = the_cell(plan)
+    plan, path = the_plan(problem, folder), curves_file(problem)
+    (cell,) = plan.cells
     data = DATASETS[plan.dataset].model_validate(plan.source).load()
-    known = {(line["name"], line["seed"]) for line in lines(path)}
+    if not path.exists():
+        path.write_text(json.dumps({"cell": asdict(cell)}) + "\n")
+    known = {(line["name"], line["seed"]) for line in lines(path)[1:]}
     teacher = trained_teacher(plan, data)
     reference = TeacherConfig(architecture="resnet20", hash=tensors_key(teacher.state_dict()))
-    for seed in cell.seeds:
+    with TemporaryDirectory() as scratch:
+        bank = LogitBank(Path(scratch))
         for params in grid(cell):
             if (name(params), seed) in known:
                 continue
             trial = cell.slot(params, "search", seed).trial(reference)
-            curve = trained(trial, data, teacher)
+            curve = trained(trial, data, teacher, bank)
             line = {"name": name(params), "seed": seed, "val": curve.val, "test": curve.test}
             with path.open("a") as file:
                 file.write(json.dumps(line) + "\n")
@@ -237,11 +269,11 @@ def trained_teacher(plan: Plan, data: ImageData) -> Network:
             return network
 
 
-def trained(trial: TrialConfig, data: ImageData, teacher: Network) -> Curve:
+def trained(trial: TrialConfig, data: ImageData, teacher: Network, bank: LogitBank) -> Curve:
     """A trial's curve, up to where it diverges."""
     epochs: list[EpochResult] = []
     try:
-        epochs.extend(fit(trial, data=data, teacher=teacher))
+        epochs.extend(fit(trial, data=data, teacher=teacher, bank=bank))
     except DivergedError as error:
         print(f"{trial.key}: {error}")
     return Curve([round(e.val_acc or 0.0, 3) for e in epochs], [round(e.test_acc, 3) for e in epochs])
@@ -255,12 +287,12 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def read(path: Path) -> dict[int, Curves]:
-    """The recorded curves by the student's seed."""
-    found: dict[int, Curves] = {}
-    for line in lines(path):
+def read(path: Path) -> tuple[Cell, dict[int, Curves]]:
+    """The cell, and its recorded curves by the student's seed."""
+    (first, *rest), found = lines(path), dict[int, Curves]()
+    for line in sorted(rest, key=itemgetter("seed")):
         found.setdefault(line["seed"], {})[line["name"]] = Curve(line["val"], line["test"])
-    return found
+    return Cell(**first["cell"]), found
 
 
 def best(curves: Curves) -> str:
@@ -283,7 +315,8 @@ def replay(cell: Cell, curves: Curves, setting: Setting, seed: int) -> Outcome:
         setting: sampler and pruner.
         seed: the sampler's.
     """
-    asked = {"sampler": setting.sampler, "pruner": setting.pruner, "grace": setting.grace, "seed": seed}
+    grace = round(LATE * cell.epochs) if setting.late else None
+    asked = {"sampler": setting.sampler, "pruner": setting.pruner, "grace": grace, "seed": seed}
     search = CellSearch(replace(cell, search=cell.search | asked))
     enough = curves[best(curves)].val[-1] - WITHIN
     outcome = Outcome()

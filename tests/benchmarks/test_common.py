@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -56,8 +58,9 @@ def test_random_pixels_have_cifar_100_s_shape(tmp_path: Path, monkeypatch: pytes
     assert 120 < sum(data.mean) / 3 * 255 < 135
 
 
-def test_the_recorded_curves_are_the_whole_grid_s() -> None:
-    cell, curves = search_cost.the_cell(search_cost.the_plan()), search_cost.read(search_cost.CURVES)
+@pytest.mark.parametrize("problem", search_cost.SPECS)
+def test_the_recorded_curves_are_the_whole_grid_s(problem: str) -> None:
+    cell, curves = search_cost.read(search_cost.curves_file(problem))
     wanted = {search_cost.name(params) for params in search_cost.grid(cell)}
     assert len(wanted) == search_cost.GRID_POINTS
     assert set(curves) == set(cell.seeds)
@@ -66,12 +69,18 @@ def test_the_recorded_curves_are_the_whole_grid_s() -> None:
         assert all(len(curve.val) == len(curve.test) == cell.epochs for curve in known.values())
 
 
+def test_the_recorded_cell_is_the_spec_s() -> None:
+    (planned,) = search_cost.the_plan("digits", Path("nowhere")).cells
+    recorded, _ = search_cost.read(search_cost.curves_file("digits"))
+    assert json.loads(json.dumps(asdict(planned))) == json.loads(json.dumps(asdict(recorded)))
+
+
 def test_a_replay_of_the_whole_grid_finds_its_best_and_trains_all_of_it() -> None:
-    cell, curves = search_cost.the_cell(search_cost.the_plan()), search_cost.read(search_cost.CURVES)[0]
-    whole = search_cost.replay(cell, curves, search_cost.Setting("brute_force", "none"), seed=0)
+    cell, curves = search_cost.read(search_cost.curves_file("digits"))
+    whole = search_cost.replay(cell, curves[0], search_cost.Setting("brute_force", "none"), seed=0)
     assert whole.epochs == 25 * cell.epochs
-    assert whole.leader() == search_cost.best(curves)
+    assert whole.leader() == search_cost.best(curves[0])
     assert whole.reached is not None
     assert whole.reached % cell.epochs == 0
-    pruned = search_cost.replay(cell, curves, search_cost.Setting("brute_force", "asha"), seed=0)
+    pruned = search_cost.replay(cell, curves[0], search_cost.Setting("brute_force", "asha"), seed=0)
     assert pruned.epochs < whole.epochs / 2
