@@ -166,7 +166,7 @@ def results(runs: Iterable[Tracked]) -> Results:
     found = [_trial(run) for run in started if run is not parent]
     chosen = [json.loads(value) for tag, value in parent.tags.items() if tag.startswith(CHOSEN)]
     cells = [Cell(**one["cell"]) for one in chosen]
-    place = _places(parent, chosen)
+    place = _places(parent, cells, chosen)
     cells = sorted(cells, key=lambda cell: (place(cell), cell.name))
     found = sorted(_shared(_varied(_confirmed(found, cells, chosen), cells)), key=lambda trial: place(trial.slot))
     plan = _plan(parent, found, cells)
@@ -174,16 +174,18 @@ def results(runs: Iterable[Tracked]) -> Results:
     return Results(plan, found, searches, trained_teachers(found))
 
 
-def _places(parent: Tracked, chosen: list[dict[str, Any]]) -> Callable[[Slot | Cell], tuple[int, int]]:
+def _places(
+    parent: Tracked, cells: list[Cell], chosen: list[dict[str, Any]]
+) -> Callable[[Slot | Cell], tuple[int, int]]:
     """Where a row stands in the table. What a search has won stands in the search's place, best first."""
     tags = sorted((int(tag.removeprefix(ORDER)), keys) for tag, keys in parent.tags.items() if tag.startswith(ORDER))
     rows = dict.fromkeys(key for _, keys in tags for key in keys.split())
     places = {key: (number, 0) for number, key in enumerate(rows)}
     last = (len(places), 0)
-    for cell, won in ((Cell(**one["cell"]), one["chosen"]) for one in chosen):
+    for cell, one in zip(cells, chosen, strict=True):
         its, _ = places.get(row_key(cell), last)
-        for rank, one in enumerate(won):
-            places.setdefault(row_key(replace(cell, label=one["label"])), (its, rank))
+        for rank, won in enumerate(one["chosen"]):
+            places.setdefault(row_key(replace(cell, label=won["label"])), (its, rank))
     return lambda row: places.get(row_key(row), last)
 
 

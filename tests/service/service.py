@@ -158,13 +158,10 @@ class Service:
         parts = [process.pid for name, process in self._processes.items() if name.startswith("worker")]
         training = [pid for part in parts for pid in workers(part)]
         try:
-            for pid in training:
-                os.kill(pid, signal.SIGSTOP)
+            _send(training, signal.SIGSTOP)
             yield
         finally:
-            for pid in training:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
+            _send(training, signal.SIGCONT)
 
     def close(self) -> None:
         for name in [*self._processes]:
@@ -245,3 +242,10 @@ class Service:
         common += ["--min-worker-port=0", "--max-worker-port=0"]
         own = [f"--ray-client-server-port={self._ports.client}"] if role == "head" else ["--num-cpus=1"]
         return common + own
+
+
+def _send(pids: list[int], number: signal.Signals) -> None:
+    """A signal to those processes that are still there."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)

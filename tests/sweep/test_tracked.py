@@ -117,14 +117,14 @@ def test_a_pareto_front_stands_in_its_searchs_place(root: Root, ledger: Ledger, 
     assert cells(theirs) == cells(ours)
 
 
-def test_a_table_of_many_rows_is_in_order(ledger: Ledger, small_plan: Plan) -> None:
+def test_a_table_of_many_rows_is_in_order(small_plan: Plan) -> None:
     """Tags hold 8,000 characters."""
     first = small_plan.students[0]
     slots = tuple(replace(first, label=f"kd T={number}") for number in range(2000))
     tags = run_content.order_tags(replace(small_plan, slots=slots))
     assert len(tags) > 2
     assert all(len(value) <= run_content.LONGEST_TAG for value in tags.values())
-    place = tracked._places(tracked.Tracked(0, tags), [])
+    place = tracked._places(tracked.Tracked(0, tags), [], [])
     assert sorted([*slots[1000:], *slots[:1000]], key=place) == list(slots)
 
 
