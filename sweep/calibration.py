@@ -9,7 +9,6 @@ nothing or do not fit. Then a trial of each other kind is timed in the best layo
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from sweep.layout import Root
 from sweep.rehearsals import Layout, rehearse_together
 from trainers.config import TeacherConfig, TrialConfig
 from trainers.content import content_key
+from trainers.data.fingerprint import cores
 from trainers.errors import InputError
 from trainers.files import write_atomically
 
@@ -102,11 +102,6 @@ def _line(file: Path, name: str) -> str:
     """The value of the first line ``name: value`` of a file that the kernel writes."""
     lines = file.read_text().splitlines() if file.exists() else []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
-
-
-def cores() -> int:
-    """That this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def remembered(root: Root) -> Calibration:
