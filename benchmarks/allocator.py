@@ -22,7 +22,7 @@ from benchmarks import trials
 from benchmarks.common import Load, Row, parser, print_machine, print_notes, print_rows, ratios, rounds, spread
 from benchmarks.trial_speed import Turns, turn
 from benchmarks.trials import SMALL, material
-from sweep.machines import WORKER_ENVIRONMENT
+from trainers.process import WORKER_ENVIRONMENT
 
 AS_IT_COMES = "as it comes"
 KEPT = "large tensors kept"

@@ -49,8 +49,8 @@ from benchmarks.trials import Pair
 from trainers.data import ImageData, Images
 from trainers.fit import seeded_model
 from trainers.models import Network, auxiliary_head
-from trainers.pretrained import read
 from trainers.rehearsal import stand_in
+from trainers.teacher.pretrained import read
 
 PADDING = 4
 CLAMP = 1e-8

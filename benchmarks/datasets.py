@@ -23,7 +23,7 @@ from PIL import Image
 
 from trainers.data import DATASETS
 from trainers.data.base import Framing
-from trainers.data.cache import VARIABLE
+from trainers.data.pixels.cache import VARIABLE
 
 WIDTH, HEIGHT = 500, 375
 """ImageNet's usual picture."""

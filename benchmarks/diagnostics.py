@@ -19,13 +19,13 @@ import torch
 
 from trainers.config import DatasetConfig, MethodConfig, Recipe, TeacherConfig, TrialConfig
 from trainers.data import ImageData, Split, TrainingData
-from trainers.data.digits import Digits
-from trainers.data.views import Views
+from trainers.data.sources.digits import Digits
 from trainers.diagnostics import Sample, diagnose
 from trainers.distillers import Distiller, Setting, build_distiller
 from trainers.fit import fit, seeded_model
 from trainers.models import Network
 from trainers.recipes import RECIPES
+from trainers.views.views import Views
 
 TRAIN, TEST, SIDE = 500, 100, 32
 """Images of each class and their pixels, as in CIFAR-100."""

@@ -40,16 +40,19 @@ from benchmarks.common import (
 )
 from search_spaces.loader import parse_spec
 from search_spaces.schema import Spec
-from sweep import machines
-from sweep.cells import Searches
-from sweep.cost import BudgetWatch
-from sweep.display import PlainDisplay
+from sweep.cost.budget import BudgetWatch
+from sweep.engine import room, session
+from sweep.engine.display import PlainDisplay
+from sweep.engine.job import Job, describe
+from sweep.engine.queue import TrialQueue
+from sweep.engine.tuning import tune
 from sweep.layout import Root
-from sweep.ledger import Ledger
-from sweep.plan import Plan, build_plan
-from sweep.queue import Job, TrialQueue
-from sweep.run import _tune, describe
-from sweep.tracking import Projector, quiet_mlflow, tracking_uri
+from sweep.ledger.store import Ledger
+from sweep.plan.expand import build_plan
+from sweep.plan.slots import Plan
+from sweep.search.searches import Searches
+from sweep.tracking.address import quiet_mlflow, tracking_uri
+from sweep.tracking.projector import Projector
 
 SPEC = """\
 name: overhead
@@ -124,9 +127,9 @@ def each(found: dict[tuple[int, str], list[float]], few: int, many: int, way: st
 @contextmanager
 def ray_session(folder: Path) -> Iterator[Roots]:
     """One Ray for all runs, and a new root for each of them."""
-    machines.environment(Root(folder / "first"), verbose=False, address=None)  # before Ray is imported
+    session.environment(Root(folder / "first"), verbose=False, address=None)  # before Ray is imported
     roots = Roots(folder)
-    with machines.session(None, verbose=False):
+    with session.session(None, verbose=False):
         yield roots
 
 
@@ -146,7 +149,7 @@ def by_sweep(spec: Spec, root: Root) -> None:
         queue = TrialQueue(plan, {}, set(), Searches(plan, ledger))
         display = PlainDisplay(Console(file=io.StringIO()))
         watch, place = BudgetWatch(plan, ledger), Path(temporary)
-        _tune(plan, queue, root, paths, ledger, display, place, watch, None, partial(shutil.rmtree, ignore_errors=True))
+        tune(plan, queue, root, paths, ledger, display, place, watch, None, partial(shutil.rmtree, ignore_errors=True))
         assert len(ledger.finals()) == len(plan.slots)
         assert projector.close() == 0
 
@@ -155,7 +158,7 @@ def by_ray(spec: Spec, root: Root) -> None:
     """A Tuner over the list of jobs."""
     from ray import tune
 
-    from sweep.trainable import TrialTrainable
+    from sweep.engine.trainable import TrialTrainable
 
     class Listed(TrialTrainable):
         """The same trainable, whose job stands in a list."""
@@ -168,7 +171,7 @@ def by_ray(spec: Spec, root: Root) -> None:
         found = tune.Tuner(
             tune.with_resources(Listed, {"cpu": plan.compute["cpus"]}),
             param_space={"job": tune.grid_search([describe(job, plan, root) for job in jobs(plan)])},
-            tune_config=tune.TuneConfig(max_concurrent_trials=machines.room(plan), reuse_actors=True),
+            tune_config=tune.TuneConfig(max_concurrent_trials=room.room(plan), reuse_actors=True),
             run_config=tune.RunConfig(
                 storage_path=temporary,
                 verbose=0,

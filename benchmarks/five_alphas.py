@@ -4,8 +4,8 @@
 
 Our side has one process of one thread for each core, as `sweep run` has workers, started before the clock is; with
 ``--device cuda`` one for each alpha, all on that GPU. As in a sweep, trials write checkpoints and one pauses for the
-last (`sweep/tail.py`), which it can after an epoch: hence two. The other side is one process with all threads. Both
-train the same number of steps and test after every epoch. Every round starts with an empty bank.
+last (`sweep/engine/pauses.py`), which it can after an epoch: hence two. The other side is one process with all threads.
+Both train the same number of steps and test after every epoch. Every round starts with an empty bank.
 ``benchmarks.whole_sweep`` measures the same with everything around it.
 """
 
@@ -42,9 +42,9 @@ from benchmarks.common import (
     spread,
 )
 from benchmarks.trials import ALPHAS, BATCH, DEEP, LIGHT, SMALL, Course, Pair, material
-from sweep.machines import WORKER_ENVIRONMENT
-from sweep.tail import makes_room
-from trainers.fit import EpochResult
+from sweep.engine.pauses import makes_room
+from trainers.process import WORKER_ENVIRONMENT
+from trainers.result import EpochResult
 
 THEIRS = "authors' loop"
 GOALS: dict[tuple[Pair, str], Goal] = {

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainers.distillers import binary_kl_norm_loss
-from trainers.gradient_alignment import aligned_gradients
+from trainers.loop.gradient_alignment import aligned_gradients
 from trainers.models import auxiliary_head, build
 
 Losses = Callable[[], tuple[Tensor, Tensor]]

@@ -44,14 +44,17 @@ from benchmarks.common import (
     wait_for,
 )
 from search_spaces.loader import parse_spec
-from sweep import tracked, tracking
-from sweep.events import final_body, start_body
+from sweep.engine.job import Job
 from sweep.formats import Format
 from sweep.layout import Root
-from sweep.leaderboard import board_of, render
-from sweep.ledger import Ledger
-from sweep.plan import Plan, Slot, build_plan
-from sweep.queue import Job
+from sweep.ledger.bodies import final_body, start_body
+from sweep.ledger.store import Ledger
+from sweep.plan.expand import build_plan
+from sweep.plan.slots import Plan, Slot
+from sweep.results.board import board_of
+from sweep.results.draw import render
+from sweep.tracking import read_back, sync
+from sweep.tracking.address import quiet_mlflow
 
 SPEC = """
 name: large
@@ -124,7 +127,7 @@ def _epoch(epoch: int, reached: float) -> dict[str, Any]:
 def deliver(root: Root, plan: Plan, uri: str) -> None:
     """A sweep of so many runs on a tracking server: one delivered, the others copied from it."""
     fill(root.sweep("tracked").ledger, replace(plan, slots=plan.slots[:1]), 1)
-    tracking.sync(root, "tracked", uri)
+    sync.sync(root, "tracked", uri)
     import sqlalchemy as sql
 
     engine = sql.create_engine(uri)
@@ -174,7 +177,7 @@ def command(root: Root) -> float:
 
 
 def ours(uri: str) -> None:
-    render(board_of(tracked.read("tracked", uri)), Format.MARKDOWN)
+    render(board_of(read_back.read("tracked", uri)), Format.MARKDOWN)
 
 
 def theirs(uri: str) -> None:
@@ -230,7 +233,7 @@ def main() -> None:
     if given.quick:
         given.trials, given.epochs, given.runs, given.rounds = 100, 3, 100, 1
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(int(PATIENCE)))
-    tracking.quiet_mlflow()
+    quiet_mlflow()
     print_machine()
     with tempfile.TemporaryDirectory() as folder:
         root = Root(Path(folder))

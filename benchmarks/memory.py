@@ -27,10 +27,10 @@ import torch
 from benchmarks import trials
 from benchmarks.common import PROC, Row, at_most, parser, print_machine, print_notes, print_rows
 from benchmarks.trials import Pair
-from sweep.machines import WORKER_ENVIRONMENT
 from trainers.data import ImageData
-from trainers.logit_bank import LogitBank
+from trainers.process import WORKER_ENVIRONMENT
 from trainers.rehearsal import stand_in
+from trainers.teaching.logit_bank import LogitBank
 
 PAIR = Pair("vgg13", "resnet8")
 """A teacher of many weights and little work, and a student that trains fast; memory is of interest here, not time."""

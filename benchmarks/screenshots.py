@@ -30,9 +30,10 @@ from PIL import Image
 from benchmarks.common import wait_for
 from search_spaces.loader import parse_spec
 from sweep.layout import Root
-from sweep.mlflow_views import views
-from sweep.plan import Plan, build_plan
-from sweep.tracking import quiet_mlflow, tracking_uri
+from sweep.plan.expand import build_plan
+from sweep.plan.slots import Plan
+from sweep.tracking.address import quiet_mlflow, tracking_uri
+from sweep.tracking.views import views
 
 SPEC = """\
 # the sweep of docs/mlflow.md: 41 trials, 6 minutes on 2 busy CPU cores

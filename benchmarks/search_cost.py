@@ -5,12 +5,12 @@
     uv run python -m benchmarks.search_cost --record cifar10 --seed 0 --data FOLDER
 
 Two grids, both DHKD, five alphas by five learning rates: few-shot digits, and a subset of CIFAR-10 (Parquet files in
-FOLDER, see docs/datasets.md). Each of the 25 configurations was trained to its end once for every student's seed by
-the real trainer; the curves lie in ``digits_curves.jsonl`` and ``cifar10_curves.jsonl``, in the first line of each the
-cell that they are of. The search that is measured is the engine's own (:mod:`sweep.cells`, with its samplers and
-pruners), which is fed these curves, epoch by epoch, as its trials ask for them. A point of the grid has one curve for
-a seed, so a replay is exactly what `sweep run` would have done with that sampler's seed, one trial at a time, at the
-cost of milliseconds: many seeds can be tried.
+FOLDER, see docs/datasets.md). Each of the 25 configurations was trained to its end once for every student's seed by the
+real trainer; the curves lie in ``digits_curves.jsonl`` and ``cifar10_curves.jsonl``, in the first line of each the cell
+that they are of. The search that is measured is the engine's own (:mod:`sweep.search.cell_search`, with its samplers
+and pruners), which is fed these curves, epoch by epoch, as its trials ask for them. A point of the grid has one curve
+for a seed, so a replay is exactly what `sweep run` would have done with that sampler's seed, one trial at a time, at
+the cost of milliseconds: many seeds can be tried.
 
 First table, the strict reading: epochs that are trained until the best finished trial is within 0.2 points of the
 grid's best validation accuracy with the same seed, as a share of what the whole grid takes; a search that ends its
@@ -39,15 +39,17 @@ import torch
 from benchmarks.common import Row, at_most, print_machine, print_rows
 from search_spaces.loader import parse_spec
 from search_spaces.schema import Spec
-from sweep.cells import CellSearch
-from sweep.plan import Cell, Plan, build_plan
+from sweep.plan.expand import build_plan
+from sweep.plan.slots import Plan, SearchedCell
+from sweep.search.cell_search import CellSearch
 from trainers.config import TeacherConfig, TrialConfig
-from trainers.content import canonical_json, tensors_key
 from trainers.data import DATASETS, ImageData
 from trainers.errors import DivergedError
-from trainers.fit import EpochResult, fit
-from trainers.logit_bank import LogitBank
+from trainers.fit import fit
 from trainers.models import Network
+from trainers.result import EpochResult
+from trainers.storage.content import canonical_json, tensors_key
+from trainers.teaching.logit_bank import LogitBank
 
 SPECS = {
     "digits": """
@@ -167,7 +169,7 @@ def main() -> None:
         print_pruners(cell, curves, replayed)
 
 
-def print_searches(cell: Cell, curves: dict[int, Curves], seeds: Iterable[int]) -> None:
+def print_searches(cell: SearchedCell, curves: dict[int, Curves], seeds: Iterable[int]) -> None:
     """What each kind of search trains until it is as good as the grid, and how good it is after a quarter."""
     whole, shares, lost = GRID_POINTS * cell.epochs, [], []
     for setting in SEARCHES:
@@ -187,7 +189,7 @@ def print_searches(cell: Cell, curves: dict[int, Curves], seeds: Iterable[int]) 
     print_means("mean loss", lost)
 
 
-def print_pruners(cell: Cell, curves: dict[int, Curves], seeds: Iterable[int]) -> None:
+def print_pruners(cell: SearchedCell, curves: dict[int, Curves], seeds: Iterable[int]) -> None:
     """What each pruner saves on the same 25 configurations, and what it loses."""
     whole, trained, lost = GRID_POINTS * cell.epochs, [], []
     for setting in PRUNERS:
@@ -248,7 +250,7 @@ def record(problem: str, seed: int, folder: Path) -> None:
                 file.write(json.dumps(line) + "\n")
 
 
-def grid(cell: Cell) -> Iterator[dict[str, Any]]:
+def grid(cell: SearchedCell) -> Iterator[dict[str, Any]]:
     """All configurations of the cell, in the engine's order."""
     search = CellSearch(replace(cell, search=cell.search | {"sampler": "grid"}))
     while search.wants_more:
@@ -287,12 +289,12 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def read(path: Path) -> tuple[Cell, dict[int, Curves]]:
+def read(path: Path) -> tuple[SearchedCell, dict[int, Curves]]:
     """The cell, and its recorded curves by the student's seed."""
     (first, *rest), found = lines(path), dict[int, Curves]()
     for line in sorted(rest, key=itemgetter("seed")):
         found.setdefault(line["seed"], {})[line["name"]] = Curve(line["val"], line["test"])
-    return Cell(**first["cell"]), found
+    return SearchedCell(**first["cell"]), found
 
 
 def best(curves: Curves) -> str:
@@ -306,7 +308,7 @@ def confirmed(curves: dict[int, Curves], chosen: str) -> float:
     return statistics.fmean(known[chosen].test[-1] for known in curves.values())
 
 
-def replay(cell: Cell, curves: Curves, setting: Setting, seed: int) -> Outcome:
+def replay(cell: SearchedCell, curves: Curves, setting: Setting, seed: int) -> Outcome:
     """Run a search to the end of its budget on recorded curves, one trial at a time.
 
     Args:

@@ -44,8 +44,8 @@ from benchmarks.common import (
     spread,
 )
 from benchmarks.trials import ALPHAS, BATCH, DEEP, LIGHT, SMALL, Course, Pair, material
-from sweep.machines import WORKER_ENVIRONMENT
 from trainers.fit import seeded_model
+from trainers.process import WORKER_ENVIRONMENT
 
 Contestant = tuple[str, bool]
 """A precision, or the authors' loop or the bare student; and whether gradients are aligned."""

@@ -24,13 +24,14 @@ from PIL import Image
 
 from benchmarks.common import CPU
 from trainers.config import DatasetConfig, MethodConfig, Recipe, TeacherConfig, TrialConfig
-from trainers.content import tensors_key
 from trainers.data import DATASETS, ImageData, Images, Split
-from trainers.data.cache import VARIABLE
-from trainers.fit import EpochResult, fit
-from trainers.logit_bank import LogitBank
+from trainers.data.pixels.cache import VARIABLE
+from trainers.fit import fit
 from trainers.models import Network
 from trainers.rehearsal import stand_in
+from trainers.result import EpochResult
+from trainers.storage.content import tensors_key
+from trainers.teaching.logit_bank import LogitBank
 
 CLASSES = 100
 TEST_IMAGES = CLASSES

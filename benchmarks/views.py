@@ -22,8 +22,8 @@ from torchvision import transforms
 
 from trainers.config import Recipe
 from trainers.data import ImageData, Split
-from trainers.data.augment import AUTOAUGMENT_FILL, GREY, RANDAUGMENT
-from trainers.data.views import Views
+from trainers.views.augment import AUTOAUGMENT_FILL, GREY, RANDAUGMENT
+from trainers.views.views import Views
 
 MEAN, STD = (0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)
 SIDE = 32

@@ -39,7 +39,7 @@ from benchmarks.common import (
     spread,
 )
 from benchmarks.trials import ALPHAS, BATCH, DEEP, SMALL, Pair
-from trainers.data.cache import VARIABLE
+from trainers.data.pixels.cache import VARIABLE
 from trainers.rehearsal import stand_in
 
 THEIRS = "authors' script, five times"

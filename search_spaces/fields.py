@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from search_spaces import yaml_lines
-from search_spaces.schema import Choice, Range, Variant, corners
+from search_spaces.schema import Choice, Range, Variant
+from search_spaces.space import corners
 from search_spaces.yaml_lines import Document
 from trainers.config import Frozen, Recipe
 from trainers.errors import unknown_name
@@ -191,7 +192,7 @@ def _is_searched(value: Any) -> bool:
 
 
 def _space(field: FieldInfo, value: dict[str, Any]) -> dict[str, Any]:
-    """A searched field as :data:`sweep.studies.Space` has it, its values as the field writes them."""
+    """A searched field as :data:`search_spaces.space.Space` has it, its values as the field writes them."""
     if "choice" in value:
         return {"choice": [_written(field, item) for item in value["choice"]]}
     low, high = (Decimal(str(end)) for end in value["range"])

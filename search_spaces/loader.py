@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from search_spaces import yaml_lines
 from search_spaces.fields import MOST_POINTS, FieldReader, found, is_int
+from search_spaces.files import spec_text
 from search_spaces.schema import (
     NAME_PATTERN,
     Budget,
@@ -32,11 +33,8 @@ from search_spaces.schema import (
 )
 from search_spaces.yaml_lines import Document
 from trainers.config import Recipe
-from trainers.errors import InputError, SpecError, unknown_name
+from trainers.errors import SpecError, unknown_name
 
-SHIPPED = Path(__file__).parent
-LARGEST = 1_000_000
-"""Bytes; a longer file is not a spec."""
 KEYS = (
     "name",
     "description",
@@ -56,15 +54,10 @@ KEYS = (
 REQUIRED = ("name", "dataset", "pairs", "methods")
 MOST_SEEDS = 10_000
 Space = dict[str, dict[str, Any]]
-"""Searched fields by name, see :data:`sweep.studies.Space`; those of the recipe as ``recipe.lr``."""
+"""Searched fields by name, see :data:`search_spaces.space.Space`; those of the recipe as ``recipe.lr``."""
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".tar", ".bin")
 """What the name of a teacher's file ends with."""
 PAPER_TRAINS_ON_ALL = "protocol 'paper' trains on the full training set; leave this out"
-
-
-def shipped_specs() -> dict[str, Path]:
-    """The specs that come with the project, by name."""
-    return {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"))}
 
 
 def load_spec(spec: str) -> Spec:
@@ -75,44 +68,6 @@ def load_spec(spec: str) -> Spec:
         SpecError: with all mistakes of the spec.
     """
     return parse_spec(*spec_text(spec))
-
-
-def spec_text(spec: str) -> tuple[str, str]:
-    """The text of a file or of a shipped spec, and how messages name it. Raises InputError where there is none."""
-    path = find_spec(spec)
-    return _read(path), str(path) if path.parent != SHIPPED else path.name
-
-
-def find_spec(spec: str) -> Path:
-    """The file of a spec. Raises InputError where there is none."""
-    shipped = shipped_specs()
-    if spec in shipped:
-        return shipped[spec]
-    path = Path(spec)
-    try:
-        if path.is_dir():
-            raise InputError(f"{spec} is a folder; a spec is a YAML file, or the name of a shipped spec")
-        if path.exists():
-            return path
-    except OSError as error:  # such as a name that is too long
-        raise InputError(f"cannot read {spec}: {error.strerror}") from error
-    if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
-        raise InputError(f"there is no file {spec}; shipped specs: {', '.join(shipped)}")
-    raise InputError(unknown_name("spec", spec, shipped) + "; or the path of a YAML file")
-
-
-def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST + 1)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    if len(data) > LARGEST:
-        raise InputError(f"{path} is longer than {LARGEST:,} bytes: not a spec")
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a text file (byte {error.start} is not UTF-8): not a spec") from error
 
 
 def parse_spec(text: str, source: str, *, elsewhere: bool = False) -> Spec:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -137,17 +136,6 @@ class Choice(Frozen):
     choice: Annotated[list[Any], Field(min_length=1)]
 
 
-def corners(space: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """Points that show whether a space's values go together: for any two fields every choice and both ends of a range,
-    the other fields at their first value; then the last value of every field."""
-    ends = {name: of.get("choice") or of["range"] for name, of in space.items()}
-    first = {name: values[0] for name, values in ends.items()}
-    points = [first | {name: value} for name, values in ends.items() for value in values]
-    for one, other in itertools.combinations(ends, 2):
-        points += [first | {one: a, other: b} for a in ends[one][1:] for b in ends[other][1:]]
-    return [*points, {name: values[-1] for name, values in ends.items()}] if ends else []
-
-
 @dataclass(frozen=True)
 class Variant:
     """One point of a grid: a complete value, and which of its fields the spec's author spelt out."""
@@ -155,7 +143,8 @@ class Variant:
     value: Any
     chosen: dict[str, Any]
     space: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """The fields that are searched, as :data:`sweep.studies.Space`; in `value` each has the first of its values."""
+    """The fields that are searched, as :data:`search_spaces.space.Space`; in `value` each has the first of its
+    values."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
 """Who runs what where, and what came of it: Ray Tune, MLflow and the command line.
 
-Start at :mod:`sweep.plan` (spec to trials), :mod:`sweep.run` (trials to results) and :mod:`sweep.ledger` (the truth).
+:mod:`sweep.run` is the only module that knows all packages, and reads like a table of contents. They stand here in the
+order in which they import each other, each only what stands before it: :mod:`~sweep.cluster`, :mod:`~sweep.ledger`,
+:mod:`~sweep.plan`, :mod:`~sweep.cost`, :mod:`~sweep.search`, :mod:`~sweep.results`, :mod:`~sweep.engine`,
+:mod:`~sweep.report`, :mod:`~sweep.tracking`, :mod:`~sweep.run`, :mod:`~sweep.cli`.
 """

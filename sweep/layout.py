@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainers.errors import InputError
-from trainers.files import write_atomically
-from trainers.storage import NOWHERE, Storage, storage_at
+from trainers.storage.files import write_atomically
+from trainers.storage.shared import NOWHERE, Storage, storage_at
 
 DEFAULT_ROOT = Path("runs")
 

@@ -9,64 +9,45 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import socket
-import sys
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.schema import Spec
-from sweep import calibration, lock, machines, report, snapshot
-from sweep import leaderboard as boards
-from sweep.cells import Searches
-from sweep.cost import BudgetWatch, estimate
-from sweep.display import Display, Progress, nothing_lost
-from sweep.events import final_body, start_body, stored_teacher_body
-from sweep.formats import Format
+from sweep.cluster.carried import nothing_lost
+from sweep.cost import calibration
+from sweep.cost.budget import BudgetWatch
+from sweep.cost.estimate import estimate
+from sweep.engine import room, session
+from sweep.engine.display import Display, Progress
+from sweep.engine.job import Job
+from sweep.engine.queue import TrialQueue
+from sweep.engine.tuning import BY_USER, tune
+from sweep.exit_codes import DONE, INTERRUPTED, SOME_FAILED, WRONG_INPUT
 from sweep.layout import Root, SweepPaths
-from sweep.ledger import Ledger
-from sweep.plan import Plan, Slot, build_plan
-from sweep.queue import Job, TrialQueue, share
-from sweep.tracking import Projector, command, log_models, told_everything, without_password
-from trainers.config import DatasetConfig, TeacherConfig
-from trainers.content import file_sha256
+from sweep.ledger import lock, snapshot
+from sweep.ledger.bodies import final_body, start_body, stored_teacher_body
+from sweep.ledger.store import Ledger
+from sweep.plan.expand import build_plan
+from sweep.plan.slots import Plan, Slot
+from sweep.plan.teachers import store_named_files, stored_teachers
+from sweep.report.make import make_reports
+from sweep.results import read
+from sweep.results.standing import ended, exit_code, over_and_tried, so_far, trials_of
+from sweep.search.searches import Searches
+from sweep.text import without_password
+from sweep.tracking.address import command
+from sweep.tracking.projector import Projector
+from sweep.tracking.sync import log_models, told_everything
 from trainers.errors import InputError, StorageError
-from trainers.files import write_atomically
+from trainers.storage.files import write_atomically
 
 if TYPE_CHECKING:
-    from sweep.recorder import Recorder
-    from trainers.teachers import TeacherStore
-
-DONE, SOME_FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
-"""Exit codes."""
-BY_USER = "stopped"
-"""Why a run ended early: by Ctrl-C."""
-
-
-def ended(plan: Plan, teachers: dict[str, TeacherConfig], ledger: Ledger) -> set[str]:
-    """Keys of the trials that ended for good; not those of teachers that were trained once but are no longer stored."""
-    gone = {slot.id for slot in plan.teachers if slot.id not in teachers}
-    return {key for key, body in ledger.finals().items() if not (key in gone and body["state"] == "finished")}
-
-
-def stored_teachers(plan: Plan, root: Root) -> dict[str, TeacherConfig]:
-    """The plan's teachers that are trained already, by slot id. Raises CheckpointError for a damaged one."""
-    from trainers.teachers import TeacherStore
-
-    store = TeacherStore(root.teachers, root.storage)
-    found = {}
-    for slot in plan.teachers:
-        passport = store.trained_by(slot.id)
-        if passport is not None:
-            store.check(passport)
-            found[slot.id] = passport.reference
-    return found
+    pass
 
 
 def run_sweep(
@@ -99,10 +80,10 @@ def run_sweep(
         InputError, CheckpointError, StorageError, MachineError: see :mod:`trainers.errors`; nothing that was computed
             is lost.
     """
-    from trainers.teachers import TeacherStore
+    from trainers.teacher.store import TeacherStore
 
     root.check_writable()
-    machines.environment(root, verbose, address)
+    session.environment(root, verbose, address)
     paths = root.sweep(spec.name)
     with ExitStack() as stack:
         stack.enter_context(lock.exclusive(paths.lock, f"sweep '{spec.name}'"))
@@ -121,10 +102,10 @@ def run_sweep(
         if queue.exhausted and _nothing_new(plan, paths, ledger, uri):
             with snapshot.kept(root, spec.name, display.note):
                 pass  # the storage may have been away when the last run ended
-            return _exit_code(wanted, ledger)
+            return exit_code(wanted, ledger)
         watch = BudgetWatch(wanted, ledger)
         if any(wanted.budget.values()) and not queue.exhausted:
-            over, tried = _over(wanted, queue, ledger)
+            over, tried = over_and_tried(wanted, queue, ledger)
             watch.refuse(estimate(wanted, over, tried, root), datetime.now())
         _record_start(spec, plan, paths, ledger)
         drop = stack.enter_context(snapshot.kept(root, spec.name, display.note))
@@ -140,7 +121,7 @@ def run_sweep(
         finally:
             display.end()
             try:
-                _make_reports(paths, ledger)
+                make_reports(paths, ledger)
                 ledger.append("stop", body={"exit_code": code})
             finally:
                 pending = projector.close()
@@ -170,58 +151,6 @@ def _with_devices(plan: Plan, root: Root, address: str | None, display: Display)
     return calibration.settled(plan, root)
 
 
-def store_named_files(spec: Spec, store: TeacherStore) -> None:
-    """Import the teachers that the spec names by their files; those that are stored already stay as they are.
-
-    Raises:
-        InputError, CheckpointError: when a file is no teacher for the spec's data.
-    """
-    from trainers.data import DATASETS
-    from trainers.pretrained import read
-
-    files = [Path(pair.teacher) for pair in spec.pairs if pair.kind == "file"]
-    if not files:
-        return
-    source = DATASETS[spec.dataset].model_validate(spec.dataset_options)
-    data = source.load()
-    dataset = DatasetConfig(name=spec.dataset, options=source.identity, content=data.content)
-    for file in files:
-        store.adopt(read(file), data, dataset)
-
-
-def _over(plan: Plan, queue: TrialQueue, ledger: Ledger) -> tuple[set[str], dict[str, int]]:
-    """Ids of the slots that have ended, and how many trials of each search, its confirming ones included."""
-    waiting = queue.waiting_ids
-    over = {slot.id for slot in plan.slots} - waiting
-    ended = {event.trial for event in ledger.events("pruned", "final")}
-    tried = Counter(event.body["cell"] for event in ledger.events("ask") if event.trial in ended)
-    won = {event.body["cell"]: event.body["slots"] for event in ledger.events("chosen")}
-    for cell in plan.cells:
-        if tried[cell.id] >= cell.budget:  # a search that grew may choose others
-            confirming = {slot["id"] for slot in won.get(cell.id, ()) if slot["seed"] != plan.seeds[0]}
-            tried[cell.id] += len(confirming - waiting)
-    return over, dict(tried)
-
-
-def describe(job: Job, plan: Plan, root: Root) -> dict[str, Any]:
-    """A job as the config that :class:`sweep.trainable.TrialTrainable` takes."""
-    return {
-        "key": job.key,
-        "stage": job.slot.stage,
-        "trial": job.trial.model_dump(mode="json"),
-        "folder": str(root.sweep(plan.name).trial(job.key).absolute()),
-        "teachers": str(root.teachers.absolute()),
-        "root": str(root.path.absolute()),
-        "storage": root.storage.uri,
-        "bank": str(root.bank.absolute()),
-        "bank_gb": plan.compute["bank_gb"],
-        "source": plan.source,
-        "workers": plan.compute["workers"],
-        "cpus": plan.compute["cpus"],
-        "gpus": share(plan.compute["gpus"], job.crowded),
-    }
-
-
 def _nothing_new(plan: Plan, paths: SweepPaths, ledger: Ledger, uri: str) -> bool:
     """Whether this very plan ran to its end before, its reports are there, and the tracking server knows it all."""
     latest = ledger.latest("plan")
@@ -240,7 +169,7 @@ def _nothing_new(plan: Plan, paths: SweepPaths, ledger: Ledger, uri: str) -> boo
 def _record_start(spec: Spec, plan: Plan, paths: SweepPaths, ledger: Ledger) -> None:
     write_atomically(paths.spec, spec.text.encode())
     if ledger.latest("plan"):  # a driver that was killed could not note what it left
-        for trial in boards.distinct(boards.trials(ledger)[1]):
+        for trial in read.distinct(read.trials(ledger)[1]):
             if trial.state == "running":
                 ledger.append("interrupted", trial.key)
     body = {"spec": spec.text, "source": spec.source, "host": socket.gethostname(), "pid": os.getpid()}
@@ -253,7 +182,7 @@ def _record_stored_teachers(
 ) -> None:
     """A teacher that another sweep trained has a place in this ledger too; so has one of this sweep whose driver was
     killed before it heard that the teacher was stored."""
-    from trainers.teachers import TeacherStore
+    from trainers.teacher.store import TeacherStore
 
     known = ledger.finals()
     store = TeacherStore(root.teachers, root.storage)
@@ -275,27 +204,11 @@ def _record_stored_teachers(
 
 def _all_epochs(slot: Slot, checkpoints: Path) -> list[dict[str, Any]]:
     """The results of a teacher that was trained here to its end and not noted; none where that was elsewhere."""
-    from trainers.checkpoint import Checkpoints
+    from trainers.storage.checkpoint import Checkpoints
 
     state = Checkpoints(checkpoints).newest()
     whole = state is not None and state["key"] == slot.id and len(state["history"]) == slot.epochs
     return list(state["history"]) if state is not None and whole else []
-
-
-def _make_reports(paths: SweepPaths, ledger: Ledger, *, with_page: bool = True) -> None:
-    """Table, figure and page from the ledger, as files and as an event for MLflow; the page takes the longest."""
-    board = boards.leaderboard(ledger)
-    markdown = boards.render(board, Format.MARKDOWN)
-    write_atomically(paths.leaderboard, markdown.encode())
-    drawn = report.draw(board, paths.figure)
-    body: dict[str, Any] = {"markdown": markdown, "records": boards.records(board)}
-    body["figure"] = paths.figure.name if drawn else None
-    if with_page:
-        report.write(ledger, paths.report)
-        body["page"] = {"file": paths.report.name, "sha256": file_sha256(paths.report)}
-    latest = ledger.latest("report")
-    if latest is None or latest.body != body:
-        ledger.append("report", body=body)
 
 
 def _log_models(name: str, root: Root, uri: str, display: Display, again: str) -> None:
@@ -327,148 +240,20 @@ def _run_trials(
     drop: Callable[[Path], None],
 ) -> int:
     """Run what the queue holds; the exit code."""
-    done, epochs_left = _standing(plan, ledger)
+    done, epochs_left = so_far(plan, ledger)
     if not queue.exhausted:
-        with machines.session(address, verbose) as temporary:
-            machines.check_resources(plan, machines.JOIN_SECONDS if address else 0)
+        with session.session(address, verbose) as temporary:
+            room.check_resources(plan, room.JOIN_SECONDS if address else 0)
             progress = Progress(plan, done, epochs_left)
-            for trial in _trials(plan, ledger):
+            for trial in trials_of(plan, ledger):
                 if trial.state == "finished" and trial.slot.stage != "teacher":
                     progress.add(trial.slot.pair, trial.slot.label, trial.body)
             display.begin(progress)
-            stopped = _tune(plan, queue, root, paths, ledger, display, temporary, watch, address, drop)
+            stopped = tune(plan, queue, root, paths, ledger, display, temporary, watch, address, drop)
         for lost in queue.lost:
             display.note(f"not run: {lost.name}: its teacher failed")
         if stopped:
             display.end()
             display.note(f"{stopped}; {nothing_lost()}")
             return INTERRUPTED if stopped == BY_USER else SOME_FAILED
-    return _exit_code(plan, ledger)
-
-
-def _trials(plan: Plan, ledger: Ledger) -> list[boards.Trial]:
-    """The ledger's trials, without those of its plan that `plan`, which may be a part of it, leaves out."""
-    whole, found = boards.trials(ledger)
-    left_out = {slot.id for slot in whole.slots} - {slot.id for slot in plan.slots}
-    return [trial for trial in found if trial.slot.id not in left_out]
-
-
-def _exit_code(plan: Plan, ledger: Ledger) -> int:
-    """Some failed where a trial of the table did, or a search trial broke; its bad ends are part of a search."""
-    trials = _trials(plan, ledger)
-    good = {"search": ("finished", "pruned", "diverged")}
-    fine = all(trial.state in good.get(trial.slot.stage, ("finished",)) for trial in trials)
-    won = {event.body["cell"] for event in ledger.events("chosen") if event.body["slots"]}
-    return DONE if fine and {cell.id for cell in plan.cells} <= won else SOME_FAILED
-
-
-def _standing(plan: Plan, ledger: Ledger) -> tuple[int, int]:
-    """How many trials ended for good, and how many epochs the others have."""
-    trials = boards.distinct(_trials(plan, ledger))
-    done = [trial for trial in trials if trial.state in ("finished", "diverged", "pruned")]
-    return len(done), plan.epochs - sum(trial.slot.epochs for trial in done)
-
-
-def _tune(
-    plan: Plan,
-    queue: TrialQueue,
-    root: Root,
-    paths: SweepPaths,
-    ledger: Ledger,
-    display: Display,
-    temporary: Path,
-    watch: BudgetWatch,
-    address: str | None,
-    drop: Callable[[Path], None],
-) -> str:
-    """Let Ray Tune run the queue; why it was stopped before its end, and nothing where it was not."""
-    from ray import tune
-
-    from sweep.actors import own_workers
-    from sweep.recorder import Recorder
-    from sweep.search import MOST_AT_ONCE, CellScheduler, PlanSearcher, StopAfterEpoch
-    from sweep.trainable import TrialTrainable
-
-    recorder = Recorder(paths, ledger, queue, display, watch, drop)
-    room = machines.Room(plan, changes=address is not None)
-    tuner = tune.Tuner(
-        tune.with_resources(TrialTrainable, _devices),
-        tune_config=tune.TuneConfig(
-            search_alg=PlanSearcher(queue, lambda job: describe(job, plan, root), recorder.stopped, room),
-            scheduler=CellScheduler(queue, room),
-            num_samples=-1,
-            max_concurrent_trials=MOST_AT_ONCE,
-            reuse_actors=True,
-        ),
-        run_config=tune.RunConfig(
-            name=plan.name,
-            storage_path=str(temporary / "tune"),
-            verbose=0,
-            callbacks=[recorder],
-            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # checkpoints are the trainer's own
-            stop=StopAfterEpoch(recorder.stopped),
-        ),
-    )
-    with _stop_signals(recorder, display), own_workers():
-        try:
-            with machines.watched(recorder.lose_cluster, partial(_end_without_head, recorder, paths, display, address)):
-                tuner.fit()
-        except KeyboardInterrupt:
-            recorder.stop_requested = True
-    display.end()
-    recorder.interrupt_live()
-    if recorder.fatal is not None:
-        raise recorder.fatal
-    if recorder.cluster_lost:
-        return _gone(address)
-    return (watch.over(datetime.now()) or BY_USER) if recorder.stop_requested else ""
-
-
-def _devices(job: dict[str, Any]) -> Any:
-    """What Ray reserves for a job; one that ran out of memory on a share of a GPU gets a larger one. Several workers
-    reserve their devices themselves."""
-    from ray.tune import PlacementGroupFactory
-
-    if job["workers"] > 1:
-        return PlacementGroupFactory([{"memory": 1}])  # next to nothing, which Ray does not take
-    return PlacementGroupFactory([{"CPU": job["cpus"], "GPU": job["gpus"]}])
-
-
-def _gone(address: str | None) -> str:
-    return f"the Ray cluster at {address} is gone" if address else "Ray has died on this machine"
-
-
-def _end_without_head(recorder: Recorder, paths: SweepPaths, display: Display, address: str | None) -> None:
-    """Note what is left, beside the main thread (see :func:`sweep.machines.watched`), and end this process; Ray would
-    abort it soon. MLflow is told by the next run."""
-    recorder.lose_cluster()
-    display.end()
-    try:
-        with closing(Ledger(paths.ledger)) as ledger:
-            recorder.interrupt_live(ledger)
-            _make_reports(paths, ledger, with_page=False)
-            ledger.append("stop", body={"exit_code": SOME_FAILED})
-        display.note(f"{_gone(address)}; {nothing_lost()}")
-    except StorageError as error:
-        display.note(f"{_gone(address)}, and {error}")
-    finally:
-        sys.stdout.flush()
-        os._exit(SOME_FAILED)
-
-
-@contextmanager
-def _stop_signals(recorder: Any, display: Display) -> Iterator[None]:
-    """The first SIGINT or SIGTERM ends the sweep after the epochs in flight; the second ends it now."""
-
-    def stop(number: int, frame: Any) -> None:
-        if recorder.stop_requested:  # by the user or the budget before, or because the cluster is gone
-            raise KeyboardInterrupt
-        recorder.stop_requested = True
-        display.note("stopping after the epochs in flight; once more stops now")
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return exit_code(plan, ledger)

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from search_spaces.loader import KEYS, parse_spec, shipped_specs
+from search_spaces.files import shipped_specs
+from search_spaces.loader import KEYS, parse_spec
 from search_spaces.schema import Budget, Search
-from sweep.cli import app, teachers
+from sweep.cli.app import app
+from sweep.cli.teachers import teachers
 from trainers.distillers import METHODS
 
 TOP = Path(__file__).parent.parent

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from trainers.content import content_key
+from trainers.storage.content import content_key
 
 
 class Frozen(BaseModel):

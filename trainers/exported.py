@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trainers.checkpoint import from_bytes
 from trainers.distillers.simkd import reused_classifier
 from trainers.errors import CheckpointError, InputError
 from trainers.models import Network, build
+from trainers.storage.checkpoint import from_bytes
 
 
 def read_network(path: Path, num_classes: int, image_size: tuple[int, int]) -> Network:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Generator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,56 +21,25 @@ import torch
 from torch import Tensor
 
 from trainers.check import refuse_idle_epochs
-from trainers.checkpoint import Checkpoints, save_tensors
 from trainers.config import Recipe, TrialConfig
 from trainers.data.base import Framing, ImageData, Images, TrainingData
-from trainers.data.views import Views
-from trainers.data_parallel import ALONE, Group, refuse_workers, synchronised
 from trainers.diagnostics import Sample, diagnose
 from trainers.distillers import METHODS, Batch, Distiller, Setting, build_distiller
 from trainers.draws import derive, order
 from trainers.errors import CheckpointError, DivergedError
-from trainers.evaluate import accuracy, correct_in_top, percent
-from trainers.gradient_alignment import aligned_gradients
-from trainers.logit_bank import LogitBank
+from trainers.loop.data_parallel import ALONE, Group, refuse_workers, synchronised
+from trainers.loop.evaluate import accuracy, correct_in_top, percent
+from trainers.loop.gradient_alignment import aligned_gradients
+from trainers.loop.schedule import learning_rate
 from trainers.models import Network, build
-from trainers.schedule import learning_rate
-from trainers.teaching import Lesson, teaching
+from trainers.result import EpochResult
+from trainers.storage.checkpoint import Checkpoints, save_tensors
+from trainers.teaching.lesson import Lesson, teaching
+from trainers.teaching.logit_bank import LogitBank
+from trainers.views.views import Views
 
 WEIGHTS = "weights.pt"
 """The finished weights, in the trial's folder."""
-
-
-@dataclass(frozen=True)
-class EpochResult:
-    """What one epoch came to. Accuracies in percent; equality compares the numbers that must repeat bit for bit."""
-
-    epoch: int
-    """Counted from 1."""
-    loss: float
-    """Weighted sum of the terms, mean over the training images."""
-    terms: dict[str, float]
-    """Unweighted loss terms by name, mean over the training images."""
-    lr: float
-    """Learning rate of the epoch's last step."""
-    train_acc: float
-    """Top-1 on the training views, as they were trained on."""
-    train_acc5: float
-    val_acc: float | None
-    """None when the recipe holds nothing out."""
-    val_acc5: float | None
-    test_acc: float
-    test_acc5: float
-    seconds: float = field(compare=False)
-    """Wall time of the epoch, evaluation included."""
-    images_per_second: float = field(compare=False)
-    """Training images per second, evaluation not counted."""
-    teacher_images: int = field(default=0, compare=False)
-    """Images that the teacher was run on; the others' logits came out of the bank."""
-    diagnostics: dict[str, float] = field(default_factory=dict)
-    """What the recipe's `diagnostics` came to, by the names of :data:`trainers.diagnostics.MEASURES`."""
-    replayed: bool = field(default=False, compare=False)
-    """True where the epoch was trained by an earlier call and is read from the checkpoint."""
 
 
 def fit(

@@ -19,10 +19,11 @@ from torch import nn
 
 from trainers.config import Recipe, TrialConfig
 from trainers.data.base import ImageData, TrainingData
-from trainers.data.views import Views
-from trainers.fit import EpochResult, fit, seeded_model
-from trainers.logit_bank import LogitBank
+from trainers.fit import fit, seeded_model
 from trainers.models import Network
+from trainers.result import EpochResult
+from trainers.teaching.logit_bank import LogitBank
+from trainers.views.views import Views
 
 STEPS = 6
 """Batches of a short epoch, at least: every class must occur."""

@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import Any
 
 from sweep.layout import Root
-from sweep.plan import shown
+from sweep.plan.labels import shown
 from trainers.errors import InputError, unknown_name
 
 
@@ -52,21 +52,22 @@ def _recipes(root: Root) -> list[dict[str, Any]]:
 
 
 def _specs(root: Root) -> list[dict[str, Any]]:
-    from search_spaces.loader import load_spec, shipped_specs
+    from search_spaces.files import shipped_specs
+    from search_spaces.loader import load_spec
 
     loaded = {name: load_spec(name) for name in shipped_specs()}
     return [{"spec": name, "dataset": spec.dataset, "what": spec.description} for name, spec in loaded.items()]
 
 
 def _sweeps(root: Root) -> list[dict[str, Any]]:
-    from sweep import leaderboard as boards
-    from sweep import lock
-    from sweep.ledger import Ledger
+    from sweep.ledger import lock
+    from sweep.ledger.store import Ledger
+    from sweep.results import read
 
     found = []
     for name in root.names():
         with closing(Ledger(root.sweep(name).ledger)) as ledger:
-            trials = boards.distinct(boards.trials(ledger)[1]) if ledger.latest("plan") else []
+            trials = read.distinct(read.trials(ledger)[1]) if ledger.latest("plan") else []
         done = sum(trial.state == "finished" for trial in trials)
         running = "yes" if lock.holder(root.sweep(name).lock) else ""
         found.append({"sweep": name, "trials": len(trials), "finished": done, "running": running})

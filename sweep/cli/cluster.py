@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sweep.cli.options import CLUSTER, ClusterOption, SpecArgument
 from sweep.formats import Format, listing
-from sweep.options import CLUSTER, ClusterOption, SpecArgument
 from trainers.errors import InputError
 
 if TYPE_CHECKING:
-    from sweep.cluster import Cluster
+    from sweep.cluster.jobs import Cluster
 
 SubmittedArgument = Annotated[str, typer.Argument(metavar="NAME", help="A submitted sweep, or a job of one.")]
 
 
 def submit(spec: SpecArgument, address: ClusterOption = None) -> None:
     """Hand a sweep to a running Ray cluster, or let it go on there, and return at once."""
-    from search_spaces.loader import parse_spec, spec_text
-    from sweep.cluster import read_there
+    from search_spaces.files import spec_text
+    from search_spaces.loader import parse_spec
+    from sweep.cluster.carried import read_there
 
     loaded = parse_spec(*spec_text(spec), elsewhere=True)
     cluster = _cluster(address)
@@ -62,7 +63,7 @@ def cancel(name: SubmittedArgument, address: ClusterOption = None) -> None:
 
 def status(name: str | None, address: str, how: Format) -> None:
     """A submitted sweep's jobs and, as a table, the last thing that it has said."""
-    from sweep.cluster import last_line
+    from sweep.cluster.jobs import last_line
 
     cluster = _cluster(address)
     job = cluster.find(name)
@@ -74,7 +75,7 @@ def status(name: str | None, address: str, how: Format) -> None:
 
 def sweeps(address: str, how: Format) -> None:
     """The sweeps that were submitted to a cluster."""
-    from sweep.cluster import latest
+    from sweep.cluster.jobs import latest
 
     typer.echo(listing(latest(_cluster(address).jobs()), how), nl=False)
 
@@ -82,6 +83,6 @@ def sweeps(address: str, how: Format) -> None:
 def _cluster(address: str | None) -> Cluster:
     if not address:
         raise InputError(f"which cluster? Give --address http://host:8265, or set {CLUSTER}")
-    from sweep.cluster import Cluster
+    from sweep.cluster.jobs import Cluster
 
     return Cluster(address)

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sweep.formats import Format, TableFormat
 from sweep.layout import DEFAULT_ROOT, Root
 
+if TYPE_CHECKING:
+    from search_spaces.schema import Spec
+
 CLUSTER = "SWEEP_ADDRESS"
 """The variable that names the cluster where no `--address` does."""
-CARRIED = "SWEEP_SUBMITTED"
-"""The variable that holds the spec in a job's environment; see :func:`sweep.cluster.packed`."""
 
 
 def _complete_spec(incomplete: str) -> list[str]:
-    folder = Path(__file__).parent.parent / "search_spaces"
+    folder = Path(__file__).parents[2] / "search_spaces"
     return sorted(path.stem for path in folder.glob(f"{incomplete}*.yaml"))
 
 
@@ -58,3 +59,19 @@ ClusterOption = Annotated[
     str | None,
     typer.Option("--address", envvar=CLUSTER, help="Of a cluster's job server, http://host:8265.", show_default=False),
 ]
+
+
+def shrunk_spec(spec: Spec, root: Root) -> Spec:
+    """The spec as `--smoke` runs it."""
+    from search_spaces.smoke import shrunk
+
+    root.offer_cache()
+    return shrunk(spec)
+
+
+def chosen_sweep(name: str | None, root: Root) -> str:
+    """A sweep that is there, its ledger as new as the storage's."""
+    from sweep.ledger.snapshot import restore
+
+    restore(root, name)
+    return root.choose(name)

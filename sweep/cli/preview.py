@@ -5,20 +5,20 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from search_spaces.schema import Spec
-from sweep import calibration, cost, snapshot
+from sweep.cost import calibration, estimate
 from sweep.formats import Format, listing
 from sweep.layout import Root
-from sweep.ledger import Ledger
-from sweep.plan import Plan, build_plan
-from sweep.run import stored_teachers
+from sweep.ledger import snapshot
+from sweep.plan.expand import build_plan
+from sweep.plan.slots import Plan
+from sweep.results.standing import standing
 from trainers.data import DATASETS
-from trainers.teachers import TeacherStore
+from trainers.teacher.store import TeacherStore
 
 MEGABYTE = 1_000_000
 Row = tuple[str, str, str, str]
@@ -35,14 +35,14 @@ def preview(spec: Spec, root: Root, how: Format) -> str:
     text = listing(_rows(plan, over, tried), how)
     if how is not Format.TABLE:
         return text
-    left = cost.estimate(plan, over, tried, root)
+    left = estimate.estimate(plan, over, tried, root)
     done = len(over) + sum(tried.values())
     most = "at most " if plan.cells else ""
     total = (
         f"{most}{plan.count} trials, {plan.epochs} epochs; {done} done, {_epochs_left(plan, over, tried)} epochs to run"
     )
     classes = DATASETS[plan.dataset].model_validate(plan.source).load().num_classes
-    disk = f"disk: at most {cost.disk_bytes(plan, classes) / MEGABYTE:,.0f} MB of weights and checkpoints"
+    disk = f"disk: at most {estimate.disk_bytes(plan, classes) / MEGABYTE:,.0f} MB of weights and checkpoints"
     lines = [
         f"{plan.name} on {plan.dataset}",
         text,
@@ -135,30 +135,3 @@ def _compute(plan: Plan) -> str:
 def _epochs_left(plan: Plan, over: set[str], tried: dict[str, int]) -> int:
     fixed = sum({slot.id: slot.epochs for slot in plan.slots if slot.id not in over}.values())
     return fixed + sum(max(cell.trials - tried.get(cell.id, 0), 0) * cell.epochs for cell in plan.cells)
-
-
-def standing(plan: Plan, root: Root) -> tuple[set[str], dict[str, int]]:
-    """What is over: ids of the plan's slots, and how many trials of each search, its confirming ones included."""
-    teachers = stored_teachers(plan, root)
-    over = set(teachers)
-    path = root.sweep(plan.name).ledger
-    if not path.exists():
-        return over, {}
-    with closing(Ledger(path)) as ledger:
-        finals = set(ledger.finals())
-        pruned = {event.trial for event in ledger.events("pruned")}
-        asked = [(event.body["cell"], event.trial or "") for event in ledger.events("ask")]
-        won = {event.body["cell"]: event.body["slots"] for event in ledger.events("chosen")}
-        started = {event.body["slot"]: event.trial or "" for event in ledger.events("start")}
-    for slot in plan.students:
-        known = slot.teacher is None or slot.teacher in teachers
-        if known and slot.trial(teachers[slot.teacher] if slot.teacher else None).key in finals:
-            over.add(slot.id)
-    tried: Counter[str] = Counter()
-    for cell in plan.cells:
-        searched = [key for of, key in asked if of == cell.id]
-        tried[cell.id] += sum(key in finals or key in pruned for key in searched)
-        confirming = {started.get(slot["id"], "") for slot in won.get(cell.id, [])} - set(searched)
-        if tried[cell.id] >= cell.budget:  # a search that grew may choose others
-            tried[cell.id] += len(confirming & finals)
-    return over, dict(tried)

@@ -6,12 +6,12 @@ from collections import Counter
 from contextlib import closing
 from typing import Any
 
-from sweep import lock
-from sweep.display import duration
-from sweep.events import BROKEN
 from sweep.layout import SweepPaths
-from sweep.leaderboard import Trial, distinct, trials
-from sweep.ledger import Ledger
+from sweep.ledger import lock
+from sweep.ledger.failures import BROKEN
+from sweep.ledger.store import Ledger
+from sweep.results.read import Trial, distinct, trials
+from sweep.text import duration
 
 MOST_TROUBLES = 10
 """Lines at the end of a run; `sweep status` has all."""

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
 
 from search_spaces.fields import FieldReader
 from search_spaces.yaml_lines import Document
-from sweep.layout import Root
+from sweep.cli.options import FormatOption, RootOption, SpecArgument, StorageOption, UriOption, VerboseOption
+from sweep.formats import Format, listing
+from sweep.layout import DEFAULT_ROOT, Root
 from trainers.config import DatasetConfig
 from trainers.errors import InputError, KDError, unknown_name
 
 if TYPE_CHECKING:
-    from sweep.display import Display
+    from sweep.engine.display import Display
     from trainers.data import ImageData
-    from trainers.teachers import Passport, TeacherStore
+    from trainers.teacher.passport import Passport
+    from trainers.teacher.store import TeacherStore
 
 DOUBTFUL = "a low accuracy: was it trained on this data set, at this image size, with its normalisation (mean, std)?"
 SHOWN = 12
@@ -24,7 +30,7 @@ SHOWN = 12
 
 def rows(root: Root) -> list[dict[str, Any]]:
     """The stored teachers. Raises CheckpointError for a passport that cannot be read."""
-    from trainers.teachers import TeacherStore
+    from trainers.teacher.store import TeacherStore
 
     return [_row(passport) for passport in TeacherStore(root.teachers, root.storage).passports()]
 
@@ -60,7 +66,7 @@ def import_all(
     Raises:
         InputError, CheckpointError: when the data set or the folder is wrong, or the only file is.
     """
-    from trainers.teachers import TeacherStore
+    from trainers.teacher.store import TeacherStore
 
     files = weight_files(path)
     root.offer_cache()
@@ -81,7 +87,7 @@ def import_all(
 
 def weight_files(path: Path) -> list[Path]:
     """The file itself, or the weight files below a folder. Raises InputError where there is none."""
-    from trainers.pretrained import SUFFIXES
+    from trainers.teacher.pretrained import SUFFIXES
 
     if not path.is_dir():
         return [path]
@@ -121,7 +127,7 @@ def _imported(
 ) -> dict[str, Any]:
     import torch
 
-    from trainers.pretrained import read
+    from trainers.teacher.pretrained import read
 
     found = read(file, architecture)
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -147,12 +153,74 @@ def train(spec: str, root: Root, uri: str, display: Display, verbose: bool) -> t
         The exit code of :func:`sweep.run.run_sweep`, and one row for each of the spec's teachers that is stored.
     """
     from search_spaces.loader import load_spec
-    from sweep.plan import build_plan
+    from sweep.plan.expand import build_plan
     from sweep.run import run_sweep
-    from trainers.teachers import TeacherStore
+    from trainers.teacher.store import TeacherStore
 
     loaded = load_spec(spec)
     code = run_sweep(loaded, root, uri, display, verbose, only_teachers=True)
     store = TeacherStore(root.teachers, root.storage)
     passports = (store.trained_by(slot.id) for slot in build_plan(loaded, store).teachers)
     return code, [_row(passport) for passport in passports if passport is not None]
+
+
+# -- the verbs -------------------------------------------------------------------------------------------------------
+
+
+teachers = typer.Typer(help="List, import and train teachers.", no_args_is_help=True)
+
+
+@teachers.command("list")
+def teachers_list(
+    root: RootOption = DEFAULT_ROOT, storage: StorageOption = None, how: FormatOption = Format.TABLE
+) -> None:
+    """List the stored teachers."""
+    found = rows(Root.at(root, storage))
+    if not found:
+        typer.echo(f"no teacher is stored below {root} yet", err=True)
+    typer.echo(listing(found, how) if found or how is not Format.TABLE else "", nl=False)
+
+
+@teachers.command("import")
+def teachers_import(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A weight file, or a folder with some in it.")],
+    dataset: Annotated[
+        str, typer.Option("--dataset", help="What they were trained on: 'digits', or 'parquet: {path: data}'.")
+    ],
+    architecture: Annotated[
+        str | None, typer.Option("--architecture", help="A model of `sweep list models`; by default it is recognised.")
+    ] = None,
+    root: RootOption = DEFAULT_ROOT,
+    storage: StorageOption = None,
+    how: FormatOption = Format.TABLE,
+) -> None:
+    """Store published checkpoints as teachers, with their accuracy as it is measured here."""
+    place = Root.at(root, storage)
+    found, good = import_all(path, dataset, architecture, place, lambda line: typer.echo(line, err=True))
+    typer.echo(listing(found, how), nl=False)
+    raise typer.Exit(0 if good else 1)
+
+
+@teachers.command("train")
+def teachers_train(
+    spec: SpecArgument,
+    root: RootOption = DEFAULT_ROOT,
+    storage: StorageOption = None,
+    tracking_uri: UriOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Train the teachers of a spec, and nothing else of it; those that are stored already stay as they are."""
+    from sweep.cluster.carried import nothing_lost
+    from sweep.engine import display
+    from sweep.tracking.address import tracking_uri as address_of
+
+    place = Root.at(root, storage)
+    uri = address_of(place, tracking_uri)
+    console = Console()
+    try:
+        code, found = train(spec, place, uri, display.for_console(console), verbose)
+    except KeyboardInterrupt:
+        console.print(f"stopped; {nothing_lost()}")
+        raise typer.Exit(130) from None
+    typer.echo(listing(found, Format.TABLE), nl=False)
+    raise typer.Exit(code)

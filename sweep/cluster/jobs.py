@@ -8,12 +8,9 @@ no secret is part of a job. The token that lets one in is Ray's own, found where
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 import os
 import socket
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,18 +20,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from search_spaces.schema import Spec
-from sweep.display import duration
-from sweep.options import CARRIED
-from sweep.tracking import without_password
+from sweep.cluster.carried import CARRIED, packed
+from sweep.text import duration, without_password
 from trainers.errors import BusyError, InputError, unknown_name
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
 
-LONGEST = 100_000
-"""Characters of a packed spec: a process takes no longer variable than 128 KiB."""
-LARGEST = 2_000_000
-"""Bytes of an unpacked one; what is longer was not packed here."""
 STOP_SECONDS = 120
 """What a cancelled sweep gets to end its epochs in flight and to tell MLflow, before it is killed."""
 STOP = {"RAY_JOB_STOP_SIGNAL": "SIGINT", "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)}
@@ -53,7 +45,7 @@ FAILED, INTERRUPTED = 1, 130
 
 
 @dataclass(frozen=True)
-class Job:
+class SubmittedSweep:
     """One run of a sweep on the cluster."""
 
     id: str
@@ -104,13 +96,13 @@ class Cluster:
         with self._explained():
             self._client: JobSubmissionClient = JobSubmissionClient(address)
 
-    def jobs(self, sweep: str | None = None) -> list[Job]:
+    def jobs(self, sweep: str | None = None) -> list[SubmittedSweep]:
         """All sweeps' jobs that this head has seen, or those of one sweep; the first started first."""
         with self._explained():
             found = [_job(details) for details in self._client.list_jobs() if (details.metadata or {}).get("sweep")]
         return sorted((job for job in found if sweep in (None, job.sweep)), key=lambda job: job.started)
 
-    def find(self, name: str | None) -> Job:
+    def find(self, name: str | None) -> SubmittedSweep:
         """A sweep's last job, a job by its id, or the last of all. Raises InputError where there is none."""
         jobs = self.jobs()
         if not jobs:
@@ -120,7 +112,7 @@ class Cluster:
             raise InputError(f"on {self.address}: {unknown_name('sweep', name, {job.sweep for job in jobs})}")
         return wanted[-1]
 
-    def submit(self, spec: Spec) -> Job:
+    def submit(self, spec: Spec) -> SubmittedSweep:
         """Start a sweep, or let it go on, and return at once.
 
         Raises:
@@ -152,12 +144,12 @@ class Cluster:
                 return self._job(f"{spec.name}-{number}")
         raise BusyError(f"sweep '{spec.name}' is being submitted to {self.address} by others")
 
-    def log(self, job: Job) -> str:
+    def log(self, job: SubmittedSweep) -> str:
         """What a job has printed."""
         with self._explained():
             return str(self._client.get_job_logs(job.id))
 
-    def follow(self, job: Job, show: Callable[[str], None]) -> int:
+    def follow(self, job: SubmittedSweep, show: Callable[[str], None]) -> int:
         """Show what a job has printed, and what it prints, until it ends; the sweep's exit code."""
 
         async def read() -> None:
@@ -171,7 +163,7 @@ class Cluster:
             raise InputError(f"the connection to {self.address} was lost; {job.id} goes on: sweep logs -f {job.id}")
         return ended.code if ended.code is not None else INTERRUPTED if ended.state == "cancelled" else FAILED
 
-    def cancel(self, name: str | None) -> Job:
+    def cancel(self, name: str | None) -> SubmittedSweep:
         """Stop a sweep as Ctrl-C does, and wait until it has ended. Raises InputError where it does not run."""
         job = self.find(name)
         if not job.live:
@@ -183,7 +175,7 @@ class Cluster:
             raise InputError(f"{job.id} on {self.address} was told to stop, but goes on; look at: sweep logs {job.id}")
         return ended
 
-    def _wait(self, job: Job, seconds: float) -> Job:
+    def _wait(self, job: SubmittedSweep, seconds: float) -> SubmittedSweep:
         """The job, once it has ended or the time is over."""
         deadline = time.monotonic() + seconds
         while job.live and time.monotonic() < deadline:
@@ -191,7 +183,7 @@ class Cluster:
             job = self._job(job.id)
         return job
 
-    def _job(self, name: str) -> Job:
+    def _job(self, name: str) -> SubmittedSweep:
         with self._explained():
             return _job(self._client.get_job_info(name))
 
@@ -248,11 +240,11 @@ def _offer_token() -> None:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
-def _job(details: JobDetails) -> Job:
+def _job(details: JobDetails) -> SubmittedSweep:
     status = str(details.status.value)
     code = 0 if status == "SUCCEEDED" else details.driver_exit_code
     states = {"PENDING": "waiting", "RUNNING": "running", "STOPPED": "cancelled"}
-    return Job(
+    return SubmittedSweep(
         id=str(details.submission_id),
         sweep=(details.metadata or {})["sweep"],
         state=states.get(status) or ("failed" if code is None else ENDS.get(code, "failed")),
@@ -262,12 +254,12 @@ def _job(details: JobDetails) -> Job:
     )
 
 
-def _number(job: Job) -> int:
+def _number(job: SubmittedSweep) -> int:
     number = job.id.removeprefix(f"{job.sweep}-")
     return int(number) if number.isdigit() else 0
 
 
-def latest(jobs: list[Job]) -> list[dict[str, Any]]:
+def latest(jobs: list[SubmittedSweep]) -> list[dict[str, Any]]:
     """A row per sweep, for `sweep list sweeps`: its last job, and how many it has had."""
     last = {job.sweep: job for job in jobs}
     return [job.row() | {"jobs": sum(one.sweep == job.sweep for one in jobs)} for job in last.values()]
@@ -277,46 +269,3 @@ def last_line(log: str) -> str:
     """The last thing that a sweep has printed."""
     lines = [line for line in log.splitlines() if line.strip()]
     return lines[-1] if lines else ""
-
-
-# -- what travels -----------------------------------------------------------------------------------------------------
-
-
-def packed(spec: Spec) -> str:
-    """A spec's text, and its file's name for messages, as one word of an environment.
-
-    Raises:
-        InputError: when that is too long.
-    """
-    content = json.dumps({"text": spec.text, "source": Path(spec.source).name}).encode()
-    word = base64.b64encode(zlib.compress(content, 9)).decode()
-    if len(word) > LONGEST:
-        raise InputError(
-            f"{spec.source} is too long for a job: {len(word):,} characters when packed, at most {LONGEST:,}"
-        )
-    return word
-
-
-def carried() -> Spec:
-    """The spec that this process's job was submitted with. Raises InputError where it was not."""
-    from search_spaces.loader import parse_spec
-
-    word = os.environ.get(CARRIED)
-    if not word:
-        raise InputError("this command is what a submitted job runs; to submit one: sweep submit SPEC")
-    try:
-        stream = zlib.decompressobj()
-        content = json.loads(stream.decompress(base64.b64decode(word, validate=True), LARGEST))
-        text, source = str(content["text"]), str(content["source"])
-    except (ValueError, KeyError, TypeError, zlib.error) as error:
-        raise InputError(f"{CARRIED} holds no spec: {error}") from error
-    return parse_spec(text, source)
-
-
-def read_there(spec: Spec) -> list[str]:
-    """What a spec reads from files, which must be on the cluster: ``dataset parquet, path: data/faces``."""
-    from trainers.data import DATASETS
-
-    source: Any = DATASETS[spec.dataset].model_validate(spec.dataset_options)
-    data = [f"dataset {spec.dataset}, {name}: {value}" for name, value in source if isinstance(value, Path)]
-    return data + [f"teacher: {pair.teacher}" for pair in spec.pairs if pair.kind == "file"]

@@ -14,30 +14,19 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sweep.cost.rehearsals import Layout, rehearse_together
 from sweep.layout import Root
-from sweep.rehearsals import Layout, rehearse_together
+from sweep.plan.kinds import kind_name
 from trainers.config import TeacherConfig, TrialConfig
-from trainers.content import content_key
-from trainers.data.fingerprint import cores
 from trainers.errors import InputError
-from trainers.files import write_atomically
+from trainers.process import cores
+from trainers.storage.content import content_key
+from trainers.storage.files import write_atomically
 
 if TYPE_CHECKING:
-    from sweep.plan import Cell, Plan, Slot
+    from sweep.plan.slots import Plan, SearchedCell, Slot
     from trainers.rehearsal import Rehearsal
 
-TIMED_BY = (
-    "batch_size",
-    "samples_per_class",
-    "test_per_class",
-    "val_fraction",
-    "views",
-    "precision",
-    "compile",
-    "diagnostics",
-    "diagnostics_every",
-)
-"""Recipe fields that decide how long an epoch takes; the others, such as the learning rate, do not."""
 AUTO = "auto"
 """A spec's `compute.gpus` that is measured."""
 GAIN = 1.05
@@ -132,18 +121,6 @@ def _measured(content: dict[str, Any]) -> Measured:
     return Measured(**(content | {"layout": Layout(**content["layout"])}))
 
 
-def kind_of(pair: str, config: dict[str, Any]) -> tuple[Any, ...]:
-    """What decides the length of a trial's epoch, the method first."""
-    teacher = pair.partition("→")[0].partition("@")[0] if "→" in pair and config["method"]["name"] != "scratch" else ""
-    recipe = [config["recipe"].get(name) for name in TIMED_BY]
-    return (config["method"]["name"], teacher, config["model"], config["dataset"]["content"], *recipe)
-
-
-def kind_name(pair: str, config: dict[str, Any], on_gpu: bool) -> str:
-    """The kind of a trial, as the file of calibrations names it."""
-    return content_key(["gpu" if on_gpu else "cpu", *kind_of(pair, config)])
-
-
 # -- what is measured -------------------------------------------------------------------------------------------------
 
 
@@ -203,13 +180,13 @@ def _with_gpus(plan: Plan, gpus: float) -> Plan:
     return replace(plan, compute=plan.compute | {"gpus": gpus})
 
 
-def _kinds(plan: Plan, on_gpu: bool) -> dict[str, Slot | Cell]:
+def _kinds(plan: Plan, on_gpu: bool) -> dict[str, Slot | SearchedCell]:
     """One slot or cell of each kind."""
-    trials: list[Slot | Cell] = [*plan.slots, *plan.cells]
+    trials: list[Slot | SearchedCell] = [*plan.slots, *plan.cells]
     return {kind_name(one.pair, one.config, on_gpu): one for one in trials}
 
 
-def _trial(one: Slot | Cell, plan: Plan) -> TrialConfig:
+def _trial(one: Slot | SearchedCell, plan: Plan) -> TrialConfig:
     """A trial as it is rehearsed: with a teacher of the right architecture."""
     architectures = {slot.id: slot.config["model"] for slot in plan.teachers}
     config = TrialConfig.model_validate(one.config)

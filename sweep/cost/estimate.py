@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sweep import calibration
-from sweep.calibration import kind_name, kind_of
-from sweep.display import duration
+from sweep.cost import calibration
 from sweep.layout import Root
-from sweep.ledger import Ledger
-from trainers.errors import InputError
+from sweep.ledger.store import Ledger
+from sweep.plan.kinds import kind_name, kind_of
+from sweep.text import duration
 
 if TYPE_CHECKING:
-    from sweep.plan import Cell, Plan, Slot
+    from sweep.plan.slots import Plan, SearchedCell, Slot
 
 BYTES = 4
 """Of a weight."""
@@ -114,7 +113,7 @@ def estimate(plan: Plan, over: set[str], tried: dict[str, int], root: Root) -> E
         root: where sweeps were timed.
     """
     pace = Pace(root, plan.compute["gpus"] != 0)
-    left: list[tuple[Slot | Cell, int]] = [(slot, 1) for slot in _distinct(plan.slots) if slot.id not in over]
+    left: list[tuple[Slot | SearchedCell, int]] = [(slot, 1) for slot in _distinct(plan.slots) if slot.id not in over]
     left += [(cell, max(cell.trials - tried.get(cell.id, 0), 0)) for cell in plan.cells]
     shared = _sharing(plan)
     seconds, unknown = 0.0, 0
@@ -139,7 +138,7 @@ def _sharing(plan: Plan) -> Counter[tuple[str, int]]:
     return shared
 
 
-def _lesson(one: Slot | Cell) -> tuple[str, int]:
+def _lesson(one: Slot | SearchedCell) -> tuple[str, int]:
     """A pair's teacher, and the seed that decides the views."""
     return one.pair.partition("→")[0].strip(), int(one.config["seed"])
 
@@ -171,52 +170,3 @@ def disk_bytes(plan: Plan, classes: int) -> int:
     kept = sum(sizes[slot.config["model"]] for slot in _distinct(plan.slots))
     kept += sum(cell.trials * sizes[cell.config["model"]] for cell in plan.cells)
     return kept + COPIES * _room(plan) * max(sizes.values(), default=0)
-
-
-class BudgetWatch:
-    """Whether a sweep may start, and when it has had what the spec allows."""
-
-    def __init__(self, plan: Plan, ledger: Ledger) -> None:
-        self._budget = plan.budget
-        self._share = devices(plan)
-        self._plan = plan
-        self._used = ledger.seconds_trained()
-        deadline = self._budget.get("deadline")
-        self._deadline = datetime.fromisoformat(deadline) if deadline else None
-
-    def refuse(self, left: Estimate, now: datetime) -> None:
-        """Raises InputError where the plan is beyond the budget, as far as that is known."""
-        trials, hours = self._budget.get("max_trials"), self._budget.get("max_device_hours")
-        if trials is not None and self._plan.count > trials:
-            raise InputError(
-                f"{self._plan.name} has {self._plan.count} trials, and budget.max_trials is {trials}; raise it, or ask"
-                " for less"
-            )
-        used = self._used * self._share / 3600
-        if hours is not None and used + left.device_hours > hours:
-            raise InputError(
-                f"{self._plan.name} needs about {left.device_hours:.2g} device hours and has had {used:.2g}, and"
-                f" budget.max_device_hours is {hours:g}; raise it, or ask for less"
-            )
-        if self._deadline is not None and self._now(now) + left.wall > self._deadline:
-            raise InputError(
-                f"{self._plan.name} would run until {self._now(now) + left.wall:%Y-%m-%d %H:%M}, and budget.deadline is"
-                f" {self._deadline:%Y-%m-%d %H:%M}; move it, or ask for less"
-            )
-
-    def spend(self, seconds: float) -> None:
-        """Count an epoch."""
-        self._used += seconds
-
-    def over(self, now: datetime) -> str:
-        """Why no more is to run; empty while there is budget left."""
-        hours = self._budget.get("max_device_hours")
-        if hours is not None and self._used * self._share / 3600 >= hours:
-            return f"budget.max_device_hours ({hours:g}) is used up"
-        if self._deadline is not None and self._now(now) >= self._deadline:
-            return f"budget.deadline ({self._deadline:%Y-%m-%d %H:%M}) has come"
-        return ""
-
-    def _now(self, now: datetime) -> datetime:
-        """`now`, with a zone where the deadline has one."""
-        return now.astimezone() if self._deadline is not None and self._deadline.tzinfo else now

@@ -13,13 +13,14 @@ from multiprocessing.synchronize import Barrier
 from threading import BrokenBarrierError
 from typing import TYPE_CHECKING, Any
 
-from sweep.events import first_line, is_out_of_memory
-from sweep.machines import WORKER_ENVIRONMENT
+from sweep.ledger.failures import is_out_of_memory
+from sweep.text import first_line
 from trainers.config import TrialConfig
 from trainers.errors import InputError
+from trainers.process import WORKER_ENVIRONMENT
 
 if TYPE_CHECKING:
-    from sweep.plan import Plan
+    from sweep.plan.slots import Plan
     from trainers.rehearsal import Rehearsal
 
 PATIENCE_SECONDS = 900.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from abc import ABC, abstractmethod
@@ -14,21 +13,15 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sweep.options import CARRIED
-from sweep.plan import Plan
-from sweep.queue import Job
+from sweep.engine.job import Job
+from sweep.plan.slots import Plan
+from sweep.text import duration
 
 REFRESH_SECONDS = 0.25
 LINE_SECONDS = 30.0
 """Plain lines: a sign of life at least this often."""
 MOST_ROWS = 12
 """Of the table of means; the leaders are shown."""
-
-
-def nothing_lost() -> str:
-    """What a run says that stops before its end."""
-    again = "Submitted again, it" if CARRIED in os.environ else "The same command"
-    return f"nothing is lost. {again} goes on from here"
 
 
 class Progress:
@@ -85,16 +78,6 @@ class Progress:
             return ""
         left = (time.monotonic() - self._began) / (self._epochs_run - 1) * max(self.epochs_left, 0)
         return f"about {duration(left)} left"
-
-
-def duration(seconds: float) -> str:
-    """``45 s``, ``3:20 min`` or ``2:05 h``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60}:{whole % 60:02d} min"
-    return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
 
 
 class Display(ABC):

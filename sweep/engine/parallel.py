@@ -23,11 +23,12 @@ from ray.train.torch import TorchTrainer
 from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
 from ray.util.queue import Empty, Queue
 
-from sweep.events import WorkerLostError
-from trainers.checkpoint import from_bytes
+from sweep.ledger.failures import WorkerLostError
 from trainers.config import TrialConfig
-from trainers.fit import WEIGHTS, EpochResult
+from trainers.fit import WEIGHTS
 from trainers.models import Network, build
+from trainers.result import EpochResult
+from trainers.storage.checkpoint import from_bytes
 
 PROBE_SECONDS = 1.0
 """How often it is checked whether the workers are still there."""
@@ -63,7 +64,7 @@ def train(job: dict[str, Any], trial: TrialConfig, classes: int) -> Generator[Ep
     None for a student, whose weights nobody asks for.
 
     Args:
-        job: as :func:`sweep.run.describe` makes it.
+        job: as :func:`sweep.engine.job.describe` makes it.
         trial: the same trial, read.
         classes: of its data set.
 
@@ -82,7 +83,7 @@ def train(job: dict[str, Any], trial: TrialConfig, classes: int) -> Generator[Ep
         run.join()
     if job["stage"] != "teacher":
         return None
-    from sweep.trainable import storage_of
+    from sweep.engine.worker import storage_of
 
     path = Path(job["folder"]) / WEIGHTS
     storage_of(job).pull(path)
@@ -166,8 +167,8 @@ def _death(run: _Run) -> str:
 
 def _work(given: dict[str, Any]) -> None:
     """Train a share of the trial; the leading worker tells of each epoch."""
-    from sweep.trainable import begin
-    from trainers.data_parallel import Group
+    from sweep.engine.worker import begin
+    from trainers.loop.data_parallel import Group
 
     group = Group.joined()
     try:

@@ -14,8 +14,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from sweep.calibration import kind_of
-from sweep.plan import Slot
+from sweep.plan.kinds import kind_of
+from sweep.plan.slots import Slot
 
 WORTH_SECONDS = 5.0
 """A trial with less than this left is let finish: to take one up again costs about a second."""

@@ -6,32 +6,13 @@ Plain Python, so that the order can be tested without Ray.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
-from sweep.cells import Searches
-from sweep.plan import Cell, Plan, Slot
-from sweep.tail import Left, makes_room
-from trainers.config import TeacherConfig, TrialConfig
-
-
-@dataclass(frozen=True)
-class Job:
-    """A slot whose teacher is known, so that its trial has a key."""
-
-    slot: Slot
-    trial: TrialConfig
-    crowded: int = 0
-    """How often it ran out of memory in this run; its share of a GPU doubles each time."""
-
-    @property
-    def key(self) -> str:
-        return self.trial.key
-
-
-def share(gpus: float, crowded: int) -> float:
-    """The GPUs of a trial that ran out of memory so often: a fraction doubles each time, up to a whole one."""
-    return min(gpus * 2**crowded, 1.0) if gpus < 1 else gpus
+from sweep.engine.job import Job, share
+from sweep.engine.pauses import Left, makes_room
+from sweep.plan.slots import Plan, SearchedCell, Slot
+from sweep.search.searches import Searches
+from trainers.config import TeacherConfig
 
 
 class TrialQueue:
@@ -61,7 +42,7 @@ class TrialQueue:
         self._live: dict[str, Job] = {}
         self._left = Left()
         self._pausing: set[str] = set()
-        self.lost: list[Slot | Cell] = []
+        self.lost: list[Slot | SearchedCell] = []
         """What cannot run, because its teacher failed."""
         self._drop_done()
         self._confirm()
@@ -145,7 +126,7 @@ class TrialQueue:
 
     def pauses(self, key: str, room: int) -> bool:
         """Whether a live trial is to stop after this epoch, so that the longest of those that wait runs before it
-        (:mod:`sweep.tail`): near the end of the sweep, when nothing waits for anything but room.
+        (:mod:`sweep.engine.pauses`): near the end of the sweep, when nothing waits for anything but room.
 
         Args:
             key: of the trial.

@@ -5,8 +5,8 @@ When a machine runs low on memory, Ray ends a worker and reports `OutOfMemoryErr
 passed on as the kind that Ray Tune handles, its name and text kept.
 
 And Ray Tune keeps one idle worker, as it knows of no trial that could need a second: a sweep's trials wait in its own
-queue (:meth:`sweep.search.PlanSearcher.suggest`). So where several trials had ended before a teacher, all other workers
-would be started anew after it, which takes longer than a short trial. Here they are kept for a while.
+queue (:meth:`sweep.engine.ray_search.PlanSearcher.suggest`). So where several trials had ended before a teacher, all
+other workers would be started anew after it, which takes longer than a short trial. Here they are kept for a while.
 """
 
 from __future__ import annotations

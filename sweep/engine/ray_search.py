@@ -10,7 +10,8 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from sweep.queue import Job, TrialQueue
+from sweep.engine.job import Job
+from sweep.engine.queue import TrialQueue
 
 MOST_AT_ONCE = 10_000
 """Trials, as far as Ray is concerned; how many there are the searcher decides."""
@@ -19,7 +20,8 @@ MOST_AT_ONCE = 10_000
 class PlanSearcher(Searcher):
     """Hands Ray the queue's jobs as trial configs.
 
-    What a trial came to reaches the queue through :class:`sweep.recorder.Recorder`, which writes the ledger first.
+    What a trial came to reaches the queue through :class:`sweep.engine.recorder.Recorder`, which writes the ledger
+    first.
     """
 
     def __init__(
@@ -72,8 +74,8 @@ class PlanSearcher(Searcher):
 
 
 class CellScheduler(FIFOScheduler):
-    """Ends a search trial when its own cell's pruner says so (:mod:`sweep.pruning`); teachers and confirming trials run
-    to their end, with a pause where the whole sweep ends sooner for it (:mod:`sweep.tail`)."""
+    """Ends a search trial when its own cell's pruner says so (:mod:`sweep.search.pruning`); teachers and confirming
+    trials run to their end, with a pause where the whole sweep ends sooner for it (:mod:`sweep.engine.pauses`)."""
 
     def __init__(self, queue: TrialQueue, room: Callable[[], int]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -12,12 +12,14 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from sweep.cost import BudgetWatch
-from sweep.display import Display
-from sweep.events import BROKEN, Broken, final_body, start_body, worker_death
+from sweep.cost.budget import BudgetWatch
+from sweep.engine.display import Display
+from sweep.engine.job import Job
+from sweep.engine.queue import TrialQueue
 from sweep.layout import SweepPaths
-from sweep.ledger import Ledger
-from sweep.queue import Job, TrialQueue
+from sweep.ledger.bodies import final_body, start_body
+from sweep.ledger.failures import BROKEN, Broken, worker_death
+from sweep.ledger.store import Ledger
 from trainers.config import TeacherConfig
 
 _log = logging.getLogger(__name__)

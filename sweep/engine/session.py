@@ -1,4 +1,4 @@
-"""Where trials run: a Ray of our own on this machine, or a cluster that is running already."""
+"""A Ray session for one run: a Ray of our own on this machine, or a cluster that is running already."""
 
 from __future__ import annotations
 
@@ -6,11 +6,7 @@ import logging
 import os
 import secrets
 import shutil
-import signal
-import socket
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -19,21 +15,14 @@ from typing import Any
 
 import psutil
 
-from sweep.events import first_line
+from sweep.engine.watch import PROBE_SECONDS
 from sweep.layout import Root
-from sweep.lock import alive
-from sweep.plan import Plan
+from sweep.ledger.lock import alive
+from sweep.text import first_line
 from trainers.errors import InputError, MachineError
+from trainers.process import WORKER_ENVIRONMENT
 
 _log = logging.getLogger(__name__)
-
-WORKER_ENVIRONMENT = {
-    # Large tensors are reused instead of being given back to the system after every step, and lie in huge pages.
-    "MALLOC_MMAP_THRESHOLD_": "1073741824",
-    "MALLOC_TRIM_THRESHOLD_": "1073741824",
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
-}
-"""For the processes that train, where the user's environment does not say otherwise."""
 HANDED_ON = (
     "SWEEP_CACHE",
     "RAY_CHDIR_TO_TRIAL_DIR",
@@ -44,16 +33,8 @@ HANDED_ON = (
 """Of the driver's environment, to the workers."""
 OBJECT_STORE_BYTES = 100_000_000
 """Ray's shared memory; trials pass next to nothing through it."""
-PROBE_SECONDS = 2.0
-GONE_SECONDS = 30.0
-"""A head that has not answered for so long is taken for dead; Ray itself aborts this process after 60."""
 STARTS = 3
 """How often a Ray of our own is started before the machine is given up."""
-JOIN_SECONDS = 120.0
-"""What the machines of a cluster get to join before a sweep that none of them has room for is refused."""
-JOIN_POLL_SECONDS = 1.0
-ROOM_SECONDS = 5.0
-"""How often a cluster is asked how many trials it has room for."""
 RAY_FOLDER = "sweep-ray-"
 """How the folders of Ray's temporary files begin; the driver's process number follows."""
 
@@ -138,59 +119,6 @@ def _end(processes: list[psutil.Process]) -> None:
     psutil.wait_procs(processes, timeout=PROBE_SECONDS)
 
 
-@contextmanager
-def watched(node_lost: Callable[[], None], head_lost: Callable[[], None]) -> Iterator[None]:
-    """Notices the end of the cluster, which Ray Tune would wait out for ever.
-
-    Args:
-        node_lost: called, from another thread, when this machine's part of Ray is dead, before the main thread is
-            interrupted.
-        head_lost: called when the head is. It must end the process: the main thread may be in a call to the head that
-            does not return, and hears no signal there.
-    """
-    import ray
-
-    context, closing = ray.get_runtime_context(), threading.Event()
-    host, _, port = str(context.gcs_address).rpartition(":")
-    threads = [
-        threading.Thread(target=_watch_head, args=((host, int(port)), head_lost, closing), daemon=True),
-        threading.Thread(target=_watch_node, args=(context.get_node_id(), node_lost, closing), daemon=True),
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        closing.set()
-        for thread in threads:
-            thread.join(PROBE_SECONDS)
-
-
-def _watch_head(head: tuple[str, int], lost: Callable[[], None], closing: threading.Event) -> None:
-    """Connect to the head's control store again and again. Nothing here calls Ray, which might not return."""
-    heard = time.monotonic()
-    while not closing.wait(PROBE_SECONDS):
-        try:
-            with socket.create_connection(head, timeout=PROBE_SECONDS):
-                heard = time.monotonic()
-        except OSError:
-            if time.monotonic() - heard > GONE_SECONDS:
-                lost()
-                return
-
-
-def _watch_node(own: str, lost: Callable[[], None], closing: threading.Event) -> None:
-    """Ask the head whether it has given up the node that this process is attached to, which is final."""
-    import ray
-
-    while not closing.wait(PROBE_SECONDS):
-        nodes = ray.nodes()  # type: ignore[no-untyped-call]
-        if any(node["NodeID"] == own and not node["Alive"] for node in nodes):
-            lost()
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-            return
-
-
 def _own(temporary: Path) -> dict[str, Any]:
     """A Ray of our own. Its files lie in the system's temporary folder, not below the root: its sockets have paths of
     at most 107 characters."""
@@ -250,64 +178,3 @@ def _own_environment() -> dict[str, str]:
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_prestart_worker_first_driver": "0",  # one a core, none of which has the environment that Tune asks for
     }
-
-
-def check_resources(plan: Plan, patience: float = 0) -> None:
-    """Raises InputError when no machine has room for one trial: Ray would wait for ever.
-
-    Args:
-        plan: whose trials are to run.
-        patience: seconds for machines to join that are not there yet.
-    """
-    deadline = time.monotonic() + patience
-    while room(plan) == 0:
-        if time.monotonic() > deadline:
-            who = f"after {patience:g} s the cluster's machines have" if patience else "this machine has"
-            raise InputError(_too_small(plan, who))
-        time.sleep(JOIN_POLL_SECONDS)
-
-
-def _too_small(plan: Plan, who: str) -> str:
-    cpus, gpus, workers = plan.compute["cpus"], plan.compute["gpus"], plan.compute["workers"]
-    have = ", ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in _nodes())
-    return (
-        f"a trial asks for {f'{workers} workers of ' if workers > 1 else ''}{cpus} CPUs and {gpus:g} GPUs (compute: in"
-        f" the spec), but {who} {have}; lower compute.cpus{', ' if workers > 1 else ' or '}compute.gpus"
-        f"{' or compute.workers' if workers > 1 else ''}"
-    )
-
-
-class Room:
-    """How many trials may run side by side, at least one; on a cluster machines join and leave while a sweep runs."""
-
-    def __init__(self, plan: Plan, changes: bool) -> None:
-        self._plan, self._changes = plan, changes
-        self._known, self._asked = 0, 0.0
-
-    def __call__(self) -> int:
-        if self._known == 0 or (self._changes and time.monotonic() - self._asked > ROOM_SECONDS):
-            self._known, self._asked = max(1, room(self._plan)), time.monotonic()
-        return self._known
-
-
-def room(plan: Plan) -> int:
-    """How many trials fit side by side; the workers of one may be on several machines."""
-    room = 0
-    for have in _nodes():
-        fits = [have.get("CPU", 0) // plan.compute["cpus"]]
-        if plan.compute["gpus"]:
-            fits.append(_shares(have.get("GPU", 0), plan.compute["gpus"]))
-        room += int(min(fits))
-    return int(room // plan.compute["workers"])
-
-
-def _shares(gpus: float, each: float) -> int:
-    """How many trials of `each` GPUs go on a machine's; a fraction never spans two."""
-    return int(gpus) * int(1 / each + 1e-9) if each < 1 else int(gpus // each)
-
-
-def _nodes() -> list[dict[str, float]]:
-    """The resources of every machine of the cluster that is alive."""
-    import ray
-
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]

@@ -7,44 +7,35 @@ here talks to MLflow or to a database.
 
 from __future__ import annotations
 
-import logging
 import traceback
 from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import asdict
-from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray.tune import Trainable
 
-from sweep.events import Broken, WorkerLostError, first_line, is_out_of_memory, with_advice
-from trainers.config import TeacherConfig, TrialConfig
-from trainers.content import canonical_json
+from sweep.engine.worker import begin, data_of, storage_of
+from sweep.ledger.failures import Broken, WorkerLostError, is_out_of_memory, with_advice
+from sweep.text import first_line
+from trainers.config import TrialConfig
 from trainers.errors import DivergedError, StorageError
-from trainers.files import write_atomically
-from trainers.storage import Storage, storage_at
+from trainers.storage.files import write_atomically
 
 if TYPE_CHECKING:
-    from trainers.data import ImageData
-    from trainers.data_parallel import Group
-    from trainers.fit import EpochResult
     from trainers.models import Network
-    from trainers.teachers import Passport
+    from trainers.result import EpochResult
+    from trainers.teacher.passport import Passport
 
     Running = Generator[EpochResult, None, Network] | Generator[EpochResult, None, Network | None]
 
-_log = logging.getLogger(__name__)
-
-GIGABYTE = 10**9
-CHECKPOINTS = "checkpoints"
-"""In the trial's folder."""
 LOG = "log.txt"
 """In the trial's folder: the traceback of the last attempt that failed."""
 
 
 class TrialTrainable(Trainable):
-    """Runs the job that `config` describes (see :func:`sweep.run.describe`)."""
+    """Runs the job that `config` describes (see :func:`sweep.engine.job.describe`)."""
 
     def setup(self, config: dict[str, Any]) -> None:
         self.reset_config(config)
@@ -114,127 +105,21 @@ class TrialTrainable(Trainable):
     def _begin(self, trial: TrialConfig) -> Running:
         if self._job["workers"] == 1:
             return begin(self._job)
-        from sweep import parallel
+        from sweep.engine import parallel
 
-        return parallel.train(self._job, trial, _data(self._job, trial).num_classes)
+        return parallel.train(self._job, trial, data_of(self._job, trial).num_classes)
 
     def _store(self, teacher: Network, trial: TrialConfig, last: EpochResult) -> Passport:
-        from trainers.teachers import TeacherStore
+        from trainers.teacher.store import TeacherStore
 
         store = TeacherStore(Path(self._job["teachers"]), storage_of(self._job))
-        return store.add(teacher, trial, _data(self._job, trial), last)
-
-
-def begin(job: dict[str, Any], group: Group | None = None) -> Generator[EpochResult, None, Network]:
-    """The job's training, in this process: a share of it, where `group` are several."""
-    import torch
-
-    from trainers.data_parallel import ALONE
-    from trainers.fit import fit
-    from trainers.logit_bank import LogitBank
-
-    torch.set_num_threads(job["cpus"])
-    trial = TrialConfig.model_validate(job["trial"])
-    data = _data(job, trial)
-    storage = storage_of(job)
-    teacher = None
-    if trial.teacher is not None:
-        teacher = partial(_teacher, job["teachers"], storage, trial.teacher, data)
-    budget = None if job["bank_gb"] is None else int(job["bank_gb"] * GIGABYTE)
-    bank = LogitBank(Path(job["bank"]), budget, storage)
-    device = "cuda" if job["gpus"] else "cpu"
-    folder = Path(job["folder"])
-    together = group or ALONE
-    running = fit(trial, data=data, teacher=teacher, bank=bank, folder=folder, device=device, group=together)
-    return stored(running, storage, folder) if together.leads else running
-
-
-def stored(
-    running: Generator[EpochResult, None, Network], storage: Storage, folder: Path
-) -> Generator[EpochResult, None, Network]:
-    """A training whose checkpoints are in the storage as well: it goes on from there, on whatever machine.
-
-    Args:
-        running: what :func:`trainers.fit.fit` returns.
-        storage: which a failed write to is only warned of while there are epochs to come.
-        folder: the trial's.
-
-    Raises:
-        StorageError: when the checkpoints cannot be fetched, or the finished weights not be given.
-    """
-    from trainers.fit import WEIGHTS
-
-    checkpoints, safe = folder / CHECKPOINTS, False
-    storage.pull(checkpoints)
-    try:
-        while True:
-            try:
-                result = next(running)
-            except StopIteration as end:
-                storage.push(folder / WEIGHTS, anew=True)
-                storage.mirror(checkpoints)
-                safe = True
-                network: Network = end.value
-                return network
-            if not result.replayed:
-                safe = _mirrored(storage, checkpoints)
-            yield result
-    finally:
-        if safe:
-            storage.release(checkpoints)
-
-
-def _mirrored(storage: Storage, folder: Path) -> bool:
-    """Whether the storage has taken the folder; the next epoch tries again, and the checkpoint is on this disk."""
-    try:
-        storage.mirror(folder)
-    except StorageError as error:
-        _log.warning("%s; going on", error)
-        return False
-    return True
-
-
-def storage_of(job: dict[str, Any]) -> Storage:
-    """The storage of a job, with the root of this machine in front."""
-    return _storage(job["storage"], job["root"])
-
-
-@lru_cache(maxsize=2)
-def _storage(uri: str, root: str) -> Storage:
-    return storage_at(uri, Path(root))
+        return store.add(teacher, trial, data_of(self._job, trial), last)
 
 
 def _state(error: Exception) -> Broken:
     if isinstance(error, WorkerLostError):
         return "worker-died"
     return "out-of-memory" if is_out_of_memory(error) else "failed"
-
-
-def _data(job: dict[str, Any], trial: TrialConfig) -> ImageData:
-    return _loaded(trial.dataset.name, canonical_json(job["source"]), trial.dataset.content)
-
-
-@lru_cache(maxsize=2)
-def _loaded(name: str, options: str, content: str) -> ImageData:
-    """The data set, once per worker process; `options` are its source's, as JSON.
-
-    Raises:
-        ValueError: when this machine holds other data under that name than the plan was made with.
-    """
-    from trainers.data import DATASETS
-
-    data = DATASETS[name].model_validate_json(options).load()
-    if data.content != content:
-        raise ValueError(f"data set '{name}' is not the one the plan was made with ({data.content})")
-    return data
-
-
-@lru_cache(maxsize=4)
-def _teacher(folder: str, storage: Storage, teacher: TeacherConfig, data: ImageData) -> Network:
-    """A verified teacher, once per worker process."""
-    from trainers.teachers import TeacherStore
-
-    return TeacherStore(Path(folder), storage).load(teacher, data)
 
 
 def _bodies(epochs: list[EpochResult]) -> list[dict[str, Any]]:

@@ -25,19 +25,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sweep.layout import Root, SweepPaths
-from sweep.ledger import Ledger
-from sweep.lock import alive
+from sweep.ledger.lock import alive
+from sweep.ledger.store import Ledger
 from trainers.errors import BusyError, InputError, StorageError
-from trainers.files import write_atomically
+from trainers.storage.files import write_atomically
 
+_log = logging.getLogger(__name__)
 PAUSE_SECONDS = 30.0
 SHARE_OF_TIME = 0.1
 """Most of the time that is spent on snapshots; where one takes long, the pauses are longer."""
 
 READS, READ_PAUSE_SECONDS = 3, 0.2
 """Of a label that is no label: it may have changed while it was read."""
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

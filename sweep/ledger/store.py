@@ -1,8 +1,8 @@
 """The ledger: every event of a sweep, on the driver's local disk, before anything else hears of it.
 
 One SQLite file in WAL mode, append-only. A trial's epoch and its final state can be written once only, so replaying
-what a resumed trial reports again changes nothing. MLflow is a projection of this file (:mod:`sweep.tracking`), and so
-are the tables (:mod:`sweep.leaderboard`).
+what a resumed trial reports again changes nothing. MLflow is a projection of this file
+(:mod:`sweep.tracking.projector`), and so are the tables (:mod:`sweep.results.board`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic_core import from_json  # reads a trial's config in a third of the time that json takes
+from pydantic_core import from_json
 
 from trainers.errors import StorageError
 
@@ -27,14 +27,14 @@ Kind = Literal[
 """What happened:
 
 - `sweep`: a driver started on this sweep; body: spec, host, pid.
-- `plan`: the spec as expanded at that start; body: see :mod:`sweep.plan`.
+- `plan`: the spec as expanded at that start; body: see :mod:`sweep.plan.expand`.
 - `ask`: a search suggested a configuration; body: the cell, the suggestion's number and values, and its slot.
 - `start`: a trial was handed to a worker; body: the slot's labels and the trial's config.
 - `epoch`: one epoch's result; written once per trial and epoch.
 - `final`: a trial ended for good (`state`: finished or diverged); written once per trial.
 - `pruned`: a search gave the trial up after an epoch; a confirming slot of the same content would run it to its end.
-- `failed`: an attempt at a trial broke; body: state (see :data:`sweep.events.Broken`), reason and log. A later run
-  tries again.
+- `failed`: an attempt at a trial broke; body: state (see :data:`sweep.ledger.failures.Broken`), reason and log. A later
+  run tries again.
 - `interrupted`: the trial was stopped between its start and its end, with the sweep or to make room for another; it
   goes on from its checkpoint.
 - `chosen`: a search has come to its end; body: the cell, what it has won, and the slots that confirm it.

@@ -3,7 +3,7 @@
 :mod:`sweep.report.page` says what stands on the page, in which order; each section is a module beside it.
 """
 
-from sweep.report.overview import draw
+from sweep.report.figure import draw
 from sweep.report.page import write
 
 __all__ = ["draw", "write"]

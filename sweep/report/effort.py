@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sweep.display import duration
 from sweep.report.history import History
 from sweep.report.markup import facts
 from sweep.report.section import Section
+from sweep.text import duration
 
 ENDED = ("finished", "diverged", "pruned")
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sweep.events import BROKEN
+from sweep.ledger.failures import BROKEN
 from sweep.report.history import History
 from sweep.report.markup import element, joined, paragraph, table
 from sweep.report.section import Section
-from sweep.results import Trial
+from sweep.results.read import Trial
 
 FINE = ("finished", "running", "waiting")
 COLUMNS = ("trial", "state", "epochs", "reason", "log")

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.leaderboard import Leaderboard
 from sweep.report import style
 from sweep.report.history import is_number
-from sweep.rows import Row
-from trainers.files import write_atomically
+from sweep.results.board import Leaderboard
+from sweep.results.rows import Row
+from trainers.storage.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

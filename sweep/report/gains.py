@@ -10,7 +10,7 @@ from sweep.report.history import Configuration, History, mean_and_spread
 from sweep.report.markup import joined, paragraph
 from sweep.report.section import Section
 from sweep.report.style import Picture, Studio
-from sweep.rows import signed
+from sweep.text import signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,14 +9,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweep import results
-from sweep.cells import CellSearch, Searches
-from sweep.cost import devices
-from sweep.leaderboard import Leaderboard, leaderboard
-from sweep.ledger import Ledger
-from sweep.plan import Plan, Slot, label
-from sweep.results import Trial
-from sweep.rows import Row
+from sweep.cost.estimate import devices
+from sweep.ledger.store import Ledger
+from sweep.plan.labels import label
+from sweep.plan.slots import Plan, Slot
+from sweep.results.board import Leaderboard, leaderboard
+from sweep.results.read import Trial, distinct, trials
+from sweep.results.rows import Row
+from sweep.search.cell_search import CellSearch
+from sweep.search.searches import Searches
 
 ACCURACIES = ("train_acc", "val_acc", "test_acc")
 LIVE = "teacher_images"
@@ -151,14 +152,14 @@ class History:
 def read(ledger: Ledger) -> History:
     """Read a sweep. Raises InputError where it has no plan yet."""
     board = leaderboard(ledger)
-    plan, planned = results.trials(ledger)
+    plan, planned = trials(ledger)
     started = ledger.latest("sweep")
     wanted = {trial.key for trial in planned if trial.key and trial.slot.stage == "confirm"}
     curves, effort = _epochs(plan, ledger, wanted)
     return History(
         board=board,
         spec=started.body["spec"] if started else "",
-        trials=results.distinct(planned),
+        trials=distinct(planned),
         searched=[trial for trial in planned if trial.slot.stage == "search"],
         configurations=_configurations(board, planned, curves),
         searches=Searches.read(plan, ledger),

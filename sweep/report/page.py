@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from sweep.ledger import Ledger
+from sweep.ledger.store import Ledger
 from sweep.report import curves, effort, failures, fidelity, gains, gradients, searches, sensitivity, style, summary
 from sweep.report.history import History, read
 from sweep.report.markup import Markup, element, joined, paragraph
 from sweep.report.section import Section
 from sweep.report.style import Picture, Studio
 from trainers.errors import StorageError
-from trainers.files import write_atomically
+from trainers.storage.files import write_atomically
 
 KINDS: tuple[Literal["png", "pdf"], ...] = ("png", "pdf")
 """Of the files beside the page, for print."""

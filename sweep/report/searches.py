@@ -12,15 +12,15 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sweep import studies
-from sweep.cells import CellSearch
-from sweep.plan import SYMBOLS, shown
+from sweep.plan.labels import SYMBOLS, shown
 from sweep.report import style
 from sweep.report.history import History
 from sweep.report.markup import Markup, element, joined, paragraph
 from sweep.report.section import Section
 from sweep.report.style import Picture, Studio
-from sweep.studies import Asked
+from sweep.search import suggest
+from sweep.search.cell_search import CellSearch
+from sweep.search.suggest import Asked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -87,8 +87,8 @@ def importances(search: CellSearch) -> dict[str, float]:
 
     logging.getLogger("optuna").setLevel(logging.ERROR)
     metrics = search.cell.search["metrics"]
-    study = optuna.create_study(directions=[studies.DIRECTIONS[metric] for metric in metrics])
-    study.add_trials([one for one in studies.frozen_trials(search.cell.space, search.asked) if one.state.is_finished()])
+    study = optuna.create_study(directions=[suggest.DIRECTIONS[metric] for metric in metrics])
+    study.add_trials([one for one in suggest.frozen_trials(search.cell.space, search.asked) if one.state.is_finished()])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=FOREST_SEED)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sweep.plan import SYMBOLS
+from sweep.plan.labels import SYMBOLS
 from sweep.report import style
 from sweep.report.history import Configuration, History, is_number, mean_and_spread, rest
 from sweep.report.markup import Markup, element, items, joined, paragraph

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree
 
-from sweep.plan import SYMBOLS
+from sweep.plan.labels import SYMBOLS
 from sweep.report.markup import Markup, element, slug
 
 if TYPE_CHECKING:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from sweep.plan import Plan, Stage, shown
+from sweep.plan.labels import shown
+from sweep.plan.slots import Plan, Stage
 from sweep.report.history import History
 from sweep.report.markup import Markup, element, facts, folded, items, joined, paragraph, table
 from sweep.report.section import Section
-from sweep.table import Grid, Line, layout
+from sweep.results.grid import Grid, Line, layout
 
 STAGES: dict[Stage, str] = {"teacher": "teachers", "search": "search trials", "confirm": "students"}
 TEXT_COLUMNS = ("method", "recipe", "missing")

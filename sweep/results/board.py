@@ -1,33 +1,25 @@
 """The table: rows are methods, columns are pairs, each cell a mean over seeds.
 
-:mod:`sweep.results` reads what came of the sweep, :mod:`sweep.rows` makes rows of it, :mod:`sweep.significance` says
-which of them are told apart, and :mod:`sweep.table` and :mod:`sweep.caption` are how it is printed. Nothing that failed
-is left out silently: each row counts what is missing and why.
+:mod:`sweep.results.read` reads what came of the sweep, :mod:`sweep.results.rows` makes rows of it,
+:mod:`sweep.results.significance` says which of them are told apart, and :mod:`sweep.results.grid` and
+:mod:`sweep.results.caption` are how it is printed. Nothing that failed is left out silently: each row counts what is
+missing and why.
 """
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
-from sweep import caption as words
-from sweep import formats, published, table
-from sweep.formats import Format
-from sweep.ledger import Ledger
-from sweep.plan import Plan
-from sweep.published import Gap, Reported
-from sweep.results import Results, read
-from sweep.results import Trial as Trial
-from sweep.results import distinct as distinct
-from sweep.results import trials as trials
-from sweep.rows import Row as Row
-from sweep.rows import Shown, baseline, shown_epoch
-from sweep.rows import rows as all_rows
-from sweep.significance import Overall, judged, overall
-from sweep.table import as_rich as as_rich
-from sweep.table import grid as grid
+from sweep.ledger.store import Ledger
+from sweep.plan.slots import Plan
+from sweep.results import caption as words
+from sweep.results import published
+from sweep.results.published import Gap, Reported
+from sweep.results.read import Results, read
+from sweep.results.rows import Row, Shown, baseline, shown_epoch
+from sweep.results.rows import rows as all_rows
+from sweep.results.significance import Overall, judged, overall
 
 
 @dataclass(frozen=True)
@@ -138,68 +130,3 @@ def with_published(board: Leaderboard) -> Leaderboard:
         if (theirs := published.reported(row, board.plan.dataset, board.metric)) is not None
     }
     return replace(board, published=found)
-
-
-# -- formats ------------------------------------------------------------------------------------------------------
-
-
-def records(board: Leaderboard) -> list[dict[str, Any]]:
-    """One flat record per cell, for JSON, CSV, Parquet and MLflow's table; docs/leaderboard.md has the columns."""
-    params = list(dict.fromkeys(key for row in board.cells for key in row.params))
-    return [
-        {
-            "pair": row.pair,
-            "label": row.label,
-            "n": len(row.values),
-            "mean": _rounded(row.mean),
-            "std": _rounded(row.std),
-            "delta": _rounded(row.delta),
-            "p_delta": _rounded(row.p_delta),
-            "standing": row.standing,
-            "p_best": _rounded(row.p_best),
-            "mean_best": _rounded(statistics.fmean(row.best.values()) if row.best else None),
-            "mean_last": _rounded(statistics.fmean(row.last.values()) if row.last else None),
-            "missing": sum(row.missing.values()),
-            "tuned": row.tuned,
-            "budget": row.budget,
-            "recipe_differs": " ".join(f"{name}={value}" for name, (value, _) in row.recipe_differs.items()),
-            **_published_record(board, row),
-            "method": row.method,
-            **{f"param.{key}": row.params.get(key) for key in params},
-            "recipe": row.recipe,
-            "dataset": board.plan.dataset,
-            "sweep": board.plan.name,
-        }
-        for row in board.cells
-    ]
-
-
-def _published_record(board: Leaderboard, row: Row) -> dict[str, Any]:
-    if board.published is None:
-        return {}
-    theirs, gap = board.reported(row), board.gap(row)
-    return {
-        "published": theirs.mean if theirs else None,
-        "published_others": " ".join(f"{value:g}" for value in theirs.others) if theirs else "",
-        "published_by": "; ".join(theirs.origins) if theirs else "",
-        "gap": _rounded(gap.points if gap else None),
-        "gap_stds": _rounded(gap.stds if gap else None),
-        "reproduced": gap.reproduced if gap and gap.stds is not None else None,
-    }
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
-
-
-def render(board: Leaderboard, how: Format) -> str:
-    """The leaderboard as text (for a terminal, see :func:`as_rich`)."""
-    if how in (Format.JSON, Format.CSV):
-        return formats.listing(records(board), how)
-    draw = {Format.MARKDOWN: table.to_markdown, Format.LATEX: table.to_latex}.get(how, table.to_text)
-    return draw(board)
-
-
-def to_parquet(board: Leaderboard) -> bytes:
-    """The records as a Parquet file."""
-    return formats.to_parquet(records(board))

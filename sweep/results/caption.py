@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sweep.plan import Cell, shown
-from sweep.published import EPOCHS
-from sweep.rows import Row
-from sweep.significance import columns, common_seeds, testable
-from sweep.statistics import FEWEST, LEVEL
+from sweep.plan.labels import shown
+from sweep.plan.slots import SearchedCell
+from sweep.results.published import EPOCHS
+from sweep.results.rows import Row
+from sweep.results.significance import columns, common_seeds, testable
+from sweep.results.statistics import FEWEST, LEVEL
 
 if TYPE_CHECKING:
-    from sweep.leaderboard import Leaderboard
+    from sweep.results.board import Leaderboard
 
 TIED, OTHER_RECIPE, DIFFERS = "†", "‡", "*"
 """Marks of a row that is not told apart from its column's best, of another recipe, and of a Δ that the seeds show."""
@@ -131,7 +132,7 @@ def _selection(board: Leaderboard) -> str:
     )
 
 
-def _budgets(cells: tuple[Cell, ...]) -> str:
+def _budgets(cells: tuple[SearchedCell, ...]) -> str:
     """``20``, or ``6 to 20`` where the spaces of some cells have fewer points."""
     budgets = sorted({cell.budget for cell in cells})
     return str(budgets[0]) if len(budgets) == 1 else f"{budgets[0]} to {budgets[-1]}"

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.ledger import Event, Ledger
-from sweep.results import outcomes
+from sweep.ledger.store import Event, Ledger
+from sweep.results.read import outcomes
 from trainers.errors import InputError, StorageError
 
 if TYPE_CHECKING:

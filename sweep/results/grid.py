@@ -1,6 +1,6 @@
-"""The leaderboard as it is printed: teachers and students in the head, then methods that read features, then logits.
+"""The leaderboard as a grid: teachers and students in the head, then methods that read features, then logits.
 
-One grid of cells; each format draws it in its own way.
+One grid of squares; :mod:`sweep.results.draw` draws it in every format.
 """
 
 from __future__ import annotations
@@ -9,21 +9,15 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich import box
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
-from sweep import formats
-from sweep.caption import DIFFERS, OTHER_RECIPE, TIED
-from sweep.formats import tex
-from sweep.rows import Row, signed
-from sweep.significance import Overall
-from sweep.statistics import shows
+from sweep.results.caption import DIFFERS, OTHER_RECIPE, TIED
+from sweep.results.rows import Row
+from sweep.results.significance import Overall
+from sweep.results.statistics import shows
+from sweep.text import signed
 
 if TYPE_CHECKING:
-    from sweep.leaderboard import Leaderboard
-    from sweep.published import Gap, Reported
+    from sweep.results.board import Leaderboard
+    from sweep.results.published import Gap, Reported
 
 STUDENT, OF_FEATURES, OF_LOGITS = range(3)
 """Families in the order of printing: the student alone, then methods by what of the teacher they read."""
@@ -185,93 +179,3 @@ def _reported(board: Leaderboard, theirs: Reported) -> str:
 def _gap(gap: Gap) -> str:
     """``−0.31 (0.8 std)``."""
     return signed(gap.points) + (f" ({abs(gap.stds):.1f} std)" if gap.stds is not None else "")
-
-
-# -- drawn ----------------------------------------------------------------------------------------------------------
-
-
-def to_markdown(board: Leaderboard) -> str:
-    """A pipe table, the caption, and what searches have found."""
-    table = layout(board)
-    lines = [
-        [f"**{square.text}**" if square.bold else square.text for square in line]
-        for group in table.groups
-        for line in group
-    ]
-    found = "".join(f"\n- {line}" for line in board.findings)
-    right = range(1, len(table.columns))
-    return formats.to_markdown(table.columns, lines, right) + f"\n{board.caption}\n" + (f"{found}\n" if found else "")
-
-
-def to_text(board: Leaderboard) -> str:
-    """Plain columns."""
-    return formats.to_table(*grid(board))
-
-
-def as_rich(board: Leaderboard) -> RenderableType:
-    """The leaderboard for a terminal."""
-    shown = layout(board)
-    table = Table(title=f"{board.plan.name} on {board.plan.dataset}", box=box.SIMPLE_HEAD, title_justify="left")
-    for column in shown.columns:
-        head = column.replace("→", "→\n") if len(board.pairs) > 1 else column  # where room is short for whole names
-        left = column in ("method", "recipe", "missing")
-        table.add_column(head, justify="left" if left else "right", overflow="fold")
-    for group in shown.groups:
-        for line in group:
-            table.add_row(*(Text(square.text, style="bold" if square.bold else "") for square in line))
-        table.add_section()
-    return Group(table, Text("\n".join([board.caption, *board.findings]), style="dim"))
-
-
-def to_latex(board: Leaderboard) -> str:
-    """The field's layout: teacher above student in each column's head, rules of booktabs between the groups."""
-    table = layout(board)
-    groups = [[" & ".join(map(_tex, line)) for line in group] for group in table.groups]
-    body = "\n    \\midrule\n".join("\n".join(rf"    {line} \\" for line in group) for group in groups if group)
-    return "\n".join(
-        [
-            r"% needs \usepackage{booktabs}",
-            r"\begin{table}",
-            r"  \centering",
-            rf"  \caption{{{tex(board.caption)}}}",
-            rf"  \begin{{tabular}}{{{_alignment(board, table)}}}",
-            r"    \toprule",
-            *(f"    {line}" for line in _head(board, table)),
-            r"    \midrule",
-            body,
-            r"    \bottomrule",
-            r"  \end{tabular}",
-            r"\end{table}",
-            "",
-        ]
-    )
-
-
-def _tex(square: Square) -> str:
-    return rf"\textbf{{{tex(square.text)}}}" if square.bold else tex(square.text)
-
-
-def _alignment(board: Leaderboard, table: Grid) -> str:
-    return "".join(("r" if _is_number(board, band) else "l") * len(band.columns) for band in table.bands)
-
-
-def _is_number(board: Leaderboard, band: Band) -> bool:
-    return band.title in board.pairs or band.title == "mean"
-
-
-def _head(board: Leaderboard, table: Grid) -> list[str]:
-    """The teachers' names, the students' names below, and the headings of a pair's columns where it has several."""
-    teachers, students, last = [], [], []
-    for band in table.bands:
-        teacher, _, student = band.title.partition("→") if band.title in board.pairs else ("", "", band.title)
-        names = ("Teacher", "Student") if band.title == "method" else (teacher, student)
-        teachers.append(_spanning(names[0], band))
-        students.append(_spanning(names[1], band))
-        last += list(band.columns)
-    lines = [teachers, students, *([[tex(heading) for heading in last]] if any(last) else [])]
-    return [" & ".join(line) + r" \\" for line in lines]
-
-
-def _spanning(text: str, band: Band) -> str:
-    width = len(band.columns)
-    return tex(text) if width == 1 else rf"\multicolumn{{{width}}}{{c}}{{{tex(text)}}}"

@@ -15,7 +15,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from sweep.rows import Row, Shown
+from sweep.results.rows import Row, Shown
 
 PRINTED: dict[str, tuple[str, dict[str, Any]]] = {
     "student_scratch": ("scratch", {}),
@@ -144,7 +144,7 @@ class Gap:
 @cache
 def figures() -> tuple[Figure, ...]:
     """All of ``published.csv``."""
-    text = resources.files("sweep").joinpath("published.csv").read_text(encoding="utf-8")
+    text = resources.files("sweep.results").joinpath("published.csv").read_text(encoding="utf-8")
     return tuple(_figure(line) for line in csv.DictReader(text.splitlines()))
 
 

@@ -15,8 +15,8 @@ from operator import itemgetter
 from typing import Any
 
 from sweep.layout import Root, SweepPaths
-from sweep.ledger import Ledger
-from sweep.plan import Plan, Slot
+from sweep.ledger.store import Ledger
+from sweep.plan.slots import Plan, Slot
 from trainers.errors import InputError
 
 FOR_GOOD = ("finished", "diverged")

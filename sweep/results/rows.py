@@ -8,14 +8,16 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from sweep.plan import Cell, Plan, label
-from sweep.results import Results, Searched, Trial
-from sweep.statistics import deviation
+from sweep.plan.labels import label
+from sweep.plan.slots import Plan, SearchedCell
+from sweep.results.read import Results, Searched, Trial
+from sweep.results.statistics import deviation
+from sweep.text import signed
 
 Shown = Literal["best", "last"]
 """Which epoch's test accuracy is the number shown."""
 Standing = Literal["best", "tied", "worse", ""]
-"""Beside the others of its column; see :mod:`sweep.significance`. Empty where nothing could be tested."""
+"""Beside the others of its column; see :mod:`sweep.results.significance`. Empty where nothing could be tested."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,6 @@ class Row:
     @property
     def shown_delta(self) -> str:
         return "" if self.delta is None else signed(self.delta)
-
-
-def signed(value: float) -> str:
-    """``+0.50`` or ``−0.50``, with a minus sign as wide as the plus."""
-    return f"{value:+.2f}".replace("-", "−")
 
 
 def shown_epoch(plan: Plan) -> Shown:
@@ -167,7 +164,7 @@ def _with_findings(results: Results, some: list[Row]) -> list[Row]:
     return found
 
 
-def _empty(cell: Cell, missing: dict[str, int]) -> Row:
+def _empty(cell: SearchedCell, missing: dict[str, int]) -> Row:
     """The row of a search that has won nothing yet."""
     place = (cell.recipe, cell.pair, cell.method, cell.label, cell.varied)
     return Row(*place, values={}, best={}, last={}, delta=None, missing=missing, budget=cell.budget)
@@ -192,7 +189,7 @@ def _differing(row: Row, column: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     }
 
 
-def _finding(cell: Cell, row: Row, search: Searched) -> str:
+def _finding(cell: SearchedCell, row: Row, search: Searched) -> str:
     """``w2=3.2 k=5, the best of 20 (4 pruned)``."""
     values = {name: value for name, value in row.params.items() if name in cell.space}
     states = search.states

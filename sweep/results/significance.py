@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from sweep.rows import Row, Standing
-from sweep.statistics import FEWEST, holm, mean, paired, paired_t, shows
+from sweep.results.rows import Row, Standing
+from sweep.results.statistics import FEWEST, holm, mean, paired, paired_t, shows
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sweep import studies
-from sweep.cells import CellSearch, Searches
 from sweep.layout import SweepPaths
-from sweep.ledger import Ledger
-from sweep.plan import Plan, label
-from sweep.tracking import without_password
+from sweep.ledger.store import Ledger
+from sweep.plan.slots import Plan
+from sweep.search import suggest
+from sweep.search.cell_search import CellSearch
+from sweep.search.searches import Searches
+from sweep.text import without_password
 from trainers.errors import InputError, StorageError
 
 if TYPE_CHECKING:
@@ -34,28 +34,6 @@ def searches_of(paths: SweepPaths) -> tuple[Plan, list[CellSearch]]:
             raise InputError(f"{ledger.path} holds no plan yet")
         plan = Plan.from_json(planned.body)
         return plan, Searches.read(plan, ledger)
-
-
-def rows(paths: SweepPaths) -> list[dict[str, Any]]:
-    """One row per searched cell: how far it is, and its best configurations."""
-    plan, found = searches_of(paths)
-    if not found:
-        raise InputError(f"sweep '{plan.name}' searches nothing; a range or a choice in its spec would be searched")
-    return [_row(search) for search in found]
-
-
-def _row(search: CellSearch) -> dict[str, Any]:
-    cell, states = search.cell, Counter(asked.state for asked in search.asked)
-    best = next(iter(search.chosen()), None)
-    return {
-        "pair": cell.pair,
-        "recipe": cell.recipe,
-        "search": cell.label.removesuffix(" tuned"),
-        "tried": f"{len(search.asked) - states['running']}/{cell.budget}",
-        **{state: states[state] for state in ("finished", "pruned", "failed", "running")},
-        "best": " ".join(f"{value:.6g}" for value in best.values) if best else "",
-        "with": label("", best.params).strip() if best else "",
-    }
 
 
 def mirror(paths: SweepPaths, where: str) -> int:
@@ -112,7 +90,7 @@ def _mirrored(plan: Plan, search: CellSearch, storage: BaseStorage) -> int:
     metrics = list(cell.search["metrics"])
     study = optuna.create_study(
         study_name=f"{plan.name} · {cell.name} · {cell.recipe} · {cell.id[:8]}",
-        directions=[studies.DIRECTIONS[metric] for metric in metrics],
+        directions=[suggest.DIRECTIONS[metric] for metric in metrics],
         storage=storage,
         load_if_exists=True,
     )
@@ -120,7 +98,7 @@ def _mirrored(plan: Plan, search: CellSearch, storage: BaseStorage) -> int:
     study.set_user_attr("config", cell.config)
     there = {trial.user_attrs.get("suggestion") for trial in study.get_trials(deepcopy=False)}
     new = 0
-    for number, trial in enumerate(studies.frozen_trials(cell.space, search.asked)):
+    for number, trial in enumerate(suggest.frozen_trials(cell.space, search.asked)):
         if number in there or not trial.state.is_finished():
             continue
         trial.set_user_attr("suggestion", number)

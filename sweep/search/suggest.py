@@ -8,22 +8,18 @@ a search that was broken off goes on as if it had not been, from the ledger alon
 from __future__ import annotations
 
 import hashlib
-import itertools
 import logging
-import math
 import random
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
+
+from search_spaces.space import Space, all_points, point
 
 if TYPE_CHECKING:
     import optuna
 
-Space = Mapping[str, Mapping[str, Any]]
-"""Searched values by name: ``{"range": [low, high], "log": bool, "step": float | None, "integer": bool}`` or
-``{"choice": [...]}``."""
 State = Literal["running", "finished", "pruned", "failed"]
 PRIMES = tuple(n for n in range(2, 260) if all(n % divisor for divisor in range(2, n)))
 """Bases of the Halton sequence, one per dimension: more than a recipe and a method have fields."""
@@ -68,54 +64,10 @@ def suggest(
         return {name: point(dimension, units.random()) for name, dimension in space.items()}
     if sampler == "qmc":
         return _halton(space, number, seed)
-    points = list(_points(space))
+    points = list(all_points(space))
     if sampler == "brute_force":
         random.Random(_seed(seed)).shuffle(points)
     return points[number] if number < len(points) else None
-
-
-def count(space: Space) -> int | None:
-    """How many points a space has; None for infinitely many."""
-    sizes = [_size(dimension) for dimension in space.values()]
-    return None if any(size is None for size in sizes) else math.prod(size for size in sizes if size is not None)
-
-
-def point(dimension: Mapping[str, Any], unit: float) -> Any:
-    """The value of a dimension at `unit` in [0, 1)."""
-    size = _size(dimension)
-    if size is not None and not dimension.get("log"):
-        return _value(dimension, int(unit * size))
-    low, high = dimension["range"]
-    if dimension.get("integer"):  # logarithmic: each integer gets the interval that rounds to it
-        return min(high, max(low, round(math.exp(math.log(low - 0.5) + unit * math.log((high + 0.5) / (low - 0.5))))))
-    if dimension.get("log"):
-        return float(math.exp(math.log(low) + unit * math.log(high / low)))
-    return float(low + unit * (high - low))
-
-
-def _size(dimension: Mapping[str, Any]) -> int | None:
-    """How many values a dimension has; None for infinitely many."""
-    if "choice" in dimension:
-        return len(dimension["choice"])
-    low, high = dimension["range"]
-    step = dimension.get("step") or (1 if dimension.get("integer") else None)
-    return None if step is None else int((high - low) / step + 1e-9) + 1
-
-
-def _value(dimension: Mapping[str, Any], place: int) -> Any:
-    """The value at a place of a dimension that has finitely many."""
-    if "choice" in dimension:
-        return dimension["choice"][place]
-    low, step = dimension["range"][0], dimension.get("step") or 1
-    value = Decimal(str(low)) + place * Decimal(str(step))  # 0.1 + 2 * 0.1 is 0.3, not a little more
-    return int(value) if dimension.get("integer") else float(value)
-
-
-def _points(space: Space) -> Iterator[dict[str, Any]]:
-    """All points, the last name varying fastest."""
-    values = [[_value(dimension, place) for place in range(_size(dimension) or 0)] for dimension in space.values()]
-    for chosen in itertools.product(*values):
-        yield dict(zip(space, chosen, strict=True))
 
 
 def _halton(space: Space, number: int, seed: int) -> dict[str, Any]:

@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from sweep import leaderboard as boards
-from sweep import mlflow_views
 from sweep.formats import Format
 from sweep.layout import Root, SweepPaths
-from sweep.ledger import Event, Ledger
-from sweep.plan import Cell, Plan, Slot
-from sweep.run_content import (
+from sweep.ledger.store import Event, Ledger
+from sweep.plan.slots import Plan, SearchedCell, Slot
+from sweep.results import board, draw
+from sweep.tracking import views
+from sweep.tracking.news import STATUS, News
+from sweep.tracking.run_content import (
+    CHOSEN,
+    NOTE,
     PARENT,
     dataset_input,
     described,
@@ -33,25 +35,18 @@ from sweep.run_content import (
     parameters,
     run_tags,
     start_tags,
-    summary_metrics,
 )
-from trainers.content import content_key
+from trainers.storage.content import content_key
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from PIL import Image
 
-CHOSEN = "chosen."
-"""How the parent run's tags begin that tell what each search has won; the cell's id follows."""
 BATCH = 500
 """Events per delivery."""
 METRICS_PER_REQUEST = 1000
-STATUS = {"finished": "FINISHED", "diverged": "FAILED"}
 STOP_STATUS = {0: "FINISHED", 1: "FINISHED", 130: "KILLED"}
 """The parent run's status by the driver's exit code; any other is FAILED."""
-NOTE = "mlflow.note.content"
-"""Tag of a run or an experiment that MLflow's page shows as its description, in Markdown."""
-
 SMALL_FIGURE, FIGURE_PIXELS = "figure-small.png", 800
 """The figure as the description shows it, and how wide that is: the page has room for no more."""
 
@@ -78,7 +73,7 @@ def fact(uri: str) -> str:
 class Delivery:
     """One connection to a tracking server; see the module's docstring for what makes it repeatable.
 
-    Set MLflow up first (:func:`sweep.tracking.quiet_mlflow`).
+    Set MLflow up first (:func:`sweep.tracking.address.quiet_mlflow`).
     """
 
     def __init__(self, root: Root, paths: SweepPaths, ledger: Ledger, uri: str) -> None:
@@ -115,7 +110,7 @@ class Delivery:
         if plan is None or next(ends, None) is None or PARENT not in self.runs:
             return
         figure = report.body["figure"] if report else None
-        note = self._description(boards.render(boards.leaderboard(self._ledger), Format.MARKDOWN), figure)
+        note = self._description(draw.render(board.leaderboard(self._ledger), Format.MARKDOWN), figure)
         if note != self._described:
             self.client.set_tag(self.runs[PARENT], NOTE, note)
             self._described = note
@@ -180,14 +175,14 @@ class Delivery:
     def _plan(self, run: str, plan: Plan) -> None:
         """What all trials share, and the views of the experiment."""
         facts = {"dataset": plan.dataset, "protocol": plan.protocol, "baseline": plan.baseline}
-        first: Slot | Cell = plan.slots[0] if plan.slots else plan.cells[0]
+        first: Slot | SearchedCell = plan.slots[0] if plan.slots else plan.cells[0]
         self.client.log_batch(run, tags=run_tags(facts | order_tags(plan)))
         self.client.log_inputs(run, [dataset_input(first.config["dataset"])])
-        for view in mlflow_views.views(plan):
+        for view in views.views(plan):
             self.client.set_experiment_tag(self.experiment, view.tag, view.value)
         about = f"{plan.description}\n\n" if plan.description else ""
         parent = f"[the sweep's table and figures](#/experiments/{self.experiment}/runs/{run})"
-        note = f"{about}Start at {parent}, or look at {mlflow_views.links(plan, self.experiment)}"
+        note = f"{about}Start at {parent}, or look at {views.links(plan, self.experiment)}"
         self.client.set_experiment_tag(self.experiment, NOTE, note)
 
     def _chosen(self, run: str, event: Event) -> None:
@@ -233,7 +228,7 @@ class Delivery:
     def _description(self, markdown: str, figure: str | None) -> str:
         """The parent run's: the figure, the table, and where else to look."""
         plan = self._ledger.latest("plan")
-        links = mlflow_views.links(Plan.from_json(plan.body), self.experiment) if plan else ""
+        links = views.links(Plan.from_json(plan.body), self.experiment) if plan else ""
         drawn = (
             f"![accuracy by method](get-artifact?path={SMALL_FIGURE}&run_uuid={self.runs[PARENT]})" if figure else ""
         )
@@ -310,46 +305,3 @@ class Delivery:
         if key not in self.runs:
             self._trial_events(key, list(self._ledger.events("start", trial=key)))
         return self.runs[key]
-
-
-@dataclass
-class News:
-    """What a run is told of a trial, of several events together; of what they say of the same thing, the last."""
-
-    tags: dict[str, str] = field(default_factory=dict)
-    params: list[Any] = field(default_factory=list)
-    metrics: list[Any] = field(default_factory=list)
-    dataset: dict[str, Any] | None = None
-    name: str = ""
-    began: float = 0.0
-    ended: float = 0.0
-    status: str = ""
-    """That it ended with; empty while it runs."""
-
-    @property
-    def started(self) -> bool:
-        return bool(self.name)
-
-    def start(
-        self, time: float, name: str, tags: dict[str, str], params: dict[str, Any], dataset: dict[str, Any]
-    ) -> None:
-        """The trial starts, perhaps once more."""
-        from mlflow.entities import Param
-
-        self.began = self.began or time
-        self.name, self.dataset, self.status = name, dataset, ""
-        self.params = [Param(key, str(value)) for key, value in params.items()]
-        self.tags |= tags | {"state": "running"}
-
-    def end(self, event: Event, status: str, tags: dict[str, str]) -> None:
-        """The trial, or an attempt at it, ends."""
-        numbers = summary_metrics(event.body)
-        self.metrics += metrics_at(numbers, event.time, event.body["epochs"]) if numbers else []
-        self.tags |= tags
-        self.status, self.ended = status, event.time
-
-    def followed_by(self, later: News) -> News:
-        """Both, where `later` holds no start."""
-        whole = replace(later, name=self.name, began=self.began, dataset=self.dataset, params=self.params)
-        whole.tags = self.tags | later.tags
-        return whole

@@ -1,8 +1,9 @@
 """The results of a sweep that ran elsewhere, read back from the MLflow server that it was tracked on.
 
-What :mod:`sweep.tracking` wrote there becomes the same :class:`~sweep.results.Results` that the ledger gives. The runs
-tell of every trial that was ever started under this sweep, planned still or not; of trials that were not started, and
-of searches that go on, they do not. Only tags, parameters and last metrics are asked for, in pages; no curve is read.
+What :mod:`sweep.tracking.projector` wrote there becomes the same :class:`~sweep.results.read.Results` that the ledger
+gives. The runs tell of every trial that was ever started under this sweep, planned still or not; of trials that were
+not started, and of searches that go on, they do not. Only tags, parameters and last metrics are asked for, in pages; no
+curve is read.
 """
 
 from __future__ import annotations
@@ -10,47 +11,23 @@ from __future__ import annotations
 import ast
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sweep.delivery import CHOSEN
-from sweep.events import first_line
-from sweep.plan import TUNED, Cell, Plan, Slot, Stage
-from sweep.results import Results, Searched, Trial, trained_teachers
-from sweep.run_content import ORDER, PARENT, PLACES, row_key
-from sweep.tracking import quiet_mlflow, without_password
+from sweep.plan.labels import TUNED
+from sweep.plan.slots import Plan, SearchedCell, Slot, Stage
+from sweep.results.read import Results, Searched, Trial, trained_teachers
+from sweep.text import first_line, without_password
+from sweep.tracking.address import quiet_mlflow
+from sweep.tracking.run_content import CHOSEN, ORDER, PARENT, PLACES, row_key
+from sweep.tracking.server import PATIENCE_SECONDS, Tracked, served, stored
 from trainers.errors import InputError, StorageError
 
-if TYPE_CHECKING:
-    from mlflow.entities import Run
-    from sqlalchemy import Connection
-
-PAGE = 1000
-"""Runs per request."""
-PATIENCE_SECONDS = 60
-"""For a page; unless ``MLFLOW_HTTP_REQUEST_TIMEOUT`` says otherwise. A server takes seconds for a thousand runs."""
 NO_HYPERPARAMETERS = (*PLACES, "dataset", "teacher_hash")
 """Parameters of a run that are its place; the last two are tags by now, but servers have them of older sweeps."""
-TABLES = {"runs": ("run_uuid", "start_time", "lifecycle_stage"), "tags": ("run_uuid", "key", "value")}
-"""What is read of MLflow's database; `params` and `latest_metrics` have the columns of `tags`."""
-SEARCH = "/api/2.0/mlflow/runs/search"
-METRICS = ("test_acc", "val_acc", "best_test_acc")
 STAGES: dict[str, Stage] = {"teacher": "teacher", "search": "search", "confirm": "confirm"}
-
-
-@dataclass
-class Tracked:
-    """A run, as far as it is read."""
-
-    started: int
-    """Milliseconds since 1970."""
-    tags: dict[str, str] = field(default_factory=dict)
-    params: dict[str, str] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)
-    """The last of each."""
 
 
 def read(name: str | None, uri: str) -> Results:
@@ -76,96 +53,13 @@ def read(name: str | None, uri: str) -> Results:
     return results(runs)
 
 
-def served(name: str | None, uri: str) -> list[Tracked]:
-    """The runs of a sweep, its parent among them, from an HTTP server; none where there is no such sweep."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(tracking_uri=uri)
-    named = client.get_experiment_by_name(name) if name else None
-    some = ([named] if named else []) if name else client.search_experiments()
-    query, order = f"tags.`sweep.key` = '{PARENT}'", ["attributes.start_time DESC"]
-    places = [experiment.experiment_id for experiment in some]
-    parents = client.search_runs(places, query, max_results=1, order_by=order) if places else []
-    return [run for parent in parents for run in _pages(uri, parent)]
-
-
-def _pages(uri: str, parent: Run) -> Iterator[Tracked]:
-    """The pages as JSON: MLflow's client takes ten times as long to make objects of them."""
-    from mlflow.utils.credentials import get_default_host_creds
-    from mlflow.utils.rest_utils import http_request, verify_rest_response
-
-    host = get_default_host_creds(uri)  # type: ignore[no-untyped-call]
-    query = f"tags.`sweep.id` = '{parent.data.tags['sweep.id']}'"
-    asked = {"experiment_ids": [parent.info.experiment_id], "filter": query, "max_results": PAGE}
-    while True:
-        answer = http_request(host, SEARCH, "POST", json=asked)  # type: ignore[no-untyped-call]
-        page = verify_rest_response(answer, SEARCH).json()
-        yield from (_of_json(run) for run in page.get("runs", ()))
-        if not page.get("next_page_token"):
-            return
-        asked["page_token"] = page["next_page_token"]
-
-
-def _of_json(run: dict[str, Any]) -> Tracked:
-    parts = ({one["key"]: one["value"] for one in run["data"].get(part, ())} for part in ("tags", "params", "metrics"))
-    return Tracked(int(run["info"]["start_time"]), *parts)
-
-
-def stored(name: str | None, uri: str) -> list[Tracked]:
-    """The same straight from a database: MLflow's own way makes an object of every tag, parameter and metric."""
-    import sqlalchemy as sql
-
-    url = sql.make_url(uri)
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
-        raise FileNotFoundError(f"there is no file {url.database}")  # SQLite would make one
-    runs, tags = (sql.table(table, *map(sql.column, columns)) for table, columns in TABLES.items())
-    engine = sql.create_engine(uri)
-    try:
-        with engine.connect() as connection:
-            key, its_name, its_id = tags.alias(), tags.alias(), tags.alias()
-            parent = (
-                sql.select(its_id.c.value)
-                .join_from(runs, key, key.c.run_uuid == runs.c.run_uuid)
-                .join(its_name, its_name.c.run_uuid == runs.c.run_uuid)
-                .join(its_id, its_id.c.run_uuid == runs.c.run_uuid)
-                .where(runs.c.lifecycle_stage == "active", key.c.key == "sweep.key", key.c.value == PARENT)
-                .where(its_name.c.key == "sweep.name", its_id.c.key == "sweep.id")
-                .where(its_name.c.value == name if name else sql.true())
-                .order_by(runs.c.start_time.desc())
-            )
-            sweep = connection.scalar(parent.limit(1))
-            return _rows(connection, sweep) if sweep is not None else []
-    finally:
-        engine.dispose()
-
-
-def _rows(connection: Connection, sweep: str) -> list[Tracked]:
-    """The runs of a sweep, by its id."""
-    import sqlalchemy as sql
-
-    runs, tags = (sql.table(table, *map(sql.column, columns)) for table, columns in TABLES.items())
-    own = tags.alias()
-    ours = (own.c.key == "sweep.id", own.c.value == sweep)
-    query = sql.select(runs.c.run_uuid, runs.c.start_time).join_from(runs, own, own.c.run_uuid == runs.c.run_uuid)
-    started = connection.execute(query.where(*ours, runs.c.lifecycle_stage == "active"))
-    found = {run: Tracked(time) for run, time in started}
-    for part, wanted in (("tags", None), ("params", None), ("latest_metrics", METRICS)):
-        table = sql.table(part, *map(sql.column, TABLES["tags"]))
-        lines = sql.select(table.c.run_uuid, table.c.key, table.c.value)
-        lines = lines.join_from(table, own, own.c.run_uuid == table.c.run_uuid).where(*ours)
-        for run, name, value in connection.execute(lines.where(table.c.key.in_(wanted)) if wanted else lines):
-            if run in found:
-                getattr(found[run], part.removeprefix("latest_"))[name] = value
-    return list(found.values())
-
-
 def results(runs: Iterable[Tracked]) -> Results:
     """The results that a sweep's runs tell, in the plan's order; what it dropped comes last, as it was started."""
     started = sorted(runs, key=lambda run: (run.started, run.tags["sweep.key"]))
     parent = next(run for run in started if run.tags["sweep.key"] == PARENT)
     found = [_trial(run) for run in started if run is not parent]
     chosen = [json.loads(value) for tag, value in parent.tags.items() if tag.startswith(CHOSEN)]
-    cells = [Cell(**one["cell"]) for one in chosen]
+    cells = [SearchedCell(**one["cell"]) for one in chosen]
     place = _places(parent, cells, chosen)
     cells = sorted(cells, key=lambda cell: (place(cell), cell.name))
     found = sorted(_shared(_varied(_confirmed(found, cells, chosen), cells)), key=lambda trial: place(trial.slot))
@@ -175,8 +69,8 @@ def results(runs: Iterable[Tracked]) -> Results:
 
 
 def _places(
-    parent: Tracked, cells: list[Cell], chosen: list[dict[str, Any]]
-) -> Callable[[Slot | Cell], tuple[int, int]]:
+    parent: Tracked, cells: list[SearchedCell], chosen: list[dict[str, Any]]
+) -> Callable[[Slot | SearchedCell], tuple[int, int]]:
     """Where a row stands in the table. What a search has won stands in the search's place, best first."""
     tags = sorted((int(tag.removeprefix(ORDER)), keys) for tag, keys in parent.tags.items() if tag.startswith(ORDER))
     rows = dict.fromkeys(key for _, keys in tags for key in keys.split())
@@ -189,7 +83,7 @@ def _places(
     return lambda row: places.get(row_key(row), last)
 
 
-def _plan(parent: Tracked, found: list[Trial], cells: list[Cell]) -> Plan:
+def _plan(parent: Tracked, found: list[Trial], cells: list[SearchedCell]) -> Plan:
     tags = parent.tags
     return Plan(
         name=tags["sweep.name"],
@@ -254,7 +148,7 @@ def value_of(text: str) -> Any:
         return text
 
 
-def _confirmed(found: list[Trial], cells: list[Cell], chosen: list[dict[str, Any]]) -> list[Trial]:
+def _confirmed(found: list[Trial], cells: list[SearchedCell], chosen: list[dict[str, Any]]) -> list[Trial]:
     """The trials, and once more those search trials that count for a tuned row: a search's seed is one of its seeds."""
     by_key = {trial.key: trial for trial in found}
     by_id = {cell.id: cell for cell in cells}
@@ -269,7 +163,7 @@ def _confirmed(found: list[Trial], cells: list[Cell], chosen: list[dict[str, Any
     return [*found, *again]
 
 
-def _varied(found: list[Trial], cells: list[Cell]) -> list[Trial]:
+def _varied(found: list[Trial], cells: list[SearchedCell]) -> list[Trial]:
     """The trials with the hyperparameters in which they differ: those of a search, or of the other rows of a method."""
     groups: dict[tuple[str, str, str], list[Trial]] = {}
     for trial in found:
@@ -286,7 +180,7 @@ def _varied(found: list[Trial], cells: list[Cell]) -> list[Trial]:
     ]
 
 
-def _in(slot: Slot, cell: Cell) -> bool:
+def _in(slot: Slot, cell: SearchedCell) -> bool:
     return slot.stage == "confirm" and slot.label.startswith(cell.label)
 
 

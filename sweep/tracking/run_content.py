@@ -9,10 +9,10 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from trainers.content import content_key
+from trainers.storage.content import content_key
 
 if TYPE_CHECKING:
-    from sweep.plan import Cell, Plan, Slot
+    from sweep.plan.slots import Plan, SearchedCell, Slot
 
 PARENT = "sweep"
 """The parent run's `sweep.key`."""
@@ -79,7 +79,7 @@ def start_tags(body: dict[str, Any]) -> dict[str, str]:
     return tags
 
 
-def row_key(row: Slot | Cell) -> str:
+def row_key(row: Slot | SearchedCell) -> str:
     """A row of the table, in a word: its recipe, its pair and its label."""
     return content_key([row.recipe, row.pair, row.label])[:ROW_KEY]
 
@@ -127,3 +127,9 @@ def described(markdown: str, above: Sequence[str] = ()) -> str:
         return text
     more = "\n\n… the whole table: `leaderboard.md` among the artifacts"
     return text[: LONGEST_TAG - len(more)].rpartition("\n")[0] + more
+
+
+CHOSEN = "chosen."
+"""How the parent run's tags begin that tell what each search has won; the cell's id follows."""
+NOTE = "mlflow.note.content"
+"""Tag of a run or an experiment that MLflow's page shows as its description, in Markdown."""

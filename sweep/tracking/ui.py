@@ -11,8 +11,9 @@ from contextlib import closing
 from urllib.parse import quote
 
 from sweep.layout import Root
-from sweep.mlflow_views import TABLE, TAG, address
-from sweep.tracking import quiet_mlflow, tracking_uri, without_password
+from sweep.text import without_password
+from sweep.tracking.address import quiet_mlflow, tracking_uri
+from sweep.tracking.views import TABLE, TAG, address
 from trainers.errors import InputError
 
 HOST = "127.0.0.1"

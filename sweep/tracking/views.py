@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sweep.plan import SYMBOLS, Plan
+from sweep.plan.labels import SYMBOLS
+from sweep.plan.slots import Plan
 
 TAG = "mlflow.sharedViewState."
 TABLE = "table"

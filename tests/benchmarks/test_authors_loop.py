@@ -14,12 +14,13 @@ from tests import goldens
 from tests.trainers.test_gradient_alignment import TINY, Tiny
 from trainers.config import DatasetConfig, MethodConfig, Recipe, TeacherConfig, TrialConfig
 from trainers.data import ImageData, Split
-from trainers.data.views import Views
 from trainers.distillers import Setting, build_distiller
 from trainers.draws import derive
-from trainers.evaluate import correct_in_top
-from trainers.fit import EpochResult, fit, seeded_model
+from trainers.fit import fit, seeded_model
+from trainers.loop.evaluate import correct_in_top
 from trainers.models import Network
+from trainers.result import EpochResult
+from trainers.views.views import Views
 
 LOSSES = [case for case in goldens.index("kd_dhkd_losses") if case["loss"] == "binary_kl_norm"]
 ARRAYS = goldens.arrays("kd_dhkd_losses")

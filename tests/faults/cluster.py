@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from sweep.machines import STARTS
+from sweep.engine.session import STARTS
 from tests.sweep.command import LONGEST, children
 
 STORE_BYTES = 100_000_000

@@ -13,7 +13,7 @@ from tests.faults.cluster import wait_until_ended
 from tests.faults.conftest import Undisturbed
 from tests.faults.harness import begin, begun_after_their_end, kill_driver, results
 from tests.sweep.command import User, children
-from trainers.checkpoint import KEEP, Checkpoints
+from trainers.storage.checkpoint import KEEP, Checkpoints
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from sweep import machines
+from sweep.engine import session
 from tests.faults.cluster import wait_until_ended
 from trainers.errors import MachineError
 
@@ -25,7 +25,7 @@ def test_a_ray_that_never_comes_up_is_one_message_and_leaves_no_process(caplog: 
     grandchildren: list[int] = []
     with subprocess.Popen(["sleep", "600"]) as other, pytest.raises(MachineError) as caught:
         try:
-            machines._start(start)
+            session._start(start)
         finally:
             survived = other.poll() is None
             other.kill()

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from sweep import delivery
 from sweep.layout import Root
-from sweep.tracking import Projector, sync
+from sweep.tracking import delivery, run_content
+from sweep.tracking.projector import Projector
+from sweep.tracking.sync import sync
 from tests.faults.conftest import Undisturbed
 from tests.faults.server import TrackingServer
 from tests.sweep.test_tracking import forget, picture
@@ -54,7 +55,7 @@ def content(uri: str) -> dict[str, Any]:
     """All that a server holds, less what it draws by lot: the ids of runs, and links that hold them."""
     found = {}
     for key, (_, name, status, start, end, params, tags, points, datasets) in picture(uri).items():
-        own = {tag: value for tag, value in tags.items() if tag not in ("mlflow.parentRunId", delivery.NOTE)}
+        own = {tag: value for tag, value in tags.items() if tag not in ("mlflow.parentRunId", run_content.NOTE)}
         found[key] = (name, status, start, end, params, own, points, datasets)
     return found
 

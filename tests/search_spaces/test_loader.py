@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search_spaces.loader import LARGEST, find_spec, load_spec, parse_spec, shipped_specs
+from search_spaces.files import LARGEST, find_spec, shipped_specs
+from search_spaces.loader import load_spec, parse_spec
 from search_spaces.schema import Pair, Spec
 from trainers.config import Recipe
 from trainers.data import DATASETS

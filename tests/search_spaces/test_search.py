@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from search_spaces.loader import parse_spec
-from search_spaces.schema import Budget, Pair, Search, Spec, Variant, corners
+from search_spaces.schema import Budget, Pair, Search, Spec, Variant
+from search_spaces.space import corners
 from trainers.distillers import METHODS
 from trainers.errors import SpecError
 from trainers.recipes import RECIPES

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from search_spaces.loader import load_spec, shipped_specs
+from search_spaces.files import shipped_specs
+from search_spaces.loader import load_spec
 
 
 def test_some_specs_are_shipped() -> None:

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from sweep import leaderboard as boards
 from sweep.formats import Format
 from sweep.layout import Root
-from sweep.ledger import Ledger
+from sweep.ledger.store import Ledger
+from sweep.results import board, draw
 from tests.faults.harness import begun_after_their_end
 from tests.service.service import Service
 from tests.sweep.command import LONGEST, Done, User
@@ -152,7 +152,7 @@ def a_restored_dump_of_the_database_holds_the_same_table(service: Service, user:
 def table(user: User) -> list[dict[str, Any]]:
     """The leaderboard as `--format json` prints it."""
     with closing(Ledger(user.root.sweep("small").ledger)) as ledger:
-        return list(json.loads(boards.render(boards.leaderboard(ledger), Format.JSON)))
+        return list(json.loads(draw.render(board.leaderboard(ledger), Format.JSON)))
 
 
 def wait(user: Elsewhere, epochs: int) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from sweep.layout import Root
-from sweep.ledger import Event, Kind, Ledger
+from sweep.ledger.store import Event, Kind, Ledger
 
 LONGEST = 300
 """Seconds after which a command is taken for hanging."""

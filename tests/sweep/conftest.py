@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from sweep.layout import Root, SweepPaths
-from sweep.ledger import Ledger
-from sweep.plan import Plan, build_plan
+from sweep.ledger.store import Ledger
+from sweep.plan.expand import build_plan
+from sweep.plan.slots import Plan
 from tests.sweep.examples import small_spec
 
 
@@ -54,7 +55,7 @@ def ledger(paths: SweepPaths) -> Iterator[Ledger]:
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database that MLflow made and nothing has been written to; making one takes seconds, copying it none."""
-    from sweep.tracking import quiet_mlflow
+    from sweep.tracking.address import quiet_mlflow
 
     quiet_mlflow()
     path = tmp_path_factory.mktemp("mlflow") / "empty.db"

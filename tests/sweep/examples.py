@@ -11,14 +11,15 @@ import yaml
 
 from search_spaces.loader import parse_spec
 from search_spaces.schema import Spec
-from sweep.cells import Searches
-from sweep.events import final_body, start_body
-from sweep.ledger import Ledger
-from sweep.plan import Plan, Slot
-from sweep.queue import Job, TrialQueue
+from sweep.engine.job import Job
+from sweep.engine.queue import TrialQueue
+from sweep.ledger.bodies import final_body, start_body
+from sweep.ledger.store import Ledger
+from sweep.plan.slots import Plan, Slot
+from sweep.search.searches import Searches
 from trainers.config import TeacherConfig
-from trainers.content import content_key
-from trainers.fit import EpochResult
+from trainers.result import EpochResult
+from trainers.storage.content import content_key
 
 MILLISECOND = 0.001
 SPEC: dict[str, Any] = {

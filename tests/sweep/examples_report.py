@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from search_spaces.schema import Spec
-from sweep.events import final_body, start_body
-from sweep.ledger import Ledger
-from sweep.plan import Plan, Slot, build_plan
+from sweep.ledger.bodies import final_body, start_body
+from sweep.ledger.store import Ledger
+from sweep.plan.expand import build_plan
+from sweep.plan.slots import Plan, Slot
 from tests.sweep.examples import begin, epoch_body, job_of, play, record, small_spec
 
 EVIL = '<script>alert("1")</script> & $x$'

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces.loader import parse_spec
+from sweep.engine.job import Job, describe
+from sweep.engine.trainable import TrialTrainable
 from sweep.layout import Root
-from sweep.plan import build_plan
-from sweep.queue import Job
-from sweep.run import describe
-from sweep.trainable import TrialTrainable
+from sweep.plan.expand import build_plan
 
 SPEC = """\
 name: short

@@ -18,16 +18,17 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 from rich.console import Console
 
-from sweep.cells import Searches
-from sweep.display import PlainDisplay
-from sweep.events import final_body
+from sweep.engine.display import PlainDisplay
+from sweep.engine.job import Job
+from sweep.engine.queue import TrialQueue
+from sweep.engine.ray_search import CellScheduler, StopAfterEpoch
+from sweep.engine.recorder import Recorder
 from sweep.layout import SweepPaths
-from sweep.ledger import Kind, Ledger
-from sweep.plan import Plan
-from sweep.queue import Job, TrialQueue
-from sweep.recorder import Recorder
-from sweep.run import ended
-from sweep.search import CellScheduler, StopAfterEpoch
+from sweep.ledger.bodies import final_body
+from sweep.ledger.store import Kind, Ledger
+from sweep.plan.slots import Plan
+from sweep.results.standing import ended
+from sweep.search.searches import Searches
 from tests.sweep.examples import begin, epoch_body, teacher_of
 from trainers.config import TeacherConfig
 

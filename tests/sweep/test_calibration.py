@@ -11,22 +11,14 @@ from typing import Any
 import pytest
 import torch
 
-from sweep import calibration, rehearsals
-from sweep.calibration import (
-    UNTRAINED,
-    Calibration,
-    Measured,
-    Timed,
-    best,
-    calibrate,
-    kind_name,
-    remembered,
-    settled,
-)
-from sweep.cost import Pace, estimate
+from sweep.cost import calibration, rehearsals
+from sweep.cost.calibration import UNTRAINED, Calibration, Measured, Timed, best, calibrate, remembered, settled
+from sweep.cost.estimate import Pace, estimate
+from sweep.cost.rehearsals import Layout
 from sweep.layout import Root
-from sweep.plan import Plan, Slot, build_plan
-from sweep.rehearsals import Layout
+from sweep.plan.expand import build_plan
+from sweep.plan.kinds import kind_name
+from sweep.plan.slots import Plan, Slot
 from tests.sweep.examples import slot_of, small_spec
 from trainers.config import TeacherConfig, TrialConfig
 from trainers.data import DATASETS

@@ -7,13 +7,13 @@ from contextlib import closing
 
 import pytest
 
-from search_spaces.loader import shipped_specs
-from sweep import lock
-from sweep.catalogue import LISTINGS, rows
+from search_spaces.files import shipped_specs
+from sweep.cli.catalogue import LISTINGS, rows
 from sweep.formats import Format, listing
 from sweep.layout import Root
-from sweep.ledger import Ledger
-from sweep.plan import Plan
+from sweep.ledger import lock
+from sweep.ledger.store import Ledger
+from sweep.plan.slots import Plan
 from tests.sweep.examples import begin, record, slot_of
 from trainers.data import DATASETS
 from trainers.distillers import METHODS

@@ -12,11 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep.cells import CellSearch, Searches
-from sweep.events import final_body
-from sweep.ledger import Ledger
-from sweep.plan import Cell, Plan, build_plan
-from sweep.queue import Job, TrialQueue
+from sweep.engine.job import Job
+from sweep.engine.queue import TrialQueue
+from sweep.ledger.bodies import final_body
+from sweep.ledger.store import Ledger
+from sweep.plan.expand import build_plan
+from sweep.plan.slots import Plan, SearchedCell
+from sweep.search.cell_search import CellSearch
+from sweep.search.searches import Searches
 from tests.sweep.examples import epoch_body, job_of, small_spec, teacher_of
 from tests.sweep.simulation import World, run
 from trainers.config import TeacherConfig
@@ -38,7 +41,7 @@ def plan() -> Plan:
 
 
 @pytest.fixture
-def cell(plan: Plan) -> Cell:
+def cell(plan: Plan) -> SearchedCell:
     return plan.cells[0]
 
 
@@ -48,7 +51,7 @@ def book(tmp_path: Path) -> Iterator[Ledger]:
         yield opened
 
 
-def searching(cell: Cell, **search: Any) -> CellSearch:
+def searching(cell: SearchedCell, **search: Any) -> CellSearch:
     return CellSearch(replace(cell, search=cell.search | search, student_macs=1000))
 
 
@@ -95,7 +98,7 @@ def taken(queue: TrialQueue) -> list[Job]:
 # -- one search -------------------------------------------------------------------------------------------------------
 
 
-def test_a_deterministic_search_asks_for_one_trial_at_a_time(cell: Cell) -> None:
+def test_a_deterministic_search_asks_for_one_trial_at_a_time(cell: SearchedCell) -> None:
     search = searching(cell, trials=2)
     search.ask({"w2": 1.0, "k": 3}, "a")
     assert not search.wants_more
@@ -111,7 +114,7 @@ def test_a_deterministic_search_asks_for_one_trial_at_a_time(cell: Cell) -> None
     assert hasty.wants_more
 
 
-def test_a_trial_is_given_up_by_its_own_search_and_not_heard_any_more(cell: Cell) -> None:
+def test_a_trial_is_given_up_by_its_own_search_and_not_heard_any_more(cell: SearchedCell) -> None:
     search = searching(cell, grace=1)
     for key, value in (("a", 60.0), ("b", 40.0)):
         search.ask({"w2": 1.0 if key == "a" else 2.0, "k": 3}, key)
@@ -125,7 +128,7 @@ def test_a_trial_is_given_up_by_its_own_search_and_not_heard_any_more(cell: Cell
 
 
 @pytest.mark.parametrize("pruner", ["asha", "median"])
-def test_nothing_is_given_up_after_its_last_epoch(cell: Cell, pruner: str) -> None:
+def test_nothing_is_given_up_after_its_last_epoch(cell: SearchedCell, pruner: str) -> None:
     search = searching(cell, pruner=pruner, grace=1)
     for number in range(6):
         search.ask({"w2": float(number), "k": 3}, str(number))
@@ -150,7 +153,7 @@ def test_the_last_epoch_is_that_of_the_trial_where_epochs_are_searched() -> None
     assert [asked.state for asked in search.asked] == ["running", "running", "pruned"]
 
 
-def test_of_equals_the_first_wins_and_what_did_not_finish_wins_nothing(cell: Cell) -> None:
+def test_of_equals_the_first_wins_and_what_did_not_finish_wins_nothing(cell: SearchedCell) -> None:
     search = searching(cell, confirm=3, pruner="none")
     for number, (key, value) in enumerate([("a", 50.0), ("b", 70.0), ("c", 70.0), ("b", 70.0), ("d", None)]):
         search.ask({"w2": float(number), "k": 3}, key)
@@ -162,7 +165,7 @@ def test_of_equals_the_first_wins_and_what_did_not_finish_wins_nothing(cell: Cel
     assert searching(cell).chosen() == []
 
 
-def test_with_several_metrics_the_pareto_front_is_won(cell: Cell) -> None:
+def test_with_several_metrics_the_pareto_front_is_won(cell: SearchedCell) -> None:
     search = searching(cell, metrics=["val_acc", "device_seconds"], confirm=10, pruner="none")
     costs = {
         "best": (90.0, 50.0),
@@ -177,14 +180,14 @@ def test_with_several_metrics_the_pareto_front_is_won(cell: Cell) -> None:
     assert [search.keys[one.number] for one in search.chosen()] == ["best", "both", "cheap"]
 
 
-def test_the_size_of_the_model_is_a_metric(cell: Cell) -> None:
+def test_the_size_of_the_model_is_a_metric(cell: SearchedCell) -> None:
     search = searching(cell, metrics=["val_acc", "student_macs"])
     search.ask({"w2": 1.0, "k": 3}, "a")
     search.tell("a", "finished", finished(50.0))
     assert search.asked[0].values == (50.0, 1000.0)
 
 
-def test_a_repeated_suggestion_counts_as_the_first_did(cell: Cell) -> None:
+def test_a_repeated_suggestion_counts_as_the_first_did(cell: SearchedCell) -> None:
     search = searching(cell, grace=1)
     search.ask({"w2": 1.0, "k": 3}, "a")
     assert not search.repeat("a")

@@ -14,9 +14,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from sweep import tracking
-from sweep.cli import app, main
-from sweep.ledger import Ledger
+from sweep.cli.app import app, main
+from sweep.ledger.store import Ledger
+from sweep.tracking import address, sync
 from tests.ports import free_port
 from tests.sweep.command import SMALL, User
 
@@ -176,7 +176,7 @@ def test_more_than_the_machine_has_is_refused(user: User) -> None:
 def test_the_ui_serves_what_was_tracked_and_ends_with_ctrl_c(user: User) -> None:
     with Ledger(user.root.sweep("small").ledger) as ledger:
         ledger.append("sweep", body={"spec": SMALL})
-    tracking.sync(user.root, "small", tracking.tracking_uri(user.root, None))
+    sync.sync(user.root, "small", address.tracking_uri(user.root, None))
     port = free_port()
     process = user.start("ui", "--port", str(port))
     url = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get-by-name?experiment_name=small"

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from sweep import cost
-from sweep.cost import BudgetWatch, Estimate, Pace, disk_bytes, estimate
+from sweep.cost.budget import BudgetWatch
+from sweep.cost.estimate import COPIES, Estimate, Pace, disk_bytes, estimate
 from sweep.layout import Root
-from sweep.ledger import Ledger
-from sweep.plan import Plan, Slot, build_plan
+from sweep.ledger.store import Ledger
+from sweep.plan.expand import build_plan
+from sweep.plan.slots import Plan, Slot
 from tests.sweep.examples import SPEC, begin, epoch_body, job_of, play, record, slot_of, small_spec
 from trainers.errors import InputError
 from trainers.models import build
@@ -172,7 +173,7 @@ def test_the_disk_holds_every_trials_weights_and_the_checkpoints_of_the_live_one
     size = {
         name: 4 * sum(p.numel() for p in build(name, num_classes=10).parameters()) for name in ("resnet20", "resnet8")
     }
-    live = cost.COPIES * 3 * size["resnet20"]
+    live = COPIES * 3 * size["resnet20"]
     assert disk_bytes(small_plan, 10) == size["resnet20"] + 8 * size["resnet8"] + live
     searched = build_plan(small_spec(**SEARCHED))
     assert disk_bytes(searched, 10) == size["resnet20"] + (2 + 5) * size["resnet8"] + live

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sweep import display as displays
-from sweep.display import LiveDisplay, PlainDisplay, Progress, duration, for_console, nothing_lost
-from sweep.events import final_body
-from sweep.options import CARRIED
-from sweep.plan import Plan, build_plan
+from sweep.cluster.carried import CARRIED, nothing_lost
+from sweep.engine import display as displays
+from sweep.engine.display import LiveDisplay, PlainDisplay, Progress, for_console
+from sweep.ledger.bodies import final_body
+from sweep.plan.expand import build_plan
+from sweep.plan.slots import Plan
+from sweep.text import duration
 from tests.sweep.examples import epoch_body, job_of, slot_of, small_spec
 
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from sweep.ledger import Event
+from sweep.ledger.store import Event
 from tests.sweep.command import SMALL, User, repeated, workers
 from tests.sweep.undisturbed import LOGGED, undisturbed
-from trainers.checkpoint import Checkpoints, from_bytes
 from trainers.config import TeacherConfig, TrialConfig
 from trainers.data import DATASETS
 from trainers.fit import fit
-from trainers.teachers import TeacherStore
+from trainers.storage.checkpoint import Checkpoints, from_bytes
+from trainers.teacher.store import TeacherStore
 
 pytestmark = pytest.mark.slow
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from sweep import leaderboard
 from sweep.formats import Format
-from sweep.ledger import Ledger
+from sweep.ledger.store import Ledger
+from sweep.results import board, draw
 from tests.faults.conftest import Undisturbed, undisturbed
 from tests.faults.harness import SPEC
 from tests.sweep.command import User
@@ -29,7 +29,7 @@ def asks(user: User) -> list[tuple[str | None, dict[str, Any]]]:
 def tuned(user: User) -> dict[str, Any]:
     """The searched cell's row of the table."""
     with closing(Ledger(user.root.sweep("small").ledger)) as ledger:
-        table = json.loads(leaderboard.render(leaderboard.leaderboard(ledger), Format.JSON))
+        table = json.loads(draw.render(board.leaderboard(ledger), Format.JSON))
     (row,) = [row for row in table if row["label"] == "dhkd tuned"]
     return dict(row)
 

@@ -12,20 +12,13 @@ import pytest
 import torch
 from ray.exceptions import OutOfMemoryError, RayActorError
 
-from sweep.events import (
-    LONGEST_REASON,
-    final_body,
-    first_line,
-    is_out_of_memory,
-    start_body,
-    stored_teacher_body,
-    with_advice,
-    worker_death,
-)
-from sweep.plan import Plan
+from sweep.ledger.bodies import final_body, start_body, stored_teacher_body
+from sweep.ledger.failures import is_out_of_memory, with_advice, worker_death
+from sweep.plan.slots import Plan
+from sweep.text import LONGEST_REASON, first_line
 from tests.sweep.examples import epoch_body, job_of, slot_of
 from trainers.config import TrialConfig
-from trainers.teachers import Passport
+from trainers.teacher.passport import Passport
 
 
 def epochs(test: list[float], val: list[float] | None = None) -> list[dict[str, Any]]:
@@ -174,7 +167,7 @@ def test_only_where_memory_was_short_a_reason_says_what_would_help() -> None:
 
 
 ENDED_BY_RAY = "OutOfMemoryError: 1 worker(s) were killed due to the node running low on memory. Memory on the node was"
-"""How :mod:`sweep.actors` passes it on."""
+"""How :mod:`sweep.engine.ray_internals` passes it on."""
 KILLED = """\
 The actor died unexpectedly before finishing this task.
 \tclass_name: TrialTrainable

@@ -9,10 +9,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from sweep import export as exports
-from sweep.export import export
-from sweep.ledger import Ledger
-from sweep.plan import Plan, build_plan
+from sweep.ledger.store import Ledger
+from sweep.plan.expand import build_plan
+from sweep.plan.slots import Plan
+from sweep.results import export as exports
+from sweep.results.export import export
 from tests.sweep.examples import begin, record, slot_of, small_spec
 from trainers.errors import InputError, StorageError
 

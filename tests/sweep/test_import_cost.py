@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import pytest
 
 from sweep.layout import Root
-from sweep.ledger import Ledger
-from sweep.plan import Plan
+from sweep.ledger.store import Ledger
+from sweep.plan.slots import Plan
 from tests.sweep.examples import begin, record
 
 HEAVY = ("torch", "torchvision", "ray", "mlflow", "optuna", "sklearn", "scipy", "matplotlib", "pandas")

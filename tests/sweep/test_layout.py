@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sweep.layout import Root
-from sweep.ledger import Ledger
+from sweep.ledger.store import Ledger
 from trainers.errors import InputError, StorageError
 
 

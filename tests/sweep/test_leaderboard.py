@@ -15,10 +15,15 @@ from rich.console import Console
 
 from sweep.formats import Format
 from sweep.layout import Root
-from sweep.leaderboard import Leaderboard, Row, as_rich, grid, leaderboard, records, render, trials
-from sweep.ledger import Ledger
-from sweep.plan import Plan, Slot, build_plan
-from sweep.table import FEATURES, layout
+from sweep.ledger.store import Ledger
+from sweep.plan.expand import build_plan
+from sweep.plan.slots import Plan, Slot
+from sweep.results.board import Leaderboard, leaderboard
+from sweep.results.draw import as_rich, render
+from sweep.results.grid import FEATURES, grid, layout
+from sweep.results.read import trials
+from sweep.results.records import records
+from sweep.results.rows import Row
 from tests.sweep.examples import SPEC, begin, job_of, play, record, slot_of, small_spec
 from trainers.distillers import METHODS
 from trainers.errors import InputError

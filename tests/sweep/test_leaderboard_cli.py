@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
-from sweep import tracking
-from sweep.cli import app, main
+from sweep.cli.app import app, main
 from sweep.layout import Root
-from sweep.ledger import Ledger
-from sweep.plan import Plan
+from sweep.ledger.store import Ledger
+from sweep.plan.slots import Plan
+from sweep.tracking import sync
 from tests.sweep.examples import begin, record
 
 
@@ -66,7 +66,7 @@ def test_a_table_is_read_from_the_server_that_is_named(
     told: Root, new_store: Callable[[str], str], tmp_path: Path, words: list[str]
 ) -> None:
     uri = new_store("mlflow.db")
-    tracking.sync(told, "small", uri)
+    sync.sync(told, "small", uri)
     here = typed("leaderboard", "--root", str(told.path), "--format", "markdown").output
     away = ["--root", str(tmp_path / "elsewhere"), "--tracking-uri", uri]
     assert typed("leaderboard", *words, *away, "--format", "markdown").output == here

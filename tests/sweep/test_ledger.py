@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep.ledger import VERSION, Ledger
+from sweep.ledger.store import VERSION, Ledger
 from trainers.errors import StorageError
 
 
@@ -151,7 +151,7 @@ def test_threads_write_side_by_side_without_losing_anything(path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from sweep.ledger import Ledger
+from sweep.ledger.store import Ledger
 
 ledger = Ledger(Path(sys.argv[1]))
 for epoch in range(1, int(sys.argv[3]) + 1):
@@ -197,7 +197,7 @@ def test_what_a_killed_writer_had_not_committed_is_gone(path: Path) -> None:
     code = f"""
 import os, signal, sqlite3
 from pathlib import Path
-from sweep.ledger import Ledger
+from sweep.ledger.store import Ledger
 
 Ledger(Path({str(path)!r})).append("epoch", "a", 1)
 half = sqlite3.connect({str(path)!r}, isolation_level=None)
@@ -255,7 +255,7 @@ def test_a_full_disk_is_told_as_a_storage_error_and_loses_nothing(path: Path) ->
     code = f"""
 import resource, signal, sys
 from pathlib import Path
-from sweep.ledger import Ledger
+from sweep.ledger.store import Ledger
 from trainers.errors import StorageError
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep import lock
+from sweep.ledger import lock
 from trainers.errors import BusyError, InputError, StorageError
 
 HOLDER = """

@@ -12,21 +12,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from sweep.events import final_body, start_body
+from sweep.engine.job import Job, describe
+from sweep.engine.trainable import TrialTrainable
 from sweep.layout import Root
-from sweep.ledger import Ledger
-from sweep.logged_models import Outcome, allowed, candidates, passport_tags
-from sweep.plan import Plan, Slot, build_plan
-from sweep.queue import Job
-from sweep.run import describe
-from sweep.tracking import log_models, quiet_mlflow, sync, told_everything
-from sweep.trainable import TrialTrainable
+from sweep.ledger.bodies import final_body, start_body
+from sweep.ledger.store import Ledger
+from sweep.plan.expand import build_plan
+from sweep.plan.slots import Plan, Slot
+from sweep.tracking.address import quiet_mlflow
+from sweep.tracking.candidates import allowed, candidates
+from sweep.tracking.models import Outcome, passport_tags
+from sweep.tracking.sync import log_models, sync, told_everything
 from tests.faults.server import TrackingServer
 from tests.sweep.examples import begin, play, record, slot_of, small_spec
 from trainers.config import TeacherConfig
 from trainers.errors import StorageError
 from trainers.exported import read_network
-from trainers.teachers import TeacherStore
+from trainers.teacher.store import TeacherStore
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sweep import machines
+from trainers import process
 
 pytestmark = pytest.mark.slow
 
@@ -96,7 +96,7 @@ def test_driver_and_workers_share_a_token_that_stands_nowhere_else(told: dict[st
 
 
 def test_workers_have_what_makes_them_fast_but_for_what_the_user_has_set(told: dict[str, Any]) -> None:
-    assert told["settings"] == machines.WORKER_ENVIRONMENT | OWN
+    assert told["settings"] == process.WORKER_ENVIRONMENT | OWN
 
 
 def test_who_has_no_token_is_not_let_in(told: dict[str, Any]) -> None:

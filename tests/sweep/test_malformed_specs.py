@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from sweep import cli
+from sweep.cli import app
 
 SPECS = 1000
 BLOCKS = 4
@@ -84,13 +84,13 @@ def test_a_malformed_spec_is_refused_with_one_message(
     block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "app", get_command(cli.app))  # the same command, not built anew a thousand times
+    monkeypatch.setattr(app, "app", get_command(app.app))  # the same command, not built anew a thousand times
     draw = random.Random(block)
     for number in range(SPECS // BLOCKS):
         content = malformed(draw)
         Path("spec.yaml").write_bytes(content)
         with pytest.raises(SystemExit) as end:
-            cli.main([*VERBS[number % len(VERBS)], "spec.yaml"])
+            app.main([*VERBS[number % len(VERBS)], "spec.yaml"])
         out, err = capsys.readouterr()
         assert end.value.code == 2, content
         assert out == "", content

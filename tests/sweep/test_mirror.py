@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import make_url
 
 from sweep.layout import Root
-from sweep.ledger import Ledger
-from sweep.mirror import _opened, mirror
-from sweep.plan import Plan, Slot, build_plan
+from sweep.ledger.store import Ledger
+from sweep.plan.expand import build_plan
+from sweep.plan.slots import Plan, Slot
+from sweep.search.optuna_storage import _opened, mirror
 from tests.sweep.examples import play, small_spec
 from tests.sweep.postgres import Postgres, programs
 from trainers.errors import StorageError

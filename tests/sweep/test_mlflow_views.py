@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from sweep.layout import Root
-from sweep.ledger import Ledger
-from sweep.mlflow_views import ROWS, hyperparameters, links, views
-from sweep.plan import Plan, build_plan
-from sweep.tracking import sync
-from sweep.ui import tables
+from sweep.ledger.store import Ledger
+from sweep.plan.expand import build_plan
+from sweep.plan.slots import Plan
+from sweep.tracking.sync import sync
+from sweep.tracking.ui import tables
+from sweep.tracking.views import ROWS, hyperparameters, links, views
 from tests.sweep.examples import SPEC, begin, small_spec
 
 LONGEST = 20_000

@@ -9,16 +9,19 @@ from typing import Any
 import pytest
 import torch
 
-from sweep import plan as plans
-from sweep.plan import Cell, Plan, build_plan, label, shown
+from sweep.plan import expand
+from sweep.plan.expand import build_plan
+from sweep.plan.labels import label, shown
+from sweep.plan.slots import Plan, SearchedCell
 from tests.sweep.examples import SPEC, slot_of, small_spec
 from trainers.config import DatasetConfig, TeacherConfig
 from trainers.data import DATASETS
 from trainers.errors import CheckpointError, InputError
 from trainers.fit import seeded_model
-from trainers.pretrained import read
 from trainers.recipes import RECIPES
-from trainers.teachers import Passport, TeacherStore
+from trainers.teacher.passport import Passport
+from trainers.teacher.pretrained import read
+from trainers.teacher.store import TeacherStore
 
 
 def labels(plan: Plan) -> list[str]:
@@ -313,10 +316,10 @@ def test_a_plan_is_the_same_after_a_journey_through_json() -> None:
 
 
 def test_too_many_trials_are_refused_before_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plans, "LARGEST", 7)
+    monkeypatch.setattr(expand, "LARGEST", 7)
     with pytest.raises(InputError, match=r"small.yaml expands to 8 trials; the most that one sweep takes is 7"):
         build_plan(small_spec())
-    monkeypatch.setattr(plans, "LARGEST", 8)
+    monkeypatch.setattr(expand, "LARGEST", 8)
     assert len(build_plan(small_spec()).students) == 8
 
 
@@ -416,7 +419,7 @@ GDKD = {"gdkd": {"w2": {"range": [1, 4]}, "k": {"range": [2, 9]}}}
 SEARCHED: dict[str, Any] = {"methods": ["kd", GDKD], "search": {"trials": 4}}
 
 
-def only_cell(**changes: Any) -> Cell:
+def only_cell(**changes: Any) -> SearchedCell:
     (cell,) = build_plan(small_spec(**(SEARCHED | changes))).cells
     return cell
 

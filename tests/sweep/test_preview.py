@@ -8,17 +8,20 @@ from typing import Any
 import pytest
 
 from search_spaces.schema import Spec
-from sweep.events import final_body
+from sweep.cli.preview import preview
 from sweep.formats import Format
 from sweep.layout import Root
-from sweep.ledger import Ledger
-from sweep.plan import Plan, Slot, build_plan
-from sweep.preview import preview
+from sweep.ledger.bodies import final_body
+from sweep.ledger.store import Ledger
+from sweep.plan.expand import build_plan
+from sweep.plan.slots import Plan, Slot
 from tests.sweep.examples import SPEC, begin, epoch_body, play, record, slot_of, small_spec
-from trainers.data.digits import Digits
+from trainers.data.sources.digits import Digits
 from trainers.errors import CheckpointError, InputError
-from trainers.fit import EpochResult, seeded_model
-from trainers.teachers import Passport, TeacherStore
+from trainers.fit import seeded_model
+from trainers.result import EpochResult
+from trainers.teacher.passport import Passport
+from trainers.teacher.store import TeacherStore
 
 
 def planned(spec: Spec, root: Root) -> dict[str, dict[str, Any]]:

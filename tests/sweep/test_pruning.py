@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep.pruning import Asha, MedianStopping, NoPruner, Pruner, make_pruner
+from sweep.search.pruning import Asha, MedianStopping, NoPruner, Pruner, make_pruner
 
 REPORTS = st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(1, 9), st.floats(0, 100)), max_size=60)
 

@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
-from sweep import published
 from sweep.formats import Format
-from sweep.leaderboard import Leaderboard, leaderboard, records, render, with_published
-from sweep.ledger import Ledger
-from sweep.plan import build_plan
-from sweep.published import PRINTED, bare, figures, gap, reported, reported_teacher
-from sweep.rows import Row
+from sweep.ledger.store import Ledger
+from sweep.plan.expand import build_plan
+from sweep.results import published
+from sweep.results.board import Leaderboard, leaderboard, with_published
+from sweep.results.draw import render
+from sweep.results.published import PRINTED, bare, figures, gap, reported, reported_teacher
+from sweep.results.records import records
+from sweep.results.rows import Row
 from tests.sweep.examples import begin, record, small_spec
 from tests.sweep.test_leaderboard import check_latex
 from trainers.distillers import METHODS

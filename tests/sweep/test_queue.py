@@ -8,11 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sweep.engine.job import Job, share
+from sweep.engine.queue import TrialQueue
 from sweep.layout import Root
-from sweep.ledger import Ledger
-from sweep.plan import Plan, Slot, build_plan
-from sweep.queue import Job, TrialQueue, share
-from sweep.run import ended, stored_teachers
+from sweep.ledger.store import Ledger
+from sweep.plan.expand import build_plan
+from sweep.plan.slots import Plan, Slot
+from sweep.plan.teachers import stored_teachers
+from sweep.results.standing import ended
 from tests.sweep.examples import begin, record, slot_of, small_spec, teacher_of
 from trainers.config import DatasetConfig, MethodConfig, Recipe, TeacherConfig, TrialConfig
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from sweep.ledger import Kind
-from sweep.plan import Plan, build_plan
-from sweep.queue import Job
+from sweep.engine.job import Job
+from sweep.ledger.store import Kind
+from sweep.plan.expand import build_plan
+from sweep.plan.slots import Plan
 from tests.sweep.examples import epoch_body, small_spec, teacher_of
 from tests.sweep.simulation import Driver, World, driver
 

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from search_spaces.schema import Spec
-from sweep.leaderboard import Leaderboard, leaderboard
-from sweep.ledger import Ledger
-from sweep.plan import build_plan
-from sweep.report import draw, overview
+from sweep.ledger.store import Ledger
+from sweep.plan.expand import build_plan
+from sweep.report import draw, figure
+from sweep.results.board import Leaderboard, leaderboard
 from tests.sweep.examples import SPEC, begin, record, small_spec
 
 
@@ -30,7 +30,7 @@ def board_of(folder: Path, spec: Spec, finished: bool = True) -> Leaderboard:
 def panel_of(board: Leaderboard) -> Axes:
     """The panel of the first pair."""
     axes = Figure().subplots()
-    overview._panel(axes, [cell for cell in board.cells if cell.pair == board.pairs[0]])
+    figure._panel(axes, [cell for cell in board.cells if cell.pair == board.pairs[0]])
     return axes
 
 
@@ -46,7 +46,7 @@ def test_a_figure_is_a_picture_that_opens(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(b"\x89PNG")
     picture = matplotlib.image.imread(path)
     height, width, _ = picture.shape
-    assert (width, height) == (overview.PANEL[0] * 150, overview.PANEL[1] * 150)
+    assert (width, height) == (figure.PANEL[0] * 150, figure.PANEL[1] * 150)
     assert picture[..., :3].std() > 0.05
     assert [file.name for file in tmp_path.glob("*.png")] == ["figure.png"]
 
@@ -56,7 +56,7 @@ def test_several_pairs_have_a_panel_each(tmp_path: Path) -> None:
     board = board_of(tmp_path, small_spec(pairs=pairs, methods=["kd", {"dhkd": {"alpha": [0.5, 1]}}], seeds=1))
     assert draw(board, tmp_path / "figure.png")
     height, width, _ = matplotlib.image.imread(tmp_path / "figure.png").shape
-    assert (width, height) == (3 * overview.PANEL[0] * 150, 2 * overview.PANEL[1] * 150)
+    assert (width, height) == (3 * figure.PANEL[0] * 150, 2 * figure.PANEL[1] * 150)
 
 
 def test_nothing_is_drawn_before_the_first_result(tmp_path: Path) -> None:
@@ -135,4 +135,4 @@ def test_no_method_is_left_out_however_many_there_are(tmp_path: Path) -> None:
 )
 def test_the_swept_number_is_alpha_where_it_was_swept(tmp_path: Path, methods: list[object], swept: str | None) -> None:
     board = board_of(tmp_path, small_spec(methods=methods), finished=False)
-    assert overview.swept_parameter(board.cells) == swept
+    assert figure.swept_parameter(board.cells) == swept

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from sweep.ledger import Ledger
+from sweep.ledger.store import Ledger
 from sweep.report.effort import section as effort_section
 from sweep.report.gains import gains
 from sweep.report.gradients import Cosine, cosine, verdict

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from sweep import report
-from sweep.cli import main
+from sweep.cli.app import main
 from sweep.layout import Root
-from sweep.ledger import Ledger
-from sweep.plan import Plan
+from sweep.ledger.store import Ledger
+from sweep.plan.slots import Plan
 from sweep.report.history import read
 from sweep.report.markup import EMPTY_ELEMENTS, Markup, element, joined, slug, table
 from sweep.report.page import page
@@ -137,7 +137,7 @@ def test_bad_ends_are_told_with_their_reasons(parsed: Balance) -> None:
 def test_the_same_ledger_makes_the_same_bytes(told: Path, text: str) -> None:
     """In another process too, where sets and hashes have another order."""
     code = (
-        "import sys; from pathlib import Path; from sweep.ledger import Ledger\n"
+        "import sys; from pathlib import Path; from sweep.ledger.store import Ledger\n"
         "from sweep.report.history import read; from sweep.report.page import page\n"
         "with Ledger(Path(sys.argv[1])) as ledger: sys.stdout.buffer.write(page(read(ledger))[0].encode())"
     )

@@ -7,16 +7,19 @@ from typing import Any
 
 import pytest
 
-from sweep.events import final_body
+from sweep.engine.queue import TrialQueue
 from sweep.layout import Root
-from sweep.ledger import Ledger
-from sweep.plan import Plan, Slot, build_plan
-from sweep.queue import TrialQueue
-from sweep.run import _record_stored_teachers, ended, stored_teachers
+from sweep.ledger.bodies import final_body
+from sweep.ledger.store import Ledger
+from sweep.plan.expand import build_plan
+from sweep.plan.slots import Plan, Slot
+from sweep.plan.teachers import stored_teachers
+from sweep.results.standing import ended
+from sweep.run import _record_stored_teachers
 from tests.sweep.examples import begin, small_spec
-from trainers.data.digits import Digits
+from trainers.data.sources.digits import Digits
 from trainers.fit import fit
-from trainers.teachers import TeacherStore
+from trainers.teacher.store import TeacherStore
 
 
 @pytest.fixture

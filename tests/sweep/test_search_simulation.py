@@ -15,10 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep.leaderboard import Leaderboard, leaderboard
-from sweep.ledger import Event, Ledger
-from sweep.plan import Plan, build_plan
-from sweep.queue import Job
+from sweep.engine.job import Job
+from sweep.ledger.store import Event, Ledger
+from sweep.plan.expand import build_plan
+from sweep.plan.slots import Plan
+from sweep.results.board import Leaderboard, leaderboard
 from tests.sweep.examples import small_spec
 from tests.sweep.simulation import Curve, World, driver, run
 

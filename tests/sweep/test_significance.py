@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from scipy.stats import ttest_rel
 
-from sweep.rows import Row
-from sweep.significance import judged, overall, standings
+from sweep.results.rows import Row
+from sweep.results.significance import judged, overall, standings
 
 
 def row(label: str, values: Sequence[float] | Mapping[int, float], pair: str = "a→b", recipe: str = "r") -> Row:

@@ -10,10 +10,11 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
-from search_spaces.loader import parse_spec, shipped_specs
+from search_spaces.files import shipped_specs
+from search_spaces.loader import parse_spec
 from search_spaces.schema import Spec
-from sweep.plan import build_plan
-from sweep.smoke import IMAGES, TEST_IMAGES, shrunk
+from search_spaces.smoke import IMAGES, TEST_IMAGES, shrunk
+from sweep.plan.expand import build_plan
 from trainers.data import DATASETS, TrainingData
 
 SIZES = {"cifar10": (10, 32), "cifar100": (100, 32), "tiny_imagenet": (200, 64), "imagenet": (1000, 64)}

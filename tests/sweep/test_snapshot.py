@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from sweep import snapshot
 from sweep.layout import Root
-from sweep.ledger import Event, Ledger
-from sweep.snapshot import Keeper, Label, kept, restore, take_over
+from sweep.ledger import snapshot
+from sweep.ledger.snapshot import Keeper, Label, kept, restore, take_over
+from sweep.ledger.store import Event, Ledger
 from trainers.errors import BusyError, InputError, StorageError
-from trainers.files import write_atomically
+from trainers.storage.files import write_atomically
 
 NAME = "small"
 

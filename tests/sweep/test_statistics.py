@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control, ttest_rel
 
-from sweep.statistics import LEVEL, deviation, holm, mean, paired, paired_t, shows
+from sweep.results.statistics import LEVEL, deviation, holm, mean, paired, paired_t, shows
 
 accuracies = st.floats(0, 100).map(lambda value: round(value, 2))
 ps = st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=8)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from sweep import leaderboard, lock
+from sweep.cli.status import MOST_TROUBLES, summary, trial_rows, troubles
 from sweep.layout import SweepPaths
-from sweep.ledger import Ledger
-from sweep.plan import Plan, Slot, build_plan
-from sweep.status import MOST_TROUBLES, summary, trial_rows, troubles
+from sweep.ledger import lock
+from sweep.ledger.store import Ledger
+from sweep.plan.expand import build_plan
+from sweep.plan.slots import Plan, Slot
+from sweep.results.board import leaderboard
 from tests.sweep.examples import begin, record, slot_of, small_spec
 from trainers.errors import InputError
 
@@ -86,7 +88,7 @@ def test_the_ways_to_break_are_told_apart(paths: SweepPaths, ledger: Ledger, sma
     assert [line["state"] for line in shown] == ["failed", "failed", "out-of-memory", "worker-died"]
     assert {line["reason"] for line in shown} == {"why"}
     assert "2 failed, 1 out-of-memory, 1 worker-died" in summary(paths)
-    board = leaderboard.leaderboard(ledger)
+    board = leaderboard(ledger)
     assert board.states == {"failed": 2, "out-of-memory": 1, "worker-died": 1, "waiting": 5}
     assert "1 out-of-memory, 5 waiting, 1 worker-died" in board.caption
 

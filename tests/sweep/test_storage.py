@@ -15,22 +15,22 @@ from typing import Any
 import pytest
 
 from search_spaces.loader import parse_spec
-from sweep.cli import main
+from sweep.cli.app import main
+from sweep.engine.job import Job, describe
+from sweep.engine.trainable import TrialTrainable
 from sweep.layout import Root
-from sweep.ledger import Ledger
-from sweep.plan import Plan, build_plan
-from sweep.queue import Job
-from sweep.run import describe
-from sweep.snapshot import kept
-from sweep.trainable import TrialTrainable
+from sweep.ledger.snapshot import kept
+from sweep.ledger.store import Ledger
+from sweep.plan.expand import build_plan
+from sweep.plan.slots import Plan
 from tests.object_store import KEYS, ObjectStore, serving
 from tests.sweep.command import SMALL, User, repeated
 from tests.sweep.examples import begin, record, small_spec
 from tests.trainers.examples import finish
 from trainers.config import TeacherConfig, TrialConfig
-from trainers.content import tensors_key
 from trainers.data import DATASETS
 from trainers.fit import fit
+from trainers.storage.content import tensors_key
 
 EPOCHS = 4
 

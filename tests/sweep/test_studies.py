@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep import studies
-from sweep.studies import Asked, suggest
+from search_spaces import space as spaces
+from sweep.search.suggest import Asked, frozen_trials, suggest
 
 SPACE: dict[str, dict[str, Any]] = {
     "alpha": {"range": [0.1, 10.0], "log": True},
@@ -94,7 +94,7 @@ def test_running_trials_are_not_suggested_again() -> None:
 def test_finite_samplers_try_every_point_once_and_end(sampler: str) -> None:
     space = {"k": {"range": [1, 3], "integer": True}, "flag": {"choice": [True, False]}}
     found = [asked.params for asked in search_all(space, sampler)]
-    assert len(found) == studies.count(space) == 6
+    assert len(found) == spaces.count(space) == 6
     assert [params for index, params in enumerate(found) if params in found[:index]] == []
     assert (found == sorted(found, key=lambda p: (p["k"], not p["flag"]))) == (sampler == "grid")
 
@@ -107,8 +107,8 @@ def search_all(space: dict[str, dict[str, Any]], sampler: str) -> list[Asked]:
 
 
 def test_infinitely_many_points_are_not_counted() -> None:
-    assert studies.count(SPACE) is None
-    assert studies.count(DISCRETE) == 9 * 8 * 4
+    assert spaces.count(SPACE) is None
+    assert spaces.count(DISCRETE) == 9 * 8 * 4
 
 
 def test_halton_points_fill_the_space_evenly() -> None:
@@ -131,13 +131,13 @@ def test_several_metrics_are_searched_together() -> None:
 @settings(deadline=None, max_examples=200)
 @given(st.floats(0, 1, exclude_max=True), st.sampled_from(sorted(SPACE)))
 def test_every_unit_is_a_value(unit: float, name: str) -> None:
-    assert in_space({name: SPACE[name]}, {name: studies.point(SPACE[name], unit)})
+    assert in_space({name: SPACE[name]}, {name: spaces.point(SPACE[name], unit)})
 
 
 def test_the_history_is_a_study_that_optuna_reads() -> None:
-    history = [*search("random", 8), Asked({name: studies.point(d, 0.5) for name, d in SPACE.items()})]
+    history = [*search("random", 8), Asked({name: spaces.point(d, 0.5) for name, d in SPACE.items()})]
     study = optuna.create_study(direction="maximize")
-    study.add_trials(studies.frozen_trials(SPACE, history))
+    study.add_trials(frozen_trials(SPACE, history))
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "COMPLETE", "PRUNED", "FAIL"] * 2 + ["RUNNING"]
     assert study.best_value == max(asked.values[0] for asked in history if asked.values)
     assert study.trials[0].user_attrs["head"] == history[0].params["head"]
@@ -147,7 +147,7 @@ def test_steps_reach_the_written_values() -> None:
     space = {"weight": {"range": [0.1, 0.7], "step": 0.1, "log": False, "integer": False}}
     history = search_all(space, "grid")
     assert [asked.params["weight"] for asked in history] == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
-    assert len(studies.frozen_trials(space, history)) == 7  # Optuna refuses what is a little above the range's end
+    assert len(frozen_trials(space, history)) == 7  # Optuna refuses what is a little above the range's end
 
 
 def test_every_field_of_a_wide_space_has_a_value() -> None:

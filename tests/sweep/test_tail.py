@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep import tail
+from sweep.engine.job import Job
+from sweep.engine.pauses import WORTH_SECONDS, makes_room
+from sweep.engine.queue import TrialQueue
 from sweep.layout import Root
-from sweep.ledger import Ledger
-from sweep.plan import Plan, build_plan
-from sweep.queue import Job, TrialQueue
-from sweep.tail import makes_room
+from sweep.ledger.store import Ledger
+from sweep.plan.expand import build_plan
+from sweep.plan.slots import Plan
 from tests.sweep.command import User
 from tests.sweep.examples import epoch_body, small_spec, teacher_of
 from tests.sweep.simulation import World, driver
@@ -77,7 +78,7 @@ def test_a_sweep_takes_the_longest_trial_or_the_average_load(trials: int, worker
     took, interrupted = simulated(plan_of(trials, epochs), workers, random.Random(seed))
     least = max(epochs, trials * epochs / workers)
     unpaused = -(-trials // workers) * epochs
-    assert took <= min(unpaused, least + tail.WORTH_SECONDS / EPOCH_SECONDS + 1.5)
+    assert took <= min(unpaused, least + WORTH_SECONDS / EPOCH_SECONDS + 1.5)
     assert interrupted.total() < 2 * workers
 
 
@@ -89,7 +90,7 @@ def test_the_longest_that_waits_takes_the_place_of_the_one_with_the_least_left()
     assert makes_room(11, 2, [11], [20], 2), "the other is further by now"
     assert not makes_room(20, 0, [20], [20], 2)
     assert not makes_room(10, 0, [10], [], 2)
-    assert not makes_room(tail.WORTH_SECONDS - 0.1, 0, [10], [100], 2), "nearly done"
+    assert not makes_room(WORTH_SECONDS - 0.1, 0, [10], [100], 2), "nearly done"
     assert not makes_room(10, 0, [], [10], 1)
 
 

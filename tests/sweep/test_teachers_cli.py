@@ -13,14 +13,14 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from sweep.cli import main, teachers
+from sweep.cli.app import main
+from sweep.cli.teachers import read_dataset, teachers, weight_files
 from sweep.layout import Root
-from sweep.teachers import read_dataset, weight_files
 from tests.sweep.command import SMALL, User
 from tests.trainers.test_checkpoint import Touch
 from trainers.errors import InputError
 from trainers.fit import seeded_model
-from trainers.teachers import TeacherStore
+from trainers.teacher.store import TeacherStore
 
 DIGITS = "digits: {image_size: 8}"
 COMMANDS = [command.name or "" for command in teachers.registered_commands]

@@ -11,11 +11,15 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from sweep import run_content, tracked, tracking
 from sweep.layout import Root
-from sweep.leaderboard import Leaderboard, board_of, leaderboard, records
-from sweep.ledger import Ledger
-from sweep.plan import Plan, Slot, build_plan
+from sweep.ledger.store import Ledger
+from sweep.plan.expand import build_plan
+from sweep.plan.slots import Plan, Slot
+from sweep.results.board import Leaderboard, board_of, leaderboard
+from sweep.results.records import records
+from sweep.tracking import read_back, run_content, sync
+from sweep.tracking import server as server_module
+from sweep.tracking.server import Tracked, served, stored
 from tests.faults.server import TrackingServer
 from tests.sweep.examples import begin, play, record, slot_of, small_spec
 from trainers.errors import InputError, StorageError
@@ -25,9 +29,9 @@ Store = Callable[[str], str]
 
 def both(root: Root, name: str, uri: str) -> tuple[Leaderboard, Leaderboard]:
     """The table from the ledger, and from the server that it is delivered to."""
-    tracking.sync(root, name, uri)
+    sync.sync(root, name, uri)
     with closing(Ledger(root.sweep(name).ledger)) as ledger:
-        return leaderboard(ledger), board_of(tracked.read(name, uri))
+        return leaderboard(ledger), board_of(read_back.read(name, uri))
 
 
 def cells(board: Leaderboard) -> list[dict[str, Any]]:
@@ -124,7 +128,7 @@ def test_a_table_of_many_rows_is_in_order(small_plan: Plan) -> None:
     tags = run_content.order_tags(replace(small_plan, slots=slots))
     assert len(tags) > 2
     assert all(len(value) <= run_content.LONGEST_TAG for value in tags.values())
-    place = tracked._places(tracked.Tracked(0, tags), [], [])
+    place = read_back._places(Tracked(0, tags), [], [])
     assert sorted([*slots[1000:], *slots[:1000]], key=place) == list(slots)
 
 
@@ -134,16 +138,16 @@ def test_without_a_name_the_latest_sweep_is_read(
     begin(ledger, small_plan)
     record(ledger, small_plan, slot_of(small_plan, "kd"), [90.0])
     uri = new_store("mlflow.db")
-    tracking.sync(root, "small", uri)
-    assert tracked.read(None, uri).plan.name == "small"
+    sync.sync(root, "small", uri)
+    assert read_back.read(None, uri).plan.name == "small"
 
 
 def test_a_sweep_that_the_server_does_not_know_is_refused(new_store: Store) -> None:
     uri = new_store("mlflow.db")
     with pytest.raises(InputError, match="knows no sweep 'none'"):
-        tracked.read("none", uri)
+        read_back.read("none", uri)
     with pytest.raises(InputError, match=r"knows no sweep$"):
-        tracked.read(None, uri)
+        read_back.read(None, uri)
 
 
 @pytest.mark.slow
@@ -153,16 +157,16 @@ def test_an_http_server_gives_what_its_database_gives(
     search = {"trials": 3, "sampler": "grid", "pruner": "none"}
     plan = build_plan(small_spec(methods=["scratch", {"gdkd": {"k": {"choice": [2, 3, 4]}}}], search=search))
     play(ledger, plan, lambda slot: 70.0 + float(slot.varied.get("k", 0)) + slot.seed)
-    monkeypatch.setattr(tracked, "PAGE", 4)  # there are six runs and their parent: two pages
+    monkeypatch.setattr(server_module, "PAGE", 4)  # there are six runs and their parent: two pages
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
     server = TrackingServer(tmp_path)
     try:
-        tracking.sync(root, "small", server.uri)
+        sync.sync(root, "small", server.uri)
         for name in ("small", None):
-            asked, read = tracked.served(name, server.uri), tracked.stored(name, f"sqlite:///{tmp_path}/server.db")
+            asked, read = served(name, server.uri), stored(name, f"sqlite:///{tmp_path}/server.db")
             assert len(asked) == len(read) == 7
-            assert cells(board_of(tracked.results(asked))) == cells(board_of(tracked.results(read)))
-        assert tracked.served("other", server.uri) == []
+            assert cells(board_of(read_back.results(asked))) == cells(board_of(read_back.results(read)))
+        assert served("other", server.uri) == []
     finally:
         server.kill()
 
@@ -172,25 +176,25 @@ def test_a_deleted_run_is_not_read(root: Root, ledger: Ledger, small_plan: Plan,
     for seed in (0, 1):
         record(ledger, small_plan, slot_of(small_plan, "kd", seed), [90.0 + seed])
     uri = new_store("mlflow.db")
-    tracking.sync(root, "small", uri)
+    sync.sync(root, "small", uri)
     client = MlflowClient(tracking_uri=uri)
     places = [experiment.experiment_id for experiment in client.search_experiments()]
     (run,) = client.search_runs(places, "tags.seed = '1' and tags.stage = 'confirm'")
     client.delete_run(run.info.run_id)
-    assert board_of(tracked.read("small", uri)).cells[0].values == {0: 90.0}
+    assert board_of(read_back.read("small", uri)).cells[0].values == {0: 90.0}
 
 
 def test_a_database_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="there is no file"):
-        tracked.read("small", f"sqlite:///{tmp_path}/mlflow.db")
+        read_back.read("small", f"sqlite:///{tmp_path}/mlflow.db")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_server_that_is_away_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="does not answer"):
-        tracked.read("small", "http://127.0.0.1:9")
+        read_back.read("small", "http://127.0.0.1:9")
 
 
 @pytest.mark.parametrize("value", [0.1, 4.0, 3, True, None, "binary_kl_norm", [150, 180], {"name": "kd", "params": {}}])
 def test_parameters_come_back_as_they_were(value: object) -> None:
-    assert tracked.value_of(str(value)) == value
+    assert read_back.value_of(str(value)) == value

@@ -15,14 +15,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sweep import delivery, report, tracking
-from sweep import leaderboard as boards
+from sweep import report
 from sweep.formats import Format
 from sweep.layout import Root, SweepPaths
-from sweep.ledger import Ledger
-from sweep.plan import Plan, build_plan
-from sweep.run_content import LONGEST_TAG, described, epoch_metrics, parameters, summary_metrics
-from sweep.tracking import Projector, delivered, sync, tracking_uri, without_password
+from sweep.ledger.store import Ledger
+from sweep.plan.expand import build_plan
+from sweep.plan.slots import Plan
+from sweep.results import draw, records
+from sweep.results.board import leaderboard
+from sweep.text import without_password
+from sweep.tracking import address, delivery
+from sweep.tracking import projector as projector_module
+from sweep.tracking.address import tracking_uri
+from sweep.tracking.delivery import delivered
+from sweep.tracking.projector import Projector
+from sweep.tracking.run_content import LONGEST_TAG, described, epoch_metrics, parameters, summary_metrics
+from sweep.tracking.sync import sync
 from tests.sweep.examples import begin, epoch_body, job_of, play, record, slot_of, small_spec, teacher_of
 from trainers.errors import InputError, StorageError
 
@@ -94,11 +102,11 @@ def forget(paths: SweepPaths) -> None:
 
 def report_now(ledger: Ledger, paths: SweepPaths) -> None:
     """Table and figure, as a run makes them at its end."""
-    board = boards.leaderboard(ledger)
+    board = leaderboard(ledger)
     drawn = report.draw(board, paths.figure)
     body = {
-        "markdown": boards.render(board, Format.MARKDOWN),
-        "records": boards.records(board),
+        "markdown": draw.render(board, Format.MARKDOWN),
+        "records": records.records(board),
         "figure": paths.figure.name if drawn else None,
     }
     ledger.append("report", body=body)
@@ -255,9 +263,9 @@ def test_the_parent_holds_the_spec_the_table_and_the_figure(
 
     sync(root, "small", uri)
     client, run = MlflowClient(tracking_uri=uri), runs(uri)["sweep"]
-    board = boards.leaderboard(ledger)
+    board = leaderboard(ledger)
     note = run.data.tags["mlflow.note.content"]
-    assert note.endswith(boards.render(board, Format.MARKDOWN))
+    assert note.endswith(draw.render(board, Format.MARKDOWN))
     assert f"![accuracy by method](get-artifact?path=figure-small.png&run_uuid={run.info.run_id})" in note
     assert (
         f"](#/experiments/{run.info.experiment_id}/runs?viewStateShareKey=table&compareRunsMode=TABLE&workflowType=machine_learning)"
@@ -273,11 +281,11 @@ def test_the_parent_holds_the_spec_the_table_and_the_figure(
     assert names == {"spec.yaml", "leaderboard.md", "leaderboard.json", "figure.png", "figure-small.png"}
     download = {name: Path(client.download_artifacts(run.info.run_id, name, str(tmp_path))) for name in names}
     assert download["spec.yaml"].read_text() == small_spec().text
-    assert download["leaderboard.md"].read_text() == boards.render(board, Format.MARKDOWN)
+    assert download["leaderboard.md"].read_text() == draw.render(board, Format.MARKDOWN)
     assert download["figure.png"].read_bytes() == paths.figure.read_bytes()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     table = MlflowClient().load_table(run.info.experiment_id, "leaderboard.json", run_ids=[run.info.run_id])
-    assert list(table["label"]) == [record["label"] for record in boards.records(board)]
+    assert list(table["label"]) == [record["label"] for record in records.records(board)]
     assert list(table["n"]) == [1, 1, 0, 0]
 
 
@@ -330,15 +338,15 @@ def test_the_description_follows_a_sweep_that_grows(
     sync(root, "small", uri)
     note = runs(uri)["sweep"].data.tags["mlflow.note.content"]
     assert "| dhkd α=1 | 71.50 (1) |" in note
-    assert note.endswith(boards.render(boards.leaderboard(ledger), Format.MARKDOWN))
+    assert note.endswith(draw.render(leaderboard(ledger), Format.MARKDOWN))
     assert "get-artifact?path=figure-small.png" in note
 
 
 def test_the_projector_describes_what_it_has_delivered(
     root: Root, ledger: Ledger, paths: SweepPaths, small_plan: Plan, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracking, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(tracking, "REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr(projector_module, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(projector_module, "REFRESH_SECONDS", 0.0)
     begin(ledger, small_plan)
     record(ledger, small_plan, slot_of(small_plan, "kd"), [80.0, 90.0], val_accs=[70.0, 80.0])
     projector = Projector(root, paths, uri, print)
@@ -511,7 +519,7 @@ def nobody() -> Iterator[str]:
 def test_the_projector_delivers_while_the_ledger_grows(
     root: Root, ledger: Ledger, paths: SweepPaths, small_plan: Plan, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracking, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(projector_module, "POLL_SECONDS", 0.01)
     notes: list[str] = []
     begin(ledger, small_plan)
     projector = Projector(root, paths, uri, notes.append)
@@ -535,7 +543,7 @@ def test_a_server_that_is_away_is_noted_once_and_all_is_delivered_later(
     uri: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(tracking, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(projector_module, "POLL_SECONDS", 0.01)
     notes: list[str] = []
     projector = Projector(root, paths, nobody.replace("://", "://me:secret@"), notes.append)
     projector.start()
@@ -631,7 +639,7 @@ def test_passwords_are_not_shown(uri: str, shown: str) -> None:
 def test_quiet_mlflow_leaves_what_the_user_has_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
     monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
-    tracking.quiet_mlflow()
+    address.quiet_mlflow()
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "60"
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
 

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from search_spaces.loader import parse_spec
+from sweep.engine.job import Job, describe
+from sweep.engine.trainable import TrialTrainable
 from sweep.layout import Root
-from sweep.plan import Plan, build_plan
-from sweep.queue import Job
-from sweep.run import describe
-from sweep.trainable import TrialTrainable
+from sweep.plan.expand import build_plan
+from sweep.plan.slots import Plan
 from tests.sweep.command import LONGEST, SMALL
-from trainers.checkpoint import Checkpoints
 from trainers.config import TeacherConfig
+from trainers.storage.checkpoint import Checkpoints
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from trainers.data import ImageData
-from trainers.data.digits import Digits
+from trainers.data.sources.digits import Digits
 from trainers.fit import seeded_model
 from trainers.models import Network
 

@@ -6,8 +6,8 @@ from collections.abc import Generator
 from typing import Any
 
 from trainers.config import DatasetConfig, MethodConfig, Recipe, TeacherConfig, TrialConfig
-from trainers.fit import EpochResult
 from trainers.models import Network
+from trainers.result import EpochResult
 
 
 def small_recipe(**changes: Any) -> Recipe:

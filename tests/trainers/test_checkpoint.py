@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from trainers.checkpoint import Checkpoints, from_bytes, save_tensors, to_bytes
 from trainers.errors import CheckpointError
+from trainers.storage.checkpoint import Checkpoints, from_bytes, save_tensors, to_bytes
 
 
 class Touch:

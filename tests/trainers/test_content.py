@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainers.content import KEY_LENGTH, canonical_json, content_key, file_sha256, tensors_key
+from trainers.storage.content import KEY_LENGTH, canonical_json, content_key, file_sha256, tensors_key
 
 LEAVES = st.none() | st.booleans() | st.integers(-1000, 1000) | st.floats(allow_nan=False, allow_infinity=False)
 TEXT = st.text("abé", max_size=3)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from tests.trainers.examples import small_recipe
 from trainers.config import Recipe
 from trainers.data import DATASETS, ImageData, Split, TrainingData
-from trainers.data.digits import Digits
+from trainers.data.sources.digits import Digits
 from trainers.errors import InputError
 
 

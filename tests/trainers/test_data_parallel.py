@@ -19,10 +19,11 @@ from torch.multiprocessing import get_context
 from tests.trainers.examples import finish, small_trial
 from trainers.config import TrialConfig
 from trainers.data import ImageData
-from trainers.data_parallel import ALONE, Group, SyncBatchNorm, refuse_workers, synchronised
 from trainers.errors import InputError
-from trainers.fit import EpochResult, fit
+from trainers.fit import fit
+from trainers.loop.data_parallel import ALONE, Group, SyncBatchNorm, refuse_workers, synchronised
 from trainers.models import Network
+from trainers.result import EpochResult
 
 WORKERS = 2
 PATIENCE = 120

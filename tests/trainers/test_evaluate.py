@@ -9,9 +9,9 @@ import torch
 
 from tests.trainers.examples import small_recipe
 from trainers.data import ImageData, Split
-from trainers.data.views import Views
-from trainers.evaluate import EVAL_BATCH, accuracy, correct_in_top, percent
+from trainers.loop.evaluate import EVAL_BATCH, accuracy, correct_in_top, percent
 from trainers.models import Network
+from trainers.views.views import Views
 
 OFF = torch.autocast("cpu", torch.bfloat16, enabled=False)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from trainers.errors import StorageError
-from trainers.files import write_atomically
+from trainers.storage.files import write_atomically
 
 
 def test_content_arrives_in_folders_that_did_not_exist(tmp_path: Path) -> None:

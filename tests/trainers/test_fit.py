@@ -18,17 +18,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.trainers.examples import finish, small_trial
-from trainers.checkpoint import from_bytes
 from trainers.config import TrialConfig
-from trainers.content import tensors_key
 from trainers.data import ImageData, Split, TrainingData
 from trainers.distillers import kd_loss
 from trainers.draws import order
 from trainers.errors import CheckpointError, DivergedError, InputError, StorageError
-from trainers.fit import EpochResult, _cuts, _mean_terms, fit, seeded_model
+from trainers.fit import _cuts, _mean_terms, fit, seeded_model
+from trainers.loop.schedule import learning_rate
 from trainers.models import Network, build
-from trainers.schedule import learning_rate
-from trainers.teaching import LiveTeacher
+from trainers.result import EpochResult
+from trainers.storage.checkpoint import from_bytes
+from trainers.storage.content import tensors_key
+from trainers.teaching.lesson import LiveTeacher
 
 TRIALS = {
     "scratch": small_trial(),
@@ -190,7 +191,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from trainers.config import TrialConfig
-from trainers.data.digits import Digits
+from trainers.data.sources.digits import Digits
 from trainers.fit import fit, seeded_model
 config = TrialConfig.model_validate_json({config.model_dump_json()!r})
 teacher = seeded_model("resnet14", 10, seed=99)

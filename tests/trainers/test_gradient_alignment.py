@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from tests import goldens
 from trainers.distillers import binary_kl_norm_loss, kd_loss
-from trainers.gradient_alignment import aligned_gradients
+from trainers.loop.gradient_alignment import aligned_gradients
 from trainers.models import auxiliary_head, build
 
 CASES = goldens.index("grad_align")

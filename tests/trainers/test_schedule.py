@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainers.config import Recipe
-from trainers.schedule import learning_rate
+from trainers.loop.schedule import learning_rate
 
 
 @pytest.mark.parametrize(

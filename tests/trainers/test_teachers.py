@@ -14,14 +14,16 @@ import torch
 
 from tests.trainers.examples import small_trial
 from tests.trainers.test_checkpoint import Touch
-from trainers.checkpoint import to_bytes
 from trainers.config import TeacherConfig, TrialConfig
-from trainers.content import file_sha256, tensors_key
 from trainers.data import ImageData
 from trainers.errors import CheckpointError
-from trainers.fit import EpochResult, fit, seeded_model
+from trainers.fit import fit, seeded_model
 from trainers.models import Network
-from trainers.teachers import Passport, TeacherStore
+from trainers.result import EpochResult
+from trainers.storage.checkpoint import to_bytes
+from trainers.storage.content import file_sha256, tensors_key
+from trainers.teacher.passport import Passport
+from trainers.teacher.store import TeacherStore
 
 TRIAL = small_trial(epochs=4, samples_per_class=20)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tests.trainers.examples import small_recipe
 from trainers.data import ImageData
-from trainers.data.views import Views, weak_view
+from trainers.views.views import Views, weak_view
 
 CPU = torch.device("cpu")
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from trainers import logit_bank
-from trainers.logit_bank import LogitBank
+from trainers.teaching import logit_bank
+from trainers.teaching.logit_bank import LogitBank
 
 PROCESSES, IMAGES, VIEWS, CLASSES, EPOCHS = 8, 2000, 18, 5, 6
 PART_IMAGES = 100

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainers.folding import folded
 from trainers.models import Features, Network, build
+from trainers.teaching.folding import folded
 
 
 def norms(network: nn.Module) -> int:

@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainers import logit_bank
-from trainers.logit_bank import LogitBank, Shelf, Work
+from trainers.teaching import logit_bank
+from trainers.teaching.logit_bank import LogitBank, Shelf, Work
 
 CLASSES, VIEWS = 5, 18
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from tests.trainers_bank.fill import CLASSES, EPOCHS, KILLED, PART_IMAGES, PROCESSES, VIEWS, addresses, truth
-from trainers import logit_bank
-from trainers.logit_bank import LogitBank
+from trainers.teaching import logit_bank
+from trainers.teaching.logit_bank import LogitBank
 
 
 @pytest.mark.slow

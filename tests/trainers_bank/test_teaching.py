@@ -9,12 +9,13 @@ import torch
 
 from tests.trainers.examples import finish, small_trial
 from trainers.config import TrialConfig
-from trainers.content import tensors_key
 from trainers.data import ImageData
-from trainers.fit import EpochResult, fit
-from trainers.folding import folded
-from trainers.logit_bank import LogitBank
+from trainers.fit import fit
 from trainers.models import Network
+from trainers.result import EpochResult
+from trainers.storage.content import tensors_key
+from trainers.teaching.folding import folded
+from trainers.teaching.logit_bank import LogitBank
 
 TRIALS = {
     "dropout": small_trial("dhkd", {"head": "nonlinear"}),

@@ -16,10 +16,11 @@ import pytest
 import torch
 
 from tests.trainers_data.examples import pixels, structs, write_parquet, write_shard
-from trainers.data import ImageData, cache
-from trainers.data.cache import MappedSplit, cache_folder, channel_statistics
-from trainers.data.fingerprint import fingerprint
-from trainers.data.parquet import Parquet
+from trainers.data import ImageData
+from trainers.data.pixels import cache
+from trainers.data.pixels.cache import MappedSplit, cache_folder, channel_statistics
+from trainers.data.pixels.fingerprint import fingerprint
+from trainers.data.sources.parquet import Parquet
 from trainers.errors import InputError, StorageError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # from Python 3.12 on
@@ -125,7 +126,7 @@ def test_the_fingerprint_is_remembered_and_a_damaged_note_is_not_believed(folder
 def test_the_note_saves_reading_the_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = list(folder.iterdir())
     digest = fingerprint(folder, files, cache_folder())
-    monkeypatch.setattr("trainers.data.fingerprint.file_sha256", None)
+    monkeypatch.setattr("trainers.data.pixels.fingerprint.file_sha256", None)
     assert fingerprint(folder, files, cache_folder()) == digest
 
 
@@ -250,7 +251,7 @@ def test_processes_that_open_at_once_decode_once_and_agree(folder: Path) -> None
 
 def _open_at(start: Any, folder: Path, found: Any) -> None:
     """In another process: open the set when all are ready, and tell its content and how often it was decoded."""
-    logger, records = logging.getLogger("trainers.data.cache"), []
+    logger, records = logging.getLogger("trainers.data.pixels.cache"), []
     logger.setLevel(logging.INFO)
     logger.addFilter(lambda record: bool(records.append(record.msg)) or True)
     start.wait()

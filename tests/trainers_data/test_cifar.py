@@ -29,8 +29,8 @@ from tests.trainers_data.examples import (
     write_files,
 )
 from trainers.data import DATASETS, ImageData
-from trainers.data.cache import MappedSplit
-from trainers.data.inert import read_pickle
+from trainers.data.pixels.cache import MappedSplit
+from trainers.data.sources.inert import read_pickle
 from trainers.errors import InputError
 
 TRAIN10, TRAIN100, TEST = pixels(20, 32, 1), pixels(103, 32, 2), pixels(7, 32, 3)

@@ -17,10 +17,10 @@ from tests.trainers_data.examples import Pixels, encode, pixels, write_folder
 from trainers.config import Recipe
 from trainers.data import ImageData, Images, TrainingData
 from trainers.data.base import Framing
-from trainers.data.cache import MappedSplit
-from trainers.data.decode import centre, shrunk
-from trainers.data.folder import Folder, ImageNet
-from trainers.data.streaming import Cropping, Crops, StreamedSplit
+from trainers.data.pixels.cache import MappedSplit
+from trainers.data.pixels.decode import centre, shrunk
+from trainers.data.pixels.streaming import Cropping, Crops, StreamedSplit
+from trainers.data.sources.folder import Folder, ImageNet
 from trainers.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # from Python 3.12 on
@@ -251,7 +251,7 @@ def test_a_streamed_set_is_known_by_its_files(folder: Path, tmp_path: Path) -> N
 def test_a_second_call_does_not_read_the_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     time.sleep(0.11)
     content = streamed(folder).content
-    monkeypatch.setattr("trainers.data.fingerprint.file_sha256", None)
+    monkeypatch.setattr("trainers.data.pixels.fingerprint.file_sha256", None)
     assert streamed(folder).content == content
 
 

@@ -17,8 +17,8 @@ from pydantic import ValidationError
 
 from tests.trainers_data.examples import NAMES, Pixels, encode, pixels, structs, write_parquet, write_shard
 from trainers.data import DATASETS, ImageData, Images
-from trainers.data.cache import MappedSplit
-from trainers.data.parquet import Parquet
+from trainers.data.pixels.cache import MappedSplit
+from trainers.data.sources.parquet import Parquet
 from trainers.errors import InputError
 
 TRAIN, TEST = pixels(10, seed=1), pixels(4, seed=2)

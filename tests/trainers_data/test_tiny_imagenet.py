@@ -12,8 +12,8 @@ from PIL import Image
 
 from tests.trainers_data.examples import Pixels, encode, pixels, write_tiny_imagenet
 from trainers.data import ImageData
-from trainers.data.cache import MappedSplit
-from trainers.data.tiny_imagenet import TinyImageNet
+from trainers.data.pixels.cache import MappedSplit
+from trainers.data.sources.tiny_imagenet import TinyImageNet
 from trainers.errors import InputError
 
 TRAIN, VAL = pixels(6, 64, 1), pixels(3, 64, 2)

@@ -12,14 +12,15 @@ import torch
 from tests.trainers.examples import finish, small_recipe
 from tests.trainers_data.examples import write_folder, write_parquet
 from trainers.config import DatasetConfig, MethodConfig, TrialConfig
-from trainers.content import tensors_key
 from trainers.data import ImageData, Split
-from trainers.data.cache import MappedSplit
-from trainers.data.folder import Folder
-from trainers.data.parquet import Parquet
-from trainers.data.views import Views
-from trainers.evaluate import accuracy
-from trainers.fit import EpochResult, fit, seeded_model
+from trainers.data.pixels.cache import MappedSplit
+from trainers.data.sources.folder import Folder
+from trainers.data.sources.parquet import Parquet
+from trainers.fit import fit, seeded_model
+from trainers.loop.evaluate import accuracy
+from trainers.result import EpochResult
+from trainers.storage.content import tensors_key
+from trainers.views.views import Views
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # from Python 3.12 on
 

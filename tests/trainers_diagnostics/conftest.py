@@ -7,7 +7,7 @@ import torch
 
 from trainers.config import Recipe
 from trainers.data import ImageData, TrainingData
-from trainers.data.digits import Digits
+from trainers.data.sources.digits import Digits
 from trainers.fit import seeded_model
 from trainers.models import Network
 

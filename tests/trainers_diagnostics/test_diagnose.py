@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from tests.trainers.examples import finish, small_trial
 from trainers.config import MethodConfig, Recipe
 from trainers.data import ImageData, TrainingData
-from trainers.data.views import Views
 from trainers.diagnostics import MEASURES, Sample, diagnose, fidelity, neural_collapse
 from trainers.diagnostics.diagnose import some_of_each
 from trainers.distillers import METHODS, Batch, Distiller, Setting, View, build_distiller
 from trainers.distillers.dhkd import DHKD
 from trainers.fit import fit, seeded_model
 from trainers.models import Network
+from trainers.views.views import Views
 
 PAGE = Path(__file__).parents[2] / "docs" / "diagnostics.md"
 COLLAPSE = {name for name in MEASURES if name.startswith("nc")}

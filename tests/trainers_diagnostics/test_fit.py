@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from tests.trainers.examples import finish, small_trial
-from trainers.content import tensors_key
 from trainers.data import ImageData
 from trainers.diagnostics import MEASURES
-from trainers.fit import EpochResult, fit
+from trainers.fit import fit
 from trainers.models import Network
+from trainers.result import EpochResult
+from trainers.storage.content import tensors_key
 
 METHODS = {
     "scratch": ("scratch", {}),

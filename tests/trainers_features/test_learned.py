@@ -18,11 +18,9 @@ from torch.nn import functional as F
 from tests.goldens import arrays, index
 from tests.trainers.examples import finish, small_trial
 from trainers.check import check
-from trainers.checkpoint import from_bytes
 from trainers.config import MethodConfig, TrialConfig
-from trainers.content import tensors_key
 from trainers.data import ImageData
-from trainers.data.digits import Digits
+from trainers.data.sources.digits import Digits
 from trainers.distillers import (
     Batch,
     Distiller,
@@ -45,6 +43,8 @@ from trainers.distillers.simkd import SimKD, reused_classifier
 from trainers.errors import InputError
 from trainers.fit import fit, seeded_model
 from trainers.models import Features, Network, build
+from trainers.storage.checkpoint import from_bytes
+from trainers.storage.content import tensors_key
 
 torch.set_num_threads(1)
 

@@ -18,8 +18,7 @@ from torch.nn import functional as F
 from tests.goldens import arrays, index
 from trainers.config import MethodConfig
 from trainers.data import Split
-from trainers.data.digits import Digits
-from trainers.data.views import Views
+from trainers.data.sources.digits import Digits
 from trainers.distillers import (
     Batch,
     Distiller,
@@ -42,6 +41,7 @@ from trainers.distillers.vid import Predictor
 from trainers.errors import InputError
 from trainers.models import Features, Network, build
 from trainers.recipes import RECIPES
+from trainers.views.views import Views
 
 torch.set_num_threads(1)
 

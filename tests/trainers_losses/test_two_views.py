@@ -16,15 +16,16 @@ from torch.nn import functional as F
 from tests.goldens import arrays, index
 from tests.trainers.examples import finish, small_trial
 from trainers.config import MethodConfig, TrialConfig
-from trainers.content import tensors_key
 from trainers.data import ImageData
-from trainers.data.digits import Digits
+from trainers.data.sources.digits import Digits
 from trainers.distillers import Batch, Setting, View, build_distiller, kd_loss, mlkd_loss, sld_loss
 from trainers.distillers.ctkd import CTKD, reversal, reversed_gradient
 from trainers.distillers.mlkd import MLKD, mlkd_terms, strong_kd_loss
 from trainers.distillers.sld import SLD, student_swap_loss, teacher_swap_loss
-from trainers.fit import EpochResult, fit, seeded_model
+from trainers.fit import fit, seeded_model
 from trainers.models import Network
+from trainers.result import EpochResult
+from trainers.storage.content import tensors_key
 
 CASES: list[dict[str, Any]] = [case for case in index("losses/losses") if case["loss"] in ("sld", "mlkd_weak_strong")]
 ARRAYS = arrays("losses/losses")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.object_store import KEYS, ObjectStore, serving
 from tests.trainers.conftest import digits, few, teacher
-from trainers.storage import Storage, storage_at
+from trainers.storage.shared import Storage, storage_at
 
 __all__ = ["digits", "few", "teacher"]
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-import trainers.packs
+import trainers.teaching.bank_exchange
 from tests.trainers_bank.test_logit_bank import CLASSES, VIEWS, Computing, asked, damaged, truth, views
 from tests.trainers_storage.conftest import Machine
-from trainers import logit_bank
-from trainers.logit_bank import LogitBank, Shelf
-from trainers.storage import storage_at
+from trainers.storage.shared import storage_at
+from trainers.teaching import logit_bank
+from trainers.teaching.logit_bank import LogitBank, Shelf
 
 in_a_folder = pytest.mark.parametrize("uri", ["folder"], indirect=True)
 """Where it does not matter which kind of storage there is."""

@@ -13,9 +13,9 @@ import torch
 from tests.object_store import ObjectStore, serving
 from tests.trainers_data.examples import encode, pixels, write_parquet
 from trainers.data import DATASETS, ImageData
-from trainers.data.cache import VARIABLE
+from trainers.data.pixels.cache import VARIABLE
 from trainers.errors import InputError
-from trainers.storage import connected, give
+from trainers.storage.shared import connected, give
 
 TRAIN, TEST = pixels(10, seed=1), pixels(4, seed=2)
 

@@ -10,7 +10,7 @@ import pytest
 from tests.object_store import BUCKET, KEYS, ObjectStore, serving
 from tests.trainers_storage.conftest import Machine
 from trainers.errors import InputError, StorageError
-from trainers.storage import NOWHERE, Storage, connected, storage_at
+from trainers.storage.shared import NOWHERE, Storage, connected, storage_at
 
 
 def write(path: Path, content: bytes = b"content") -> Path:

@@ -8,13 +8,14 @@ import pytest
 
 from tests.trainers.examples import finish, small_trial
 from tests.trainers_storage.conftest import Machine
-from trainers.content import tensors_key
 from trainers.data import ImageData
 from trainers.errors import CheckpointError
-from trainers.fit import EpochResult, fit
+from trainers.fit import fit
 from trainers.models import Network
-from trainers.storage import NOWHERE
-from trainers.teachers import TeacherStore
+from trainers.result import EpochResult
+from trainers.storage.content import tensors_key
+from trainers.storage.shared import NOWHERE
+from trainers.teacher.store import TeacherStore
 
 TRIAL = small_trial(epochs=1)
 

@@ -10,7 +10,7 @@ import torch
 
 from trainers.config import DatasetConfig
 from trainers.data import ImageData
-from trainers.data.digits import Digits
+from trainers.data.sources.digits import Digits
 from trainers.fit import seeded_model
 from trainers.models import Network
 

@@ -11,13 +11,15 @@ import torch
 
 from tests.trainers.examples import small_trial
 from trainers.config import DatasetConfig, TrialConfig
-from trainers.content import tensors_key
 from trainers.data import ImageData, Split
 from trainers.errors import CheckpointError, InputError
-from trainers.fit import EpochResult, seeded_model
+from trainers.fit import seeded_model
 from trainers.models import Network
-from trainers.pretrained import Imported, Pretrained, read
-from trainers.teachers import PROBE_IMAGES, Passport, TeacherStore
+from trainers.result import EpochResult
+from trainers.storage.content import tensors_key
+from trainers.teacher.passport import PROBE_IMAGES, Passport
+from trainers.teacher.pretrained import Imported, Pretrained, read
+from trainers.teacher.store import TeacherStore
 
 TRIAL = small_trial()
 LAST = EpochResult(4, 1.0, {"ce": 1.0}, 0.1, 10.0, 50.0, None, None, 10.0, 50.0, 1.0, 1.0)

@@ -17,11 +17,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tests.trainers.test_checkpoint import Touch
-from trainers.content import file_sha256, tensors_key
 from trainers.errors import CheckpointError, InputError
 from trainers.fit import seeded_model
 from trainers.models import MODELS, Network, auxiliary_head, build
-from trainers.pretrained import read
+from trainers.storage.content import file_sha256, tensors_key
+from trainers.teacher.pretrained import read
 
 State = dict[str, Tensor]
 SCALARS = {"best_acc": np.float64(72.34), "epoch": np.int64(240), "acc": torch.tensor(72.3)}

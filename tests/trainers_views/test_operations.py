@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from tests.trainers_views.pillow import FILL, PILLOW, one_by_one, pictures, to_pillow, to_tensor
-from trainers.data.augment import OPERATIONS, RANDAUGMENT, applied
-from trainers.data.pixel_ops import filled_boxes
+from trainers.views.augment import OPERATIONS, RANDAUGMENT, applied
+from trainers.views.pixel_ops import filled_boxes
 
 WHOLE_RANGE = {
     "posterize": (1.0, 8.99),

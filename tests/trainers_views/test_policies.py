@@ -12,7 +12,8 @@ from torchvision.transforms import AutoAugment, AutoAugmentPolicy
 from torchvision.transforms.v2 import AutoAugment as AutoAugmentV2
 
 from tests.trainers_views.pillow import one_by_one, pictures, to_pillow, to_tensor
-from trainers.data.augment import (
+from trainers.draws import integers, uniform
+from trainers.views.augment import (
     AUTOAUGMENT,
     AUTOAUGMENT_FILL,
     GREY,
@@ -25,7 +26,6 @@ from trainers.data.augment import (
     grey_square,
     randaugment,
 )
-from trainers.draws import integers, uniform
 
 INDEX = torch.arange(4000)
 

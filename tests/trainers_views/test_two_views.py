@@ -12,9 +12,9 @@ from torch import Tensor
 from tests.trainers_views.pillow import pictures
 from trainers.config import Recipe
 from trainers.data import ImageData, Split
-from trainers.data.augment import autoaugment, black_square, grey_square, randaugment
-from trainers.data.views import Views, weak_view
 from trainers.draws import integers
+from trainers.views.augment import autoaugment, black_square, grey_square, randaugment
+from trainers.views.views import Views, weak_view
 
 IMAGES = pictures(48, 16, 16)
 INDEX = torch.arange(48) * 3

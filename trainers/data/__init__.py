@@ -6,11 +6,11 @@ Shapes: `N` images, `H`, `W` pixels; every image has three channels.
 from __future__ import annotations
 
 from trainers.data.base import DataSource, ImageData, Images, Split, TrainingData
-from trainers.data.cifar import Cifar10, Cifar100
-from trainers.data.digits import Digits
-from trainers.data.folder import Folder, ImageNet
-from trainers.data.parquet import Parquet
-from trainers.data.tiny_imagenet import TinyImageNet
+from trainers.data.sources.cifar import Cifar10, Cifar100
+from trainers.data.sources.digits import Digits
+from trainers.data.sources.folder import Folder, ImageNet
+from trainers.data.sources.parquet import Parquet
+from trainers.data.sources.tiny_imagenet import TinyImageNet
 from trainers.registry import Registry
 
 DATASETS: Registry[type[DataSource]] = Registry("data set")

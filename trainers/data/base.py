@@ -1,8 +1,8 @@
 """What every data source gives: labelled images, in memory or not, named by their content.
 
 The training loop and the evaluation reach images through :meth:`Images.batches` alone, so they do not know whether a
-set lies in memory (:class:`Split`), in a memory-mapped file (:mod:`trainers.data.cache`) or is decoded batch by batch
-(:mod:`trainers.data.streaming`).
+set lies in memory (:class:`Split`), in a memory-mapped file (:mod:`trainers.data.pixels.cache`) or is decoded batch by
+batch (:mod:`trainers.data.pixels.streaming`).
 
 Shapes: `N` images, `H`, `W` pixels.
 """
@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from trainers.config import Frozen, Recipe
-from trainers.content import tensors_key
 from trainers.draws import bits
 from trainers.errors import InputError
+from trainers.storage.content import tensors_key
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from trainers.diagnostics.neural_collapse import exact
 from trainers.distillers import Batch, Distiller
 from trainers.distillers.dhkd import DHKD
-from trainers.gradient_alignment import Gradients
+from trainers.loop.gradient_alignment import Gradients
 
 LOGIT_LEVEL = frozenset({"binary_kl_norm", "binary_kl", "mse"})
 """Terms that read the logits themselves; in the methods that have one of these, all other terms read a softmax."""

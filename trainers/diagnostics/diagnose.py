@@ -19,15 +19,15 @@ from torch import Tensor, nn
 
 from trainers.config import Recipe
 from trainers.data.base import Images
-from trainers.data.views import Views
 from trainers.diagnostics.conflict import auxiliary_head, gradient_conflict
 from trainers.diagnostics.fidelity import fidelity
 from trainers.diagnostics.neural_collapse import neural_collapse
 from trainers.distillers import Batch, Distiller
 from trainers.draws import bits
-from trainers.evaluate import EVAL_BATCH
+from trainers.loop.evaluate import EVAL_BATCH
 from trainers.models import Features, Network
 from trainers.models.dual_head import NonlinearHead
+from trainers.views.views import Views
 
 SAMPLE_PER_CLASS = 20
 """Training images of each class that neural collapse and gradients are measured on."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from trainers.config import MethodConfig
 from trainers.distillers.at import AT, at_loss
 from trainers.distillers.base import (
     Batch,
@@ -31,6 +30,7 @@ from trainers.distillers.nkd import NKD, nkd_loss
 from trainers.distillers.nst import NST, nst_loss
 from trainers.distillers.ofd import OFD, ofd_loss
 from trainers.distillers.pkt import PKT, pkt_loss
+from trainers.distillers.registry import METHODS, build_distiller
 from trainers.distillers.reviewkd import ReviewKD, hcl_loss
 from trainers.distillers.rkd import RKD, rkd_loss
 from trainers.distillers.scratch import Scratch
@@ -39,10 +39,7 @@ from trainers.distillers.sld import SLD, sld_loss, swap_logits
 from trainers.distillers.sp import SP, sp_loss
 from trainers.distillers.ttm import TTM, WTTM, ttm_loss
 from trainers.distillers.vid import VID, vid_loss
-from trainers.models import Network
-from trainers.registry import Registry
 
-METHODS: Registry[type[Distiller]] = Registry("method")
 METHODS.add("scratch", Scratch)
 METHODS.add("kd", KD)
 METHODS.add("dhkd", DHKD)
@@ -69,18 +66,6 @@ METHODS.add("ofd", OFD)
 METHODS.add("reviewkd", ReviewKD)
 METHODS.add("simkd", SimKD)
 METHODS.add("catkd", CATKD)
-
-
-def build_distiller(config: MethodConfig, student: Network, setting: Setting) -> Distiller:
-    """The method that `config` names, around `student`; its own layers are drawn from torch's global generator.
-
-    Raises:
-        InputError: for a method that does not exist, or one that does not go with these networks.
-        pydantic.ValidationError: for hyperparameters that the method does not take.
-    """
-    method = METHODS[config.name]
-    return method.create(method.Params.model_validate(config.params), student, setting)
-
 
 __all__ = [
     "METHODS",

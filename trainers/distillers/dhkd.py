@@ -40,7 +40,7 @@ from trainers.models import Network, auxiliary_head
 
 def _main_method(value: Any) -> Any:
     """A name, or one name with its hyperparameters, as the method's config, complete with defaults."""
-    from trainers.distillers import METHODS
+    from trainers.distillers.registry import METHODS
 
     if isinstance(value, MethodConfig):
         value = {value.name: value.params}
@@ -117,7 +117,7 @@ class DHKD(Distiller):
 
     @classmethod
     def create(cls, params: Any, student: Network, setting: Setting) -> DHKD:
-        from trainers.distillers import build_distiller
+        from trainers.distillers.registry import build_distiller
 
         main = build_distiller(params.main, student, setting)
         if not isinstance(main, LogitDistiller):

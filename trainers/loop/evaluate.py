@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from trainers.data.base import Images
-from trainers.data.views import Views
-from trainers.data_parallel import ALONE, Group
+from trainers.loop.data_parallel import ALONE, Group
 from trainers.models import Network
+from trainers.views.views import Views
 
 EVAL_BATCH = 256
 """Images per forward pass; it does not change the result of a network in evaluation mode."""

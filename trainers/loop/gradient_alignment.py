@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from trainers.data_parallel import ALONE, Group
+from trainers.loop.data_parallel import ALONE, Group
 
 Gradients = list[Tensor | None]
 """One per parameter; None where the loss does not reach it."""

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from trainers.errors import CheckpointError
-from trainers.files import write_atomically
+from trainers.storage.files import write_atomically
 
 _log = logging.getLogger(__name__)
 _NAME = re.compile(r"epoch-(?P<epoch>\d+)-(?P<sha>[0-9a-f]{16})\.pt")

@@ -29,10 +29,10 @@ import torch
 from torch import Tensor
 
 from trainers.config import Frozen
-from trainers.content import tensors_key
 from trainers.errors import CheckpointError, InputError
 from trainers.models import MODELS, TIMM, Network, build
 from trainers.models.outline import outlines
+from trainers.storage.content import tensors_key
 
 SUFFIXES = (".pth", ".pt", ".pth.tar", ".safetensors")
 """How the names of weight files end."""

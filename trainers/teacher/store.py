@@ -14,72 +14,26 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 
-from trainers.checkpoint import from_bytes, to_bytes
-from trainers.config import DatasetConfig, Frozen, Recipe, TeacherConfig, TrialConfig
-from trainers.content import file_sha256, tensors_key
+from trainers.config import DatasetConfig, Recipe, TeacherConfig, TrialConfig
 from trainers.data.base import ImageData, Images
-from trainers.data.views import Views
 from trainers.errors import CheckpointError, InputError
-from trainers.evaluate import accuracy
-from trainers.files import write_atomically
-from trainers.fit import EpochResult
+from trainers.loop.evaluate import accuracy
 from trainers.models import Network, build
-from trainers.pretrained import Imported, Pretrained
-from trainers.storage import NOWHERE, Storage
+from trainers.result import EpochResult
+from trainers.storage.checkpoint import from_bytes, to_bytes
+from trainers.storage.content import file_sha256, tensors_key
+from trainers.storage.files import write_atomically
+from trainers.storage.shared import NOWHERE, Storage
+from trainers.teacher.passport import PROBE_IMAGES, Passport
+from trainers.teacher.pretrained import Imported, Pretrained
+from trainers.views.views import Views
 
 WEIGHTS, PASSPORT = "weights.pt", "passport.json"
 """A teacher's files."""
-PROBE_IMAGES = 1000
-"""Test images on which a teacher's accuracy is measured when it is stored, and again when it is loaded."""
 PROBE_TOLERANCE = 1.0
 """Points of accuracy by which the two may differ (other devices and precisions round differently)."""
 SHORTEST_PREFIX = 6
 """Digits of a hash that a reference must have."""
-LITTLE = 0.25
-"""Share of the way from chance to 100 % below which a teacher's accuracy is worth a question."""
-
-
-class Passport(Frozen):
-    """What is known of a stored teacher."""
-
-    hash: str
-    """Content hash of the weights; the folder's name."""
-    architecture: str
-    num_classes: int
-    dataset: DatasetConfig
-    origin: TrialConfig | Imported
-    """The trial that trained it, or the file that it was imported from."""
-    origin_key: str
-    """That trial's key; of an imported teacher the hash of its weights."""
-    val_acc: float | None
-    """Top-1 on the validation split after the last epoch, in percent; None for an imported teacher."""
-    test_acc: float
-    """Top-1 on the test set in percent: after the last epoch, or as measured here when it was imported."""
-    probe_acc: float
-    """Top-1 on the first :data:`PROBE_IMAGES` test images in fp32, in percent."""
-    file_sha256: str
-    """Checksum of the weight file."""
-
-    @property
-    def reference(self) -> TeacherConfig:
-        """What a student's config says of its teacher."""
-        return TeacherConfig(architecture=self.architecture, hash=self.hash)
-
-    @property
-    def epochs(self) -> int:
-        """Epochs that were trained here; none of an imported teacher's were."""
-        return self.origin.recipe.epochs if isinstance(self.origin, TrialConfig) else 0
-
-    @property
-    def came_from(self) -> str:
-        """Where it comes from, in a few words."""
-        return self.origin.file if isinstance(self.origin, Imported) else f"trial {self.origin_key}"
-
-    @property
-    def doubtful(self) -> bool:
-        """Whether the accuracy is as little as that of good weights behind other preprocessing may be."""
-        chance = 100 / self.num_classes
-        return self.test_acc < chance + LITTLE * (100 - chance)
 
 
 class TeacherStore:
@@ -118,7 +72,7 @@ class TeacherStore:
         Weights that are stored already, imported or trained, stay as they are, and so does their passport.
 
         Args:
-            found: the weights, from :func:`trainers.pretrained.read`.
+            found: the weights, from :func:`trainers.teacher.pretrained.read`.
             data: the data set that the teacher was trained on.
             dataset: what a trial's config says of it.
             device: torch's name of the device that measures.

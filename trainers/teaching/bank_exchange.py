@@ -20,17 +20,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.blocks import SUFFIX, Block, block_name, encoded, locked, opened
 from trainers.errors import StorageError
-from trainers.files import write_atomically
-from trainers.storage import NOWHERE, Storage
+from trainers.storage.files import write_atomically
+from trainers.storage.shared import NOWHERE, Storage
+from trainers.teaching.bank_files import SUFFIX, Block, block_name, encoded, locked, opened
 
+_log = logging.getLogger(__name__)
 AT_ONCE = 8
 """Packs that are fetched at a time."""
 MOST_BYTES = 256_000_000
 """Of packs that are read at a time."""
-
-_log = logging.getLogger(__name__)
 
 
 class Packs:

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from trainers.content import canonical_json
+from trainers.storage.content import canonical_json
 
 _log = logging.getLogger(__name__)
 

@@ -1,11 +1,11 @@
 """What the teacher says of the views of a step: a pass of its own, or its logits, looked up.
 
 Methods that read the teacher's logits alone get them from a table that is made before each epoch: of all views that the
-epoch will see, from the logit bank as far as it holds them (:mod:`trainers.logit_bank`), the rest computed. The numbers
-are those of the bank in any case, rounded as the recipe says, whether one is there, is warm, cold or full: on the CPU
-an image's logits are computed by one thread, in passes of always the same number of images, and do not depend on who
-else is in the pass. Methods that read the teacher's maps, and data sets that are decoded batch by batch, run the
-teacher on each batch.
+epoch will see, from the logit bank as far as it holds them (:mod:`trainers.teaching.logit_bank`), the rest computed.
+The numbers are those of the bank in any case, rounded as the recipe says, whether one is there, is warm, cold or full:
+on the CPU an image's logits are computed by one thread, in passes of always the same number of images, and do not
+depend on who else is in the pass. Methods that read the teacher's maps, and data sets that are decoded batch by batch,
+run the teacher on each batch.
 
 Shapes: `B` batch, `N` training images, `C` classes, `H`, `W` pixels.
 """
@@ -24,13 +24,13 @@ import torch
 from torch import Tensor
 
 from trainers.config import TrialConfig
-from trainers.content import tensors_key
 from trainers.data.base import Framing, ImageData, Images
-from trainers.data.views import Views
 from trainers.distillers import METHODS, View
-from trainers.folding import folded
-from trainers.logit_bank import DTYPES, LogitBank, Work
 from trainers.models import Features, Network
+from trainers.storage.content import tensors_key
+from trainers.teaching.folding import folded
+from trainers.teaching.logit_bank import DTYPES, LogitBank, Work
+from trainers.views.views import Views
 
 PASS_IMAGES = 128
 """Images of each pass that fills a table, on a CPU."""

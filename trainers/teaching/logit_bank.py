@@ -9,7 +9,7 @@ Any number of processes fill a shelf at once. A block appears whole, by one rena
 adds one holds the part's lock, so that two do not compute the same entries, and the system lets go of the lock of a
 process that dies. Where locks do not work (some network disks) entries are computed twice and no harm is done: what is
 computed for an address does not depend on who computes it, or together with what. Machines that share a storage pass on
-what they compute as **packs** (:mod:`trainers.packs`).
+what they compute as **packs** (:mod:`trainers.teaching.bank_exchange`).
 
 A bank never keeps more than its budget. It can be removed at any time: open mappings live on, and what is missing is
 computed again.
@@ -35,12 +35,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainers.blocks import FORMAT, SUFFIX, Block, block_name, encoded, locked, opened
-from trainers.content import content_key
 from trainers.errors import StorageError
-from trainers.files import write_atomically
-from trainers.packs import Packs
-from trainers.storage import NOWHERE, Storage
+from trainers.storage.content import content_key
+from trainers.storage.files import write_atomically
+from trainers.storage.shared import NOWHERE, Storage
+from trainers.teaching.bank_exchange import Packs
+from trainers.teaching.bank_files import FORMAT, SUFFIX, Block, block_name, encoded, locked, opened
 
 _log = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from trainers.data import pixel_ops as ops
 from trainers.draws import integers, uniform
+from trainers.views import pixel_ops as ops
 
 PIXEL_OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "autocontrast": lambda images, magnitude: ops.autocontrast(images),

@@ -1,6 +1,6 @@
 """Image operations on batches of uint8 images, to the last bit those of Pillow (``PIL.ImageOps``, ``ImageEnhance``).
 
-The policies of :mod:`trainers.data.augment` are defined by what Pillow does to one image at a time: which way it
+The policies of :mod:`trainers.views.augment` are defined by what Pillow does to one image at a time: which way it
 rounds, how it treats a channel of one value, that warps take the nearest pixel in 16.16 fixed point. The operations
 here do the same to a whole batch on its device, each image with its own magnitude. They use integers, or floating point
 in a fixed order, so that the CPU and a GPU agree.

@@ -3,7 +3,7 @@
 A view is drawn by address (seed, epoch, sample), so it is the same for every method, batch size and device. The
 training view is what a recipe's `views` says: one of finitely many of an image, which have numbers, unless it goes
 through AutoAugment. The strong view, for methods that compare two, is cropped and mirrored by draws of its own, then
-goes through RandAugment and loses a grey square (:mod:`trainers.data.augment`). Images that come cropped already
+goes through RandAugment and loses a grey square (:mod:`trainers.views.augment`). Images that come cropped already
 (:meth:`trainers.data.base.Images.recipe_left`) have one crop, which both views share.
 
 Shapes: `B` batch, `H`, `W` pixels.
@@ -18,9 +18,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from trainers.config import Recipe
-from trainers.data.augment import autoaugment, black_square, grey_square, randaugment
 from trainers.data.base import ImageData
 from trainers.draws import integers
+from trainers.views.augment import autoaugment, black_square, grey_square, randaugment
 
 
 class Views:

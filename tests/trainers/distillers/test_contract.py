@@ -12,11 +12,11 @@ from torch.nn import functional as F
 from tests.trainers.examples import finish
 from trainers.check import check
 from trainers.config import DatasetConfig, MethodConfig, Recipe, TeacherConfig, TrialConfig
-from trainers.content import canonical_json
 from trainers.data import ImageData, Split
 from trainers.distillers import METHODS, Batch, Distiller, LogitDistiller, Setting, View, build_distiller
 from trainers.fit import fit, seeded_model
 from trainers.models import Network
+from trainers.storage.content import canonical_json
 
 NEEDY = [name for name, method in METHODS.items() if method.teacher_needs != "nothing"]
 TWO_VIEWS = [name for name, method in METHODS.items() if method.strong_view]

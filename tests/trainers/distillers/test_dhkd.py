@@ -13,14 +13,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from tests import goldens
-from tests.trainers.distillers.examples import (
-    SEEDS,
-    SHAPES,
-    TEMPERATURES,
-    extreme_logits,
-    logits,
-    value_and_gradient,
-)
+from tests.trainers.distillers.examples import SEEDS, SHAPES, TEMPERATURES, extreme_logits, logits, value_and_gradient
 from trainers.config import MethodConfig
 from trainers.distillers import METHODS, Batch, Distiller, Setting, binary_kl_norm_loss, build_distiller, kd_loss
 from trainers.errors import InputError

@@ -11,14 +11,7 @@ from pydantic import ValidationError
 from torch.nn import functional as F
 
 from tests import goldens
-from tests.trainers.distillers.examples import (
-    SEEDS,
-    SHAPES,
-    TEMPERATURES,
-    extreme_logits,
-    logits,
-    value_and_gradient,
-)
+from tests.trainers.distillers.examples import SEEDS, SHAPES, TEMPERATURES, extreme_logits, logits, value_and_gradient
 from trainers.distillers import METHODS, kd_loss
 
 CASES = [case for case in goldens.index("kd_dhkd_losses") if case["loss"] in ("kd", "kd_dhkd")]

@@ -29,12 +29,12 @@ import torch
 from PIL import __version__ as pillow_version
 from torch import Tensor
 
-from trainers.content import content_key
 from trainers.data.base import Framing, ImageData, Images, Split, pixels_key
-from trainers.data.decode import Part
-from trainers.data.fingerprint import fingerprint
+from trainers.data.pixels.decode import Part
+from trainers.data.pixels.fingerprint import fingerprint
 from trainers.errors import StorageError
-from trainers.files import write_atomically
+from trainers.storage.content import content_key
+from trainers.storage.files import write_atomically
 
 logger = logging.getLogger(__name__)
 

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from trainers.data.fingerprint import cores, readable
+from trainers.data.pixels.fingerprint import readable
 from trainers.errors import InputError
+from trainers.process import cores
 
 Pixels = NDArray[np.uint8]
 

@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from trainers.content import KEY_LENGTH, content_key, file_sha256
 from trainers.errors import InputError
-from trainers.files import write_atomically
+from trainers.process import cores
+from trainers.storage.content import KEY_LENGTH, content_key, file_sha256
+from trainers.storage.files import write_atomically
 
 RECENT_SECONDS = 0.1
 """A file that changed so short a time ago may change again within one tick of the clock: not remembered."""
@@ -48,11 +49,6 @@ def fingerprint(root: Path, files: Iterable[Path], cache: Path, inspect: Callabl
     if all(started - changed / 1e9 > RECENT_SECONDS for _, _, _, changed in facts.values()):
         write_atomically(record, json.dumps({"digest": digest, "check": content_key([place, digest])}).encode())
     return digest
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # not on macOS
 
 
 def readable(path: Path | str) -> str:

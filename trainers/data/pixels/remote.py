@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 
 from pydantic import PlainSerializer, ValidatorFunctionWrapHandler, WrapValidator
 
-from trainers.content import content_key
-from trainers.data.cache import cache_folder, locked
+from trainers.data.pixels.cache import cache_folder, locked
 from trainers.errors import InputError, StorageError
-from trainers.files import write_atomically
-from trainers.storage import connected, explained, fetch, listed, refuse_credentials
+from trainers.storage.content import content_key
+from trainers.storage.files import write_atomically
+from trainers.storage.shared import connected, explained, fetch, listed, refuse_credentials
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem

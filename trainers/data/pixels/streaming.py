@@ -26,8 +26,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from trainers.config import Recipe
 from trainers.data.base import Framing, Images, Split
-from trainers.data.decode import Encoded, Frame, Pixels, framed, opened, planes
-from trainers.data.fingerprint import readable
+from trainers.data.pixels.decode import Encoded, Frame, Pixels, framed, opened, planes
+from trainers.data.pixels.fingerprint import readable
 from trainers.draws import bits, integers
 from trainers.errors import InputError
 

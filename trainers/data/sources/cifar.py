@@ -3,7 +3,7 @@
 60,000 images of 32 × 32 pixels, 50,000 of them for training. `path` is the folder that holds the published folder or
 its archive, or the published folder itself: the Python version (``cifar-100-python``, ``cifar-10-batches-py``), the
 binary version (``cifar-100-binary``, ``cifar-10-batches-bin``), or either as ``.tar.gz``, read without unpacking it.
-The Python version's pickles are read by :mod:`trainers.data.inert`, which runs nothing in them.
+The Python version's pickles are read by :mod:`trainers.data.sources.inert`, which runs nothing in them.
 
 Shapes: `N` images.
 """
@@ -26,11 +26,11 @@ from pydantic import Field
 from torch import Tensor
 
 from trainers.data.base import DataSource, ImageData
-from trainers.data.cache import Contents, Statistics, decoded
-from trainers.data.checks import check_classes, check_labels
-from trainers.data.decode import Part, reason
-from trainers.data.fingerprint import readable
-from trainers.data.inert import read_pickle, text_list
+from trainers.data.pixels.cache import Contents, Statistics, decoded
+from trainers.data.pixels.decode import Part, reason
+from trainers.data.pixels.fingerprint import readable
+from trainers.data.sources.checks import check_classes, check_labels
+from trainers.data.sources.inert import read_pickle, text_list
 from trainers.errors import InputError
 
 SIDE = 32

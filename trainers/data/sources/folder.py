@@ -1,8 +1,8 @@
 """Images in class folders: ``train/CLASS/*.jpg`` and ``val/CLASS/*.jpg``, in any format that Pillow reads.
 
 A set that fits into `memory_gb` is decoded once (shorter side resized, centre cut out) and memory-mapped, as the other
-sources are; its weak views are crops after padding. A larger one is streamed (:mod:`trainers.data.streaming`): every
-epoch decodes every file, in worker processes, and the training view is a random part of the file. The two train
+sources are; its weak views are crops after padding. A larger one is streamed (:mod:`trainers.data.pixels.streaming`):
+every epoch decodes every file, in worker processes, and the training view is a random part of the file. The two train
 differently, and so differ in the data set's content hash.
 """
 
@@ -18,15 +18,15 @@ import torch
 from PIL import Image
 from pydantic import Field, model_validator
 
-from trainers.content import content_key
 from trainers.data.base import DataSource, ImageData
-from trainers.data.cache import Contents, Statistics, cache_folder, decoded
-from trainers.data.checks import check_classes
-from trainers.data.decode import Frame, files_part, inspect
-from trainers.data.fingerprint import fingerprint, readable
-from trainers.data.remote import Place, local_copy
-from trainers.data.streaming import Cropping, StreamedSplit
+from trainers.data.pixels.cache import Contents, Statistics, cache_folder, decoded
+from trainers.data.pixels.decode import Frame, files_part, inspect
+from trainers.data.pixels.fingerprint import fingerprint, readable
+from trainers.data.pixels.remote import Place, local_copy
+from trainers.data.pixels.streaming import Cropping, StreamedSplit
+from trainers.data.sources.checks import check_classes
 from trainers.errors import InputError
+from trainers.storage.content import content_key
 
 TRAIN_FOLDERS = ("train",)
 TEST_FOLDERS = ("val", "test", "validation")

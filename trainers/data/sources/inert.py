@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.data.decode import reason
-from trainers.data.fingerprint import readable
+from trainers.data.pixels.decode import reason
+from trainers.data.pixels.fingerprint import readable
 from trainers.errors import InputError
 
 

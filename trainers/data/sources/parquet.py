@@ -24,11 +24,11 @@ from pydantic import Field
 from torch import Tensor
 
 from trainers.data.base import DataSource, ImageData
-from trainers.data.cache import Contents, decoded
-from trainers.data.checks import check_classes, check_labels
-from trainers.data.decode import Encoded, Frame, Part, fill, opened, reason
-from trainers.data.fingerprint import readable
-from trainers.data.remote import Place, local_copy
+from trainers.data.pixels.cache import Contents, decoded
+from trainers.data.pixels.decode import Encoded, Frame, Part, fill, opened, reason
+from trainers.data.pixels.fingerprint import readable
+from trainers.data.pixels.remote import Place, local_copy
+from trainers.data.sources.checks import check_classes, check_labels
 from trainers.errors import InputError
 
 TRAIN_SHARDS = ("train-*.parquet", "train.parquet")

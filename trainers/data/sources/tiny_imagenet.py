@@ -23,10 +23,10 @@ from typing import ClassVar
 from pydantic import Field
 
 from trainers.data.base import DataSource, ImageData
-from trainers.data.cache import Contents, decoded
-from trainers.data.checks import check_classes
-from trainers.data.decode import Frame, files_part
-from trainers.data.fingerprint import readable
+from trainers.data.pixels.cache import Contents, decoded
+from trainers.data.pixels.decode import Frame, files_part
+from trainers.data.pixels.fingerprint import readable
+from trainers.data.sources.checks import check_classes
 from trainers.errors import InputError
 
 FOLDER = "tiny-imagenet-200"

@@ -1,0 +1,68 @@
+"""A search space as plain data: how many points it has, and which they are."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+Space = Mapping[str, Mapping[str, Any]]
+"""Searched values by name: ``{"range": [low, high], "log": bool, "step": float | None, "integer": bool}`` or
+``{"choice": [...]}``."""
+
+
+def count(space: Space) -> int | None:
+    """How many points a space has; None for infinitely many."""
+    sizes = [size_of(dimension) for dimension in space.values()]
+    return None if any(size is None for size in sizes) else math.prod(size for size in sizes if size is not None)
+
+
+def point(dimension: Mapping[str, Any], unit: float) -> Any:
+    """The value of a dimension at `unit` in [0, 1)."""
+    size = size_of(dimension)
+    if size is not None and not dimension.get("log"):
+        return value_at(dimension, int(unit * size))
+    low, high = dimension["range"]
+    if dimension.get("integer"):  # logarithmic: each integer gets the interval that rounds to it
+        return min(high, max(low, round(math.exp(math.log(low - 0.5) + unit * math.log((high + 0.5) / (low - 0.5))))))
+    if dimension.get("log"):
+        return float(math.exp(math.log(low) + unit * math.log(high / low)))
+    return float(low + unit * (high - low))
+
+
+def size_of(dimension: Mapping[str, Any]) -> int | None:
+    """How many values a dimension has; None for infinitely many."""
+    if "choice" in dimension:
+        return len(dimension["choice"])
+    low, high = dimension["range"]
+    step = dimension.get("step") or (1 if dimension.get("integer") else None)
+    return None if step is None else int((high - low) / step + 1e-9) + 1
+
+
+def value_at(dimension: Mapping[str, Any], place: int) -> Any:
+    """The value at a place of a dimension that has finitely many."""
+    if "choice" in dimension:
+        return dimension["choice"][place]
+    low, step = dimension["range"][0], dimension.get("step") or 1
+    value = Decimal(str(low)) + place * Decimal(str(step))  # 0.1 + 2 * 0.1 is 0.3, not a little more
+    return int(value) if dimension.get("integer") else float(value)
+
+
+def all_points(space: Space) -> Iterator[dict[str, Any]]:
+    """All points, the last name varying fastest."""
+    values = [[value_at(dimension, place) for place in range(size_of(dimension) or 0)] for dimension in space.values()]
+    for chosen in itertools.product(*values):
+        yield dict(zip(space, chosen, strict=True))
+
+
+def corners(space: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Points that show whether a space's values go together: for any two fields every choice and both ends of a range,
+    the other fields at their first value; then the last value of every field."""
+    ends = {name: of.get("choice") or of["range"] for name, of in space.items()}
+    first = {name: values[0] for name, values in ends.items()}
+    points = [first | {name: value} for name, values in ends.items() for value in values]
+    for one, other in itertools.combinations(ends, 2):
+        points += [first | {one: a, other: b} for a in ends[one][1:] for b in ends[other][1:]]
+    return [*points, {name: values[-1] for name, values in ends.items()}] if ends else []

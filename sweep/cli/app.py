@@ -1,0 +1,53 @@
+"""The command line: verbs only. Knobs live in the spec.
+
+Exit codes: 0 done; 1 some trials failed, the budget is used up or the cluster was lost; 2 the input is wrong, or the
+machine does not let the command go on; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from sweep.cli import cluster, run, teachers, verbs
+from trainers.errors import KDError
+
+app = typer.Typer(
+    name="sweep",
+    help="Sweep teacher → student pairs, distillation methods and loss weights, from a spec to a table.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+VERBS: tuple[Callable[..., None], ...] = (
+    *(run.run, verbs.plan, verbs.status, verbs.studies, verbs.leaderboard, verbs.export, verbs.report, verbs.list_),
+    *(verbs.sync, verbs.ui, cluster.submit, cluster.logs, cluster.cancel),
+)
+"""In the order of the help."""
+for _verb in VERBS:
+    app.command(_verb.__name__.removesuffix("_"))(_verb)
+app.command(hidden=True)(run.submitted)
+app.add_typer(teachers.teachers, name="teachers")
+
+
+def _end_at_once() -> None:
+    """Spare the interpreter the walk through all that torch, Ray and MLflow have made, which takes it seconds."""
+    if "triton" not in sys.modules:  # it would complain of what is not taken apart
+        gc.freeze()
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """The console script: errors meant for the user become one message on standard error, without a traceback."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    atexit.register(_end_at_once)
+    try:
+        app(args=arguments, prog_name="sweep")
+    except KDError as error:
+        print(f"sweep: {error}", file=sys.stderr)
+        sys.exit(2)

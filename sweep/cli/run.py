@@ -1,0 +1,93 @@
+"""`sweep run`: a sweep from its spec to the table on the screen."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from sweep.cli.options import (
+    RootOption,
+    SmokeOption,
+    SpecArgument,
+    StorageOption,
+    UriOption,
+    VerboseOption,
+    shrunk_spec,
+)
+from sweep.cli.verbs import board_of_sweep
+from sweep.layout import DEFAULT_ROOT, Root
+
+if TYPE_CHECKING:
+    from search_spaces.schema import Spec
+
+
+def run(
+    spec: SpecArgument,
+    root: RootOption = DEFAULT_ROOT,
+    storage: StorageOption = None,
+    tracking_uri: UriOption = None,
+    smoke: SmokeOption = False,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", help="A running Ray cluster (auto, or host:port); by default a Ray of its own."),
+    ] = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Run a sweep, or go on with it: only what is missing is run."""
+    from search_spaces.loader import load_spec
+
+    place = Root.at(root, storage)
+    loaded = shrunk_spec(load_spec(spec), place) if smoke else load_spec(spec)
+    _run(loaded, place, tracking_uri, address, verbose)
+
+
+def submitted(root: RootOption = DEFAULT_ROOT, storage: StorageOption = None) -> None:
+    """Run what a job was submitted with; the cluster's head calls this."""
+    from sweep.cluster.carried import carried
+
+    _run(carried(), Root.at(root, storage), None, os.environ.get("RAY_ADDRESS", "auto"), verbose=False)
+
+
+def _run(loaded: Spec, place: Root, tracking_uri: str | None, address: str | None, verbose: bool) -> NoReturn:
+    """Run a sweep and show what came of it."""
+    from sweep.cli.status import troubles
+    from sweep.cluster.carried import nothing_lost
+    from sweep.engine.display import for_console
+    from sweep.run import run_sweep
+    from sweep.tracking import address as tracking
+
+    uri = tracking.tracking_uri(place, tracking_uri)
+    console = Console()
+    try:
+        code = run_sweep(loaded, place, uri, for_console(console), verbose, address=address)
+    except KeyboardInterrupt:
+        console.print(f"stopped; {nothing_lost()}")
+        raise typer.Exit(130) from None
+    _print_leaderboard(console, place, loaded.name)
+    paths = place.sweep(loaded.name)
+    for line in troubles(paths):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    if paths.figure.exists():
+        console.print(f"figure       {paths.figure}", soft_wrap=True, highlight=False)
+    console.print(f"leaderboard  {paths.leaderboard}", soft_wrap=True, highlight=False)
+    if paths.report.exists():
+        console.print(f"report       {paths.report}", soft_wrap=True, highlight=False)
+    console.print(f"browse       {_browse(place, uri)}", soft_wrap=True, highlight=False)
+    raise typer.Exit(code)
+
+
+def _print_leaderboard(console: Console, root: Root, name: str) -> None:
+    from sweep.results.draw import as_rich
+
+    console.print(as_rich(board_of_sweep(name, root, remote=False, tracking_uri=None)))
+
+
+def _browse(root: Root, uri: str) -> str:
+    """How to see the runs: a server's address, or the command that serves the database."""
+    from sweep.text import without_password
+    from sweep.tracking import address as tracking
+
+    return without_password(uri) if uri.startswith("http") else tracking.command("ui", root, uri)

@@ -1,0 +1,48 @@
+"""A job: a slot whose teacher is known, and how a worker is told of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sweep.layout import Root
+from sweep.plan.slots import Plan, Slot
+from trainers.config import TrialConfig
+
+
+@dataclass(frozen=True)
+class Job:
+    """A slot whose teacher is known, so that its trial has a key."""
+
+    slot: Slot
+    trial: TrialConfig
+    crowded: int = 0
+    """How often it ran out of memory in this run; its share of a GPU doubles each time."""
+
+    @property
+    def key(self) -> str:
+        return self.trial.key
+
+
+def share(gpus: float, crowded: int) -> float:
+    """The GPUs of a trial that ran out of memory so often: a fraction doubles each time, up to a whole one."""
+    return min(gpus * 2**crowded, 1.0) if gpus < 1 else gpus
+
+
+def describe(job: Job, plan: Plan, root: Root) -> dict[str, Any]:
+    """A job as the config that :class:`sweep.engine.trainable.TrialTrainable` takes."""
+    return {
+        "key": job.key,
+        "stage": job.slot.stage,
+        "trial": job.trial.model_dump(mode="json"),
+        "folder": str(root.sweep(plan.name).trial(job.key).absolute()),
+        "teachers": str(root.teachers.absolute()),
+        "root": str(root.path.absolute()),
+        "storage": root.storage.uri,
+        "bank": str(root.bank.absolute()),
+        "bank_gb": plan.compute["bank_gb"],
+        "source": plan.source,
+        "workers": plan.compute["workers"],
+        "cpus": plan.compute["cpus"],
+        "gpus": share(plan.compute["gpus"], job.crowded),
+    }

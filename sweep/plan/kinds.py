@@ -1,0 +1,32 @@
+"""What decides how long a trial's epoch takes: trials of one kind take equally long."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trainers.storage.content import content_key
+
+TIMED_BY = (
+    "batch_size",
+    "samples_per_class",
+    "test_per_class",
+    "val_fraction",
+    "views",
+    "precision",
+    "compile",
+    "diagnostics",
+    "diagnostics_every",
+)
+"""Recipe fields that decide how long an epoch takes; the others, such as the learning rate, do not."""
+
+
+def kind_of(pair: str, config: dict[str, Any]) -> tuple[Any, ...]:
+    """What decides the length of a trial's epoch, the method first."""
+    teacher = pair.partition("→")[0].partition("@")[0] if "→" in pair and config["method"]["name"] != "scratch" else ""
+    recipe = [config["recipe"].get(name) for name in TIMED_BY]
+    return (config["method"]["name"], teacher, config["model"], config["dataset"]["content"], *recipe)
+
+
+def kind_name(pair: str, config: dict[str, Any], on_gpu: bool) -> str:
+    """The kind of a trial, as the file of calibrations names it."""
+    return content_key(["gpu" if on_gpu else "cpu", *kind_of(pair, config)])

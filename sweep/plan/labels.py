@@ -1,0 +1,35 @@
+"""How methods, hyperparameters and pairs are written for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+SYMBOLS = {"alpha": "α", "gamma": "γ", "temperature": "T"}
+"""How hyperparameters are written in labels."""
+TUNED = " tuned"
+"""How the labels of what a search has won end."""
+
+
+def label(name: str, params: dict[str, Any]) -> str:
+    """A name with hyperparameters as a person writes them: ``dhkd α=0.5 head=linear``."""
+    return " ".join([name, *(f"{SYMBOLS.get(key, key)}={shown(value)}" for key, value in params.items())])
+
+
+def shown(value: Any) -> str:
+    """A hyperparameter's value: whole floats without the point, true, false and null as YAML has them."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict) and set(value) == {"name", "params"}:  # a method inside a method
+        return _shown_method(**value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _shown_method(name: str, params: dict[str, Any]) -> str:
+    """A method with the hyperparameters that are not its defaults: ``gdkd(w2=4)``."""
+    from trainers.distillers import METHODS
+
+    defaults = METHODS[name].Params().model_dump(mode="json")
+    other = [f"{key}={shown(value)}" for key, value in params.items() if value != defaults[key]]
+    return f"{name}({', '.join(other)})" if other else name

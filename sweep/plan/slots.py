@@ -1,0 +1,199 @@
+"""The plan as data: slots, searched cells, and all of them together.
+
+A student's trial key holds its teacher's content hash, which is known only once the teacher is trained. A **slot**
+stands for the trial until then; its id is the same hash with the key of the teacher's own trial instead. Plans are
+plain JSON, so that `sweep status` and `sweep leaderboard` read them from the ledger without importing torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from search_spaces.space import count
+from sweep.plan.labels import TUNED, label
+from trainers.config import TeacherConfig, TrialConfig
+from trainers.storage.content import content_key
+
+Stage = Literal["teacher", "search", "confirm"]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One planned trial."""
+
+    id: str
+    stage: Stage
+    pair: str
+    """``resnet20→resnet8``; for a teacher its architecture."""
+    method: str
+    label: str
+    """The method with the hyperparameters in which the sweep's entries of it differ: ``dhkd α=0.5``."""
+    varied: dict[str, Any]
+    """Those hyperparameters."""
+    recipe: str
+    """The recipe's name with the fields that the spec sweeps over."""
+    seed: int
+    config: dict[str, Any]
+    """The trial's config; a student's lacks only its teacher."""
+    teacher: str | None = None
+    """Slot id of the teacher that it waits for."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it: ``resnet20→resnet8 · dhkd α=0.5 · seed 0``."""
+        who = f"teacher {self.pair}" if self.stage == "teacher" else f"{self.pair} · {self.row}"
+        varied = self.recipe.partition(" ")[2]
+        search = "search" if self.stage == "search" else ""
+        return " · ".join(part for part in (who, varied, search, f"seed {self.seed}") if part)
+
+    @property
+    def row(self) -> str:
+        """The configuration in words: the label; of what a search has won with its values, since several may be
+        confirmed."""
+        won = self.stage == "confirm" and self.label.endswith(TUNED)
+        return label(self.method, self.varied) + TUNED if won else self.label
+
+    @property
+    def epochs(self) -> int:
+        return int(self.config["recipe"]["epochs"])
+
+    @cached_property
+    def _untaught(self) -> TrialConfig:
+        return TrialConfig.model_validate(self.config)
+
+    def trial(self, teacher: TeacherConfig | None = None) -> TrialConfig:
+        """The trial's whole config, once its teacher is known."""
+        if teacher is None:
+            return self._untaught
+        return TrialConfig.model_validate(self.config | {"teacher": teacher.model_dump()})
+
+
+@dataclass(frozen=True)
+class SearchedCell:
+    """A searched cell: what its trials share, and the space in which they differ."""
+
+    id: str
+    pair: str
+    method: str
+    label: str
+    """The row of what the search has won: ``gdkd tuned``."""
+    varied: dict[str, Any]
+    """The hyperparameters in which the sweep's entries of the method differ."""
+    recipe: str
+    seeds: tuple[int, ...]
+    config: dict[str, Any]
+    """The trials' config with the first seed; searched fields have the first of their values."""
+    space: dict[str, dict[str, Any]]
+    """Searched fields, as :data:`search_spaces.space.Space`; those of the recipe as ``recipe.lr``."""
+    search: dict[str, Any]
+    """The spec's `search` section."""
+    teacher: str | None = None
+    """Slot id of the teacher that it waits for."""
+    student_macs: int = 0
+    """Multiply-accumulates of the student's forward pass on one image, where the search asks for them."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.pair} · {self.label}"
+
+    @property
+    def epochs(self) -> int:
+        """Of one trial; where the number of epochs is searched, the largest."""
+        searched = self.space.get("recipe.epochs")
+        if searched is None:
+            return int(self.config["recipe"]["epochs"])
+        return int(max(searched.get("choice") or searched["range"]))
+
+    @property
+    def budget(self) -> int:
+        """Suggestions at most: a sampler that goes through all points has no more than those."""
+        trials = int(self.search["trials"])
+        finite = self.search["sampler"] in ("grid", "brute_force")
+        return min(trials, count(self.space) or 0) if finite else trials
+
+    @property
+    def trials(self) -> int:
+        """Search trials and confirming ones, at most; with the search's seed, the two are one."""
+        confirmed = min(int(self.search["confirm"]), self.budget)
+        return self.budget + confirmed * (len(self.seeds) - 1)
+
+    def slot(self, params: dict[str, Any], stage: Stage, seed: int) -> Slot:
+        """One configuration of the cell with a seed."""
+        config = filled(self.config, params) | {"seed": seed}
+        key = TrialConfig.model_validate(config).key
+        tried = "" if stage == "confirm" else " " + label("", params).strip()
+        return Slot(
+            id=content_key([key, self.teacher]) if self.teacher else key,
+            stage=stage,
+            pair=self.pair,
+            method=self.method,
+            label=self.label if stage == "confirm" else self.label.removesuffix(TUNED) + tried,
+            varied=self.varied | params,
+            recipe=self.recipe,
+            seed=seed,
+            config=config,
+            teacher=self.teacher,
+        )
+
+
+def filled(config: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
+    """A trial's config with searched values put in; those of the recipe are named ``recipe.lr``."""
+    recipe = {key.removeprefix("recipe."): value for key, value in params.items() if key.startswith("recipe.")}
+    own = {key: value for key, value in params.items() if not key.startswith("recipe.")}
+    method = config["method"] | {"params": config["method"]["params"] | own}
+    return config | {"recipe": config["recipe"] | recipe, "method": method}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All slots of a sweep, teachers first, then one seed of everything after the other."""
+
+    name: str
+    description: str
+    dataset: str
+    protocol: Literal["validation", "paper"]
+    baseline: str
+    compute: dict[str, Any]
+    slots: tuple[Slot, ...]
+    notes: tuple[str, ...] = field(default=())
+    source: dict[str, Any] = field(default_factory=dict)
+    """The data source's whole options, where the data lie included."""
+    cells: tuple[SearchedCell, ...] = field(default=())
+    """What is searched; its trials become slots as the search goes on."""
+    seeds: tuple[int, ...] = field(default=())
+    budget: dict[str, Any] = field(default_factory=dict)
+    tracking: dict[str, Any] = field(default_factory=dict)
+    images: dict[str, Any] = field(default_factory=dict)
+    """What a network reads: `size` (height and width in pixels), `classes`, and the channels' `mean` and `std`."""
+
+    @property
+    def teachers(self) -> list[Slot]:
+        return [slot for slot in self.slots if slot.stage == "teacher"]
+
+    @property
+    def students(self) -> list[Slot]:
+        return [slot for slot in self.slots if slot.stage != "teacher"]
+
+    @property
+    def count(self) -> int:
+        """Trials: a slot that stands under several pairs (scratch, where they share a student) is one; of searches at
+        most so many."""
+        return len({slot.id for slot in self.slots}) + sum(cell.trials for cell in self.cells)
+
+    @property
+    def epochs(self) -> int:
+        """Of all trials, at most: searches give some up earlier."""
+        fixed = sum({slot.id: slot.epochs for slot in self.slots}.values())
+        return fixed + sum(cell.trials * cell.epochs for cell in self.cells)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Plan:
+        cells = tuple(SearchedCell(**(cell | {"seeds": tuple(cell["seeds"])})) for cell in content.get("cells", ()))
+        slots = tuple(Slot(**slot) for slot in content["slots"])
+        listed = {"slots": slots, "cells": cells, "notes": tuple(content["notes"])}
+        return cls(**(content | listed | {"seeds": tuple(content.get("seeds", ()))}))

@@ -1,0 +1,118 @@
+"""The teachers of a plan: trained by the sweep, stored before, or read from a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search_spaces.schema import Pair, Spec
+from sweep.layout import Root
+from sweep.plan.slots import Plan, Slot
+from trainers.config import DatasetConfig, MethodConfig, TeacherConfig, TrialConfig
+from trainers.errors import InputError
+
+if TYPE_CHECKING:
+    from trainers.data import ImageData
+    from trainers.teacher.store import TeacherStore
+
+
+@dataclass(frozen=True)
+class PairTeacher:
+    """A pair's teacher: one that the sweep trains (`slot`), or one that is there (`stored`)."""
+
+    architecture: str
+    label: str
+    slot: Slot | None = None
+    stored: TeacherConfig | None = None
+
+
+def pair_name(pair: Pair, teacher: PairTeacher) -> str:
+    return str(replace(pair, teacher=teacher.label))
+
+
+def taught_by(
+    spec: Spec, pair: Pair, dataset: DatasetConfig, data: ImageData, store: TeacherStore | None
+) -> PairTeacher:
+    if pair.kind == "architecture":
+        return PairTeacher(pair.teacher, pair.teacher, slot=_teacher(spec, dataset, pair.teacher))
+    if pair.kind == "file":
+        found = _teacher_in(Path(pair.teacher), data)
+    elif store is None:
+        raise InputError(f"{spec.source}: there is no store of teachers to find {pair.teacher} in")
+    else:
+        passport = store.find(pair.teacher)
+        store.check(passport)
+        if passport.dataset.content != dataset.content:
+            raise InputError(
+                f"{spec.source}: teacher {pair.teacher} was measured on other data ({passport.dataset.name},"
+                f" {passport.dataset.content[:8]}) than this spec's ({dataset.name}, {dataset.content[:8]})"
+            )
+        found = passport.reference
+    return PairTeacher(found.architecture, f"{found.architecture}@{found.hash[:8]}", stored=found)
+
+
+def _teacher_in(file: Path, data: ImageData) -> TeacherConfig:
+    """The teacher in a checkpoint file, by the hash that it will be stored under."""
+    from trainers.teacher.pretrained import read
+
+    found = read(file)
+    if found.num_classes != data.num_classes:
+        raise InputError(
+            f"teacher {file} has {found.num_classes} classes, data set '{data.name}' has {data.num_classes}"
+        )
+    return TeacherConfig(architecture=found.architecture, hash=found.hash)
+
+
+def _teacher(spec: Spec, dataset: DatasetConfig, architecture: str) -> Slot:
+    config = TrialConfig(
+        dataset=dataset,
+        model=architecture,
+        method=MethodConfig(name="scratch"),
+        recipe=spec.teacher_recipe,
+        seed=spec.teacher_seed,
+    )
+    return Slot(
+        id=config.key,
+        stage="teacher",
+        pair=architecture,
+        method="teacher",
+        label="teacher",
+        varied={},
+        recipe=spec.recipe_name,
+        seed=spec.teacher_seed,
+        config=config.model_dump(mode="json"),
+    )
+
+
+def stored_teachers(plan: Plan, root: Root) -> dict[str, TeacherConfig]:
+    """The plan's teachers that are trained already, by slot id. Raises CheckpointError for a damaged one."""
+    from trainers.teacher.store import TeacherStore
+
+    store = TeacherStore(root.teachers, root.storage)
+    found = {}
+    for slot in plan.teachers:
+        passport = store.trained_by(slot.id)
+        if passport is not None:
+            store.check(passport)
+            found[slot.id] = passport.reference
+    return found
+
+
+def store_named_files(spec: Spec, store: TeacherStore) -> None:
+    """Import the teachers that the spec names by their files; those that are stored already stay as they are.
+
+    Raises:
+        InputError, CheckpointError: when a file is no teacher for the spec's data.
+    """
+    from trainers.data import DATASETS
+    from trainers.teacher.pretrained import read
+
+    files = [Path(pair.teacher) for pair in spec.pairs if pair.kind == "file"]
+    if not files:
+        return
+    source = DATASETS[spec.dataset].model_validate(spec.dataset_options)
+    data = source.load()
+    dataset = DatasetConfig(name=spec.dataset, options=source.identity, content=data.content)
+    for file in files:
+        store.adopt(read(file), data, dataset)

@@ -1,0 +1,112 @@
+"""The leaderboard drawn: Markdown, plain text, a terminal's table, LaTeX."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sweep import formats
+from sweep.formats import Format, tex
+from sweep.results.board import Leaderboard
+from sweep.results.grid import Band, Grid, Square, grid, layout
+from sweep.results.records import records
+
+
+def render(board: Leaderboard, how: Format) -> str:
+    """The leaderboard as text (for a terminal, see :func:`as_rich`)."""
+    if how in (Format.JSON, Format.CSV):
+        return formats.listing(records(board), how)
+    draw = {Format.MARKDOWN: to_markdown, Format.LATEX: to_latex}.get(how, to_text)
+    return draw(board)
+
+
+# -- drawn ----------------------------------------------------------------------------------------------------------
+
+
+def to_markdown(board: Leaderboard) -> str:
+    """A pipe table, the caption, and what searches have found."""
+    table = layout(board)
+    lines = [
+        [f"**{square.text}**" if square.bold else square.text for square in line]
+        for group in table.groups
+        for line in group
+    ]
+    found = "".join(f"\n- {line}" for line in board.findings)
+    right = range(1, len(table.columns))
+    return formats.to_markdown(table.columns, lines, right) + f"\n{board.caption}\n" + (f"{found}\n" if found else "")
+
+
+def to_text(board: Leaderboard) -> str:
+    """Plain columns."""
+    return formats.to_table(*grid(board))
+
+
+def as_rich(board: Leaderboard) -> RenderableType:
+    """The leaderboard for a terminal."""
+    shown = layout(board)
+    table = Table(title=f"{board.plan.name} on {board.plan.dataset}", box=box.SIMPLE_HEAD, title_justify="left")
+    for column in shown.columns:
+        head = column.replace("→", "→\n") if len(board.pairs) > 1 else column  # where room is short for whole names
+        left = column in ("method", "recipe", "missing")
+        table.add_column(head, justify="left" if left else "right", overflow="fold")
+    for group in shown.groups:
+        for line in group:
+            table.add_row(*(Text(square.text, style="bold" if square.bold else "") for square in line))
+        table.add_section()
+    return Group(table, Text("\n".join([board.caption, *board.findings]), style="dim"))
+
+
+def to_latex(board: Leaderboard) -> str:
+    """The field's layout: teacher above student in each column's head, rules of booktabs between the groups."""
+    table = layout(board)
+    groups = [[" & ".join(map(_tex, line)) for line in group] for group in table.groups]
+    body = "\n    \\midrule\n".join("\n".join(rf"    {line} \\" for line in group) for group in groups if group)
+    return "\n".join(
+        [
+            r"% needs \usepackage{booktabs}",
+            r"\begin{table}",
+            r"  \centering",
+            rf"  \caption{{{tex(board.caption)}}}",
+            rf"  \begin{{tabular}}{{{_alignment(board, table)}}}",
+            r"    \toprule",
+            *(f"    {line}" for line in _head(board, table)),
+            r"    \midrule",
+            body,
+            r"    \bottomrule",
+            r"  \end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _tex(square: Square) -> str:
+    return rf"\textbf{{{tex(square.text)}}}" if square.bold else tex(square.text)
+
+
+def _alignment(board: Leaderboard, table: Grid) -> str:
+    return "".join(("r" if _is_number(board, band) else "l") * len(band.columns) for band in table.bands)
+
+
+def _is_number(board: Leaderboard, band: Band) -> bool:
+    return band.title in board.pairs or band.title == "mean"
+
+
+def _head(board: Leaderboard, table: Grid) -> list[str]:
+    """The teachers' names, the students' names below, and the headings of a pair's columns where it has several."""
+    teachers, students, last = [], [], []
+    for band in table.bands:
+        teacher, _, student = band.title.partition("→") if band.title in board.pairs else ("", "", band.title)
+        names = ("Teacher", "Student") if band.title == "method" else (teacher, student)
+        teachers.append(_spanning(names[0], band))
+        students.append(_spanning(names[1], band))
+        last += list(band.columns)
+    lines = [teachers, students, *([[tex(heading) for heading in last]] if any(last) else [])]
+    return [" & ".join(line) + r" \\" for line in lines]
+
+
+def _spanning(text: str, band: Band) -> str:
+    width = len(band.columns)
+    return tex(text) if width == 1 else rf"\multicolumn{{{width}}}{{c}}{{{tex(text)}}}"

@@ -1,0 +1,42 @@
+"""Words and numbers as people read them, for every part that prints."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``3:20 min`` or ``2:05 h``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02d} min"
+    return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
+
+
+LONGEST_REASON = 160
+
+
+def first_line(error: BaseException, hide: Callable[[str], str] = str) -> str:
+    """An exception in one line: ``ValueError: what it says``."""
+    lines = hide(str(error)).strip().splitlines()
+    text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return shortened(text)
+
+
+def shortened(line: str) -> str:
+    """A line that fits a table."""
+    return line if len(line) <= LONGEST_REASON else line[: LONGEST_REASON - 1] + "…"
+
+
+def signed(value: float) -> str:
+    """``+0.50`` or ``−0.50``, with a minus sign as wide as the plus."""
+    return f"{value:+.2f}".replace("-", "−")
+
+
+def without_password(uri: str) -> str:
+    """A tracking URI (or a text that holds one) fit to be shown."""
+    text = re.sub(r"(://)(?!/)\S*@", r"\1***@", uri)
+    return re.sub(r"(?i)([?&]\w*(?:password|token|secret)\w*=)[^&\s]*", r"\1***", text)

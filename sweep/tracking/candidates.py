@@ -1,0 +1,102 @@
+"""Which networks of a sweep are to be logged in MLflow: students and their teachers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from sweep.ledger.store import Ledger
+from sweep.results import read
+from sweep.results.read import Results, Trial
+from sweep.tracking.run_content import PARENT
+from trainers.storage.content import content_key
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network to be logged."""
+
+    id: str
+    """The trial's key; of a teacher the content hash of its weights."""
+    run: str
+    """`sweep.key` of the run that it belongs to."""
+    architecture: str
+    made_by: str
+    """The method, or `teacher`."""
+    tags: dict[str, str] = field(default_factory=dict)
+    params: dict[str, str] = field(default_factory=dict)
+    best: bool = False
+    """Of a student: whether it is its cell's best."""
+
+    @property
+    def is_teacher(self) -> bool:
+        return self.made_by == "teacher"
+
+    @property
+    def name(self) -> str:
+        return allowed(f"{self.architecture}-{self.made_by}")
+
+
+def candidates(ledger: Ledger) -> list[Candidate]:
+    """The networks that a sweep wants logged, teachers first; none where its plan was made before models were."""
+    found = read.read(ledger)
+    how = found.plan.tracking.get("models", "none")
+    if how == "none":
+        return []
+    done = [one for one in read.distinct(found.trials) if one.state == "finished" and one.slot.stage != "teacher"]
+    best = {trial.key for trial in _best(found)}
+    chosen = [trial for trial in done if how == "all" or trial.key in best]
+    return [*_teachers(found), *(_student(trial, trial.key in best) for trial in chosen)]
+
+
+def outstanding(ledger: Ledger, uri: str) -> bool:
+    """Whether a server has not been given all of them yet."""
+    wanted = [one.id for one in candidates(ledger)]
+    return bool(wanted) and ledger.fact(fact(uri)) != content_key(wanted)
+
+
+def allowed(name: str) -> str:
+    """A name without the characters that MLflow refuses in those of models."""
+    return re.sub(r"[/:.%\"']+", "-", name)
+
+
+def registered_name(architecture: str, dataset: str) -> str:
+    """Of a teacher in the registry: ``resnet20-digits``."""
+    return allowed(f"{architecture}-{dataset}")
+
+
+def fact(uri: str) -> str:
+    return f"models:{content_key(uri)}"
+
+
+def _best(found: Results) -> list[Trial]:
+    """Of each cell the trial, among all its rows and seeds, that does best by what may choose under the protocol."""
+    cells: dict[tuple[str, str, str], list[Trial]] = {}
+    for trial in found.trials:
+        if trial.slot.stage == "confirm" and trial.state == "finished":
+            cells.setdefault((trial.slot.recipe, trial.slot.pair, trial.slot.method), []).append(trial)
+
+    def merit(trial: Trial) -> float:
+        paper = found.plan.protocol == "paper"
+        value = trial.body["best"]["test_acc"] if paper else trial.body["last"]["val_acc"]
+        return -1.0 if value is None else float(value)  # where nothing is held out, the first trial
+
+    return [max(members, key=merit) for members in cells.values()]
+
+
+def _student(trial: Trial, best: bool) -> Candidate:
+    slot = trial.slot
+    tags = {"pair": slot.pair, "method": slot.method, "label": slot.row, "recipe": slot.recipe, "seed": str(slot.seed)}
+    params = {name: str(value) for name, value in slot.varied.items()}
+    return Candidate(trial.key or "", trial.key or "", slot.config["model"], slot.method, tags, params, best)
+
+
+def _teachers(found: Results) -> list[Candidate]:
+    """Those that the sweep has trained, by their runs, and those that it takes as they are stored, by the parent's."""
+    trained = [t for t in found.trials if t.slot.stage == "teacher" and t.state == "finished"]
+    runs = {trial.body["teacher"]["hash"]: (trial.key or "", trial.slot.config["model"]) for trial in trained}
+    configs = [slot.config for slot in found.plan.students] + [cell.config for cell in found.plan.cells]
+    for teacher in (config["teacher"] for config in configs):
+        if teacher is not None:
+            runs.setdefault(teacher["hash"], (PARENT, teacher["architecture"]))
+    return [Candidate(one, run, architecture, "teacher") for one, (run, architecture) in runs.items()]

@@ -1,0 +1,79 @@
+"""Delivers to a tracking server all that it has not been told of a sweep: events, then models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+
+from sweep.layout import Root
+from sweep.ledger.store import Ledger
+from sweep.text import first_line, without_password
+from sweep.tracking import candidates
+from sweep.tracking.delivery import delivered
+from sweep.tracking.models import ModelDelivery, Outcome
+from sweep.tracking.projector import connect
+from trainers.errors import StorageError
+
+ENDED = (0, 1)
+"""Exit codes of a run that was not broken off."""
+
+
+def told_everything(ledger: Ledger, uri: str) -> bool:
+    """Whether a server has been told every event, and given every model."""
+    return delivered(ledger, uri) == ledger.last_seq() and not candidates.outstanding(ledger, uri)
+
+
+def sync(root: Root, name: str, uri: str) -> int:
+    """Deliver all that a server has not been told of a sweep; the number of events delivered.
+
+    Raises:
+        StorageError: when the server does not take them; what it took is remembered.
+    """
+    paths = root.sweep(name)
+    with closing(Ledger(paths.ledger)) as ledger:
+        try:
+            delivery = connect(root, paths, ledger, uri)
+            pending = ledger.count(after=delivered(ledger, uri))
+            while delivery.deliver():
+                continue
+            delivery.describe()
+        except Exception as error:  # whatever MLflow, its store or the network raise
+            raise _away(uri, error) from error
+        return pending
+
+
+def log_models(root: Root, name: str, uri: str, tell: Callable[[str], None]) -> Outcome:
+    """Log the networks that a sweep wants logged and a server has not, after all events.
+
+    Args:
+        root: below which the sweep lies.
+        name: of the sweep.
+        uri: of the server.
+        tell: hears how many there are, before they are logged.
+
+    Raises:
+        StorageError: when the server does not take them; what it took is not logged again.
+    """
+    paths = root.sweep(name)
+    with closing(Ledger(paths.ledger)) as ledger:
+        if not _ended(ledger) or not candidates.candidates(ledger):
+            return Outcome()
+        try:
+            delivery = connect(root, paths, ledger, uri)
+            models = ModelDelivery(paths, ledger, delivery.client, delivery.experiment, delivery.runs)
+            return models.deliver(uri, tell)
+        except StorageError:  # of what is to be logged
+            raise
+        except Exception as error:  # whatever MLflow, its store or the network raise
+            raise _away(uri, error) from error
+
+
+def _ended(ledger: Ledger) -> bool:
+    """Whether the last run of a sweep came to its end; what it prefers before may change."""
+    stop, started = ledger.latest("stop"), ledger.latest("sweep")
+    return stop is not None and started is not None and stop.seq > started.seq and stop.body["exit_code"] in ENDED
+
+
+def _away(uri: str, error: Exception) -> StorageError:
+    why = first_line(error, without_password)
+    return StorageError(f"MLflow at {without_password(uri)} does not answer ({why}); try again later")
