@@ -45,11 +45,12 @@ from sweep.engine import room, session
 from sweep.engine.display import PlainDisplay
 from sweep.engine.job import Job, describe
 from sweep.engine.queue import TrialQueue
-from sweep.engine.tuning import tune
+from sweep.engine.tuning import Run, tune
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
+from sweep.report.make import make_reports
 from sweep.search.searches import Searches
 from sweep.tracking.address import quiet_mlflow, tracking_uri
 from sweep.tracking.projector import Projector
@@ -148,8 +149,9 @@ def by_sweep(spec: Spec, root: Root) -> None:
         projector.start()
         queue = TrialQueue(plan, {}, set(), Searches(plan, ledger))
         display = PlainDisplay(Console(file=io.StringIO()))
-        watch, place = BudgetWatch(plan, ledger), Path(temporary)
-        tune(plan, queue, root, paths, ledger, display, place, watch, None, partial(shutil.rmtree, ignore_errors=True))
+        report, drop = partial(make_reports, paths, with_page=False), partial(shutil.rmtree, ignore_errors=True)
+        run = Run(plan, root, queue, ledger, display, BudgetWatch(plan, ledger), report, drop)
+        tune(run, Path(temporary))
         assert len(ledger.finals()) == len(plan.slots)
         assert projector.close() == 0
 

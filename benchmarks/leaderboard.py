@@ -44,7 +44,6 @@ from benchmarks.common import (
     wait_for,
 )
 from search_spaces.loader import parse_spec
-from sweep.engine.job import Job
 from sweep.formats import Format
 from sweep.layout import Root
 from sweep.ledger.bodies import final_body, start_body
@@ -111,7 +110,7 @@ def _events(plan: Plan, epochs: int) -> Iterator[tuple[float, str, str, int | No
     for number, slot in enumerate(plan.slots):
         key, reached = f"{number:016x}", 60 + 20 * draw.random()
         found = [_epoch(epoch, reached) for epoch in range(1, epochs + 1)]
-        yield now, "start", key, None, json.dumps(start_body(Job(slot, slot.trial())))
+        yield now, "start", key, None, json.dumps(start_body(slot, slot.trial()))
         for epoch in found:
             yield now, "epoch", key, epoch["epoch"], json.dumps(epoch)
         yield now, "final", key, None, json.dumps(final_body("finished", found, plan.protocol))

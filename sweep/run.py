@@ -14,8 +14,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from search_spaces.schema import Spec
 from sweep.cluster.carried import nothing_lost
@@ -24,10 +25,9 @@ from sweep.cost.budget import BudgetWatch
 from sweep.cost.estimate import estimate
 from sweep.engine import room, session
 from sweep.engine.display import Display, Progress
-from sweep.engine.job import Job
 from sweep.engine.queue import TrialQueue
-from sweep.engine.tuning import BY_USER, tune
-from sweep.exit_codes import DONE, INTERRUPTED, SOME_FAILED, WRONG_INPUT
+from sweep.engine.tuning import BY_USER, Run, tune
+from sweep.exit_codes import CAME_TO_ITS_END, DONE, INTERRUPTED, SOME_FAILED, WRONG_INPUT
 from sweep.layout import Root, SweepPaths
 from sweep.ledger import lock, snapshot
 from sweep.ledger.bodies import final_body, start_body, stored_teacher_body
@@ -37,7 +37,7 @@ from sweep.plan.slots import Plan, Slot
 from sweep.plan.teachers import store_named_files, stored_teachers
 from sweep.report.make import make_reports
 from sweep.results import read
-from sweep.results.standing import ended, exit_code, over_and_tried, so_far, trials_of
+from sweep.results.standing import done_and_left, ended, exit_code, standing, trials_of
 from sweep.search.searches import Searches
 from sweep.text import without_password
 from sweep.tracking.address import command
@@ -45,9 +45,6 @@ from sweep.tracking.projector import Projector
 from sweep.tracking.sync import log_models, told_everything
 from trainers.errors import InputError, StorageError
 from trainers.storage.files import write_atomically
-
-if TYPE_CHECKING:
-    pass
 
 
 def run_sweep(
@@ -80,57 +77,43 @@ def run_sweep(
         InputError, CheckpointError, StorageError, MachineError: see :mod:`trainers.errors`; nothing that was computed
             is lost.
     """
-    from trainers.teacher.store import TeacherStore
-
     root.check_writable()
     session.environment(root, verbose, address)
     paths = root.sweep(spec.name)
     with ExitStack() as stack:
         stack.enter_context(lock.exclusive(paths.lock, f"sweep '{spec.name}'"))
         snapshot.take_over(root, spec.name, display.note)
-        store = TeacherStore(root.teachers, root.storage)
-        store_named_files(spec, store)
-        store.offer()
-        plan = _with_devices(build_plan(spec, store), root, address, display)
+        plan = _plan(spec, root, address, display)
         teachers = stored_teachers(plan, root)
         wanted = replace(plan, slots=tuple(plan.teachers), cells=()) if only_teachers else plan
         if only_teachers and len(teachers) == len(wanted.slots):
             return DONE
         ledger = stack.enter_context(Ledger(paths.ledger))
-        searches = Searches(wanted, ledger)
-        queue = TrialQueue(wanted, teachers, ended(plan, teachers, ledger), searches)
+        queue = TrialQueue(wanted, teachers, ended(plan, teachers, ledger), Searches(wanted, ledger))
         if queue.exhausted and _nothing_new(plan, paths, ledger, uri):
             with snapshot.kept(root, spec.name, display.note):
                 pass  # the storage may have been away when the last run ended
             return exit_code(wanted, ledger)
         watch = BudgetWatch(wanted, ledger)
         if any(wanted.budget.values()) and not queue.exhausted:
-            over, tried = over_and_tried(wanted, queue, ledger)
-            watch.refuse(estimate(wanted, over, tried, root), datetime.now())
+            over = standing(wanted, teachers, ledger)
+            watch.refuse(estimate(wanted, over.slots, over.tried, root), datetime.now())
         _record_start(spec, plan, paths, ledger)
         drop = stack.enter_context(snapshot.kept(root, spec.name, display.note))
         _record_stored_teachers(plan, queue, root, ledger, drop)
-        projector = Projector(root, paths, uri, display.note)
-        projector.start()
-        code = WRONG_INPUT
-        try:
-            code = _run_trials(wanted, queue, root, paths, ledger, display, verbose, watch, address, drop)
-        except KeyboardInterrupt:
-            code = INTERRUPTED
-            raise
-        finally:
-            display.end()
-            try:
-                make_reports(paths, ledger)
-                ledger.append("stop", body={"exit_code": code})
-            finally:
-                pending = projector.close()
-        again = command(f"sync {spec.name}", root, uri)
-        if pending:
-            display.note(f"{pending} events are not in MLflow yet; when {without_password(uri)} is back: {again}")
-        elif code in (DONE, SOME_FAILED):
-            _log_models(spec.name, root, uri, display, again)
-    return code
+        report = partial(make_reports, paths, with_page=False)
+        run = Run(wanted, root, queue, ledger, display, watch, report, drop, address)
+        return _run_and_tell(run, uri, verbose)
+
+
+def _plan(spec: Spec, root: Root, address: str | None, display: Display) -> Plan:
+    """The spec's plan, the teachers that it names by files stored, and a number for ``gpus: auto``."""
+    from trainers.teacher.store import TeacherStore
+
+    store = TeacherStore(root.teachers, root.storage)
+    store_named_files(spec, store)
+    store.offer()
+    return _with_devices(build_plan(spec, store), root, address, display)
 
 
 def _with_devices(plan: Plan, root: Root, address: str | None, display: Display) -> Plan:
@@ -193,7 +176,7 @@ def _record_stored_teachers(
                 checkpoints = root.sweep(plan.name).trial(slot.id) / "checkpoints"
                 root.storage.pull(checkpoints)
                 epochs = _all_epochs(slot, checkpoints)
-                ledger.append("start", slot.id, body=start_body(Job(slot, slot.trial())))
+                ledger.append("start", slot.id, body=start_body(slot, slot.trial()))
                 for epoch in epochs:
                     ledger.append("epoch", slot.id, epoch["epoch"], epoch)
                 own = final_body("finished", epochs, plan.protocol) | {"teacher": passport.reference.model_dump()}
@@ -211,49 +194,64 @@ def _all_epochs(slot: Slot, checkpoints: Path) -> list[dict[str, Any]]:
     return list(state["history"]) if state is not None and whole else []
 
 
-def _log_models(name: str, root: Root, uri: str, display: Display, again: str) -> None:
-    """Trained networks, when nothing trains any more; what stops it here is made good by the command `again`."""
-    try:
-        outcome = log_models(root, name, uri, lambda what: display.note(f"{what}; Ctrl-C leaves them to: {again}"))
-    except KeyboardInterrupt:
-        display.note(f"not all models are in MLflow yet: {again}")
-    except StorageError as error:
-        display.note(f"{error}: {again}")
-    else:
-        for refused in outcome.refused:
-            display.note(f"not logged as a model: {refused}")
-
-
 # -- the run ----------------------------------------------------------------------------------------------------------
 
 
-def _run_trials(
-    plan: Plan,
-    queue: TrialQueue,
-    root: Root,
-    paths: SweepPaths,
-    ledger: Ledger,
-    display: Display,
-    verbose: bool,
-    watch: BudgetWatch,
-    address: str | None,
-    drop: Callable[[Path], None],
-) -> int:
+def _run_and_tell(run: Run, uri: str, verbose: bool) -> int:
+    """Run the trials while MLflow hears of them, then make the reports and log the models; the exit code."""
+    projector = Projector(run.root, run.paths, uri, run.display.note)
+    projector.start()
+    code = WRONG_INPUT
+    try:
+        code = _run_trials(run, verbose)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+        raise
+    finally:
+        run.display.end()
+        try:
+            make_reports(run.paths, run.ledger)
+            run.ledger.append("stop", body={"exit_code": code})
+        finally:
+            pending = projector.close()
+    again = command(f"sync {run.plan.name}", run.root, uri)
+    if pending:
+        run.display.note(f"{pending} events are not in MLflow yet; when {without_password(uri)} is back: {again}")
+    elif code in CAME_TO_ITS_END:
+        _log_models(run, uri, again)
+    return code
+
+
+def _run_trials(run: Run, verbose: bool) -> int:
     """Run what the queue holds; the exit code."""
-    done, epochs_left = so_far(plan, ledger)
+    plan, queue, display = run.plan, run.queue, run.display
+    progress = Progress(plan, *done_and_left(plan, run.ledger))
     if not queue.exhausted:
-        with session.session(address, verbose) as temporary:
-            room.check_resources(plan, room.JOIN_SECONDS if address else 0)
-            progress = Progress(plan, done, epochs_left)
-            for trial in trials_of(plan, ledger):
+        with session.session(run.address, verbose) as temporary:
+            room.check_resources(plan, room.JOIN_SECONDS if run.address else 0)
+            for trial in trials_of(plan, run.ledger):
                 if trial.state == "finished" and trial.slot.stage != "teacher":
                     progress.add(trial.slot.pair, trial.slot.label, trial.body)
             display.begin(progress)
-            stopped = tune(plan, queue, root, paths, ledger, display, temporary, watch, address, drop)
+            stopped = tune(run, temporary)
         for lost in queue.lost:
             display.note(f"not run: {lost.name}: its teacher failed")
         if stopped:
             display.end()
             display.note(f"{stopped}; {nothing_lost()}")
             return INTERRUPTED if stopped == BY_USER else SOME_FAILED
-    return exit_code(plan, ledger)
+    return exit_code(plan, run.ledger)
+
+
+def _log_models(run: Run, uri: str, again: str) -> None:
+    """Trained networks, when nothing trains any more; what stops it here is made good by the command `again`."""
+    note = run.display.note
+    try:
+        outcome = log_models(run.root, run.plan.name, uri, lambda what: note(f"{what}; Ctrl-C leaves them to: {again}"))
+    except KeyboardInterrupt:
+        note(f"not all models are in MLflow yet: {again}")
+    except StorageError as error:
+        note(f"{error}: {again}")
+    else:
+        for refused in outcome.refused:
+            note(f"not logged as a model: {refused}")

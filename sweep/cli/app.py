@@ -16,6 +16,7 @@ from typing import Any
 import typer
 
 from sweep.cli import cluster, run, teachers, verbs
+from sweep.exit_codes import WRONG_INPUT
 from trainers.errors import KDError
 
 app = typer.Typer(
@@ -50,4 +51,4 @@ def main(arguments: list[str] | None = None) -> Any:
         app(args=arguments, prog_name="sweep")
     except KDError as error:
         print(f"sweep: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(WRONG_INPUT)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sweep.cli.options import CLUSTER, ClusterOption, SpecArgument
+from sweep.exit_codes import INTERRUPTED
 from sweep.formats import Format, listing
 from trainers.errors import InputError
 
@@ -51,7 +52,7 @@ def logs(
         code = cluster.follow(job, lambda lines: typer.echo(lines, nl=False))
     except KeyboardInterrupt:
         typer.echo(f"the sweep goes on; to stop it: sweep cancel {job.sweep}", err=True)
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None
     raise typer.Exit(code)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -14,9 +15,11 @@ from sweep.cost import calibration, estimate
 from sweep.formats import Format, listing
 from sweep.layout import Root
 from sweep.ledger import snapshot
+from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
-from sweep.results.standing import standing
+from sweep.plan.teachers import stored_teachers
+from sweep.results.standing import Standing, standing
 from trainers.data import DATASETS
 from trainers.teacher.store import TeacherStore
 
@@ -31,15 +34,14 @@ def preview(spec: Spec, root: Root, how: Format) -> str:
     root.offer_cache()
     snapshot.restore(root, spec.name)
     plan = _with_devices(build_plan(spec, TeacherStore(root.teachers, root.storage)), root)
-    over, tried = standing(plan, root)
-    text = listing(_rows(plan, over, tried), how)
+    over = _standing(plan, root)
+    text = listing(_rows(plan, over), how)
     if how is not Format.TABLE:
         return text
-    left = estimate.estimate(plan, over, tried, root)
-    done = len(over) + sum(tried.values())
+    left = estimate.estimate(plan, over.slots, over.tried, root)
     most = "at most " if plan.cells else ""
     total = (
-        f"{most}{plan.count} trials, {plan.epochs} epochs; {done} done, {_epochs_left(plan, over, tried)} epochs to run"
+        f"{most}{plan.count} trials, {plan.epochs} epochs; {over.trials} done, {_epochs_left(plan, over)} epochs to run"
     )
     classes = DATASETS[plan.dataset].model_validate(plan.source).load().num_classes
     disk = f"disk: at most {estimate.disk_bytes(plan, classes) / MEGABYTE:,.0f} MB of weights and checkpoints"
@@ -92,7 +94,7 @@ def calibrated(spec: Spec, root: Root, how: Format, say: Callable[[str], None]) 
     return listing(rows, how) + (f"{advice}\n\n" if how is Format.TABLE else "")
 
 
-def _rows(plan: Plan, over: set[str], tried: dict[str, int]) -> list[dict[str, Any]]:
+def _rows(plan: Plan, over: Standing) -> list[dict[str, Any]]:
     trials: Counter[Row] = Counter()
     epochs: Counter[Row] = Counter()
     done: Counter[Row] = Counter()
@@ -100,10 +102,10 @@ def _rows(plan: Plan, over: set[str], tried: dict[str, int]) -> list[dict[str, A
         row: Row = (slot.stage, slot.recipe, slot.pair, slot.label)
         trials[row] += 1
         epochs[row] += slot.epochs
-        done[row] += slot.id in over
+        done[row] += slot.id in over.slots
     for cell in plan.cells:
-        budget, ended = cell.budget, tried.get(cell.id, 0)
-        parts = (("search", budget, min(ended, budget)), ("confirm", cell.trials - budget, max(ended - budget, 0)))
+        searched, confirmed = over.searched.get(cell.id, 0), over.confirmed.get(cell.id, 0)
+        parts = (("search", cell.budget, searched), ("confirm", cell.trials - cell.budget, confirmed))
         for stage, count, over_here in parts:
             row = (stage, cell.recipe, cell.pair, cell.label)
             trials[row] += count
@@ -132,6 +134,16 @@ def _compute(plan: Plan) -> str:
     )
 
 
-def _epochs_left(plan: Plan, over: set[str], tried: dict[str, int]) -> int:
-    fixed = sum({slot.id: slot.epochs for slot in plan.slots if slot.id not in over}.values())
+def _epochs_left(plan: Plan, over: Standing) -> int:
+    fixed = sum({slot.id: slot.epochs for slot in plan.slots if slot.id not in over.slots}.values())
+    tried = over.tried
     return fixed + sum(max(cell.trials - tried.get(cell.id, 0), 0) * cell.epochs for cell in plan.cells)
+
+
+def _standing(plan: Plan, root: Root) -> Standing:
+    """What of the plan is over, by what lies below the root."""
+    teachers, path = stored_teachers(plan, root), root.sweep(plan.name).ledger
+    if not path.exists():
+        return standing(plan, teachers, None)
+    with closing(Ledger(path)) as ledger:
+        return standing(plan, teachers, ledger)

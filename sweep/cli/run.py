@@ -18,6 +18,7 @@ from sweep.cli.options import (
     shrunk_spec,
 )
 from sweep.cli.verbs import board_of_sweep
+from sweep.exit_codes import INTERRUPTED
 from sweep.layout import DEFAULT_ROOT, Root
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def _run(loaded: Spec, place: Root, tracking_uri: str | None, address: str | Non
         code = run_sweep(loaded, place, uri, for_console(console), verbose, address=address)
     except KeyboardInterrupt:
         console.print(f"stopped; {nothing_lost()}")
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None
     _print_leaderboard(console, place, loaded.name)
     paths = place.sweep(loaded.name)
     for line in troubles(paths):

@@ -12,6 +12,7 @@ from rich.console import Console
 from search_spaces.fields import FieldReader
 from search_spaces.yaml_lines import Document
 from sweep.cli.options import FormatOption, RootOption, SpecArgument, StorageOption, UriOption, VerboseOption
+from sweep.exit_codes import DONE, INTERRUPTED, SOME_FAILED
 from sweep.formats import Format, listing
 from sweep.layout import DEFAULT_ROOT, Root
 from trainers.config import DatasetConfig
@@ -198,7 +199,7 @@ def teachers_import(
     place = Root.at(root, storage)
     found, good = import_all(path, dataset, architecture, place, lambda line: typer.echo(line, err=True))
     typer.echo(listing(found, how), nl=False)
-    raise typer.Exit(0 if good else 1)
+    raise typer.Exit(DONE if good else SOME_FAILED)
 
 
 @teachers.command("train")
@@ -221,6 +222,6 @@ def teachers_train(
         code, found = train(spec, place, uri, display.for_console(console), verbose)
     except KeyboardInterrupt:
         console.print(f"stopped; {nothing_lost()}")
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None
     typer.echo(listing(found, Format.TABLE), nl=False)
     raise typer.Exit(code)

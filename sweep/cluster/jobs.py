@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from search_spaces.schema import Spec
 from sweep.cluster.carried import CARRIED, packed
+from sweep.exit_codes import DONE, INTERRUPTED, SOME_FAILED, STATES
 from sweep.text import duration, without_password
 from trainers.errors import BusyError, InputError, unknown_name
 
@@ -39,9 +40,6 @@ TRIES = 5
 """At a job's number, where somebody else takes the same at the same moment."""
 TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 LIVE = ("waiting", "running")
-ENDS = {0: "done", 1: "incomplete", 2: "refused", 130: "stopped"}
-"""A sweep's state by its exit code; see :mod:`sweep.cli`. Any other is `failed`."""
-FAILED, INTERRUPTED = 1, 130
 
 
 @dataclass(frozen=True)
@@ -161,7 +159,7 @@ class Cluster:
         ended = self._wait(job, GRACE_SECONDS)
         if ended.live:
             raise InputError(f"the connection to {self.address} was lost; {job.id} goes on: sweep logs -f {job.id}")
-        return ended.code if ended.code is not None else INTERRUPTED if ended.state == "cancelled" else FAILED
+        return ended.code if ended.code is not None else INTERRUPTED if ended.state == "cancelled" else SOME_FAILED
 
     def cancel(self, name: str | None) -> SubmittedSweep:
         """Stop a sweep as Ctrl-C does, and wait until it has ended. Raises InputError where it does not run."""
@@ -242,12 +240,12 @@ def _offer_token() -> None:
 
 def _job(details: JobDetails) -> SubmittedSweep:
     status = str(details.status.value)
-    code = 0 if status == "SUCCEEDED" else details.driver_exit_code
+    code = DONE if status == "SUCCEEDED" else details.driver_exit_code
     states = {"PENDING": "waiting", "RUNNING": "running", "STOPPED": "cancelled"}
     return SubmittedSweep(
         id=str(details.submission_id),
         sweep=(details.metadata or {})["sweep"],
-        state=states.get(status) or ("failed" if code is None else ENDS.get(code, "failed")),
+        state=states.get(status) or ("failed" if code is None else STATES.get(code, "failed")),
         started=(details.start_time or 0) / 1000,
         ended=details.end_time / 1000 if details.end_time else None,
         code=code,

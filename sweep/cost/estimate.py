@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 from collections import Counter
+from collections.abc import Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -103,13 +104,13 @@ class Estimate:
         return text + (f"; and {self.unknown} trials of a kind that was not timed yet" if self.unknown else "")
 
 
-def estimate(plan: Plan, over: set[str], tried: dict[str, int], root: Root) -> Estimate:
+def estimate(plan: Plan, over: Collection[str], tried: Mapping[str, int], root: Root) -> Estimate:
     """What is left to run.
 
     Args:
         plan: the whole plan.
         over: ids of the slots that have ended.
-        tried: search trials that have ended, by cell id.
+        tried: trials of each search that have ended, its confirming ones included, by cell id.
         root: where sweeps were timed.
     """
     pace = Pace(root, plan.compute["gpus"] != 0)

@@ -92,7 +92,7 @@ class Recorder(Callback):
     def _started(self, job: Job) -> None:
         self._begun.add(job.key)
         if not self._ledger.is_final(job.key):  # a teacher that is only stored anew has its result already
-            self._ledger.append("start", job.key, body=start_body(job))
+            self._ledger.append("start", job.key, body=start_body(job.slot, job.trial))
         self._display.started(job)
 
     def _result(self, job: Job, result: dict[str, Any]) -> None:

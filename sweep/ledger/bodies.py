@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sweep.engine.job import Job
+    from sweep.plan.slots import Slot
+    from trainers.config import TrialConfig
     from trainers.teacher.passport import Passport
 
 
-def start_body(job: Job) -> dict[str, Any]:
+def start_body(slot: Slot, trial: TrialConfig) -> dict[str, Any]:
     """What the ledger notes of a trial when it starts: its place in the plan and its whole config."""
-    slot = job.slot
     return {
         "slot": slot.id,
         "name": slot.name,
@@ -22,7 +22,7 @@ def start_body(job: Job) -> dict[str, Any]:
         "row": slot.row,
         "recipe": slot.recipe,
         "seed": slot.seed,
-        "config": job.trial.model_dump(mode="json"),
+        "config": trial.model_dump(mode="json"),
     }
 
 

@@ -10,6 +10,7 @@ from sweep.plan.slots import Plan, Stage
 from sweep.report.history import History
 from sweep.report.markup import Markup, element, facts, folded, items, joined, paragraph, table
 from sweep.report.section import Section
+from sweep.results.caption import caption
 from sweep.results.grid import Grid, Line, layout
 
 STAGES: dict[Stage, str] = {"teacher": "teachers", "search": "search trials", "confirm": "students"}
@@ -19,7 +20,7 @@ TEXT_COLUMNS = ("method", "recipe", "missing")
 def leaderboard(history: History) -> Section:
     """The table with its caption, and what the searches found."""
     board = history.board
-    parts = [_grid(layout(board)), element("p", board.caption, class_="caption"), items(board.findings)]
+    parts = [_grid(layout(board)), element("p", caption(board), class_="caption"), items(board.findings)]
     return Section("leaderboard", "Leaderboard", joined(parts))
 
 

@@ -13,7 +13,6 @@ from functools import cached_property
 
 from sweep.ledger.store import Ledger
 from sweep.plan.slots import Plan
-from sweep.results import caption as words
 from sweep.results import published
 from sweep.results.published import Gap, Reported
 from sweep.results.read import Results, read
@@ -58,11 +57,6 @@ class Leaderboard:
     def metric(self) -> Shown:
         """Key of the number shown."""
         return shown_epoch(self.plan)
-
-    @property
-    def caption(self) -> str:
-        """What is shown, what chose it, how it was tested, and what is missing."""
-        return words.caption(self)
 
     @property
     def findings(self) -> list[str]:

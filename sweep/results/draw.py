@@ -10,6 +10,7 @@ from rich.text import Text
 from sweep import formats
 from sweep.formats import Format, tex
 from sweep.results.board import Leaderboard
+from sweep.results.caption import caption
 from sweep.results.grid import Band, Grid, Square, grid, layout
 from sweep.results.records import records
 
@@ -35,7 +36,7 @@ def to_markdown(board: Leaderboard) -> str:
     ]
     found = "".join(f"\n- {line}" for line in board.findings)
     right = range(1, len(table.columns))
-    return formats.to_markdown(table.columns, lines, right) + f"\n{board.caption}\n" + (f"{found}\n" if found else "")
+    return formats.to_markdown(table.columns, lines, right) + f"\n{caption(board)}\n" + (f"{found}\n" if found else "")
 
 
 def to_text(board: Leaderboard) -> str:
@@ -55,7 +56,7 @@ def as_rich(board: Leaderboard) -> RenderableType:
         for line in group:
             table.add_row(*(Text(square.text, style="bold" if square.bold else "") for square in line))
         table.add_section()
-    return Group(table, Text("\n".join([board.caption, *board.findings]), style="dim"))
+    return Group(table, Text("\n".join([caption(board), *board.findings]), style="dim"))
 
 
 def to_latex(board: Leaderboard) -> str:
@@ -68,7 +69,7 @@ def to_latex(board: Leaderboard) -> str:
             r"% needs \usepackage{booktabs}",
             r"\begin{table}",
             r"  \centering",
-            rf"  \caption{{{tex(board.caption)}}}",
+            rf"  \caption{{{tex(caption(board))}}}",
             rf"  \begin{{tabular}}{{{_alignment(board, table)}}}",
             r"    \toprule",
             *(f"    {line}" for line in _head(board, table)),

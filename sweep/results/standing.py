@@ -3,63 +3,78 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import closing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from sweep.engine.queue import TrialQueue
 from sweep.exit_codes import DONE, SOME_FAILED
-from sweep.layout import Root
 from sweep.ledger.store import Ledger
 from sweep.plan.slots import Plan
-from sweep.plan.teachers import stored_teachers
 from sweep.results import read
 from trainers.config import TeacherConfig
 
 
-def standing(plan: Plan, root: Root) -> tuple[set[str], dict[str, int]]:
-    """What is over: ids of the plan's slots, and how many trials of each search, its confirming ones included."""
-    teachers = stored_teachers(plan, root)
-    over = set(teachers)
-    path = root.sweep(plan.name).ledger
-    if not path.exists():
-        return over, {}
-    with closing(Ledger(path)) as ledger:
-        finals = set(ledger.finals())
-        pruned = {event.trial for event in ledger.events("pruned")}
-        asked = [(event.body["cell"], event.trial or "") for event in ledger.events("ask")]
-        won = {event.body["cell"]: event.body["slots"] for event in ledger.events("chosen")}
-        started = {event.body["slot"]: event.trial or "" for event in ledger.events("start")}
+@dataclass(frozen=True)
+class Standing:
+    """What of a plan is over."""
+
+    slots: frozenset[str] = frozenset()
+    """Ids of the plan's slots that have ended."""
+    searched: Mapping[str, int] = field(default_factory=dict)
+    """Trials of each search that have ended, by the cell's id; 0 where none is named."""
+    confirmed: Mapping[str, int] = field(default_factory=dict)
+    """And of those that confirm what it has won, beside the search's own."""
+
+    @property
+    def tried(self) -> dict[str, int]:
+        """Both together."""
+        return dict(Counter(self.searched) + Counter(self.confirmed))
+
+    @property
+    def trials(self) -> int:
+        """Of all kinds."""
+        return len(self.slots) + sum(self.tried.values())
+
+
+def standing(plan: Plan, teachers: Mapping[str, TeacherConfig], ledger: Ledger | None) -> Standing:
+    """What of a plan is over, whichever sweep has trained its teachers.
+
+    Args:
+        plan: the whole plan, or a part of it.
+        teachers: those that are stored, by slot id.
+        ledger: None where the sweep has none yet.
+    """
+    over = {slot.id for slot in plan.teachers if slot.id in teachers}
+    if ledger is None:
+        return Standing(frozenset(over))
+    finals = set(ledger.finals())
     for slot in plan.students:
         known = slot.teacher is None or slot.teacher in teachers
         if known and slot.trial(teachers[slot.teacher] if slot.teacher else None).key in finals:
             over.add(slot.id)
-    tried: Counter[str] = Counter()
+    return Standing(frozenset(over), *_of_searches(plan, ledger, finals))
+
+
+def _of_searches(plan: Plan, ledger: Ledger, finals: set[str]) -> tuple[dict[str, int], dict[str, int]]:
+    """Trials that have ended, by cell: those of the search, and others that confirm what it has won."""
+    ended = finals | {event.trial or "" for event in ledger.events("pruned")}
+    started = {slot: key for _, key, slot in ledger.starts()}
+    won = {event.body["cell"]: event.body["slots"] for event in ledger.events("chosen")}
+    asked: dict[str, list[str]] = {cell.id: [] for cell in plan.cells}
+    for event in ledger.events("ask"):
+        asked.get(event.body["cell"], []).append(event.trial or "")
+    searched = {cell: sum(key in ended for key in keys) for cell, keys in asked.items()}
+    confirmed = {}
     for cell in plan.cells:
-        searched = [key for of, key in asked if of == cell.id]
-        tried[cell.id] += sum(key in finals or key in pruned for key in searched)
-        confirming = {started.get(slot["id"], "") for slot in won.get(cell.id, [])} - set(searched)
-        if tried[cell.id] >= cell.budget:  # a search that grew may choose others
-            tried[cell.id] += len(confirming & finals)
-    return over, dict(tried)
+        if searched[cell.id] >= cell.budget:  # a search that grew may choose others
+            confirming = {started.get(slot["id"], "") for slot in won.get(cell.id, ())}
+            confirmed[cell.id] = len((confirming - set(asked[cell.id])) & finals)
+    return searched, confirmed
 
 
-def ended(plan: Plan, teachers: dict[str, TeacherConfig], ledger: Ledger) -> set[str]:
+def ended(plan: Plan, teachers: Mapping[str, TeacherConfig], ledger: Ledger) -> set[str]:
     """Keys of the trials that ended for good; not those of teachers that were trained once but are no longer stored."""
     gone = {slot.id for slot in plan.teachers if slot.id not in teachers}
     return {key for key, body in ledger.finals().items() if not (key in gone and body["state"] == "finished")}
-
-
-def over_and_tried(plan: Plan, queue: TrialQueue, ledger: Ledger) -> tuple[set[str], dict[str, int]]:
-    """Ids of the slots that have ended, and how many trials of each search, its confirming ones included."""
-    waiting = queue.waiting_ids
-    over = {slot.id for slot in plan.slots} - waiting
-    ended = {event.trial for event in ledger.events("pruned", "final")}
-    tried = Counter(event.body["cell"] for event in ledger.events("ask") if event.trial in ended)
-    won = {event.body["cell"]: event.body["slots"] for event in ledger.events("chosen")}
-    for cell in plan.cells:
-        if tried[cell.id] >= cell.budget:  # a search that grew may choose others
-            confirming = {slot["id"] for slot in won.get(cell.id, ()) if slot["seed"] != plan.seeds[0]}
-            tried[cell.id] += len(confirming - waiting)
-    return over, dict(tried)
 
 
 def trials_of(plan: Plan, ledger: Ledger) -> list[read.Trial]:
@@ -78,7 +93,7 @@ def exit_code(plan: Plan, ledger: Ledger) -> int:
     return DONE if fine and {cell.id for cell in plan.cells} <= won else SOME_FAILED
 
 
-def so_far(plan: Plan, ledger: Ledger) -> tuple[int, int]:
+def done_and_left(plan: Plan, ledger: Ledger) -> tuple[int, int]:
     """How many trials ended for good, and how many epochs the others have."""
     trials = read.distinct(trials_of(plan, ledger))
     done = [trial for trial in trials if trial.state in ("finished", "diverged", "pruned")]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from sweep.exit_codes import RUN_STATUS
 from sweep.formats import Format
 from sweep.layout import Root, SweepPaths
 from sweep.ledger.store import Event, Ledger
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
 BATCH = 500
 """Events per delivery."""
 METRICS_PER_REQUEST = 1000
-STOP_STATUS = {0: "FINISHED", 1: "FINISHED", 130: "KILLED"}
-"""The parent run's status by the driver's exit code; any other is FAILED."""
 SMALL_FIGURE, FIGURE_PIXELS = "figure-small.png", 800
 """The figure as the description shows it, and how wide that is: the page has room for no more."""
 
@@ -159,7 +158,7 @@ class Delivery:
         elif event.kind == "report":
             self._report(run, event.body)
         elif event.kind == "stop":
-            status = STOP_STATUS.get(event.body["exit_code"], "FAILED")
+            status = RUN_STATUS.get(event.body["exit_code"], "FAILED")
             self.client.set_terminated(run, status, milliseconds(event.time))
 
     def _parent(self, time: float) -> str:

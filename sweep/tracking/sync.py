@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 
+from sweep.exit_codes import CAME_TO_ITS_END
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
 from sweep.text import first_line, without_password
@@ -14,7 +15,6 @@ from sweep.tracking.models import ModelDelivery, Outcome
 from sweep.tracking.projector import connect
 from trainers.errors import StorageError
 
-ENDED = (0, 1)
 """Exit codes of a run that was not broken off."""
 
 
@@ -71,7 +71,12 @@ def log_models(root: Root, name: str, uri: str, tell: Callable[[str], None]) -> 
 def _ended(ledger: Ledger) -> bool:
     """Whether the last run of a sweep came to its end; what it prefers before may change."""
     stop, started = ledger.latest("stop"), ledger.latest("sweep")
-    return stop is not None and started is not None and stop.seq > started.seq and stop.body["exit_code"] in ENDED
+    return (
+        stop is not None
+        and started is not None
+        and stop.seq > started.seq
+        and stop.body["exit_code"] in CAME_TO_ITS_END
+    )
 
 
 def _away(uri: str, error: Exception) -> StorageError:

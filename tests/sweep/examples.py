@@ -85,7 +85,7 @@ def record(
     """A trial from its start to `state` (finished, diverged, failed, interrupted or running); its key."""
     job = job_of(plan, slot)
     time.sleep(MILLISECOND)  # MLflow knows the order of starts no finer
-    ledger.append("start", job.key, body=start_body(job))
+    ledger.append("start", job.key, body=start_body(job.slot, job.trial))
     vals = val_accs if val_accs is not None else [None] * len(test_accs)
     epochs = [epoch_body(n, test, val) for n, (test, val) in enumerate(zip(test_accs, vals, strict=True), start=1)]
     for epoch in epochs:
@@ -137,7 +137,7 @@ def play(
     done: list[Job] = []
     while trials is None or len(done) < trials:
         while len(queue.live) < side_by_side and (started := queue.next()) is not None:
-            ledger.append("start", started.key, body=start_body(started))
+            ledger.append("start", started.key, body=start_body(started.slot, started.trial))
         if not queue.live:
             break
         job = queue.live[-1 if last_first else 0]

@@ -37,7 +37,7 @@ def accuracy(slot: Slot) -> float:
 def tell(ledger: Ledger, plan: Plan, slot: Slot) -> None:
     """A trial that finished, with diagnostics after every second epoch and the teacher run in the first alone."""
     job = job_of(plan, slot)
-    ledger.append("start", job.key, body=start_body(job))
+    ledger.append("start", job.key, body=start_body(job.slot, job.trial))
     epochs = [
         epoch_body(epoch, accuracy(slot) - 4 / epoch, accuracy(slot) - 5 / epoch)
         | {"diagnostics": diagnosed(slot, epoch) if epoch % 2 == 0 else {}, "teacher_images": LIVE if epoch == 1 else 0}

@@ -28,7 +28,7 @@ def epochs(test: list[float], val: list[float] | None = None) -> list[dict[str, 
 
 def test_a_start_names_the_slot_and_holds_the_whole_config(small_plan: Plan) -> None:
     job = job_of(small_plan, slot_of(small_plan, "dhkd α=0.5", seed=1))
-    body = json.loads(json.dumps(start_body(job)))
+    body = json.loads(json.dumps(start_body(job.slot, job.trial)))
     config = body.pop("config")
     assert body == {
         "slot": job.slot.id,

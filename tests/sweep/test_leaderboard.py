@@ -19,6 +19,7 @@ from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan, Slot
 from sweep.results.board import Leaderboard, leaderboard
+from sweep.results.caption import caption
 from sweep.results.draw import as_rich, render
 from sweep.results.grid import FEATURES, grid, layout
 from sweep.results.read import trials
@@ -143,7 +144,7 @@ def test_without_the_baseline_there_are_no_differences(ledger: Ledger) -> None:
     columns, lines = grid(board)
     assert columns == ["method", "resnet20→resnet8", "missing"]
     assert {len(line) for line in lines} == {3}
-    assert "Δ" not in board.caption
+    assert "Δ" not in caption(board)
 
 
 # -- what is missing ----------------------------------------------------------------------------------------------
@@ -160,7 +161,7 @@ def test_what_gave_no_number_is_counted_by_its_state(ledger: Ledger) -> None:
     assert kd.values == {0: 99.0}
     assert kd.missing == {"diverged": 1, "failed": 1, "interrupted": 1, "running": 1, "waiting": 1}
     assert rows(board)["kd"][-1] == "1 diverged, 1 failed, 1 interrupted, 1 running, 1 waiting"
-    assert board.caption.endswith("Trials: 2 finished, 1 diverged, 1 failed, 1 interrupted, 1 running, 1 waiting.")
+    assert caption(board).endswith("Trials: 2 finished, 1 diverged, 1 failed, 1 interrupted, 1 running, 1 waiting.")
 
 
 def test_a_table_with_nothing_missing_has_no_such_column(ledger: Ledger, small_plan: Plan) -> None:
@@ -168,7 +169,7 @@ def test_a_table_with_nothing_missing_has_no_such_column(ledger: Ledger, small_p
     columns, lines = grid(leaderboard(ledger))
     assert columns == ["method", "resnet20→resnet8", "Δ kd"]
     assert [line[0] for line in lines] == ["teacher", "scratch", "kd", "dhkd α=0.5", "dhkd α=1"]
-    assert leaderboard(ledger).caption.endswith("Trials: 9 finished.")
+    assert caption(leaderboard(ledger)).endswith("Trials: 9 finished.")
 
 
 def test_a_sweep_that_has_only_been_planned_has_a_table_of_waiting_trials(ledger: Ledger, small_plan: Plan) -> None:
@@ -218,20 +219,20 @@ def three_epochs(ledger: Ledger, plan: Plan, paper: bool) -> Row:
 def test_the_table_shows_the_last_epoch(ledger: Ledger) -> None:
     kd = three_epochs(ledger, build_plan(small_spec(methods=["kd"], seeds=1)), paper=False)
     assert (kd.values, kd.best, kd.last) == ({0: 92.0}, {0: 91.0}, {0: 92.0})
-    assert "last epoch:" in leaderboard(ledger).caption
-    assert "best" not in leaderboard(ledger).caption
+    assert "last epoch:" in caption(leaderboard(ledger))
+    assert "best" not in caption(leaderboard(ledger))
 
 
 def test_the_papers_protocol_shows_the_best_test_epoch_and_says_so(ledger: Ledger) -> None:
     plan = build_plan(small_spec(methods=["kd"], seeds=1, protocol="paper"))
     kd = three_epochs(ledger, plan, paper=True)
     assert (kd.values, kd.best, kd.last) == ({0: 95.0}, {0: 95.0}, {0: 92.0})
-    assert "best epoch on the test set, as the papers report it:" in leaderboard(ledger).caption
+    assert "best epoch on the test set, as the papers report it:" in caption(leaderboard(ledger))
 
 
 def test_the_caption_says_what_is_shown_against_what(ledger: Ledger, small_plan: Plan) -> None:
     tell(ledger, small_plan)
-    assert leaderboard(ledger).caption == (
+    assert caption(leaderboard(ledger)) == (
         "Top-1 test accuracy in %, last epoch: mean ± standard deviation (number of seeds)."
         " Δ: mean difference to kd over common seeds."
         " Nothing can be told apart: a paired test needs 3 common seeds, there are 2."
@@ -266,8 +267,8 @@ def test_pairs_stand_side_by_side_with_their_own_differences(ledger: Ledger) -> 
             ["dhkd", "81.00 (1)", "+1.00", "88.00 (1)", "−2.00", "84.50", "−0.50"],
         ],
     )
-    assert "Mean: over all pairs, not tested: a test needs 3 pairs" in board.caption
-    assert "Nothing can be told apart: a paired test needs 3 common seeds, there is 1." in board.caption
+    assert "Mean: over all pairs, not tested: a test needs 3 pairs" in caption(board)
+    assert "Nothing can be told apart: a paired test needs 3 common seeds, there is 1." in caption(board)
 
 
 def test_recipes_have_rows_of_their_own_and_are_compared_within(ledger: Ledger) -> None:
@@ -365,12 +366,12 @@ def test_csv_holds_the_same_as_json(told: Leaderboard) -> None:
 def test_markdown_and_the_plain_table_hold_the_printed_cells(told: Leaderboard) -> None:
     columns, lines = grid(told)
     text = render(told, Format.MARKDOWN)
-    table, _, caption = text.partition("\n\n")
+    table, _, words = text.partition("\n\n")
     parsed = [[part.strip() for part in line.strip("|").split("|")] for line in table.splitlines()]
     assert parsed[0] == columns
     assert parsed[1] == ["---", *["---:"] * (len(columns) - 1)]
     assert parsed[2:] == lines  # two seeds: nothing is bold
-    assert caption == told.caption + "\n"
+    assert words == caption(told) + "\n"
     plain = render(told, Format.TABLE).splitlines()
     assert len(plain) == 1 + len(lines)
     assert all(part in line for parts, line in zip(lines, plain[1:], strict=True) for part in parts)
@@ -433,7 +434,7 @@ def test_the_terminals_table_holds_title_cells_and_caption(told: Leaderboard) ->
     assert "small on digits" in shown
     assert "92.50 ± 2.12 (2)" in shown
     assert "1 failed" in shown
-    assert told.caption in " ".join(shown.split())
+    assert caption(told) in " ".join(shown.split())
 
 
 def test_students_are_told_apart_on_a_narrow_terminal(ledger: Ledger) -> None:
@@ -486,7 +487,7 @@ def test_the_best_is_bold_where_it_is_not_matched(ledger: Ledger) -> None:
     assert r"dhkd $\alpha$=0.5 & \textbf{93.50 $\pm$ 0.44 (3)} & +3.00* \\" in latex
     check_latex(latex)
     assert "†" not in str(grid(board))
-    assert "paired t tests over common seeds, Holm's correction over the column's comparisons, 5%" in board.caption
+    assert "paired t tests over common seeds, Holm's correction over the column's comparisons, 5%" in caption(board)
 
 
 def test_a_best_that_is_matched_is_not_bold_and_its_ties_are_marked(ledger: Ledger) -> None:
@@ -520,13 +521,13 @@ def test_records_hold_standings_and_corrected_p_values(ledger: Ledger) -> None:
 def test_a_tie_for_want_of_a_test_is_counted(ledger: Ledger) -> None:
     board = of_three_seeds(ledger, {"dhkd α=1": [91.1, 91.6]})
     assert cell(board, "dhkd α=1").standing == "tied"
-    assert "1 † for want of a test: fewer than 3 common seeds, or differences all equal." in board.caption
+    assert "1 † for want of a test: fewer than 3 common seeds, or differences all equal." in caption(board)
 
 
 def test_equal_differences_are_told_from_too_few_seeds(ledger: Ledger) -> None:
     plan = build_plan(small_spec(seeds=3, methods=["scratch", "kd"]))
     tell(ledger, plan, {(n, s): a + s for n, a in (("scratch", 80.0), ("kd", 90.0)) for s in range(3)})
-    assert "the differences are the same in every seed" in leaderboard(ledger).caption
+    assert "the differences are the same in every seed" in caption(leaderboard(ledger))
 
 
 def test_columns_without_enough_seeds_are_named_beside_others(ledger: Ledger) -> None:
@@ -538,7 +539,7 @@ def test_columns_without_enough_seeds_are_named_beside_others(ledger: Ledger) ->
             record(ledger, plan, slot, [{"kd": [90.0, 90.6, 90.9], "dhkd": [93.0, 93.8, 93.7]}[slot.method][slot.seed]])
     board = leaderboard(ledger)
     why = "Nothing can be told apart under resnet14→resnet32: a paired test needs 3 common seeds, there are 2."
-    assert why in board.caption
+    assert why in caption(board)
     assert [c.standing for c in board.cells if c.pair == "resnet20→resnet8"] == ["worse", "best"]
 
 
@@ -591,7 +592,7 @@ def test_a_row_whose_recipe_was_searched_is_marked(ledger: Ledger) -> None:
     assert cell(board, "dhkd tuned").recipe_differs == {"lr": (0.1, 0.05)}
     assert rows(board)["dhkd tuned"][1].endswith("‡")
     marked = "‡: trained by another recipe than its column (dhkd tuned, resnet20→resnet8: lr=0.1, not 0.05)."
-    assert marked in board.caption
+    assert marked in caption(board)
     assert records(board)[1]["recipe_differs"] == "lr=0.1"
     check_latex(render(board, Format.LATEX))
 
@@ -601,7 +602,7 @@ def test_the_caption_tells_the_budgets_that_finite_spaces_leave(ledger: Ledger) 
     plan = build_plan(small_spec(methods=methods, search={"trials": 20, "sampler": "grid", "pruner": "none"}))
     play(ledger, plan, lambda slot: 80.0 + slot.seed + sum(slot.varied.values()))
     board = leaderboard(ledger)
-    assert "the best of 2 to 3 configurations (grid, seed 0)" in board.caption
+    assert "the best of 2 to 3 configurations (grid, seed 0)" in caption(board)
     assert [(c.label, c.budget) for c in board.cells] == [("gdkd tuned", 2), ("dhkd tuned", 3)]
 
 
@@ -692,7 +693,7 @@ def test_trials_that_were_given_up_are_counted_with_the_finding(ledger: Ledger) 
     assert pruned > 1
     assert board.states["pruned"] == pruned
     assert cell(board, "gdkd tuned").tuned == f"k=2 kl=forward, the best of 6 ({pruned} pruned)"
-    assert f"{pruned} pruned" in board.caption
+    assert f"{pruned} pruned" in caption(board)
 
 
 @pytest.mark.parametrize(
@@ -727,8 +728,8 @@ def test_the_caption_says_what_was_searched_and_by_what(ledger: Ledger) -> None:
     assert (
         "Tuned rows: in each cell the best of 6 configurations (grid, seed 0) by validation accuracy after the last"
         " epoch, run again with all seeds; every other row is shown as the spec has it."
-    ) in leaderboard(ledger).caption
-    assert "none was selected" not in leaderboard(ledger).caption
+    ) in caption(leaderboard(ledger))
+    assert "none was selected" not in caption(leaderboard(ledger))
 
 
 def test_the_papers_protocol_chooses_by_test_accuracy_and_says_so(ledger: Ledger) -> None:
@@ -736,8 +737,8 @@ def test_the_papers_protocol_chooses_by_test_accuracy_and_says_so(ledger: Ledger
     play(ledger, plan, better_with_k)
     board = leaderboard(ledger)
     assert cell(board, "gdkd tuned").values == {4: 78.5, 7: 81.5}
-    assert "best epoch on the test set, as the papers report it" in board.caption
-    assert "(grid, seed 4) by best test accuracy, as protocol 'paper' allows, run again" in board.caption
+    assert "best epoch on the test set, as the papers report it" in caption(board)
+    assert "(grid, seed 4) by best test accuracy, as protocol 'paper' allows, run again" in caption(board)
 
 
 def test_a_baseline_may_be_a_tuned_row(ledger: Ledger) -> None:

@@ -53,7 +53,7 @@ def trained(root: Root, methods: list[Any], name: str = "small") -> None:
 
 
 def _train(ledger: Ledger, plan: Plan, root: Root, job: Job) -> TeacherConfig | None:
-    ledger.append("start", job.key, body=start_body(job))
+    ledger.append("start", job.key, body=start_body(job.slot, job.trial))
     report = TrialTrainable(describe(job, plan, root)).step()
     assert report["state"] == "finished", report
     for epoch in report["epochs"]:

@@ -11,6 +11,7 @@ from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan, Slot
 from sweep.results.board import leaderboard
+from sweep.results.caption import caption
 from tests.sweep.examples import begin, record, slot_of, small_spec
 from trainers.errors import InputError
 
@@ -90,7 +91,7 @@ def test_the_ways_to_break_are_told_apart(paths: SweepPaths, ledger: Ledger, sma
     assert "2 failed, 1 out-of-memory, 1 worker-died" in summary(paths)
     board = leaderboard(ledger)
     assert board.states == {"failed": 2, "out-of-memory": 1, "worker-died": 1, "waiting": 5}
-    assert "1 out-of-memory, 5 waiting, 1 worker-died" in board.caption
+    assert "1 out-of-memory, 5 waiting, 1 worker-died" in caption(board)
 
 
 def test_what_went_wrong_is_listed_by_reason(paths: SweepPaths, ledger: Ledger, small_plan: Plan) -> None:
