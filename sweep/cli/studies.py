@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from sweep.layout import SweepPaths
-from sweep.plan.labels import label
+from sweep.plan.labels import label, untuned
 from sweep.search.cell_search import CellSearch
 from sweep.search.optuna_storage import searches_of
 from trainers.errors import InputError
@@ -26,7 +26,7 @@ def _row(search: CellSearch) -> dict[str, Any]:
     return {
         "pair": cell.pair,
         "recipe": cell.recipe,
-        "search": cell.label.removesuffix(" tuned"),
+        "search": untuned(cell.label),
         "tried": f"{len(search.asked) - states['running']}/{cell.budget}",
         **{state: states[state] for state in ("finished", "pruned", "failed", "running")},
         "best": " ".join(f"{value:.6g}" for value in best.values) if best else "",

@@ -15,6 +15,7 @@ from sweep.cost import calibration
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
 from sweep.plan.kinds import kind_name, kind_of
+from sweep.plan.labels import teacher_of
 from sweep.text import duration
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def _sharing(plan: Plan) -> Counter[tuple[str, int]]:
 
 def _lesson(one: Slot | SearchedCell) -> tuple[str, int]:
     """A pair's teacher, and the seed that decides the views."""
-    return one.pair.partition("→")[0].strip(), int(one.config["seed"])
+    return teacher_of(one.pair), int(one.config["seed"])
 
 
 def _distinct(slots: tuple[Slot, ...]) -> list[Slot]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sweep.plan.labels import student_of, teacher_of
 from trainers.storage.content import content_key
 
 TIMED_BY = (
@@ -22,7 +23,8 @@ TIMED_BY = (
 
 def kind_of(pair: str, config: dict[str, Any]) -> tuple[Any, ...]:
     """What decides the length of a trial's epoch, the method first."""
-    teacher = pair.partition("→")[0].partition("@")[0] if "→" in pair and config["method"]["name"] != "scratch" else ""
+    taught = student_of(pair) and config["method"]["name"] != "scratch"
+    teacher = teacher_of(pair).partition("@")[0] if taught else ""
     recipe = [config["recipe"].get(name) for name in TIMED_BY]
     return (config["method"]["name"], teacher, config["model"], config["dataset"]["content"], *recipe)
 

@@ -6,8 +6,25 @@ from typing import Any
 
 SYMBOLS = {"alpha": "α", "gamma": "γ", "temperature": "T"}
 """How hyperparameters are written in labels."""
+ARROW = "→"
+"""Between the teacher and the student of a pair."""
 TUNED = " tuned"
 """How the labels of what a search has won end."""
+
+
+def teacher_of(pair: str) -> str:
+    """The teacher in a pair: ``resnet20`` of ``resnet20→resnet8``, and of ``resnet20``, a teacher's own place."""
+    return pair.partition(ARROW)[0]
+
+
+def student_of(pair: str) -> str:
+    """The student's name in a pair; empty in a teacher's own place."""
+    return pair.partition(ARROW)[2]
+
+
+def untuned(label: str) -> str:
+    """The label of a search: that of what it has won, without its ending."""
+    return label.removesuffix(TUNED)
 
 
 def label(name: str, params: dict[str, Any]) -> str:

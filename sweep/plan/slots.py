@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from search_spaces.space import count
-from sweep.plan.labels import TUNED, label
+from sweep.plan.labels import TUNED, label, untuned
 from trainers.config import TeacherConfig, TrialConfig
 from trainers.storage.content import content_key
 
@@ -129,7 +129,7 @@ class SearchedCell:
             stage=stage,
             pair=self.pair,
             method=self.method,
-            label=self.label if stage == "confirm" else self.label.removesuffix(TUNED) + tried,
+            label=self.label if stage == "confirm" else untuned(self.label) + tried,
             varied=self.varied | params,
             recipe=self.recipe,
             seed=seed,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sweep.plan.labels import student_of, teacher_of
 from sweep.report import style
 from sweep.report.history import Configuration, History, mean_and_spread
 from sweep.report.markup import joined, paragraph
@@ -73,7 +74,7 @@ def section(history: History, studio: Studio) -> Section | None:
 
 
 def _map(history: History, studio: Studio, name: str, found: dict[str, Gain], widest: float) -> Picture:
-    places = {pair: pair.partition("→")[::2] for pair in history.pairs}
+    places = {pair: (teacher_of(pair), student_of(pair)) for pair in history.pairs}
     teachers = list(dict.fromkeys(teacher for teacher, _ in places.values()))
     students = list(dict.fromkeys(student for _, student in places.values()))
     width = SQUARE[0] * len(students) + LETTER * max(map(len, teachers)) + MARGIN

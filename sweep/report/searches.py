@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sweep.plan.labels import SYMBOLS, shown
+from sweep.plan.labels import SYMBOLS, shown, untuned
 from sweep.report import style
 from sweep.report.history import History
 from sweep.report.markup import Markup, element, joined, paragraph
@@ -70,7 +70,7 @@ def _part(search: CellSearch, studio: Studio) -> Markup:
         told.append(f"fewer than {ENOUGH_FOR_IMPORTANCE} finished, too few to tell what mattered")
     if len(finished) >= ENOUGH_FOR_SLICES:
         pictures += [_slice(search, name, studio) for name in cell.space]
-    head = element("h3", f"{cell.label.removesuffix(' tuned')}, {cell.pair}, {cell.recipe}")
+    head = element("h3", f"{untuned(cell.label)}, {cell.pair}, {cell.recipe}")
     return joined([head, paragraph("; ".join(told) + "."), style.gallery(pictures)])
 
 

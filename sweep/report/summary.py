@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from sweep.plan.labels import shown
+from sweep.plan.labels import shown, untuned
 from sweep.plan.slots import Plan, Stage
 from sweep.report.history import History
 from sweep.report.markup import Markup, element, facts, folded, items, joined, paragraph, table
@@ -94,10 +94,7 @@ def _mapping(values: dict[str, Any]) -> str:
 
 def _searched(plan: Plan) -> Markup:
     """The searched cells with their spaces."""
-    rows = [
-        [cell.label.removesuffix(" tuned"), cell.pair, cell.recipe, _space(cell.space), str(cell.budget)]
-        for cell in plan.cells
-    ]
+    rows = [[untuned(cell.label), cell.pair, cell.recipe, _space(cell.space), str(cell.budget)] for cell in plan.cells]
     head = paragraph("Searched, each cell by itself:")
     return joined([head, table(("method", "pair", "recipe", "space", "budget"), rows, right=(4,))])
 

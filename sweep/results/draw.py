@@ -9,6 +9,7 @@ from rich.text import Text
 
 from sweep import formats
 from sweep.formats import Format, tex
+from sweep.plan.labels import ARROW, student_of, teacher_of
 from sweep.results.board import Leaderboard
 from sweep.results.caption import caption
 from sweep.results.grid import Band, Grid, Square, grid, layout
@@ -49,7 +50,9 @@ def as_rich(board: Leaderboard) -> RenderableType:
     shown = layout(board)
     table = Table(title=f"{board.plan.name} on {board.plan.dataset}", box=box.SIMPLE_HEAD, title_justify="left")
     for column in shown.columns:
-        head = column.replace("→", "→\n") if len(board.pairs) > 1 else column  # where room is short for whole names
+        head = (
+            column.replace(ARROW, f"{ARROW}\n") if len(board.pairs) > 1 else column
+        )  # where room is short for whole names
         left = column in ("method", "recipe", "missing")
         table.add_column(head, justify="left" if left else "right", overflow="fold")
     for group in shown.groups:
@@ -99,8 +102,8 @@ def _head(board: Leaderboard, table: Grid) -> list[str]:
     """The teachers' names, the students' names below, and the headings of a pair's columns where it has several."""
     teachers, students, last = [], [], []
     for band in table.bands:
-        teacher, _, student = band.title.partition("→") if band.title in board.pairs else ("", "", band.title)
-        names = ("Teacher", "Student") if band.title == "method" else (teacher, student)
+        of_pair = (teacher_of(band.title), student_of(band.title)) if band.title in board.pairs else ("", band.title)
+        names = ("Teacher", "Student") if band.title == "method" else of_pair
         teachers.append(_spanning(names[0], band))
         students.append(_spanning(names[1], band))
         last += list(band.columns)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.ledger.store import Event, Ledger
+from sweep.plan.labels import student_of, teacher_of
 from sweep.results.read import outcomes
 from trainers.errors import InputError, StorageError
 
@@ -84,7 +85,7 @@ def _schema(columns: dict[str, list[str]]) -> pa.Schema:
 
 
 def _of_trial(sweep: str, key: str, start: dict[str, Any], state: str) -> dict[str, Any]:
-    teacher, _, student = start["pair"].partition("→")
+    teacher, student = teacher_of(start["pair"]), student_of(start["pair"])
     known = {name: start[name] for name in ("stage", "pair", "method", "label", "recipe", "seed")}
     return known | {
         "sweep": sweep,

@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sweep.plan.labels import teacher_of
 from sweep.results.caption import DIFFERS, OTHER_RECIPE, TIED
 from sweep.results.rows import Row
 from sweep.results.significance import Overall
@@ -122,7 +123,7 @@ def _teachers(board: Leaderboard, bands: tuple[Band, ...]) -> Line:
         if band.title == "method":
             cells[0] = Square("teacher")
         elif band.title in board.pairs:
-            accuracy = board.teachers.get(band.title.partition("→")[0])
+            accuracy = board.teachers.get(teacher_of(band.title))
             cells[0] = Square("–" if accuracy is None else f"{accuracy:.2f}")
             theirs = board.published_teacher(band.title) if board.published else None
             if theirs is not None:

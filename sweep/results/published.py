@@ -15,6 +15,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from sweep.plan.labels import student_of, teacher_of
 from sweep.results.rows import Row, Shown
 
 PRINTED: dict[str, tuple[str, dict[str, Any]]] = {
@@ -170,8 +171,7 @@ def bare(name: str) -> str:
 
 
 def _of_pair(dataset: str, pair: str, shown: Shown) -> list[Figure]:
-    teacher, _, student = pair.partition("→")
-    place = (dataset, bare(teacher), bare(student))
+    place = (dataset, bare(teacher_of(pair)), bare(student_of(pair)))
     here = [figure for figure in figures() if (figure.dataset, figure.teacher, figure.student) == place]
     return [figure for figure in here if figure.metric in METRICS[shown]]
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from sweep.layout import Root, SweepPaths
 from sweep.ledger.store import Ledger
+from sweep.plan.labels import teacher_of
 from sweep.plan.slots import Plan, Slot
 from trainers.errors import InputError
 
@@ -152,8 +153,8 @@ def trained_teachers(found: Iterable[Trial]) -> dict[str, float]:
 
 def _stored_teachers(plan: Plan, root: Root) -> dict[str, float]:
     """Accuracies of the teachers that the plan takes as they are stored, from their passports where these are here."""
-    taught = {slot.pair.partition("→")[0]: slot.config["teacher"] for slot in plan.students if slot.teacher is None}
-    taught |= {cell.pair.partition("→")[0]: cell.config["teacher"] for cell in plan.cells if cell.teacher is None}
+    taught = {teacher_of(slot.pair): slot.config["teacher"] for slot in plan.students if slot.teacher is None}
+    taught |= {teacher_of(cell.pair): cell.config["teacher"] for cell in plan.cells if cell.teacher is None}
     places = {name: root.teachers / teacher["hash"] / "passport.json" for name, teacher in taught.items() if teacher}
     return {name: json.loads(place.read_text())["test_acc"] for name, place in places.items() if place.exists()}
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from sweep.plan.labels import TUNED
+from sweep.plan.labels import TUNED, student_of
 from sweep.plan.slots import Plan, SearchedCell, Slot, Stage
 from sweep.results.read import Results, Searched, Trial, trained_teachers
 from sweep.text import first_line, without_password
@@ -211,7 +211,7 @@ def _shared(found: list[Trial]) -> list[Trial]:
     for trial in found:
         slot = trial.slot
         for pair in students if slot.method == "scratch" and slot.stage == "confirm" else ():
-            same = pair.partition("→")[2] == slot.pair.partition("→")[2]
+            same = student_of(pair) == student_of(slot.pair)
             if same and (slot.recipe, pair, slot.label, slot.seed) not in there:
                 more.append(replace(trial, slot=replace(slot, pair=pair)))
     return [*found, *more]

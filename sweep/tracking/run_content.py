@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from sweep.plan.labels import student_of, teacher_of
 from trainers.storage.content import content_key
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def start_tags(body: dict[str, Any]) -> dict[str, str]:
     ``row`` is the row of the leaderboard that it counts for; teachers and search trials have none, but for those that a
     search has won.
     """
-    teacher, _, student = body["pair"].partition("→")
+    teacher, student = teacher_of(body["pair"]), student_of(body["pair"])
     tags = {name: body[name] for name in ("stage", "pair", "method", "label", "recipe")}
     tags |= {"seed": str(body["seed"]), "teacher": teacher}
     tags |= {"dataset": body["config"]["dataset"]["name"]} | ({"student": student} if student else {})
