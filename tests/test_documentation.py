@@ -17,7 +17,7 @@ from sweep.cli.teachers import teachers
 from trainers.distillers import METHODS
 
 TOP = Path(__file__).parent.parent
-PAGES = [TOP / "README.md", TOP / "CHANGELOG.md", *sorted((TOP / "docs").glob("*.md"))]
+PAGES = [TOP / "README.md", TOP / "CHANGELOG.md", TOP / "CONTRIBUTING.md", *sorted((TOP / "docs").glob("*.md"))]
 README = (TOP / "README.md").read_text()
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)#\s]+)(#[^)]*)?\)")
 VERBS = set(get_command(app).commands)  # type: ignore[attr-defined]
@@ -61,7 +61,7 @@ def test_the_tree_names_files_that_exist() -> None:
     folder = TOP
     entries = 0
     for line in tree.strip().splitlines():
-        name = line.split()[0]
+        name = line.split()[0].rstrip("/") if line.startswith(" ") else line.split()[0]
         if not line.startswith(" "):
             folder = TOP / name
             assert folder.is_dir(), name
@@ -71,10 +71,16 @@ def test_the_tree_names_files_that_exist() -> None:
     assert entries > 20
 
 
-def test_every_module_of_the_engine_and_the_trainer_stands_in_the_tree() -> None:
+def test_every_package_stands_in_the_tree_and_every_module_of_the_engine_on_the_map() -> None:
     tree = README.partition("## The tree")[2].split("```")[1]
-    modules = [*(TOP / "sweep").glob("*.py"), *(TOP / "trainers").glob("*.py"), *(TOP / "search_spaces").glob("*.py")]
-    assert [module.name for module in modules if module.name != "__init__.py" and f" {module.name} " not in tree] == []
+    packages = [folder.parent.name for top in ("sweep", "trainers") for folder in (TOP / top).glob("*/__init__.py")]
+    assert [name for name in packages if f"  {name}/ " not in tree] == []
+    assert len(tree.strip().splitlines()) < 40, "a tree that fits on one screen"
+    house = (TOP / "docs/architecture.md").read_text().partition("## The house")[2].partition("## Words")[0]
+    modules = [m for m in (TOP / "sweep").rglob("*.py") if m.parent.name not in ("report", "cli") and m.stem[0] != "_"]
+    assert [
+        module.stem for module in modules if f"`{module.stem}`" not in house and f"`{module.name}`" not in house
+    ] == []
 
 
 def test_the_spec_in_the_readme_is_right() -> None:
