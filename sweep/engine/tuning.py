@@ -66,7 +66,7 @@ class Run:
 
 
 def tune(run: Run, temporary: Path) -> str:
-    """Let Ray Tune run the queue; why it was stopped before its end, and nothing where it was not.
+    """Let Ray Tune run the queue; why it was stopped before its end, empty where it was not.
 
     Args:
         run: all that it takes.

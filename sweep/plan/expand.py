@@ -1,5 +1,11 @@
-"""From a spec to its plan: every grid point, pair and seed a slot, every searched cell, every teacher that is
-needed."""
+"""From a spec to its plan: every grid point, pair and seed a slot, every searched cell, every teacher that is needed.
+
+A slot's id is the hash of what its trial is made of: data set, networks, method, recipe and seed. Where no teacher is
+waited for, because there is none or it is stored already, the id is the trial's key. Otherwise it is the hash of that
+key, made as if there were no teacher, and of the teacher's slot id: what the teacher's content will be is not known
+before it is trained. So a trial has the same id wherever it stands in a spec, and one under several pairs runs once. A
+searched cell's id is made likewise, of the config that its trials share, its space and its teacher's slot.
+"""
 
 from __future__ import annotations
 
@@ -157,8 +163,8 @@ class _Place:
 
     @cached_property
     def recipe_label(self) -> str:
-        found = [[_dumped(v) for v in variants] for variants in (self.spec.recipes, self.pair.recipes)]
-        return label(self.spec.recipe_name, _varied(_dumped(self.recipe), *found))
+        grids = [[_dumped(recipe) for recipe in recipes] for recipes in (self.spec.recipes, self.pair.recipes)]
+        return label(self.spec.recipe_name, _varied(_dumped(self.recipe), *grids))
 
     def config(self, seed: int) -> TrialConfig:
         return TrialConfig(
