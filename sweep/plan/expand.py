@@ -45,11 +45,7 @@ def build_plan(spec: Spec, store: TeacherStore | None = None) -> Plan:
             or was made for other data, or the plan is absurdly long.
         CheckpointError: when a named teacher's file is damaged.
     """
-    count = sum(len(pair.recipes) * sum(len(grid.variants) for grid in pair.methods) for pair in spec.pairs)
-    if count * len(spec.seeds) > LARGEST:
-        raise InputError(
-            f"{spec.source} expands to {count * len(spec.seeds):,} trials; the most that one sweep takes is {LARGEST:,}"
-        )
+    _check_length(spec)
     source, data = _data(spec)
     dataset = DatasetConfig(name=spec.dataset, options=source.identity, content=data.content)
     teachers = {pair.teacher: taught_by(spec, pair, dataset, data, store) for pair in spec.pairs}
@@ -86,6 +82,14 @@ def build_plan(spec: Spec, store: TeacherStore | None = None) -> Plan:
         slots=(*(slot for slot in trained.values() if slot.id in needed), *unique.values()),
         notes=(f"trials that stand in the spec more than once, and run once: {repeated}",) if repeated else (),
     )
+
+
+def _check_length(spec: Spec) -> None:
+    """Raises InputError for a spec that is taken for a slip, before any of it is expanded."""
+    places = sum(len(pair.recipes) * sum(len(grid.variants) for grid in pair.methods) for pair in spec.pairs)
+    trials = places * len(spec.seeds)
+    if trials > LARGEST:
+        raise InputError(f"{spec.source} expands to {trials:,} trials; the most that one sweep takes is {LARGEST:,}")
 
 
 def _data(spec: Spec) -> tuple[DataSource, ImageData]:
