@@ -69,6 +69,7 @@ class Root:
 
     @property
     def sweeps(self) -> Path:
+        """A folder for each sweep, by its name."""
         return self.path / "sweeps"
 
     def sweep(self, name: str) -> SweepPaths:
@@ -148,6 +149,7 @@ class SweepPaths:
 
     @property
     def figure(self) -> Path:
+        """The accuracies as a picture, made with the leaderboard."""
         return self.folder / "figure.png"
 
     @property
@@ -162,6 +164,7 @@ class SweepPaths:
 
     @property
     def leaderboard(self) -> Path:
+        """The table, as Markdown."""
         return self.folder / "leaderboard.md"
 
     def trial(self, key: str) -> Path:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search_spaces.schema import Spec
 from sweep.cluster.carried import nothing_lost
@@ -45,6 +45,9 @@ from sweep.tracking.projector import Projector
 from sweep.tracking.sync import log_models, told_everything
 from trainers.errors import InputError, StorageError
 from trainers.storage.files import write_atomically
+
+if TYPE_CHECKING:
+    from trainers.teacher.passport import Passport
 
 
 def run_sweep(
@@ -170,19 +173,25 @@ def _record_stored_teachers(
     known = ledger.finals()
     store = TeacherStore(root.teachers, root.storage)
     for slot in plan.teachers:
-        if slot.id in queue.teachers and slot.id not in known:
-            passport = store.trained_by(slot.id)
-            if passport is not None:
-                checkpoints = root.sweep(plan.name).trial(slot.id) / "checkpoints"
-                root.storage.pull(checkpoints)
-                epochs = _all_epochs(slot, checkpoints)
-                ledger.append("start", slot.id, body=start_body(slot, slot.trial()))
-                for epoch in epochs:
-                    ledger.append("epoch", slot.id, epoch["epoch"], epoch)
-                own = final_body("finished", epochs, plan.protocol) | {"teacher": passport.reference.model_dump()}
-                ledger.append("final", slot.id, body=own if epochs else stored_teacher_body(passport))
-                shutil.rmtree(checkpoints, ignore_errors=True)
-                drop(checkpoints)
+        unknown = slot.id in queue.teachers and slot.id not in known
+        passport = store.trained_by(slot.id) if unknown else None
+        if passport is not None:
+            checkpoints = root.sweep(plan.name).trial(slot.id) / "checkpoints"
+            root.storage.pull(checkpoints)
+            _record_stored_teacher(slot, passport, _all_epochs(slot, checkpoints), plan.protocol, ledger)
+            shutil.rmtree(checkpoints, ignore_errors=True)
+            drop(checkpoints)
+
+
+def _record_stored_teacher(
+    slot: Slot, passport: Passport, epochs: list[dict[str, Any]], protocol: str, ledger: Ledger
+) -> None:
+    """A teacher's place in the ledger: with its epochs, where it was trained here, and else as its passport has it."""
+    ledger.append("start", slot.id, body=start_body(slot, slot.trial()))
+    for epoch in epochs:
+        ledger.append("epoch", slot.id, epoch["epoch"], epoch)
+    own = final_body("finished", epochs, protocol) | {"teacher": passport.reference.model_dump()}
+    ledger.append("final", slot.id, body=own if epochs else stored_teacher_body(passport))
 
 
 def _all_epochs(slot: Slot, checkpoints: Path) -> list[dict[str, Any]]:
@@ -225,14 +234,10 @@ def _run_and_tell(run: Run, uri: str, verbose: bool) -> int:
 def _run_trials(run: Run, verbose: bool) -> int:
     """Run what the queue holds; the exit code."""
     plan, queue, display = run.plan, run.queue, run.display
-    progress = Progress(plan, *done_and_left(plan, run.ledger))
     if not queue.exhausted:
         with session.session(run.address, verbose) as temporary:
             room.check_resources(plan, room.JOIN_SECONDS if run.address else 0)
-            for trial in trials_of(plan, run.ledger):
-                if trial.state == "finished" and trial.slot.stage != "teacher":
-                    progress.add(trial.slot.pair, trial.slot.label, trial.body)
-            display.begin(progress)
+            display.begin(_progress(plan, run.ledger))
             stopped = tune(run, temporary)
         for lost in queue.lost:
             display.note(f"not run: {lost.name}: its teacher failed")
@@ -241,6 +246,15 @@ def _run_trials(run: Run, verbose: bool) -> int:
             display.note(f"{stopped}; {nothing_lost()}")
             return INTERRUPTED if stopped == BY_USER else SOME_FAILED
     return exit_code(plan, run.ledger)
+
+
+def _progress(plan: Plan, ledger: Ledger) -> Progress:
+    """How far earlier runs have come, with the accuracies of the students that have finished."""
+    progress = Progress(plan, *done_and_left(plan, ledger))
+    for trial in trials_of(plan, ledger):
+        if trial.state == "finished" and trial.slot.stage != "teacher":
+            progress.add(trial.slot.pair, trial.slot.label, trial.body)
+    return progress
 
 
 def _log_models(run: Run, uri: str, again: str) -> None:

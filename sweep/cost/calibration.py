@@ -69,10 +69,10 @@ class Calibration:
 
 def best(layouts: tuple[Measured, ...]) -> Measured:
     """The layout that trains the most images; of nearly equal ones that of the fewest trials, whose memory is least."""
-    first, *more = sorted(layouts, key=lambda one: one.layout.trials)
-    for one in more:
-        if one.images_per_second > GAIN * first.images_per_second:
-            first = one
+    first, *more = sorted(layouts, key=lambda measured: measured.layout.trials)
+    for larger in more:
+        if larger.images_per_second > GAIN * first.images_per_second:
+            first = larger
     return first
 
 
@@ -103,9 +103,9 @@ def _all_remembered(root: Root) -> Iterator[Calibration]:
     return map(_from_json, _content(root).values())
 
 
-def _from_json(found: dict[str, Any]) -> Calibration:
-    layouts = {kind: tuple(_measured(one) for one in all_) for kind, all_ in found["layouts"].items()}
-    return Calibration(layouts, {kind: Timed(**timed) for kind, timed in found["timed"].items()})
+def _from_json(content: dict[str, Any]) -> Calibration:
+    layouts = {kind: tuple(map(_measured, tried)) for kind, tried in content["layouts"].items()}
+    return Calibration(layouts, {kind: Timed(**timed) for kind, timed in content["timed"].items()})
 
 
 def _remember(root: Root, calibration: Calibration) -> None:
@@ -140,7 +140,7 @@ def calibrate(plan: Plan, root: Root, say: Callable[[str], None]) -> tuple[Measu
     on_gpu = plan.compute["gpus"] != 0
     known = remembered(root)
     kinds = _kinds(plan, on_gpu)
-    trials = {kind: _trial(one, plan) for kind, one in kinds.items()}
+    trials = {kind: _trial(planned, plan) for kind, planned in kinds.items()}
     heaviest = max(kinds, key=lambda kind: _work(trials[kind], plan))
     if heaviest not in known.layouts:
         layouts, timed = _all_layouts(trials[heaviest], kinds[heaviest].name, plan, on_gpu, say)
@@ -169,10 +169,10 @@ def settled(plan: Plan, root: Root, *, cluster: bool = False) -> Plan:
         return plan
     if not cluster and not torch.cuda.device_count():
         return _with_gpus(plan, 0)
-    heaviest = max(_kinds(plan, True).values(), key=lambda one: _work(_trial(one, plan), plan))
+    heaviest = max(_kinds(plan, True).values(), key=lambda planned: _work(_trial(planned, plan), plan))
     kind = kind_name(heaviest.pair, heaviest.config, True)
-    known = list(_all_remembered(root)) if cluster else [remembered(root)]
-    shares = [best(one.layouts[kind]).layout.gpus for one in known if kind in one.layouts]
+    machines = list(_all_remembered(root)) if cluster else [remembered(root)]
+    shares = [best(known.layouts[kind]).layout.gpus for known in machines if kind in known.layouts]
     return _with_gpus(plan, max(shares)) if shares else plan
 
 
@@ -182,17 +182,18 @@ def _with_gpus(plan: Plan, gpus: float) -> Plan:
 
 def _kinds(plan: Plan, on_gpu: bool) -> dict[str, Slot | SearchedCell]:
     """One slot or cell of each kind."""
-    trials: list[Slot | SearchedCell] = [*plan.slots, *plan.cells]
-    return {kind_name(one.pair, one.config, on_gpu): one for one in trials}
+    everything: list[Slot | SearchedCell] = [*plan.slots, *plan.cells]
+    return {kind_name(planned.pair, planned.config, on_gpu): planned for planned in everything}
 
 
-def _trial(one: Slot | SearchedCell, plan: Plan) -> TrialConfig:
+def _trial(planned: Slot | SearchedCell, plan: Plan) -> TrialConfig:
     """A trial as it is rehearsed: with a teacher of the right architecture."""
     architectures = {slot.id: slot.config["model"] for slot in plan.teachers}
-    config = TrialConfig.model_validate(one.config)
-    if one.teacher is None:
+    config = TrialConfig.model_validate(planned.config)
+    if planned.teacher is None:
         return config
-    return config.model_copy(update={"teacher": TeacherConfig(architecture=architectures[one.teacher], hash=UNTRAINED)})
+    stand_in = TeacherConfig(architecture=architectures[planned.teacher], hash=UNTRAINED)
+    return config.model_copy(update={"teacher": stand_in})
 
 
 def _work(trial: TrialConfig, plan: Plan) -> int:
@@ -213,20 +214,21 @@ def _data(plan: Plan) -> Any:
 def _all_layouts(
     trial: TrialConfig, name: str, plan: Plan, on_gpu: bool, say: Callable[[str], None]
 ) -> tuple[tuple[Measured, ...], Timed]:
-    found: list[Measured] = []
+    """Every layout, on a GPU up to the first that brings nothing more; and what an epoch takes in the best of them."""
+    tried: list[Measured] = []
     timed: dict[Layout, Timed] = {}
     for layout in _layouts(on_gpu):
         say(f"{name}, {_said(layout)}")
         measured, rehearsals = _try(trial, plan, layout)
-        found.append(measured)
+        tried.append(measured)
         if not rehearsals:
             break  # more would fit even less
         timed[layout] = _timed(rehearsals)
-        if on_gpu and len(found) > 1 and best(tuple(found)) is not measured:
+        if on_gpu and len(tried) > 1 and best(tuple(tried)) is not measured:
             break  # more trials on the GPU bring nothing more
     if not timed:
         raise InputError(f"{name} does not fit on this GPU: a smaller recipe.batch_size needs less memory")
-    return tuple(found), timed[best(tuple(found)).layout]
+    return tuple(tried), timed[best(tuple(tried)).layout]
 
 
 def _layouts(on_gpu: bool) -> Iterator[Layout]:
@@ -263,11 +265,12 @@ def _try(trial: TrialConfig, plan: Plan, layout: Layout) -> tuple[Measured, list
         rehearsals = rehearse_together(trial, plan, layout)
     except MemoryError:
         return Measured(layout, 0.0, 0.0), []
-    rate = sum(one.images_per_second for one in rehearsals)
-    return Measured(layout, rate, max(one.peak_bytes for one in rehearsals) / GIGABYTE), rehearsals
+    rate = sum(rehearsal.images_per_second for rehearsal in rehearsals)
+    peak = max(rehearsal.peak_bytes for rehearsal in rehearsals)
+    return Measured(layout, rate, peak / GIGABYTE), rehearsals
 
 
 def _timed(rehearsals: list[Rehearsal]) -> Timed:
     """Of trials side by side, which share the work of filling the bank."""
-    each = [one.epoch_seconds for one in rehearsals]
-    return Timed(sum(each) / len(each), sum(one.teacher_seconds for one in rehearsals))
+    each = [rehearsal.epoch_seconds for rehearsal in rehearsals]
+    return Timed(sum(each) / len(each), sum(rehearsal.teacher_seconds for rehearsal in rehearsals))

@@ -64,8 +64,8 @@ class Pace:
         rehearsed = self._rehearsed.get(kind_name(pair, config, self._on_gpu))
         if exact not in self._seconds and rehearsed is not None:
             return rehearsed.epoch_seconds + rehearsed.teacher_seconds / sharing
-        found = self._seconds.get(exact) or self._seconds.get(exact[1:])
-        return statistics.median(found) if found else None
+        timed = self._seconds.get(exact) or self._seconds.get(exact[1:])
+        return statistics.median(timed) if timed else None
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ class Estimate:
 
     @property
     def device_hours(self) -> float:
+        """Hours of training, times the devices of a trial."""
         return self.seconds * self.share / 3600
 
     @property
@@ -119,9 +120,9 @@ def estimate(plan: Plan, over: Collection[str], tried: Mapping[str, int], root: 
     left += [(cell, max(cell.trials - tried.get(cell.id, 0), 0)) for cell in plan.cells]
     shared = _sharing(plan)
     seconds, unknown = 0.0, 0
-    for one, count in left:
-        each, epochs = pace.seconds(one.pair, one.config, shared[_lesson(one)]), one.epochs
-        seconds += count * epochs * (each or 0.0)
+    for planned, count in left:
+        each = pace.seconds(planned.pair, planned.config, shared[_lesson(planned)])
+        seconds += count * planned.epochs * (each or 0.0)
         unknown += count if each is None else 0
     return Estimate(seconds, unknown, _room(plan), devices(plan))
 
@@ -140,9 +141,9 @@ def _sharing(plan: Plan) -> Counter[tuple[str, int]]:
     return shared
 
 
-def _lesson(one: Slot | SearchedCell) -> tuple[str, int]:
+def _lesson(planned: Slot | SearchedCell) -> tuple[str, int]:
     """A pair's teacher, and the seed that decides the views."""
-    return teacher_of(one.pair), int(one.config["seed"])
+    return teacher_of(planned.pair), int(planned.config["seed"])
 
 
 def _distinct(slots: tuple[Slot, ...]) -> list[Slot]:

@@ -51,7 +51,9 @@ def rehearse_together(trial: TrialConfig, plan: Plan, layout: Layout) -> list[Re
     pipes = [context.Pipe(duplex=False) for _ in range(layout.trials)]
     with _as_workers():
         processes = [
-            context.Process(target=_one, args=(sender, barrier, trial, plan.dataset, plan.source, layout), daemon=True)
+            context.Process(
+                target=_rehearse, args=(sender, barrier, trial, plan.dataset, plan.source, layout), daemon=True
+            )
             for _, sender in pipes
         ]
         for process in processes:
@@ -107,7 +109,7 @@ def _received(receiver: Any) -> Rehearsal | str | None:
     return answer
 
 
-def _one(
+def _rehearse(
     sender: Connection, barrier: Barrier, trial: TrialConfig, dataset: str, source: dict[str, Any], layout: Layout
 ) -> None:
     """In a process of its own: send the rehearsal, or what went wrong, or None for too little memory. Where another

@@ -42,9 +42,11 @@ class Progress:
         self.accuracies: dict[tuple[str, str], list[float]] = {}
 
     def started(self, job: Job) -> None:
+        """A worker has taken a trial up."""
         self.running[job.key] = (job, None)
 
     def epoch(self, job: Job, result: dict[str, Any]) -> None:
+        """Count the epochs up to a trial's last one; a resumed trial tells of several at once."""
         if self._epochs_run == 0:
             self._began = time.monotonic()
         self._epochs_run += 1
@@ -53,6 +55,7 @@ class Progress:
         self.running[job.key] = (job, result)
 
     def ended(self, job: Job, state: str, body: dict[str, Any]) -> None:
+        """Count a trial that ended, unless it is tried again; `body` is that of its event in the ledger."""
         self.running.pop(job.key, None)
         if body.get("again"):
             return
@@ -64,6 +67,7 @@ class Progress:
             self.add(job.slot.pair, job.slot.label, body)
 
     def paused(self, job: Job) -> None:
+        """A trial runs no longer, and is not counted yet."""
         self.running.pop(job.key, None)
 
     def add(self, pair: str, label: str, body: dict[str, Any]) -> None:
@@ -92,10 +96,12 @@ class Display(ABC):
         self.progress = progress
 
     def started(self, job: Job) -> None:
+        """A worker has taken a trial up."""
         if self.progress:
             self.progress.started(job)
 
     def epoch(self, job: Job, result: dict[str, Any]) -> None:
+        """A trial has done an epoch."""
         if self.progress:
             self.progress.epoch(job, result)
 
@@ -137,6 +143,7 @@ class PlainDisplay(Display):
         self._last = time.monotonic()
 
     def ended(self, job: Job, state: str, body: dict[str, Any]) -> None:
+        """Also a line with the accuracy that decides, or with the epoch after which the trial was given up."""
         super().ended(job, state, body)
         if state == "finished":
             seconds = duration(body["seconds"])
@@ -146,10 +153,12 @@ class PlainDisplay(Display):
             self._line(f"given up {job.slot.name} after epoch {body['epochs']}")
 
     def paused(self, job: Job) -> None:
+        """Also a line, which says why the trial runs no longer."""
         super().paused(job)
         self._line(f"paused {job.slot.name}, to run the longest before it")
 
     def tick(self) -> None:
+        """A line about what runs, where none was written for :data:`LINE_SECONDS`."""
         if self.progress and time.monotonic() - self._last > LINE_SECONDS:
             running = ", ".join(
                 f"{job.slot.name} (epoch {result['epoch'] if result else 0}/{job.slot.epochs})"
@@ -174,16 +183,19 @@ class LiveDisplay(Display):
         self._last = 0.0
 
     def begin(self, progress: Progress) -> None:
+        """Also put the picture on the terminal."""
         super().begin(progress)
         self._live = Live(self._picture(), console=self.console, auto_refresh=False, transient=True)
         self._live.start(refresh=True)
 
     def tick(self) -> None:
+        """Draw the picture again, every :data:`REFRESH_SECONDS` at most."""
         if self._live and time.monotonic() - self._last > REFRESH_SECONDS:
             self._last = time.monotonic()
             self._live.update(self._picture(), refresh=True)
 
     def end(self) -> None:
+        """Also take the picture away; the notes stay."""
         super().end()
         if self._live:
             self._live.stop()

@@ -21,6 +21,7 @@ class Job:
 
     @property
     def key(self) -> str:
+        """The hash of the trial's content, by which ledger, folders and queue know it."""
         return self.trial.key
 
 

@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from ray.exceptions import RayActorError
-from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError, WorkerGroupError
 from ray.train.torch import TorchTrainer
-from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
 from ray.util.queue import Empty, Queue
 
 from sweep.ledger.failures import WorkerLostError
@@ -55,6 +54,7 @@ class Line:
         self.leave = Queue(actor_options={"num_cpus": 0})
 
     def close(self) -> None:
+        """End the two actors that hold the queues, with all that is left in them."""
         for queue in (self.told, self.leave):
             queue.shutdown(force=True)
 
@@ -154,7 +154,7 @@ def _heard(line: Line, run: _Run) -> EpochResult:
 
 def _deaths(run: _Run) -> list[str]:
     """Of workers whose process ended, which is not what they raised themselves."""
-    failures = run.error.worker_failures if isinstance(run.error, WorkerGroupError) else {}
+    failures: dict[int, Exception] = run.error.worker_failures if isinstance(run.error, WorkerGroupError) else {}
     return [f"worker {rank}" for rank, error in failures.items() if isinstance(error, RayActorError)]
 
 

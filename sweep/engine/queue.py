@@ -72,7 +72,7 @@ class TrialQueue:
     def _asked(self, slot: Slot) -> Job:
         """The job of a suggestion: as the waiting slot that is the same trial, where there is one, which then need not
         begin again after the search gave it up."""
-        planned = next((one for one in self._waiting if one.id == slot.id), slot)
+        planned = next((waiting for waiting in self._waiting if waiting.id == slot.id), slot)
         if planned is not slot:
             self._waiting.remove(planned)
         job = self._job(planned)
@@ -103,10 +103,12 @@ class TrialQueue:
 
     @property
     def waiting(self) -> int:
+        """How many slots wait; what a search has not asked for yet is none."""
         return len(self._waiting)
 
     @property
     def waiting_ids(self) -> set[str]:
+        """The ids of the slots that wait."""
         return {slot.id for slot in self._waiting}
 
     def job(self, key: str) -> Job:
@@ -115,6 +117,7 @@ class TrialQueue:
 
     @property
     def live(self) -> list[Job]:
+        """The jobs that were handed out and have not ended, in the order in which they were."""
         return list(self._live.values())
 
     def report(self, key: str, epochs: list[dict[str, Any]]) -> bool:
@@ -124,28 +127,47 @@ class TrialQueue:
             self.searches.report(key, epoch)
         return self.given_up(key)
 
-    def pauses(self, key: str, room: int) -> bool:
+    def should_pause(self, key: str, room: int) -> bool:
         """Whether a live trial is to stop after this epoch, so that the longest of those that wait runs before it
-        (:mod:`sweep.engine.pauses`): near the end of the sweep, when nothing waits for anything but room.
+        (:mod:`sweep.engine.pauses`): near the end of the sweep, and one trial at a time.
 
         Args:
             key: of the trial.
             room: trials side by side.
         """
-        if not 0 < len(self._waiting) < room <= len(self._live) or not self.searches.exhausted:
+        seconds = self._last_seconds(room)
+        if seconds is None:
             return False
-        if self._pausing or self._crowded:  # where memory was short, trials do not all take the same room
-            return False
-        left = {slot.id: self._left.of(slot) for slot in (*self._waiting, *(job.slot for job in self.live))}
-        seconds = {slot: value for slot, value in left.items() if value is not None}
-        if len(seconds) < len(left) or not all(self._is_ready(slot.teacher) for slot in self._waiting):
-            return False
-        self._waiting.sort(key=lambda slot: -seconds[slot.id])
         own, waiting = self._live[key].slot, [seconds[slot.id] for slot in self._waiting]
         beside = [seconds[job.slot.id] for job in self.live if job.key != key]
-        if makes_room(seconds[own.id], self._left.epoch(own) or 0.0, beside, waiting, room):
-            self._pausing.add(key)
-        return key in self._pausing
+        return makes_room(seconds[own.id], self._left.epoch(own) or 0.0, beside, waiting, room)
+
+    def pause(self, key: str) -> None:
+        """Note that a live trial is to stop after this epoch, and to wait for its turn again."""
+        self._pausing.add(key)
+
+    def put_longest_first(self, room: int) -> None:
+        """Let those that wait begin with the longest, near the end of the sweep; before that the plan's order holds.
+
+        Args:
+            room: trials side by side.
+        """
+        seconds = self._last_seconds(room)
+        if seconds is not None:
+            self._waiting.sort(key=lambda slot: -seconds[slot.id])
+
+    def _last_seconds(self, room: int) -> dict[str, float] | None:
+        """Seconds that all that waits or runs would yet take, by slot id; None before the end of the sweep, which comes
+        when fewer wait than run, and for nothing but room."""
+        if not 0 < len(self._waiting) < room <= len(self._live) or not self.searches.exhausted:
+            return None
+        if self._pausing or self._crowded:  # where memory was short, trials do not all take the same room
+            return None
+        if not all(self._is_ready(slot.teacher) for slot in self._waiting):
+            return None
+        left = {slot.id: self._left.of(slot) for slot in (*self._waiting, *(job.slot for job in self.live))}
+        seconds = {slot: value for slot, value in left.items() if value is not None}
+        return seconds if len(seconds) == len(left) else None
 
     def given_up(self, key: str) -> bool:
         """Whether a live trial need not go on."""

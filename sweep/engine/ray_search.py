@@ -87,10 +87,20 @@ class CellScheduler(FIFOScheduler):
         return True
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """Tell the queue of a trial's epochs; STOP where the trial is given up or is to pause, else CONTINUE."""
         key = trial.config["key"]
         live = any(job.key == key for job in self._queue.live)
-        stop = live and (self._queue.report(key, result["epochs"]) or self._queue.pauses(key, self._room()))
+        stop = live and (self._queue.report(key, result["epochs"]) or self._pauses(key))
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
+
+    def _pauses(self, key: str) -> bool:
+        """Whether a trial makes room for one that waits, which the queue then knows."""
+        room = self._room()
+        self._queue.put_longest_first(room)
+        pauses = self._queue.should_pause(key, room)
+        if pauses:
+            self._queue.pause(key)
+        return pauses
 
     def __getstate__(self) -> dict[str, Any]:
         """See :meth:`PlanSearcher.__getstate__`."""
@@ -107,6 +117,7 @@ class StopAfterEpoch(Stopper):
         return self._stopped()
 
     def stop_all(self) -> bool:
+        """Never: what runs ends by itself, after its epoch, and the searcher hands out no more."""
         return False
 
     def __getstate__(self) -> dict[str, Any]:

@@ -58,6 +58,7 @@ class Recorder(Callback):
         self.cluster_lost = self.stop_requested = True
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Let the display refresh, and ask for the sweep's end where its budget is used up."""
         if self.cluster_lost:
             return
         self._display.tick()
@@ -65,17 +66,21 @@ class Recorder(Callback):
             self.stop_requested = True
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Note that a worker has taken a trial up."""
         self._guarded(self._started, trial)
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
+        """Note what a worker reports: epochs, and the trial's state where that is its end."""
         self._guarded(self._result, trial, result)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Note that a trial was stopped early; one whose last report told its end is not live any more."""
         self._guarded(self._stopped_early, trial)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Note that a trial's worker died; where the trial had ended before, only the log hears of it."""
         if trial.config["key"] not in {job.key for job in self._queue.live}:
             _log.warning("Ray lost the worker of trial %s after its end: %s", trial.config["key"], trial.get_error())
         self._guarded(self._worker_died, trial, trial)
@@ -97,21 +102,30 @@ class Recorder(Callback):
 
     def _result(self, job: Job, result: dict[str, Any]) -> None:
         self._queue.report(job.key, result["epochs"])  # of its last epoch the scheduler does not hear
-        state = result.get("state")
-        for epoch in result["epochs"]:
-            if state != "finished" and self._queue.given_up(job.key) and epoch["epoch"] > self._queue.heard(job.key):
-                break  # a resumed trial has told of two epochs at once, and would not have had the second one before
+        epochs, ends = self._counting(job, result)
+        for epoch in epochs:
             new = self._ledger.append("epoch", job.key, epoch["epoch"], epoch)
             if new and self._watch is not None:
                 self._watch.spend(epoch["seconds"])
+        state = result.get("state")
         if state is None:
             self._display.epoch(job, result["epochs"][-1])
-        elif state != "finished" and self._queue.given_up(job.key):
-            return  # an earlier epoch ends it
-        elif state in BROKEN:
+        elif ends and state in BROKEN:
             self._failed(job, state, result["reason"], result["log"])
-        else:
+        elif ends:
             self._ended(job, state, result)
+
+    def _counting(self, job: Job, result: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
+        """The epochs of a report that count, and whether its state does, which is how the trial ended.
+
+        All of it does, unless the trial's search gave it up after one of these epochs. A resumed trial, which tells of
+        several at once, would not have had the later ones before, nor the bad end that came after them. One that has
+        finished nonetheless has its result.
+        """
+        if result.get("state") == "finished" or not self._queue.given_up(job.key):
+            return result["epochs"], True
+        last = self._queue.heard(job.key)
+        return [epoch for epoch in result["epochs"] if epoch["epoch"] <= last], False
 
     def _ended(self, job: Job, state: str, result: dict[str, Any]) -> None:
         epochs = [event.body for event in self._ledger.events("epoch", trial=job.key)]

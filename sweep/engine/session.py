@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from sweep.engine.ray_internals.settings import NO_WORKERS_AHEAD, OLD_OUTPUT, TEMPORARY_FOLDER
 from sweep.engine.watch import PROBE_SECONDS
 from sweep.layout import Root
 from sweep.ledger.lock import alive
@@ -126,7 +127,7 @@ def _own(temporary: Path) -> dict[str, Any]:
         "address": "local",  # not a cluster that RAY_ADDRESS happens to name
         "include_dashboard": False,
         "object_store_memory": OBJECT_STORE_BYTES,
-        "_temp_dir": str(temporary),
+        TEMPORARY_FOLDER: str(temporary),
     }
 
 
@@ -156,7 +157,7 @@ def environment(root: Root, verbose: bool, address: str | None) -> None:
     """
     root.offer_cache()
     os.environ.setdefault("MPLCONFIGDIR", str(root.matplotlib.absolute()))
-    quiet = {} if verbose else {"RAY_AIR_NEW_OUTPUT": "0", "TUNE_PRINT_ALL_TRIAL_ERRORS": "0"}
+    quiet = {} if verbose else OLD_OUTPUT | {"TUNE_PRINT_ALL_TRIAL_ERRORS": "0"}
     os.environ.update(
         quiet
         | {
@@ -173,8 +174,4 @@ def environment(root: Root, verbose: bool, address: str | None) -> None:
 
 
 def _own_environment() -> dict[str, str]:
-    return {
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
-        "RAY_prestart_worker_first_driver": "0",  # one a core, none of which has the environment that Tune asks for
-    }
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)} | NO_WORKERS_AHEAD

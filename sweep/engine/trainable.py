@@ -38,6 +38,7 @@ class TrialTrainable(Trainable):
     """Runs the job that `config` describes (see :func:`sweep.engine.job.describe`)."""
 
     def setup(self, config: dict[str, Any]) -> None:
+        """Take the first job of this worker."""
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -82,6 +83,7 @@ class TrialTrainable(Trainable):
             torch.cuda.empty_cache()
 
     def cleanup(self) -> None:
+        """Leave the trial, with its networks and data; its checkpoint is on the disk."""
         self._running = None
 
     def _advance(self, epochs: list[EpochResult]) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class Run:
 
 
 def tune(run: Run, temporary: Path) -> str:
-    """Let Ray Tune run the queue; why it was stopped before its end, and nothing where it was not.
+    """Let Ray Tune run the queue; why it was stopped before its end, empty where it was not.
 
     Args:
         run: all that it takes.
@@ -75,7 +75,7 @@ def tune(run: Run, temporary: Path) -> str:
     Raises:
         StorageError: when what happened could not be noted.
     """
-    from sweep.engine.ray_internals import own_workers
+    from sweep.engine.ray_internals.workers import own_workers
     from sweep.engine.recorder import Recorder
 
     recorder = Recorder(run.paths, run.ledger, run.queue, run.display, run.watch, run.drop)

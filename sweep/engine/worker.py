@@ -106,6 +106,11 @@ def _storage(uri: str, root: str) -> Storage:
 
 
 def data_of(job: dict[str, Any], trial: TrialConfig) -> ImageData:
+    """The data set of a job's trial, read once per worker process.
+
+    Raises:
+        ValueError: when this machine holds other data under that name than the plan was made with.
+    """
     return _loaded(trial.dataset.name, canonical_json(job["source"]), trial.dataset.content)
 
 

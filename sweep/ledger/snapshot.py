@@ -163,8 +163,8 @@ def _label(root: Root, name: str) -> Label | None:
 def _latest(root: Root) -> str | None:
     """The sweep whose driver wrote to the storage last."""
     pattern = root.sweep("*").snapshot_label.relative_to(root.sweeps).as_posix()
-    found = [Path(name).parts[0] for name in root.storage.sizes(root.sweeps) if Path(name).match(pattern)]
-    labels = {name: label for name in found if (label := _label(root, name)) is not None}
+    names = [Path(name).parts[0] for name in root.storage.sizes(root.sweeps) if Path(name).match(pattern)]
+    labels = {name: label for name in names if (label := _label(root, name)) is not None}
     return max(labels, key=lambda name: labels[name].time, default=None)
 
 
@@ -220,6 +220,7 @@ class Keeper(threading.Thread):
         self._dropped.append(folder)
 
     def run(self) -> None:
+        """Give a snapshot after every pause, until the keeper is closed."""
         while not self._closing.wait(self._pause):
             self._try(self.keep)
 

@@ -108,6 +108,7 @@ class Ledger:
                 time.sleep(WAL_PAUSE_SECONDS)
 
     def close(self) -> None:
+        """Close the file; a ledger that is closed can be neither read nor written."""
         self._db.close()
 
     def __enter__(self) -> Ledger:
@@ -216,6 +217,7 @@ class Ledger:
         return row[0] if row else None
 
     def set_fact(self, name: str, value: str) -> None:
+        """Remember a value (see :meth:`fact`), in place of the one before."""
         with self._explained():
             self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 

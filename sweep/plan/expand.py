@@ -1,5 +1,11 @@
-"""From a spec to its plan: every grid point, pair and seed a slot, every searched cell, every teacher that is
-needed."""
+"""From a spec to its plan: every grid point, pair and seed a slot, every searched cell, every teacher that is needed.
+
+A slot's id is the hash of what its trial is made of: data set, networks, method, recipe and seed. Where no teacher is
+waited for, because there is none or it is stored already, the id is the trial's key. Otherwise it is the hash of that
+key, made as if there were no teacher, and of the teacher's slot id: what the teacher's content will be is not known
+before it is trained. So a trial has the same id wherever it stands in a spec, and one under several pairs runs once. A
+searched cell's id is made likewise, of the config that its trials share, its space and its teacher's slot.
+"""
 
 from __future__ import annotations
 
@@ -39,11 +45,7 @@ def build_plan(spec: Spec, store: TeacherStore | None = None) -> Plan:
             or was made for other data, or the plan is absurdly long.
         CheckpointError: when a named teacher's file is damaged.
     """
-    count = sum(len(pair.recipes) * sum(len(grid.variants) for grid in pair.methods) for pair in spec.pairs)
-    if count * len(spec.seeds) > LARGEST:
-        raise InputError(
-            f"{spec.source} expands to {count * len(spec.seeds):,} trials; the most that one sweep takes is {LARGEST:,}"
-        )
+    _check_length(spec)
     source, data = _data(spec)
     dataset = DatasetConfig(name=spec.dataset, options=source.identity, content=data.content)
     teachers = {pair.teacher: taught_by(spec, pair, dataset, data, store) for pair in spec.pairs}
@@ -80,6 +82,14 @@ def build_plan(spec: Spec, store: TeacherStore | None = None) -> Plan:
         slots=(*(slot for slot in trained.values() if slot.id in needed), *unique.values()),
         notes=(f"trials that stand in the spec more than once, and run once: {repeated}",) if repeated else (),
     )
+
+
+def _check_length(spec: Spec) -> None:
+    """Raises InputError for a spec that is taken for a slip, before any of it is expanded."""
+    places = sum(len(pair.recipes) * sum(len(grid.variants) for grid in pair.methods) for pair in spec.pairs)
+    trials = places * len(spec.seeds)
+    if trials > LARGEST:
+        raise InputError(f"{spec.source} expands to {trials:,} trials; the most that one sweep takes is {LARGEST:,}")
 
 
 def _data(spec: Spec) -> tuple[DataSource, ImageData]:
@@ -157,8 +167,8 @@ class _Place:
 
     @cached_property
     def recipe_label(self) -> str:
-        found = [[_dumped(v) for v in variants] for variants in (self.spec.recipes, self.pair.recipes)]
-        return label(self.spec.recipe_name, _varied(_dumped(self.recipe), *found))
+        grids = [[_dumped(recipe) for recipe in recipes] for recipes in (self.spec.recipes, self.pair.recipes)]
+        return label(self.spec.recipe_name, _varied(_dumped(self.recipe), *grids))
 
     def config(self, seed: int) -> TrialConfig:
         return TrialConfig(

@@ -57,6 +57,7 @@ class Slot:
 
     @property
     def epochs(self) -> int:
+        """Of the trial, from its recipe."""
         return int(self.config["recipe"]["epochs"])
 
     @cached_property
@@ -96,6 +97,7 @@ class SearchedCell:
 
     @property
     def name(self) -> str:
+        """What a person calls it: ``resnet20→resnet8 · gdkd tuned``."""
         return f"{self.pair} · {self.label}"
 
     @property
@@ -170,10 +172,12 @@ class Plan:
 
     @property
     def teachers(self) -> list[Slot]:
+        """The slots of the teachers that the sweep trains."""
         return [slot for slot in self.slots if slot.stage == "teacher"]
 
     @property
     def students(self) -> list[Slot]:
+        """All other slots, `scratch` included; those of searches are not known yet."""
         return [slot for slot in self.slots if slot.stage != "teacher"]
 
     @property
@@ -189,10 +193,12 @@ class Plan:
         return fixed + sum(cell.trials * cell.epochs for cell in self.cells)
 
     def to_json(self) -> dict[str, Any]:
+        """The plan as the ledger's event `plan` holds it."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Plan:
+        """The plan in an event's body, that of an older ledger included, which lacks the newer sections."""
         cells = tuple(SearchedCell(**(cell | {"seeds": tuple(cell["seeds"])})) for cell in content.get("cells", ()))
         slots = tuple(Slot(**slot) for slot in content["slots"])
         listed = {"slots": slots, "cells": cells, "notes": tuple(content["notes"])}

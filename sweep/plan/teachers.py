@@ -28,16 +28,30 @@ class PairTeacher:
 
 
 def pair_name(pair: Pair, teacher: PairTeacher) -> str:
+    """How slots and tables name a pair: ``resnet20→resnet8``, and ``resnet20@1a2b3c4d→resnet8`` of a stored teacher."""
     return str(replace(pair, teacher=teacher.label))
 
 
 def taught_by(
     spec: Spec, pair: Pair, dataset: DatasetConfig, data: ImageData, store: TeacherStore | None
 ) -> PairTeacher:
+    """The teacher of a pair of the spec.
+
+    Args:
+        spec: with the recipe and the seed of teachers that the sweep trains.
+        pair: as the spec has it.
+        dataset: the spec's, with the content that a stored teacher must have been measured on.
+        data: the same data set, whose classes a teacher in a file must have.
+        store: where a teacher lies that the pair names by its hash; None where there is none.
+
+    Raises:
+        InputError: when a named teacher does not exist, or was made for other data.
+        CheckpointError: when a named teacher's file is damaged.
+    """
     if pair.kind == "architecture":
         return PairTeacher(pair.teacher, pair.teacher, slot=_teacher(spec, dataset, pair.teacher))
     if pair.kind == "file":
-        found = _teacher_in(Path(pair.teacher), data)
+        stored = _teacher_in(Path(pair.teacher), data)
     elif store is None:
         raise InputError(f"{spec.source}: there is no store of teachers to find {pair.teacher} in")
     else:
@@ -48,20 +62,20 @@ def taught_by(
                 f"{spec.source}: teacher {pair.teacher} was measured on other data ({passport.dataset.name},"
                 f" {passport.dataset.content[:8]}) than this spec's ({dataset.name}, {dataset.content[:8]})"
             )
-        found = passport.reference
-    return PairTeacher(found.architecture, f"{found.architecture}@{found.hash[:8]}", stored=found)
+        stored = passport.reference
+    return PairTeacher(stored.architecture, f"{stored.architecture}@{stored.hash[:8]}", stored=stored)
 
 
 def _teacher_in(file: Path, data: ImageData) -> TeacherConfig:
     """The teacher in a checkpoint file, by the hash that it will be stored under."""
     from trainers.teacher.pretrained import read
 
-    found = read(file)
-    if found.num_classes != data.num_classes:
+    teacher = read(file)
+    if teacher.num_classes != data.num_classes:
         raise InputError(
-            f"teacher {file} has {found.num_classes} classes, data set '{data.name}' has {data.num_classes}"
+            f"teacher {file} has {teacher.num_classes} classes, data set '{data.name}' has {data.num_classes}"
         )
-    return TeacherConfig(architecture=found.architecture, hash=found.hash)
+    return TeacherConfig(architecture=teacher.architecture, hash=teacher.hash)
 
 
 def _teacher(spec: Spec, dataset: DatasetConfig, architecture: str) -> Slot:
@@ -90,13 +104,13 @@ def stored_teachers(plan: Plan, root: Root) -> dict[str, TeacherConfig]:
     from trainers.teacher.store import TeacherStore
 
     store = TeacherStore(root.teachers, root.storage)
-    found = {}
+    stored = {}
     for slot in plan.teachers:
         passport = store.trained_by(slot.id)
         if passport is not None:
             store.check(passport)
-            found[slot.id] = passport.reference
-    return found
+            stored[slot.id] = passport.reference
+    return stored
 
 
 def store_named_files(spec: Spec, store: TeacherStore) -> None:

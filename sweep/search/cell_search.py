@@ -51,6 +51,7 @@ class CellSearch:
 
     @property
     def running(self) -> int:
+        """Suggestions whose trials have not come to an end, those that wait for a worker included."""
         return sum(asked.state == "running" for asked in self.asked)
 
     @property
@@ -129,7 +130,7 @@ class CellSearch:
         for number, asked in enumerate(self.asked):
             if asked.state == "finished" and asked.values is not None:
                 finished.setdefault(self.keys[number], Chosen(number, asked.params, asked.values))
-        merits = {number: self._signed(one) for number, one in enumerate(finished.values())}
+        merits = {number: self._signed(chosen) for number, chosen in enumerate(finished.values())}
         if len(self._signs) > 1:
             merits = {n: merit for n, merit in merits.items() if not any(_beats(m, merit) for m in merits.values())}
         ranked = sorted(merits, key=lambda number: merits[number][0], reverse=True)
@@ -145,8 +146,9 @@ class CellSearch:
     def _signs(self) -> list[int]:
         return [-1 if metric in MINIMIZED else 1 for metric in self.cell.search["metrics"]]
 
-    def _signed(self, one: Chosen) -> tuple[float, ...]:
-        return tuple(sign * value for sign, value in zip(self._signs, one.values, strict=True))
+    def _signed(self, chosen: Chosen) -> tuple[float, ...]:
+        """Its values, each so that more is better."""
+        return tuple(sign * value for sign, value in zip(self._signs, chosen.values, strict=True))
 
     def _values(self, body: dict[str, Any]) -> tuple[float, ...]:
         """A finished trial's metrics; accuracies are those of the epoch that the table shows."""

@@ -49,12 +49,12 @@ def mirror(paths: SweepPaths, where: str) -> int:
     """
     import optuna
 
-    plan, found = searches_of(paths)
+    plan, searches = searches_of(paths)
     logging.getLogger("optuna").setLevel(logging.ERROR)
     try:
         with _opened(where) as storage, warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # names of metrics
-            return sum(_mirrored(plan, search, storage) for search in found)
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # set_metric_names
+            return sum(_mirrored(plan, search, storage) for search in searches)
     except Exception as error:  # whatever Optuna, the database's driver or the network raise
         deeper = error.__cause__ if isinstance(error, ImportError) else None  # names the missing driver
         why = without_password(str(deeper or error)).strip().splitlines()[:1]

@@ -48,7 +48,7 @@ class NoPruner(Pruner):
         return False
 
     def forget(self, key: str) -> None:
-        pass
+        """Nothing is compared here."""
 
 
 class Asha(Pruner):
@@ -76,6 +76,7 @@ class Asha(Pruner):
         return value < sorted(rung.values(), reverse=True)[kept - 1]
 
     def forget(self, key: str) -> None:
+        """Take the trial off every rung that it has reached."""
         for rung in self.rungs.values():
             rung.pop(key, None)
 
@@ -102,6 +103,7 @@ class MedianStopping(Pruner):
         return self._best[key] < statistics.median(others)
 
     def forget(self, key: str) -> None:
+        """Take the trial's values out of the medians of all epochs."""
         for here in self._values.values():
             here.pop(key, None)
 

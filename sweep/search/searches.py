@@ -6,13 +6,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 from sweep.ledger.bodies import final_body
-from sweep.ledger.store import Ledger
+from sweep.ledger.store import Event, Kind, Ledger
 from sweep.plan.labels import label
 from sweep.plan.slots import Plan, SearchedCell, Slot
-from sweep.search.cell_search import CellSearch, tried
+from sweep.search.cell_search import CellSearch, Chosen, tried
 from sweep.search.suggest import State
 
 
@@ -38,32 +39,56 @@ class Searches:
 
     def _replay(self, ledger: Ledger) -> None:
         """Bring the searches to where the ledger's events leave them."""
-        for event in ledger.events("ask", "epoch", "failed", "pruned", "final", "chosen"):
-            body = event.body
-            if event.kind == "ask" and body["cell"] in self._all:
-                if body["number"] == 0:
-                    self._begin_anew(body["cell"])
-                search, key = self._all[body["cell"]], event.trial or ""
-                search.ask(body["params"], key)
-                if not self._known(search, key, ledger, event.seq):
-                    self.unfinished.setdefault(key, Slot(**body["slot"]))
-            elif event.kind == "epoch":
-                self.report(event.trial or "", body)
-            elif event.kind == "failed" and not body.get("again", False):
-                for search in self.of(
-                    event.trial or ""
-                ):  # it will be tried again; what came after it did not know that
-                    search.pruner.forget(event.trial or "")
-            elif event.kind in ("pruned", "final"):
-                self.ended(event.trial or "", body["state"], body)
-            elif event.kind == "chosen":
-                self._recorded[body["cell"]] = body
+        replayed: dict[Kind, Callable[[Event], None]] = {
+            "ask": partial(self._replay_ask, ledger),
+            "epoch": self._replay_epoch,
+            "failed": self._replay_failed,
+            "pruned": self._replay_end,
+            "final": self._replay_end,
+            "chosen": self._replay_chosen,
+        }
+        for event in ledger.events(*replayed):
+            replayed[event.kind](event)
+        self._drop_given_up()
+
+    def _replay_ask(self, ledger: Ledger, event: Event) -> None:
+        """A suggestion is part of its search again; its trial is unfinished, unless what came before says how it ended.
+        The first of a search begins it anew: a teacher that was trained again may be another one."""
+        body, key = event.body, event.trial or ""
+        if body["cell"] not in self._all:
+            return
+        if body["number"] == 0:
+            self._begin_anew(body["cell"])
+        search = self._all[body["cell"]]
+        search.ask(body["params"], key)
+        if not self._known(search, key, ledger, event.seq):
+            self.unfinished.setdefault(key, Slot(**body["slot"]))
+
+    def _replay_epoch(self, event: Event) -> None:
+        self.report(event.trial or "", event.body)
+
+    def _replay_failed(self, event: Event) -> None:
+        """Compare no trial with one whose attempts were used up: what came after it did not know that a later run would
+        try it again."""
+        if not event.body.get("again", False):
+            for search in self.of(event.trial or ""):
+                search.pruner.forget(event.trial or "")
+
+    def _replay_end(self, event: Event) -> None:
+        self.ended(event.trial or "", event.body["state"], event.body)
+
+    def _replay_chosen(self, event: Event) -> None:
+        self._recorded[event.body["cell"]] = event.body
+
+    def _drop_given_up(self) -> None:
+        """Nothing waits for a trial that its search gave up; where the driver was killed before it could note that, it
+        is noted now."""
         planned = {slot.id for slot in self.plan.slots}
         for key, slot in list(self.unfinished.items()):
             if not self.given_up(key):
                 continue
             del self.unfinished[key]
-            if slot.id not in planned:  # the driver was killed before it could note this
+            if slot.id not in planned:
                 self.prune(key)
 
     def prune(self, key: str) -> dict[str, Any]:
@@ -109,7 +134,7 @@ class Searches:
         """
         while True:
             able = [search for search in self._all.values() if search.wants_more and ready(search.cell.teacher)]
-            search = min(able, key=lambda one: one.progress, default=None)
+            search = min(able, key=lambda search: search.progress, default=None)
             if search is None:
                 return None
             params = search.suggest()
@@ -177,16 +202,21 @@ class Searches:
     def _settle(self, search: CellSearch) -> list[Slot]:
         won = search.chosen()
         cell = search.cell
-        slots = [cell.slot(one.params, "confirm", seed) for seed in cell.seeds for one in won]
+        slots = [cell.slot(chosen.params, "confirm", seed) for seed in cell.seeds for chosen in won]
         if len(cell.search["metrics"]) > 1:  # a Pareto front: each of it has a row of its own
             slots = [replace(slot, label=f"{slot.label} {label('', tried(cell, slot)).strip()}") for slot in slots]
         states = Counter(asked.state for asked in search.asked)
         body: dict[str, Any] = {
             "cell": search.cell.id,
-            "chosen": [{"number": one.number, "params": one.params, "values": list(one.values)} for one in won],
+            "chosen": [_body(chosen) for chosen in won],
             "states": dict(states),
             "slots": [asdict(slot) for slot in slots],
         }
         if self._ledger is not None and self._recorded.get(search.cell.id) != body:
             self._ledger.append("chosen", body=body)
         return slots
+
+
+def _body(chosen: Chosen) -> dict[str, Any]:
+    """As the event `chosen` lists it."""
+    return {"number": chosen.number, "params": chosen.params, "values": list(chosen.values)}

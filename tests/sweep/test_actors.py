@@ -5,7 +5,7 @@ from __future__ import annotations
 from ray.air.execution import FixedResourceManager
 from ray.tune.execution import tune_controller
 
-from sweep.engine.ray_internals import LONGEST_IDLE, ActorManager, IdleWorkers, own_workers
+from sweep.engine.ray_internals.workers import LONGEST_IDLE, ActorManager, IdleWorkers, own_workers
 
 CPU, GPU = "a core", "a core and a GPU"
 

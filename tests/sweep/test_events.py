@@ -167,7 +167,7 @@ def test_only_where_memory_was_short_a_reason_says_what_would_help() -> None:
 
 
 ENDED_BY_RAY = "OutOfMemoryError: 1 worker(s) were killed due to the node running low on memory. Memory on the node was"
-"""How :mod:`sweep.engine.ray_internals` passes it on."""
+"""How :mod:`sweep.engine.ray_internals.workers` passes it on."""
 KILLED = """\
 The actor died unexpectedly before finishing this task.
 \tclass_name: TrialTrainable

@@ -100,10 +100,10 @@ def queue() -> TrialQueue:
     return half_done(plan_of(3))
 
 
-def half_done(plan: Plan) -> TrialQueue:
-    """Of whose trials two run."""
+def half_done(plan: Plan, running: int = 2) -> TrialQueue:
+    """Of whose trials two run, or as many as are said."""
     queue = TrialQueue(plan, {}, set())
-    for _ in range(2):
+    for _ in range(running):
         started(queue, EPOCHS // 2)
     return queue
 
@@ -118,8 +118,10 @@ def started(queue: TrialQueue, epochs: int) -> Job:
 
 def test_one_trial_pauses_and_comes_back_after_the_longer_one(queue: TrialQueue) -> None:
     first, second = queue.live
-    assert queue.pauses(second.key, 2)
-    assert not queue.pauses(first.key, 2), "one is enough"
+    assert queue.should_pause(second.key, 2)
+    assert queue.should_pause(second.key, 2), "to ask changes nothing"
+    queue.pause(second.key)
+    assert not queue.should_pause(first.key, 2), "one is enough"
     assert queue.interrupted(second.key)
     longest = queue.next()
     assert longest is not None
@@ -132,7 +134,7 @@ def test_one_trial_pauses_and_comes_back_after_the_longer_one(queue: TrialQueue)
 
 def test_a_trial_that_broke_instead_of_pausing_is_tried_again_like_any(queue: TrialQueue) -> None:
     second = queue.live[1]
-    assert queue.pauses(second.key, 2)
+    queue.pause(second.key)
     assert queue.failed(second.key)
     again = queue.next()
     assert again is not None
@@ -140,8 +142,22 @@ def test_a_trial_that_broke_instead_of_pausing_is_tried_again_like_any(queue: Tr
     assert not queue.interrupted(again.key), "it pauses no more"
 
 
+@pytest.mark.parametrize(
+    ("room", "begins"), [(3, "the longer"), (2, "the first that waits"), (4, "the first that waits")]
+)
+def test_where_fewer_wait_than_run_the_longest_of_them_begins_first(room: int, begins: str) -> None:
+    queue = half_done(plan_of(5), running=4)
+    broken, *others = queue.live
+    assert queue.failed(broken.key)
+    queue.put_longest_first(room)
+    queue.finished(others[0].key)
+    job = queue.next()
+    assert job is not None
+    assert (job.key == broken.key) is (begins == "the first that waits"), "it has half of its epochs left"
+
+
 def test_nobody_pauses_while_there_is_room(queue: TrialQueue) -> None:
-    assert not queue.pauses(queue.live[1].key, 3)
+    assert not queue.should_pause(queue.live[1].key, 3)
 
 
 @pytest.mark.parametrize("crowded", [True, False])
@@ -154,7 +170,7 @@ def test_nobody_pauses_where_memory_was_short(crowded: bool) -> None:
         queue.failed(first.key, crowded=True)
         started(queue, EPOCHS - 3)
         queue.report(second.key, [epoch_body(epoch, 50.0) for epoch in range(1, EPOCHS - 2)])
-    assert queue.pauses(second.key, 2) is not crowded
+    assert queue.should_pause(second.key, 2) is not crowded
 
 
 def test_nobody_pauses_for_what_waits_for_its_teacher() -> None:
@@ -162,8 +178,8 @@ def test_nobody_pauses_for_what_waits_for_its_teacher() -> None:
     queue = TrialQueue(build_plan(small_spec(recipe=recipe, methods=["scratch", "kd"], seeds=1)), {}, set())
     teacher, scratch = started(queue, EPOCHS // 2), started(queue, EPOCHS // 2)
     assert (queue.waiting, len(queue.live)) == (1, 2)
-    assert not queue.pauses(teacher.key, 2)
-    assert not queue.pauses(scratch.key, 2)
+    assert not queue.should_pause(teacher.key, 2)
+    assert not queue.should_pause(scratch.key, 2)
     queue.finished(teacher.key, teacher_of(teacher.slot))
     assert queue.next() is not None
 

@@ -1,4 +1,4 @@
-"""How Ray Tune (2.60) keeps its workers, where a sweep needs it otherwise.
+"""How Ray Tune keeps its workers, where a sweep needs it otherwise.
 
 When a machine runs low on memory, Ray ends a worker and reports `OutOfMemoryError`. Ray Tune expects nothing but
 `RayActorError` of an actor, and takes the whole experiment down with any other error of Ray's. Here such an error is
@@ -27,7 +27,7 @@ LONGEST_IDLE = 60.0
 
 
 class IdleWorkers(_ObjectCache):
-    """Ray Tune's, which keeps all for a while, unless a trial waits for workers with other devices.
+    """Ray Tune's cache of idle workers; it keeps all for a while unless a trial waits for workers with other devices.
 
     Args:
         clock: seconds.
@@ -73,7 +73,7 @@ class IdleWorkers(_ObjectCache):
 
 
 class ActorManager(RayActorManager):
-    """Ray Tune's, to which every error of Ray's is the end of the actor that it befell.
+    """Ray Tune's manager of its workers, to which every error of Ray's is the end of the worker that it befell.
 
     Args:
         resource_manager: Ray Tune's.
@@ -94,7 +94,7 @@ class ActorManager(RayActorManager):
 
 @contextmanager
 def own_workers() -> Iterator[None]:
-    """Ray Tune with the classes above."""
+    """Ray Tune with the classes above, for as long as the block lasts: its controller finds its own by their names."""
     controller: Any = tune_controller
     before = controller.RayActorManager, controller._ObjectCache
     idle = IdleWorkers()

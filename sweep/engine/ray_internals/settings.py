@@ -1,0 +1,13 @@
+"""Settings of Ray's that its documentation leaves out or calls unstable. Nothing of Ray is imported here."""
+
+from __future__ import annotations
+
+TEMPORARY_FOLDER = "_temp_dir"
+"""The argument of `ray.init` that says where Ray's sockets and logs lie; its docstring calls it hidden and unstable.
+Without it they lie in ``/tmp/ray``, which all of a machine's users and sweeps share."""
+OLD_OUTPUT = {"RAY_AIR_NEW_OUTPUT": "0"}
+"""Environment: Ray Tune's older printer, which is silent at ``verbose=0``. The newer one prints its last tables even
+then."""
+NO_WORKERS_AHEAD = {"RAY_prestart_worker_first_driver": "0"}
+"""Environment: a Ray that starts does not start a worker for each core ahead of the first driver. None of those would
+have the environment that Ray Tune asks for, so all would be started in vain."""
