@@ -87,16 +87,20 @@ class Split(Images):
 
     @property
     def image_size(self) -> tuple[int, int]:
+        """Height and width of :attr:`images`, in pixels."""
         height, width = self.images.shape[-2:]
         return height, width
 
     def take(self, positions: Tensor) -> Split:
+        """Copies of the images at `positions` (int64, on the images' device), in that order."""
         return Split(self.images[positions], self.labels[positions], self.index[positions])
 
     def to(self, device: torch.device) -> Split:
+        """All three tensors on another device; those that lie there already are not copied."""
         return Split(self.images.to(device), self.labels.to(device), self.index.to(device))
 
     def batches(self, parts: Sequence[Tensor], framing: Framing | None = None) -> Iterator[Split]:
+        """A copy of the images at each of `parts`; `framing` is not read, for views are drawn on the device."""
         return (self.take(part) for part in parts)
 
 
@@ -116,6 +120,7 @@ class ImageData:
 
     @property
     def num_classes(self) -> int:
+        """`C`: how many classes the labels tell apart."""
         return len(self.classes)
 
     @property

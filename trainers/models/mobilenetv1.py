@@ -45,13 +45,20 @@ class MobileNetV1(Network):
 
     @property
     def classifier(self) -> nn.Linear:
+        """`fc`: ``[B, D]`` to ``[B, C]``."""
         return self.fc
 
     def last_norms(self) -> tuple[nn.BatchNorm2d, ...]:
+        """The batch norm that ends each stage's last block; there are no shortcuts."""
         blocks = (cast(nn.Sequential, self.model[end]) for end in STAGE_ENDS[1:])
         return tuple(cast(nn.BatchNorm2d, block[-1]) for block in blocks)
 
     def features(self, images: Tensor) -> Features:
+        """One pass over ``[B, 3, H, W]``.
+
+        The stem halves the resolution and so does each of four stages (an odd side rounds up): the last map, whose mean
+        is `pooled`, is ``[B, D, H / 32, W / 32]``.
+        """
         preactivations, stages, x = [], [], images
         for index, block in enumerate(self.model):
             before = block(x)

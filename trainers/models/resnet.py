@@ -66,13 +66,20 @@ class ResNet(Network):
 
     @property
     def classifier(self) -> nn.Linear:
+        """`fc`: ``[B, D]`` to ``[B, C]``."""
         return self.fc
 
     def last_norms(self) -> tuple[nn.BatchNorm2d, ...]:
+        """The second batch norm, `bn2`, of each stage's last block: the shortcut is added behind it."""
         blocks = (cast(BasicBlock, stage[-1]) for stage in (self.layer1, self.layer2, self.layer3))
         return tuple(block.bn2 for block in blocks)
 
     def features(self, images: Tensor) -> Features:
+        """One pass over ``[B, 3, H, W]``.
+
+        Stem and first stage keep the resolution, the other two halve it (an odd side rounds up): the last map, whose
+        mean is `pooled`, is ``[B, D, H / 4, W / 4]``.
+        """
         stem = self.bn1(self.conv1(images))
         stages, preactivations = run_stages(stem, (self.layer1, self.layer2, self.layer3))
         pooled = stages[-1].mean(dim=(2, 3))  # [B, D]

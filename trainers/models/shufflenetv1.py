@@ -69,13 +69,20 @@ class ShuffleNetV1(Network):
 
     @property
     def classifier(self) -> nn.Linear:
+        """`linear`: ``[B, D]`` to ``[B, C]``."""
         return self.linear
 
     def last_norms(self) -> tuple[nn.BatchNorm2d, ...]:
+        """The third batch norm, `bn3`, of each stage's last block: the block's input is added behind it."""
         blocks = (cast(ShuffleBlock, stage[-1]) for stage in (self.layer1, self.layer2, self.layer3))
         return tuple(block.bn3 for block in blocks)
 
     def features(self, images: Tensor) -> Features:
+        """One pass over ``[B, 3, H, W]``.
+
+        The stem keeps the resolution and each of three stages halves it (an odd side rounds up): the last map, whose
+        mean is `pooled`, is ``[B, D, H / 8, W / 8]``.
+        """
         stem = self.bn1(self.conv1(images))
         stages, preactivations = run_stages(stem, (self.layer1, self.layer2, self.layer3))
         pooled = stages[-1].mean(dim=(2, 3))  # [B, D]

@@ -93,9 +93,15 @@ class ShuffleNetV2(Network):
 
     @property
     def classifier(self) -> nn.Linear:
+        """`linear`: ``[B, D]`` to ``[B, C]``."""
         return self.linear
 
     def features(self, images: Tensor) -> Features:
+        """One pass over ``[B, 3, H, W]``.
+
+        The stem keeps the resolution and each of three stages halves it (an odd side rounds up). `unpooled` is what the
+        last 1 × 1 convolution makes of the last stage: ``[B, D, H / 8, W / 8]``.
+        """
         stem = self.bn1(self.conv1(images))
         stages, preactivations = run_stages(stem, (self.layer1, self.layer2, self.layer3))
         unpooled = F.relu(self.bn2(self.conv2(stages[-1])))

@@ -90,9 +90,15 @@ class TinyImageNetMobileNetV2(Network):
 
     @property
     def classifier(self) -> nn.Linear:
+        """`conv2`, a linear layer but for the shape of its weight in a state dict: ``[B, D]`` to ``[B, C]``."""
         return self.conv2
 
     def features(self, images: Tensor) -> Features:
+        """One pass over ``[B, 3, H, W]``.
+
+        The stem makes height and width two pixels larger, three stages halve them (an odd side rounds up), and the last
+        map, whose mean is `pooled`, keeps them: 66, 33, 17, 9 and 9 pixels of an image of 64.
+        """
         before = self.pre(images)
         x = F.relu6(before)
         preactivations, stages = [before], [x]

@@ -44,6 +44,7 @@ class VGG(Network):
 
     @property
     def classifier(self) -> nn.Linear:
+        """The only linear layer: ``[B, D]`` to ``[B, C]``."""
         return cast(nn.Linear, self._modules["classifier"])
 
     def init_head(self, head: nn.Linear) -> None:
@@ -52,10 +53,17 @@ class VGG(Network):
         nn.init.zeros_(head.bias)
 
     def last_norms(self) -> tuple[nn.BatchNorm2d, ...]:
+        """The batch norm that ends each stage but the first; there are no shortcuts."""
         blocks = (self.block1, self.block2, self.block3, self.block4)
         return tuple(cast(nn.BatchNorm2d, block[-1]) for block in blocks)
 
     def features(self, images: Tensor) -> Features:
+        """One pass over ``[B, 3, H, W]``.
+
+        The first stage keeps the resolution and each of the others halves it (an odd side rounds down); the last does
+        so only where both sides have at least :data:`LARGE_IMAGE` pixels. The last map, whose mean is `pooled`, is
+        ``[B, D, H / 8, W / 8]``, of large images ``[B, D, H / 16, W / 16]``.
+        """
         before = self.block0(images)
         preactivations, stages = [before], [F.relu(before)]
         large = min(images.shape[2:]) >= LARGE_IMAGE

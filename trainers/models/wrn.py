@@ -85,6 +85,7 @@ class WideResNet(Network):
 
     @property
     def classifier(self) -> nn.Linear:
+        """`fc`: ``[B, D]`` to ``[B, C]``."""
         return self.fc
 
     def init_head(self, head: nn.Linear) -> None:
@@ -97,6 +98,11 @@ class WideResNet(Network):
         return (*(block.bn1 for block in following), self.bn1)
 
     def features(self, images: Tensor) -> Features:
+        """One pass over ``[B, 3, H, W]``.
+
+        Stem and first stage keep the resolution, the other two halve it (an odd side rounds up). `unpooled` is the last
+        stage's sum behind batch norm and ReLU: ``[B, D, H / 4, W / 4]``.
+        """
         stem = self.conv1(images)
         _, first = self.block1(stem)
         first_normed, second = self.block2(first)

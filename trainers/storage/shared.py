@@ -130,6 +130,7 @@ class SharedStorage(Storage):
         return (PurePosixPath(self._remote[1]) / path.absolute().relative_to(self._local)).as_posix()
 
     def check_writable(self) -> None:
+        """Write a file of a few bytes into the storage, and remove it."""
         with explained(self.uri):
             files, base = self._remote
             probe = f"{base}/.probe-{uuid4().hex}"
@@ -140,14 +141,20 @@ class SharedStorage(Storage):
             files.delete_file(probe)
 
     def sizes(self, folder: Path) -> dict[str, int]:
+        """Bytes of each file of a folder, as the storage lists it now, by its name below the folder.
+
+        Temporary files are left out; a folder that is not there has no files.
+        """
         with explained(self.uri):
             return {name: size for name, (size, _) in listed(self._remote[0], self._place(folder)).items()}
 
     def has(self, path: Path) -> bool:
+        """Whether the storage has a file now; a folder does not count."""
         with explained(self.uri):
             return bool(self._remote[0].get_file_info(self._place(path)).is_file)
 
     def read(self, path: Path) -> bytes | None:
+        """A file's content, of which no local copy is made; None where there is none."""
         with explained(self.uri), suppress(FileNotFoundError):
             stream = self._remote[0].open_input_stream(self._place(path))
             with stream:
@@ -155,6 +162,11 @@ class SharedStorage(Storage):
         return None
 
     def pull(self, path: Path, only: str = "*", *, anew: bool = False) -> None:
+        """Fetch a file, or what fits `only` of a folder, :data:`AT_ONCE` files at a time.
+
+        A local file of the same size counts as the same, unless all is asked for `anew`. What the storage does not have
+        is left as it is here.
+        """
         with explained(self.uri):
             files, place = self._remote[0], self._place(path)
             found = files.get_file_info(place)
@@ -167,12 +179,14 @@ class SharedStorage(Storage):
                 list(pool.map(lambda one: fetch(files, self._place(one), one), wanted))
 
     def push(self, path: Path, *, anew: bool = False) -> None:
+        """Pass on a file; one of the same size there counts as the same, unless it is passed on `anew`."""
         with explained(self.uri):
             files, place = self._remote[0], self._place(path)
             if anew or files.get_file_info(place).size != path.stat().st_size:
                 give(path, files, place)
 
     def mirror(self, folder: Path) -> None:
+        """Pass on what the storage lacks or has in another size, and remove there what is not here."""
         with explained(self.uri):
             files, place = self._remote[0], self._place(folder)
             there = {name: size for name, (size, _) in listed(files, place).items()}
@@ -186,6 +200,7 @@ class SharedStorage(Storage):
                     files.delete_file(f"{place}/{name}")
 
     def remove(self, path: Path) -> None:
+        """Remove a file or folder from the storage, if it is there; the local one stays."""
         with explained(self.uri), suppress(FileNotFoundError):
             files, place = self._remote[0], self._place(path)
             found = files.get_file_info(place)
@@ -195,6 +210,7 @@ class SharedStorage(Storage):
                 files.delete_dir(place)
 
     def release(self, folder: Path) -> None:
+        """Remove the local copy of a folder; what cannot be removed stays, without an error."""
         shutil.rmtree(folder, ignore_errors=True)
 
 

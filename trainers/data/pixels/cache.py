@@ -77,6 +77,7 @@ class MappedSplit(Images):
 
     @property
     def image_size(self) -> tuple[int, int]:
+        """Height and width of the images in the file, in pixels."""
         height, width = self.store.shape[-2:]
         return height, width
 
@@ -86,6 +87,7 @@ class MappedSplit(Images):
         return self.store[self.rows]
 
     def take(self, positions: Tensor) -> MappedSplit:
+        """A subset in the same mapped file: places, labels and indices are copied, pixels are not."""
         return MappedSplit(self.store, self.rows[positions], self.labels[positions], self.index[positions])
 
     def to(self, device: torch.device) -> Images:
@@ -93,6 +95,8 @@ class MappedSplit(Images):
         return self if device.type == "cpu" else Split(self.images, self.labels, self.index).to(device)
 
     def batches(self, parts: Sequence[Tensor], framing: Framing | None = None) -> Iterator[Split]:
+        """The pixels at each of `parts`, copied into memory; `framing` is not read, for views are drawn on the
+        device."""
         return (Split(self.store[self.rows[part]], self.labels[part], self.index[part]) for part in parts)
 
 

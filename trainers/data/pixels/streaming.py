@@ -72,13 +72,16 @@ class StreamedSplit(Images):
 
     @property
     def image_size(self) -> tuple[int, int]:
+        """Height and width of what is cut out of the files, in pixels: a square."""
         return self.cropping.image_size, self.cropping.image_size
 
     def take(self, positions: Tensor) -> StreamedSplit:
+        """A subset of the same files; nothing is read."""
         rows = self.rows[positions.to(self.rows.device)]
         return replace(self, rows=rows, labels=self.labels[positions], index=self.index[positions])
 
     def to(self, device: torch.device) -> StreamedSplit:
+        """The same files, with labels and indices, and so the batches, on another device."""
         return replace(self, labels=self.labels.to(device), index=self.index.to(device))
 
     def recipe_left(self, recipe: Recipe) -> Recipe:
@@ -86,6 +89,13 @@ class StreamedSplit(Images):
         return recipe.model_copy(update={"pad": 0, "flip": False})
 
     def batches(self, parts: Sequence[Tensor], framing: Framing | None = None) -> Iterator[Split]:
+        """Decode the files at each of `parts` in worker processes, ahead of whoever asks; uint8 ``[B, 3, S, S]`` each.
+
+        With a `framing` each image is a random part of its file, without one the middle.
+
+        Raises:
+            InputError: when a file cannot be decoded; it is named.
+        """
         device = self.labels.device
         on_gpu = device.type == "cuda"
         workers = min(self.workers, len(parts))

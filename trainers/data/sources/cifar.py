@@ -69,6 +69,7 @@ class Store:
         return [self.place / name for name in names]
 
     def where(self, name: str) -> str:
+        """What a message calls a file: its path, or that of the archive with the file's name behind."""
         return readable(self.place / name)
 
     def read(self, name: str) -> bytes:

@@ -149,10 +149,20 @@ class Table:
 
     @property
     def image_column(self) -> str:
+        """The column of the images: the one that the option names, else a usual one, else the only one that fits.
+
+        Raises:
+            InputError: where there is no such column, or no telling which.
+        """
         return self._image_column(self.schema)
 
     @property
     def label_column(self) -> str:
+        """The column of the labels, found as that of the images is.
+
+        Raises:
+            InputError: where there is no such column, or no telling which.
+        """
         return self._label_column(self.schema)
 
     @property
