@@ -36,6 +36,7 @@ class MapDistiller(FeatureDistiller):
 
     @classmethod
     def create(cls, params: Any, student: Network, setting: Setting) -> MapDistiller:
+        """The method around `student`, with layers of its own where it has some, freshly drawn."""
         return cls(params, student, setting)
 
 

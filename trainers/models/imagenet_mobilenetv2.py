@@ -6,7 +6,7 @@ auxiliary heads of distillers do not have). Any input size goes through: the las
 
 Bottlenecks are linear, so what a stage hands on has no ReLU: it is the stage's feature and its preactivation alike.
 
-Shapes: `B` batch, `D` features, `h`, `w` pixels of a map.
+Shapes: `B` batch, `C` classes, `D` features, `H`, `W` pixels of an image, `h`, `w` of a map.
 """
 
 from __future__ import annotations

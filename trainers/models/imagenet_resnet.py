@@ -5,7 +5,7 @@ convolution, as in torchvision. The CIFAR stem is one 3 × 3 convolution at stri
 as they are: CRD's and mdistiller's with the CIFAR stem (`shortcut`, `linear`), torchvision's with the paper's
 (`downsample`, `fc`). Any input size goes through: the last pooling takes the whole map.
 
-Shapes: `B` batch, `h`, `w` pixels of a map.
+Shapes: `B` batch, `C` classes, `D` features, `H`, `W` pixels of an image, `h`, `w` of a map.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Howard et al., "MobileNets: Efficient Convolutional Neural Networks for Mobile V
 last pooling takes the whole map). State-dict keys are those of mdistiller's release, which leaves the stem out of its
 list of features: its four are the last four of :attr:`~trainers.models.Features.stages` here.
 
-Shapes: `B` batch, `h`, `w` pixels of a map.
+Shapes: `B` batch, `C` classes, `D` features, `H`, `W` pixels of an image, `h`, `w` of a map.
 """
 
 from __future__ import annotations

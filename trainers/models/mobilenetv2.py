@@ -7,7 +7,7 @@ convolution also where the expansion is 1, and stride 1 instead of 2 in the seco
 
 Bottlenecks are linear, so what a stage hands on has no ReLU: it is the stage's feature and its preactivation alike.
 
-Shapes: `B` batch, `h`, `w` pixels of a map.
+Shapes: `B` batch, `C` classes, `D` features, `H`, `W` pixels of an image, `h`, `w` of a map.
 """
 
 from __future__ import annotations

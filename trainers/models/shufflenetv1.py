@@ -4,7 +4,7 @@ Zhang et al., "ShuffleNet: An Extremely Efficient Convolutional Neural Network f
 g = 3. As in CRD's and mdistiller's releases, whose state-dict keys these are: a 1 × 1 stem without pooling, and a ReLU
 also after the depthwise convolution. Any input size goes through: the last pooling takes the whole map.
 
-Shapes: `B` batch, `h`, `w` pixels of a map.
+Shapes: `B` batch, `C` classes, `D` features, `H`, `W` pixels of an image, `h`, `w` of a map.
 """
 
 from __future__ import annotations

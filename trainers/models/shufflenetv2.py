@@ -4,7 +4,7 @@ Ma et al., "ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture D
 CRD's and mdistiller's releases, whose state-dict keys these are: a 1 × 1 stem without pooling. Any input size goes
 through: the last pooling takes the whole map. The last 1 × 1 convolution belongs to no stage.
 
-Shapes: `B` batch, `h`, `w` pixels of a map.
+Shapes: `B` batch, `C` classes, `D` features, `H`, `W` pixels of an image, `h`, `w` of a map.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ size that its patches divide.
 
 State-dict keys are timm's behind ``network.``.
 
-Shapes: `B` batch, `D` features, `h`, `w` pixels or tokens of a map.
+Shapes: `B` batch, `C` classes, `D` features, `H`, `W` pixels of an image, `h`, `w` pixels or tokens of a map.
 """
 
 from __future__ import annotations

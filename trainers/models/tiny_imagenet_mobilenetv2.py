@@ -9,7 +9,7 @@ arithmetic as a linear one, and is one here; in the state dict its weight has th
 Features are those of the release: stem, the groups that halve the resolution, and the last map in front of the pooling.
 Bottlenecks are linear, so there the preactivation is the stage's output itself.
 
-Shapes: `B` batch, `C` classes, `D` features, `h`, `w` pixels of a map.
+Shapes: `B` batch, `C` classes, `D` features, `H`, `W` pixels of an image, `h`, `w` of a map.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ mdistiller's releases, whose state-dict keys these are. Five stages, each at hal
 only below 64 pixels the last two share theirs, so the last map of a 32 × 32 image is 4 × 4, and so is that of a 64 ×
 64 image. Any input of at least 8 × 8 pixels goes through: the last pooling takes the whole map.
 
-Shapes: `B` batch.
+Shapes: `B` batch, `C` classes, `D` features, `H`, `W` pixels.
 """
 
 from __future__ import annotations
