@@ -53,20 +53,23 @@ class Images(ABC):
 
     @abstractmethod
     def take(self, positions: Tensor) -> Images:
-        """The images at `positions` (int64), in that order."""
+        """The images at `positions` (int64 ``[n]``), in that order."""
 
     @abstractmethod
     def to(self, device: torch.device) -> Images:
-        """The same images, whose batches lie on another device."""
+        """The same images, whose labels, indices and batches lie on another device."""
 
     @abstractmethod
     def batches(self, parts: Sequence[Tensor], framing: Framing | None = None) -> Iterator[Split]:
-        """The images at each of `parts` (int64 positions), in that order, as pixels in memory.
+        """The images at each of `parts`, in that order, as pixels in memory.
 
         Args:
-            parts: positions of one batch after the other.
+            parts: int64 ``[B]`` each, the positions of one batch after the other.
             framing: for training; None gives every image as it is evaluated. Splits whose views are drawn on the device
                 take no notice.
+
+        Yields:
+            For each part its pixels, uint8 ``[B, 3, H, W]``, with labels and indices.
 
         Raises:
             InputError: when an image cannot be read; its file is named.
@@ -92,7 +95,7 @@ class Split(Images):
         return height, width
 
     def take(self, positions: Tensor) -> Split:
-        """Copies of the images at `positions` (int64, on the images' device), in that order."""
+        """Copies of the images at `positions` (int64 ``[n]``, on the images' device), in that order."""
         return Split(self.images[positions], self.labels[positions], self.index[positions])
 
     def to(self, device: torch.device) -> Split:
@@ -100,7 +103,8 @@ class Split(Images):
         return Split(self.images.to(device), self.labels.to(device), self.index.to(device))
 
     def batches(self, parts: Sequence[Tensor], framing: Framing | None = None) -> Iterator[Split]:
-        """A copy of the images at each of `parts`; `framing` is not read, for views are drawn on the device."""
+        """A copy of the images at each of `parts` (int64 ``[B]``); `framing` is not read: views are drawn on the
+        device."""
         return (self.take(part) for part in parts)
 
 

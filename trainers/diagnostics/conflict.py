@@ -37,7 +37,11 @@ LOGIT_LEVEL = frozenset({"binary_kl_norm", "binary_kl", "mse"})
 def gradient_cosine(first: Sequence[Tensor | None], second: Sequence[Tensor | None]) -> float:
     """Cosine of two gradients by the same parameters, each taken as one vector.
 
-    None, where a loss does not reach a parameter, counts as zeros. NaN where one of the two is zero all over.
+    Args:
+        first, second: for each parameter a tensor of its shape; None, where a loss does not reach it, counts as zeros.
+
+    Returns:
+        -1 to 1, computed in float64; NaN where one of the two is zero all over.
     """
     norms = math.sqrt(_dot(first, first)) * math.sqrt(_dot(second, second))
     return max(-1.0, min(1.0, _dot(first, second) / norms)) if norms > 0 else math.nan

@@ -219,7 +219,12 @@ class FeatureDistiller(Distiller):
 
     @abstractmethod
     def terms(self, student: Features, teacher: Features, batch: Batch) -> dict[str, Tensor]:
-        """The unweighted distillation terms, scalars by name, from two passes over one batch in float32."""
+        """The unweighted distillation terms, scalars by name, from two passes over one batch in float32.
+
+        Args:
+            student, teacher: maps ``[B, channels, h, w]``, pooled features ``[B, D]`` and logits ``[B, C]`` of each.
+            batch: with the labels, and each image's place in the data set.
+        """
 
     def losses(self, batch: Batch) -> Losses:
         """`ce`, and :meth:`terms` of the student's and the teacher's pass, both in float32.

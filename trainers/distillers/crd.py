@@ -53,7 +53,7 @@ def crd_scores(embedding: Tensor, memory: Tensor, *, temperature: float = 0.07) 
 
 
 def log_normaliser(scores: Tensor, *, images: int) -> Tensor:
-    """Log of Z: N times the mean of exp(scores), as a constant."""
+    """Log of Z, a constant scalar: N times the mean of exp(scores), of scores of any shape; N is `images`."""
     flat = scores.detach().flatten()
     return flat.logsumexp(0) - math.log(len(flat)) + math.log(images)
 

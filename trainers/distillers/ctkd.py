@@ -41,7 +41,7 @@ def reversal(epoch: int, epochs: int) -> float:
 
 
 def reversed_gradient(value: Tensor, strength: float) -> Tensor:
-    """`value` itself, whose gradient comes back multiplied by minus `strength`."""
+    """`value` itself, of any shape, whose gradient comes back multiplied by minus `strength`."""
     still = value.detach()
     return still - strength * (value - still)
 

@@ -121,7 +121,8 @@ class DHKD(Distiller):
         """The method around `student`, with the method that `main` names on the main head and a fresh auxiliary head.
 
         Raises:
-            InputError: for `init: copy` with a nonlinear head.
+            InputError: for `init: copy` with a nonlinear head, and where the main method refuses the setting.
+            TypeError: where the main method does not read logits alone, which its parameters do not let through.
         """
         from trainers.distillers.registry import build_distiller
 

@@ -75,6 +75,6 @@ def pooled_alike(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def unit(x: Tensor, dim: int) -> Tensor:
-    """`x` over its Euclidean norm along `dim`; where that is 0, zeros with a gradient of 0."""
+    """`x`, of any shape, over its Euclidean norm along `dim`; where that is 0, zeros with a gradient of 0."""
     norm = vector_norm(x, dim=dim, keepdim=True)
     return torch.where(norm > TINY, x / norm.clamp(min=TINY), 0.0)

@@ -105,7 +105,7 @@ class FitNet(MapDistiller):
 
     def terms(self, student: Features, teacher: Features, batch: Batch) -> dict[str, Tensor]:
         """`hint`: :func:`fitnet_loss`, a scalar, of the student's regressed map after stage `hint_stage` and the
-        teacher's."""
+        teacher's, ``[B, K, h, w]``."""
         stage = self.params.hint_stage
         return {"hint": fitnet_loss(self.regressor(student.stages[stage]), teacher.stages[stage])}
 

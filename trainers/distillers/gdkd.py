@@ -122,7 +122,7 @@ class GroupedDistiller(LogitDistiller):
 
     @abstractmethod
     def parts(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """high, low_top and low_other, unweighted."""
+        """high, low_top and low_other, unweighted scalars, of logits ``[B, C]``."""
 
     def terms(self, student: Tensor, teacher: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """`high`, `low_top` and `low_other`: :meth:`parts` of logits ``[B, C]``, standardised first where `standardize`

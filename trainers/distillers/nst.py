@@ -77,7 +77,7 @@ class NST(MapDistiller):
     params: NSTParams
 
     def terms(self, student: Features, teacher: Features, batch: Batch) -> dict[str, Tensor]:
-        """`nst`: :func:`nst_loss`, a scalar, of the paired stages."""
+        """`nst`: :func:`nst_loss`, a scalar, of the paired stages ``[B, K, h, w]``."""
         return {"nst": nst_loss(*paired_stages(student, teacher))}
 
     def weights(self, epoch: int) -> dict[str, float]:

@@ -88,7 +88,8 @@ def connector(channels_in: int, channels_out: int, kernel_size: int) -> nn.Seque
 
 
 def paired_preactivations(student: Features, teacher: Features) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-    """As many stages of one as of the other, the deepest, without the stems."""
+    """As many stages ``[B, channels, h, w]`` of one as of the other, before their ReLU: the deepest, without the
+    stems."""
     count = min(len(student.preactivations), len(teacher.preactivations)) - 1
     return student.preactivations[-count:], teacher.preactivations[-count:]
 
@@ -130,8 +131,8 @@ class OFD(MapDistiller):
             self.register_buffer(f"margin{stage}", ofd_margins(norm.weight, norm.bias), persistent=False)
 
     def terms(self, student: Features, teacher: Features, batch: Batch) -> dict[str, Tensor]:
-        """`ofd`: :func:`ofd_loss`, a scalar, of the student's connected stages and the teacher's, both before their
-        ReLU."""
+        """`ofd`: :func:`ofd_loss`, a scalar, of the student's connected stages and the teacher's ``[B, c, h, w]``,
+        before their ReLU."""
         ours, theirs = paired_preactivations(student, teacher)
         connected = [connect(maps) for connect, maps in zip(self.connectors, ours, strict=True)]
         margins = [self.get_buffer(f"margin{stage}") for stage in range(len(ours))]

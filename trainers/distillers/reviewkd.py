@@ -102,7 +102,8 @@ class Review(nn.Module):
         self.fusions = nn.ModuleList(fusions)
 
     def forward(self, student_maps: Sequence[Tensor], teacher_maps: Sequence[Tensor]) -> list[Tensor]:
-        """The student's maps, shallow to deep as the teacher's are, each in the shape of the teacher's."""
+        """Shallow to deep, ``[B, c, h, w]`` of each network, to the student's maps in the shapes of the teacher's, in
+        that order."""
         reviewed: list[Tensor] = []
         handed_on: Tensor | None = None
         for fusion, ours, theirs in zip(self.fusions, reversed(student_maps), reversed(teacher_maps), strict=True):
@@ -114,7 +115,8 @@ class Review(nn.Module):
 def paired_levels(
     student: Features, teacher: Features, *, before_relu: bool = False
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """As many levels of one as of the other, shallow to deep: stages without the stem, then the pooled feature.
+    """As many levels ``[B, channels, h, w]`` of one as of the other, shallow to deep: stages without the stem, then the
+    pooled feature as a 1 × 1 map.
 
     `before_relu`: whether the student's stages are read before their ReLU, as the teacher's always are.
     """
@@ -156,7 +158,8 @@ class ReviewKD(MapDistiller):
         self.review = Review([m.shape[1] for m in ours], [m.shape[1] for m in theirs], params.mid_channels)
 
     def terms(self, student: Features, teacher: Features, batch: Batch) -> dict[str, Tensor]:
-        """`reviewkd`: :func:`hcl_loss`, a scalar, of the student's reviewed levels and the teacher's."""
+        """`reviewkd`: :func:`hcl_loss`, a scalar, of the student's reviewed levels and the teacher's, ``[B, c, h, w]``
+        each."""
         ours, theirs = self._paired(student, teacher)
         return {"reviewkd": hcl_loss(self.review(ours, theirs), theirs)}
 

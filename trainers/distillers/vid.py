@@ -104,8 +104,8 @@ class VID(MapDistiller):
         self.predictors = nn.ModuleList(Predictor(s.shape[1], t.shape[1], **start) for s, t in pairs)
 
     def terms(self, student: Features, teacher: Features, batch: Batch) -> dict[str, Tensor]:
-        """`vid`: :func:`vid_loss`, a scalar, summed over the paired stages, each with a :class:`Predictor` of its
-        own."""
+        """`vid`: :func:`vid_loss`, a scalar, summed over the paired stages ``[B, K, h, w]``, each with a
+        :class:`Predictor` of its own."""
         stages = zip(self.predictors, *paired_stages(student, teacher), strict=True)
         return {"vid": torch.stack([predictor(own, taught) for predictor, own, taught in stages]).sum()}
 

@@ -34,7 +34,7 @@ class Features(NamedTuple):
 
     @classmethod
     def of_logits(cls, logits: Tensor, pooled: Tensor | None = None) -> Features:
-        """A pass of which only the logits are known, or these and what the classifier reads."""
+        """A pass of which only the logits ``[B, C]`` are known, or these and what the classifier reads, ``[B, D]``."""
         return cls(logits, torch.empty(0) if pooled is None else pooled, (), ())
 
     def float(self) -> Features:
@@ -90,7 +90,8 @@ def run_stage(blocks: Iterable[nn.Module], x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def run_stages(stem: Tensor, stages: Iterable[Iterable[nn.Module]]) -> tuple[list[Tensor], list[Tensor]]:
-    """The stem's output before its ReLU, and each stage on the one before it: all after, and all before, their ReLU."""
+    """The stem's output before its ReLU, and each stage on the one before it, ``[B, channels, h, w]`` each: all after,
+    and all before, their ReLU."""
     before, after = [stem], [F.relu(stem)]
     for blocks in stages:
         preactivation, output = run_stage(blocks, after[-1])

@@ -256,7 +256,11 @@ def connected(uri: str) -> tuple[FileSystem, str]:
 
 @contextmanager
 def explained(uri: str) -> Iterator[None]:
-    """What pyarrow and the network raise, as one sentence that names the storage."""
+    """What pyarrow and the network raise, as one sentence that names the storage.
+
+    Raises:
+        StorageError: in place of an OSError, or an error of pyarrow's, in the block.
+    """
     import pyarrow as pa
 
     try:

@@ -3,6 +3,9 @@
 In evaluation mode a batch norm is a scale and a shift for each channel, which the convolution in front of it can apply
 by itself: w' = w * gamma / sqrt(var + eps), b' = beta + (b - mean) * gamma / sqrt(var + eps). The logits are the same
 but for rounding.
+
+w, b: the convolution's weight and bias, for each of its output channels; mean, var: the norm's running statistics;
+gamma, beta: its weight and bias.
 """
 
 from __future__ import annotations

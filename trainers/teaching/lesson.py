@@ -54,7 +54,7 @@ class Teaching(ABC):
 
     @abstractmethod
     def strong(self, images: Tensor, index: Tensor) -> View:
-        """The same of the strong view."""
+        """The strong view ``[B, 3, H, W]`` of images `index` (int64 ``[B]``), with what the teacher makes of it."""
 
 
 class NoTeacher(Teaching):
@@ -158,7 +158,7 @@ class BankedTeacher(Teaching):
         return View(images, self._told(False, index))
 
     def strong(self, images: Tensor, index: Tensor) -> View:
-        """The same of the strong views."""
+        """The images ``[B, 3, H, W]`` with the logits ``[B, C]`` of their strong views, float32, out of the table."""
         return View(images, self._told(True, index))
 
     def _told(self, strong: bool, index: Tensor) -> Features:

@@ -87,7 +87,8 @@ class MappedSplit(Images):
         return self.store[self.rows]
 
     def take(self, positions: Tensor) -> MappedSplit:
-        """A subset in the same mapped file: places, labels and indices are copied, pixels are not."""
+        """The images at `positions` (int64 ``[n]``): places, labels and indices are copied, pixels stay in the mapped
+        file."""
         return MappedSplit(self.store, self.rows[positions], self.labels[positions], self.index[positions])
 
     def to(self, device: torch.device) -> Images:
@@ -95,7 +96,7 @@ class MappedSplit(Images):
         return self if device.type == "cpu" else Split(self.images, self.labels, self.index).to(device)
 
     def batches(self, parts: Sequence[Tensor], framing: Framing | None = None) -> Iterator[Split]:
-        """The pixels at each of `parts`, copied into memory; `framing` is not read, for views are drawn on the
+        """Copies of the pixels at each of `parts` (int64 ``[B]``); `framing` is not read: views are drawn on the
         device."""
         return (Split(self.store[self.rows[part]], self.labels[part], self.index[part]) for part in parts)
 
@@ -274,7 +275,11 @@ def _replace(partial: Path, entry: Path) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file at `path`, waiting for whoever has it; the system lets go of it when its holder dies."""
+    """Hold the lock file at `path`, waiting for whoever has it; the system lets go of it when its holder dies.
+
+    Raises:
+        StorageError: when the cache cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a")

@@ -155,6 +155,7 @@ def fill(images: Tensor, encoded: Iterable[Encoded], frame: Frame) -> None:
 
     Raises:
         InputError: for the first image that cannot be decoded.
+        RuntimeError: when fewer images come than there is room for.
     """
     target = images.numpy()
 

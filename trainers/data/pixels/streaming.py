@@ -76,7 +76,7 @@ class StreamedSplit(Images):
         return self.cropping.image_size, self.cropping.image_size
 
     def take(self, positions: Tensor) -> StreamedSplit:
-        """A subset of the same files; nothing is read."""
+        """The images at `positions` (int64 ``[n]``), in that order; nothing is read."""
         rows = self.rows[positions.to(self.rows.device)]
         return replace(self, rows=rows, labels=self.labels[positions], index=self.index[positions])
 

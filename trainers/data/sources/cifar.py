@@ -118,7 +118,11 @@ class Cifar(DataSource):
     """Fetch the archive into `path` where nothing is there; nothing is ever fetched otherwise."""
 
     def load(self) -> ImageData:
-        """Open the files, unpacking them on the first call."""
+        """Open the files, unpacking them on the first call, after fetching them where `download` is set.
+
+        Raises:
+            InputError: where the files are missing or damaged, or cannot be fetched.
+        """
         store = self._found()
         if store is None and self.download:
             self._fetch()

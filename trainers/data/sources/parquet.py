@@ -196,7 +196,11 @@ class Table:
         return labels
 
     def where(self, position: int) -> str:
-        """Shard and row (counted from 0) of an image."""
+        """Shard and row (counted from 0) of the image at a position of the split.
+
+        Raises:
+            IndexError: beyond the last row.
+        """
         for shard in self.shards:
             rows = pq.read_metadata(shard).num_rows
             if position < rows:
@@ -231,7 +235,11 @@ class Table:
         return Encoded(f"{where} ({readable(content)})", self.root / path.relative_to(self.root.resolve()))
 
     def first_size(self) -> tuple[int, int]:
-        """Height and width of the first image."""
+        """Height and width of the first image, in pixels.
+
+        Raises:
+            InputError: where there is no row, or its image cannot be decoded.
+        """
         for encoded in self.encoded():
             image = opened(encoded)
             return image.height, image.width
