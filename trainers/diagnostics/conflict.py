@@ -68,13 +68,13 @@ def parts(distiller: Distiller) -> dict[str, list[nn.Parameter]]:
     """The trained parameters of `backbone`, `head` and, where there is one, `aux_head`."""
     head, aux = distiller.student.classifier, auxiliary_head(distiller)
     in_head = set(map(id, head.parameters()))
-    found = {
+    places = {
         "backbone": [parameter for parameter in distiller.student.parameters() if id(parameter) not in in_head],
         "head": list(head.parameters()),
     }
     if aux is not None:
-        found["aux_head"] = list(aux.parameters())
-    return {name: [p for p in parameters if p.requires_grad] for name, parameters in found.items()}
+        places["aux_head"] = list(aux.parameters())
+    return {name: [p for p in parameters if p.requires_grad] for name, parameters in places.items()}
 
 
 def gradient_conflict(distiller: Distiller, batches: Iterable[Batch], epoch: int) -> dict[str, float]:
@@ -86,13 +86,13 @@ def gradient_conflict(distiller: Distiller, batches: Iterable[Batch], epoch: int
     both = levels(distiller.weights(epoch))
     if not all(both):
         return {}
-    found = parts(distiller)
-    parameters = [parameter for part in found.values() for parameter in part]
+    places = parts(distiller)
+    parameters = [parameter for part in places.values() for parameter in part]
     sums: list[Gradients] = [[None] * len(parameters), [None] * len(parameters)]
     for batch in batches:
         sums = [_added(*pair) for pair in zip(sums, _gradients(distiller, batch, both, parameters), strict=True)]
     cosines, start = {}, 0
-    for name, part in found.items():
+    for name, part in places.items():
         first, second = (total[start : start + len(part)] for total in sums)
         cosines[f"conflict_{name}"] = gradient_cosine(first, second)
         start += len(part)

@@ -80,12 +80,12 @@ class Group:
             return find()
         message: list[Any] = [find() if self.leads else None]
         dist.broadcast_object_list(message)
-        found: T = message[0]
-        return found
+        answer: T = message[0]
+        return answer
 
     def average_statistics(self, module: nn.Module) -> None:
         """Batch norms' running statistics, each process's own, become their mean."""
-        norms = [one for one in module.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)]
+        norms = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
         statistics = [buffer for norm in norms for buffer in (norm.running_mean, norm.running_var)]
         self.sum_all(statistics)
         for buffer in statistics:

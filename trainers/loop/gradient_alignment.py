@@ -66,8 +66,8 @@ def _dot(left: Gradients, right: Gradients) -> Tensor:
 
 
 def _scaled(gradients: Gradients, scale: Tensor) -> Gradients:
-    found = [gradient for gradient in gradients if gradient is not None]
-    scaled = iter(torch._foreach_mul(found, scale))
+    reached = [gradient for gradient in gradients if gradient is not None]
+    scaled = iter(torch._foreach_mul(reached, scale))
     return [None if gradient is None else next(scaled) for gradient in gradients]
 
 

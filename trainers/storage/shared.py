@@ -169,14 +169,14 @@ class SharedStorage(Storage):
         """
         with explained(self.uri):
             files, place = self._remote[0], self._place(path)
-            found = files.get_file_info(place)
-            there = {path: found.size} if found.is_file else {}
-            if not found.is_file:
+            info = files.get_file_info(place)
+            there = {path: info.size} if info.is_file else {}
+            if not info.is_file:
                 inside = listed(files, place).items()
                 there = {path / name: size for name, (size, _) in inside if fnmatchcase(name, only)}
-            wanted = [one for one, size in there.items() if anew or _local_size(one) != size]
+            wanted = [local for local, size in there.items() if anew or _local_size(local) != size]
             with ThreadPoolExecutor(AT_ONCE) as pool:
-                list(pool.map(lambda one: fetch(files, self._place(one), one), wanted))
+                list(pool.map(lambda local: fetch(files, self._place(local), local), wanted))
 
     def push(self, path: Path, *, anew: bool = False) -> None:
         """Pass on a file; one of the same size there counts as the same, unless it is passed on `anew`."""
@@ -203,10 +203,10 @@ class SharedStorage(Storage):
         """Remove a file or folder from the storage, if it is there; the local one stays."""
         with explained(self.uri), suppress(FileNotFoundError):
             files, place = self._remote[0], self._place(path)
-            found = files.get_file_info(place)
-            if found.is_file:
+            info = files.get_file_info(place)
+            if info.is_file:
                 files.delete_file(place)
-            elif found.type.name == "Directory":
+            elif info.type.name == "Directory":
                 files.delete_dir(place)
 
     def release(self, folder: Path) -> None:
@@ -277,11 +277,11 @@ def listed(files: FileSystem, place: str) -> dict[str, tuple[int, int]]:
 
     everything = FileSelector(place, recursive=True, allow_not_found=True)
     try:
-        found = files.get_file_info(everything)
+        entries = files.get_file_info(everything)
     except FileNotFoundError:  # the folder came into being while it was looked for
-        found = files.get_file_info(everything)
-    named = {one.path.removeprefix(f"{place}/"): one for one in found if one.is_file}
-    return {name: (one.size, one.mtime_ns or 0) for name, one in named.items() if not _hidden(name)}
+        entries = files.get_file_info(everything)
+    named = {entry.path.removeprefix(f"{place}/"): entry for entry in entries if entry.is_file}
+    return {name: (entry.size, entry.mtime_ns or 0) for name, entry in named.items() if not _hidden(name)}
 
 
 def fetch(files: FileSystem, place: str, path: Path) -> None:

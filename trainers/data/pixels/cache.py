@@ -131,16 +131,16 @@ def decoded(
     folder = cache_folder()
     key = content_key([fingerprint(root, files, folder), dict(options), pillow_version, FORMAT, statistics])
     entry = folder / f"{source}-{key}"
-    found = _opened(entry, source)
-    if found is None:
+    data = _opened(entry, source)
+    if data is None:
         with locked(folder / f".{entry.name}.lock"):
-            found = _opened(entry, source)  # another process may have decoded it while this one waited
-            if found is None:
+            data = _opened(entry, source)  # another process may have decoded it while this one waited
+            if data is None:
                 _write(entry, read(), statistics)
-                found = _opened(entry, source)
-    if found is None:
+                data = _opened(entry, source)
+    if data is None:
         raise StorageError(f"{entry} does not read back as it was written: the disk or its memory is at fault")
-    return found
+    return data
 
 
 def _opened(entry: Path, source: str) -> ImageData | None:

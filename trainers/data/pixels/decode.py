@@ -160,8 +160,8 @@ def fill(images: Tensor, encoded: Iterable[Encoded], frame: Frame) -> None:
     target = images.numpy()
 
     def decode(start: int, chunk: list[Encoded]) -> None:
-        for offset, one in enumerate(chunk):
-            target[start + offset] = framed(one, frame)
+        for offset, image in enumerate(chunk):
+            target[start + offset] = framed(image, frame)
 
     done = 0
     with ThreadPoolExecutor(cores()) as pool:

@@ -139,8 +139,8 @@ class _Batches(Dataset[Tensor | str]):
         encoded = [Encoded(readable(self.root / self.files[row]), self.root / self.files[row]) for row in rows]
         images = torch.empty(len(rows), 3, *[self.cropping.image_size] * 2, dtype=torch.uint8)
         try:
-            for image, found in zip(images, self._decoded(encoded, torch.tensor(index)), strict=True):
-                image.numpy()[...] = found
+            for image, pixels in zip(images, self._decoded(encoded, torch.tensor(index)), strict=True):
+                image.numpy()[...] = pixels
         except InputError as error:
             return str(error)
         return images
@@ -148,9 +148,9 @@ class _Batches(Dataset[Tensor | str]):
     def _decoded(self, encoded: list[Encoded], index: Tensor) -> Iterator[Pixels]:
         size = self.cropping.image_size
         if self.framing is None:
-            return (framed(one, Frame((size, size), self.cropping.resize)) for one in encoded)
+            return (framed(image, Frame((size, size), self.cropping.resize)) for image in encoded)
         crops = Crops(self.cropping, self.framing, index)
-        return (planes(crops.cut(opened(one), position)) for position, one in enumerate(encoded))
+        return (planes(crops.cut(opened(image), position)) for position, image in enumerate(encoded))
 
 
 class Crops:

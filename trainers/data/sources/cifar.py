@@ -92,16 +92,16 @@ class Store:
 def _unpacked(archive: Path, layout: Layout) -> dict[str, bytes]:
     """The layout's files in an archive, read into memory."""
     wanted = {f"{layout.folder}/{name}": name for name in (*layout.train, *layout.test, layout.names)}
-    found: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     try:
         with tarfile.open(archive) as tar:
             for member in tar:
                 stream = tar.extractfile(member) if member.name in wanted and member.isfile() else None
                 if stream is not None:
-                    found[wanted[member.name]] = stream.read()
+                    contents[wanted[member.name]] = stream.read()
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise InputError(f"{readable(archive)} is not a readable archive: {reason(error)}") from error
-    return found
+    return contents
 
 
 class Cifar(DataSource):
@@ -196,8 +196,8 @@ class Cifar(DataSource):
             raise InputError(f"{where} holds no list '{self._key('label_names')}' of class names") from error
 
     def _pickled(self, content: bytes, where: str) -> Records:
-        found = read_pickle(content, where)
-        images, labels = found.get("data"), found.get(self._key("labels"))
+        record = read_pickle(content, where)
+        images, labels = record.get("data"), record.get(self._key("labels"))
         if not isinstance(images, np.ndarray) or images.ndim != 2 or images.shape[1] != PIXELS:
             raise InputError(f"{where}: 'data' is no array of N × {PIXELS} bytes")
         if not isinstance(labels, list) or len(labels) != len(images):

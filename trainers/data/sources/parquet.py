@@ -103,9 +103,9 @@ def _decode(images: Tensor, table: Table, frame: Frame) -> None:
 def _shards(root: Path, pattern: str | None, usual: Sequence[str], option: str) -> list[Path]:
     """The files of one split, in the order of their names."""
     for candidate in [pattern] if pattern is not None else usual:
-        found = sorted(path for path in root.glob(candidate) if path.is_file())
-        if found:
-            return found
+        shards = sorted(path for path in root.glob(candidate) if path.is_file())
+        if shards:
+            return shards
     looked = f"'{pattern}'" if pattern is not None else " or ".join(f"'{name}'" for name in usual)
     present = sorted(path.name for path in root.glob("*.parquet"))
     held = f"the folder holds {', '.join(present[:5])}" if present else "the folder holds no Parquet file"
@@ -327,19 +327,19 @@ def _labels(train: Table, test: Table) -> tuple[tuple[str, ...], list[int], list
     Raises:
         InputError: for labels that are no class, classes without a training image, and splits without rows.
     """
-    found = [table.labels() for table in (train, test)]
-    for table, labels in zip((train, test), found, strict=True):
+    written = [table.labels() for table in (train, test)]
+    for table, labels in zip((train, test), written, strict=True):
         if not labels:
             raise InputError(f"{readable(table.shards[0])} has no rows")
     if _is_text(train.schema.field(train.label_column).type):
-        return _named_labels(train, test, *found)
+        return _named_labels(train, test, *written)
     classes = train.named_classes()
     if classes is None:
-        whole = [label for label in found[0] if isinstance(label, int) and label >= 0]
+        whole = [label for label in written[0] if isinstance(label, int) and label >= 0]
         classes = tuple(str(label) for label in range(max(whole, default=0) + 1))
     advice = "; a published test split may lack its labels: choose another with the option test"
-    train_labels = check_labels(found[0], len(classes), train.where)
-    test_labels = check_labels(found[1], len(classes), test.where, advice)
+    train_labels = check_labels(written[0], len(classes), train.where)
+    test_labels = check_labels(written[1], len(classes), test.where, advice)
     check_classes(train_labels, classes, readable(train.root))
     return classes, train_labels, test_labels
 
