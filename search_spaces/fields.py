@@ -115,7 +115,7 @@ class FieldReader:
         kind: type[Frozen] = Range if "range" in value else Choice
         ends = value.get("range")
         if kind is Range and not (isinstance(ends, list) and len(ends) == 2):
-            self.add((*path, "range"), f"must be [lowest, highest], found {found(ends)}")
+            self.add((*path, "range"), f"must be [lowest, highest], found {shown(ends)}")
             return
         if self.model(path, kind, value) is None:
             return
@@ -141,26 +141,30 @@ class FieldReader:
             name, options = next(iter(value.items()))
             if options is None or isinstance(options, dict):
                 return name, options or {}
-            self.add((*path, name), f"must be a mapping of options, found {found(options)}")
+            self.add((*path, name), f"must be a mapping of options, found {shown(options)}")
             return None, {}
-        self.add(path, f"must be a name, or one name with its options ('name: {{key: value}}'), found {found(value)}")
+        self.add(path, f"must be a name, or one name with its options ('name: {{key: value}}'), found {shown(value)}")
         return None, {}
 
     def listed(self, path: yaml_lines.Path, value: Any) -> list[Any]:
+        """A list's entries; none, with the mistake noted, where `value` is no list or an empty one. None is none too,
+        without a mistake: that the key lacks a value is noted elsewhere."""
         if value is None:
             return []
         if not isinstance(value, list) or not value:
-            self.add(path, f"must be a list with at least one entry, found {found(value)}")
+            self.add(path, f"must be a list with at least one entry, found {shown(value)}")
             return []
         return value
 
     def one_of(self, path: yaml_lines.Path, value: Any, names: tuple[str, ...]) -> Any:
+        """`value` where it is one of `names`; else the first of these, with the mistake noted, to read on with."""
         if value not in names:
             self.add(path, unknown_name("value", value, names))
             return names[0]
         return value
 
     def unknown_keys(self, path: yaml_lines.Path, data: dict[str, Any], known: Iterable[str], what: str) -> None:
+        """Note each key of `data` that is not `known` as a mistake, which the message calls an unknown `what`."""
         for key in data:
             if key not in known:
                 self.add((*path, key), unknown_name(what, key, known))
@@ -168,7 +172,7 @@ class FieldReader:
     def model(self, path: yaml_lines.Path, model: type[M], data: Any, start: dict[str, Any] | None = None) -> M | None:
         """`data` over `start` as a model; None, with the mistakes noted, where it is none."""
         if not isinstance(data, dict):
-            self.add(path, f"must be a mapping, found {found(data)}")
+            self.add(path, f"must be a mapping, found {shown(data)}")
             return None
         try:
             return model.model_validate_json(_json((start or {}) | data), strict=True)
@@ -234,7 +238,7 @@ def _problem(field: FieldInfo, value: Any) -> str | None:
 
 def _message(detail: Any) -> str:
     text = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input ")
-    value = "" if "found" in text else f", found {found(detail['input'])}"
+    value = "" if "found" in text else f", found {shown(detail['input'])}"
     return f"{text[0].lower()}{text[1:]}{value}"
 
 
@@ -243,10 +247,11 @@ def _json(value: Any) -> str:
 
 
 def is_int(value: Any) -> bool:
+    """Whether a value is a whole number; YAML's true and false are none, though Python counts them among them."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def found(value: Any) -> str:
+def shown(value: Any) -> str:
     """A value as a message shows it."""
     if value is None:
         return "nothing"

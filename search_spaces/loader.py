@@ -9,14 +9,13 @@ an entry under `methods` or `recipe` spells out wins over them.
 from __future__ import annotations
 
 import itertools
-import math
 import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from search_spaces import yaml_lines
-from search_spaces.fields import MOST_POINTS, FieldReader, found, is_int
+from search_spaces.fields import MOST_POINTS, FieldReader, is_int, shown
 from search_spaces.files import spec_text
 from search_spaces.schema import (
     NAME_PATTERN,
@@ -31,6 +30,7 @@ from search_spaces.schema import (
     Tracking,
     Variant,
 )
+from search_spaces.space import Space, count, size_of
 from search_spaces.yaml_lines import Document
 from trainers.config import Recipe
 from trainers.errors import SpecError, unknown_name
@@ -53,8 +53,6 @@ KEYS = (
 )
 REQUIRED = ("name", "dataset", "pairs", "methods")
 MOST_SEEDS = 10_000
-Space = dict[str, dict[str, Any]]
-"""Searched fields by name, see :data:`search_spaces.space.Space`; those of the recipe as ``recipe.lr``."""
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".tar", ".bin")
 """What the name of a teacher's file ends with."""
 PAPER_TRAINS_ON_ALL = "protocol 'paper' trains on the full training set; leave this out"
@@ -98,7 +96,7 @@ class _Reader(FieldReader):
     def read(self, text: str) -> Spec | None:
         data = self.document.data
         if not isinstance(data, dict):
-            self.add((), f"a spec is a mapping with the keys {', '.join(REQUIRED)}, …; found {found(data)}")
+            self.add((), f"a spec is a mapping with the keys {', '.join(REQUIRED)}, …; found {shown(data)}")
             return None
         self.unknown_keys((), data, KEYS, "key")
         for key in REQUIRED:
@@ -122,7 +120,7 @@ class _Reader(FieldReader):
         fields["search"] = self._search(data, protocol, fields["pairs"])
         name, description = self._name(data.get("name")), data.get("description", "")
         if not isinstance(description, str):
-            self.add(("description",), f"must be text, found {found(description)}")
+            self.add(("description",), f"must be text, found {shown(description)}")
         if self.document.mistakes:
             return None
         return Spec(
@@ -145,7 +143,7 @@ class _Reader(FieldReader):
 
     def _name(self, value: Any) -> str:
         if value is not None and not (isinstance(value, str) and re.fullmatch(NAME_PATTERN, value)):
-            self.add(("name",), f"must be letters, digits, '.', '_' and '-', at most 64, found {found(value)}")
+            self.add(("name",), f"must be letters, digits, '.', '_' and '-', at most 64, found {shown(value)}")
         return str(value)
 
     def _dataset(self, value: Any) -> tuple[str, dict[str, Any]]:
@@ -213,7 +211,7 @@ class _Reader(FieldReader):
         """The pair that `text` names, without what is trained under it."""
         parts = [part.strip() for part in re.split(r"->|→", text)] if isinstance(text, str) else []
         if len(parts) != 2 or not all(parts):
-            self.add(path, f"a pair is written 'teacher -> student', found {found(item)}")
+            self.add(path, f"a pair is written 'teacher -> student', found {shown(item)}")
             return None
         kind = self._teacher_kind(path, parts[0])
         self._known_model(path, parts[1])
@@ -271,7 +269,7 @@ class _Reader(FieldReader):
         listed = value if isinstance(value, list) else []
         if listed and all(is_int(seed) and seed >= 0 for seed in listed) and len(set(listed)) == len(listed):
             return tuple(listed)
-        self.add(("seeds",), f"must be a number of seeds from 1 on, or a list of different ones, found {found(value)}")
+        self.add(("seeds",), f"must be a number of seeds from 1 on, or a list of different ones, found {shown(value)}")
         return ()
 
     def _search(self, data: dict[str, Any], protocol: str, pairs: tuple[Pair, ...]) -> Search:
@@ -296,11 +294,11 @@ class _Reader(FieldReader):
 
     def _check_finite(self, sampler: str, spaces: list[Space]) -> None:
         """A sampler that tries every point needs finitely many, and not absurdly many."""
-        endless = sorted({key for space in spaces for key, dimension in space.items() if _count(dimension) is None})
+        endless = sorted({key for space in spaces for key, dimension in space.items() if size_of(dimension) is None})
         if endless:
             self.add(("search", "sampler"), f"'{sampler}' needs a step (or choice) for {', '.join(endless)}")
             return
-        most = max((math.prod(_count(dimension) or 1 for dimension in space.values()) for space in spaces), default=0)
+        most = max((count(space) or 0 for space in spaces), default=0)
         if most > MOST_POINTS:
             self.add(("search", "sampler"), f"'{sampler}' has {most:,} points to try; at most {MOST_POINTS:,}")
 
@@ -331,12 +329,5 @@ def _searched_places(pair: Pair) -> list[tuple[Variant, Variant]]:
 
 
 def _joint_space(recipe: Variant, method: Variant) -> Space:
+    """The searched fields of a recipe and of a method; the recipe's are called ``recipe.lr`` and so on."""
     return {f"recipe.{key}": of for key, of in recipe.space.items()} | method.space
-
-
-def _count(dimension: dict[str, Any]) -> int | None:
-    """How many values a searched field has; None for infinitely many."""
-    if "choice" in dimension:
-        return len(dimension["choice"])
-    (low, high), step = dimension["range"], dimension["step"] or (1 if dimension["integer"] else None)
-    return None if step is None else round((high - low) / step) + 1

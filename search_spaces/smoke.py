@@ -41,9 +41,9 @@ def shrunk(spec: Spec) -> Spec:
         name=f"{spec.name[:58]}-smoke",
         description=f"smoke run of {spec.name}: its numbers mean nothing",
         dataset_options=options,
-        recipes=_one(spec.recipes, data),
+        recipes=_first_shrunk(spec.recipes, data),
         teacher_recipe=_short(spec.teacher_recipe, data),
-        pairs=(replace(pair, recipes=_one(pair.recipes, data), methods=_first_of_each(pair)),),
+        pairs=(replace(pair, recipes=_first_shrunk(pair.recipes, data), methods=_first_of_each(pair)),),
         methods=_first_of_each(pair),
         seeds=spec.seeds[:1],
         search=spec.search.model_copy(update={"trials": TRIALS, "grace": 1}),
@@ -61,7 +61,8 @@ def _first_of_each(pair: Pair) -> tuple[MethodGrid, ...]:
     return tuple(first.values())
 
 
-def _one(recipes: tuple[Variant, ...], data: ImageData) -> tuple[Variant, ...]:
+def _first_shrunk(recipes: tuple[Variant, ...], data: ImageData) -> tuple[Variant, ...]:
+    """The first point of the recipe's grid, shrunk."""
     return tuple(replace(variant, value=_short(variant.value, data)) for variant in recipes[:1])
 
 

@@ -20,7 +20,7 @@ def count(space: Space) -> int | None:
 
 
 def point(dimension: Mapping[str, Any], unit: float) -> Any:
-    """The value of a dimension at `unit` in [0, 1)."""
+    """The value of a dimension at `unit` in [0, 1): equal shares of the interval for each of finitely many values."""
     size = size_of(dimension)
     if size is not None and not dimension.get("log"):
         return value_at(dimension, int(unit * size))
@@ -42,7 +42,7 @@ def size_of(dimension: Mapping[str, Any]) -> int | None:
 
 
 def value_at(dimension: Mapping[str, Any], place: int) -> Any:
-    """The value at a place of a dimension that has finitely many."""
+    """The value at a place, counted from 0, of a dimension that has finitely many."""
     if "choice" in dimension:
         return dimension["choice"][place]
     low, step = dimension["range"][0], dimension.get("step") or 1
@@ -51,7 +51,7 @@ def value_at(dimension: Mapping[str, Any], place: int) -> Any:
 
 
 def all_points(space: Space) -> Iterator[dict[str, Any]]:
-    """All points, the last name varying fastest."""
+    """All points of a space of finitely many, the last name varying fastest."""
     values = [[value_at(dimension, place) for place in range(size_of(dimension) or 0)] for dimension in space.values()]
     for chosen in itertools.product(*values):
         yield dict(zip(space, chosen, strict=True))
@@ -63,6 +63,6 @@ def corners(space: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     ends = {name: of.get("choice") or of["range"] for name, of in space.items()}
     first = {name: values[0] for name, values in ends.items()}
     points = [first | {name: value} for name, values in ends.items() for value in values]
-    for one, other in itertools.combinations(ends, 2):
-        points += [first | {one: a, other: b} for a in ends[one][1:] for b in ends[other][1:]]
+    for name, other in itertools.combinations(ends, 2):
+        points += [first | {name: a, other: b} for a in ends[name][1:] for b in ends[other][1:]]
     return [*points, {name: values[-1] for name, values in ends.items()}] if ends else []

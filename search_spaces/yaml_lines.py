@@ -94,15 +94,15 @@ class Document:
         return value
 
     def _mapping(self, loader: _Loader, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        built: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
             key = key if _writable(key) else "?"
             self._lines[(*path, key)] = key_node.start_mark.line + 1
-            if key in found:
+            if key in built:
                 self.add((*path, key), "this key stands here twice")
-            found[key] = self._build(loader, value_node, (*path, key))
-        return found
+            built[key] = self._build(loader, value_node, (*path, key))
+        return built
 
 
 def _short(tag: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from search_spaces.loader import parse_spec
 from search_spaces.schema import Budget, Pair, Search, Spec, Variant
-from search_spaces.space import corners
+from search_spaces.space import all_points, corners
 from trainers.distillers import METHODS
 from trainers.errors import SpecError
 from trainers.recipes import RECIPES
@@ -337,6 +337,19 @@ def test_samplers_that_try_everything_refuse_what_has_no_end(sampler: str) -> No
     joint = {"methods": "[dhkd: {hidden: {range: [1, 9999]}}]", "recipe": "{batch_size: {choice: [32, 64]}}"}
     assert "has 19,998 points" in the_mistake(search=f"{{sampler: {sampler}}}", **joint)
     assert spec(search="{sampler: random}", methods=f"[gdkd: {wide}]").search
+
+
+@pytest.mark.parametrize("low", [1000, 1100])  # binary fractions make 10,001 points of one and 10,000 of the other
+def test_the_points_that_are_counted_are_those_that_a_search_tries(low: int) -> None:
+    method = f"gdkd: {{w2: {{range: [{low}, {low}.1], step: 0.00001}}}}"
+    tried = len(list(all_points(searched(method).space)))
+    try:
+        spec(search="{sampler: grid}", methods=f"[{method}]")
+    except SpecError as error:
+        assert tried > 10_000
+        assert f"has {tried:,} points" in str(error)
+    else:
+        assert tried <= 10_000
 
 
 # -- what is searched for --------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from trainers.teaching import logit_bank
+from trainers.teaching import bank_part, logit_bank
 from trainers.teaching.logit_bank import LogitBank
 
 PROCESSES, IMAGES, VIEWS, CLASSES, EPOCHS = 8, 2000, 18, 5, 6
@@ -61,7 +61,7 @@ def main(folder: Path) -> None:
     """Fork, wait, and report."""
     torch.set_num_threads(1)
     logit_bank.PART_IMAGES = PART_IMAGES
-    logit_bank.MOST_BLOCKS = 4
+    bank_part.MOST_BLOCKS = 4
     children = {}
     for number in range(PROCESSES):
         pid = os.fork()

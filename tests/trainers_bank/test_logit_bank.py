@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainers.teaching import logit_bank
+from trainers.teaching import bank_part, logit_bank
 from trainers.teaching.logit_bank import LogitBank, Shelf, Work
 
 CLASSES, VIEWS = 5, 18
@@ -54,7 +54,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logit_bank, "PART_IMAGES", 10)
-    monkeypatch.setattr(logit_bank, "MOST_BLOCKS", 4)
+    monkeypatch.setattr(bank_part, "MOST_BLOCKS", 4)
 
 
 def views(seed: int, images: int = 95) -> Tensor:

@@ -11,11 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-import trainers.teaching.bank_exchange
 from tests.trainers_bank.test_logit_bank import CLASSES, VIEWS, Computing, asked, damaged, truth, views
 from tests.trainers_storage.conftest import Machine
 from trainers.storage.shared import storage_at
-from trainers.teaching import logit_bank
+from trainers.teaching import bank_exchange, bank_part, logit_bank
 from trainers.teaching.logit_bank import LogitBank, Shelf
 
 in_a_folder = pytest.mark.parametrize("uri", ["folder"], indirect=True)
@@ -25,7 +24,7 @@ in_a_folder = pytest.mark.parametrize("uri", ["folder"], indirect=True)
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logit_bank, "PART_IMAGES", 40)
-    monkeypatch.setattr(logit_bank, "MOST_BLOCKS", 4)
+    monkeypatch.setattr(bank_part, "MOST_BLOCKS", 4)
 
 
 def shelf(machine: Machine, name: str, budget: int | None = 10**9) -> Shelf:
@@ -93,7 +92,7 @@ def test_packs_that_do_not_fit_are_not_fetched(machine: Machine) -> None:
 
 @in_a_folder
 def test_many_packs_are_read_a_few_at_a_time(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainers.packs, "MOST_BYTES", 5000)
+    monkeypatch.setattr(bank_exchange, "MOST_BYTES", 5000)
     for epoch in range(6):
         asked(shelf(machine, "one"), views(epoch))
     assert asked(shelf(machine, "other"), torch.cat([views(epoch) for epoch in range(6)]).unique()) == 0

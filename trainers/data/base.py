@@ -53,20 +53,23 @@ class Images(ABC):
 
     @abstractmethod
     def take(self, positions: Tensor) -> Images:
-        """The images at `positions` (int64), in that order."""
+        """The images at `positions` (int64 ``[n]``), in that order."""
 
     @abstractmethod
     def to(self, device: torch.device) -> Images:
-        """The same images, whose batches lie on another device."""
+        """The same images, whose labels, indices and batches lie on another device."""
 
     @abstractmethod
     def batches(self, parts: Sequence[Tensor], framing: Framing | None = None) -> Iterator[Split]:
-        """The images at each of `parts` (int64 positions), in that order, as pixels in memory.
+        """The images at each of `parts`, in that order, as pixels in memory.
 
         Args:
-            parts: positions of one batch after the other.
+            parts: int64 ``[B]`` each, the positions of one batch after the other.
             framing: for training; None gives every image as it is evaluated. Splits whose views are drawn on the device
                 take no notice.
+
+        Yields:
+            For each part its pixels, uint8 ``[B, 3, H, W]``, with labels and indices.
 
         Raises:
             InputError: when an image cannot be read; its file is named.
@@ -87,16 +90,21 @@ class Split(Images):
 
     @property
     def image_size(self) -> tuple[int, int]:
+        """Height and width of :attr:`images`, in pixels."""
         height, width = self.images.shape[-2:]
         return height, width
 
     def take(self, positions: Tensor) -> Split:
+        """Copies of the images at `positions` (int64 ``[n]``, on the images' device), in that order."""
         return Split(self.images[positions], self.labels[positions], self.index[positions])
 
     def to(self, device: torch.device) -> Split:
+        """All three tensors on another device; those that lie there already are not copied."""
         return Split(self.images.to(device), self.labels.to(device), self.index.to(device))
 
     def batches(self, parts: Sequence[Tensor], framing: Framing | None = None) -> Iterator[Split]:
+        """A copy of the images at each of `parts` (int64 ``[B]``); `framing` is not read: views are drawn on the
+        device."""
         return (self.take(part) for part in parts)
 
 
@@ -116,6 +124,7 @@ class ImageData:
 
     @property
     def num_classes(self) -> int:
+        """`C`: how many classes the labels tell apart."""
         return len(self.classes)
 
     @property

@@ -37,7 +37,11 @@ LOGIT_LEVEL = frozenset({"binary_kl_norm", "binary_kl", "mse"})
 def gradient_cosine(first: Sequence[Tensor | None], second: Sequence[Tensor | None]) -> float:
     """Cosine of two gradients by the same parameters, each taken as one vector.
 
-    None, where a loss does not reach a parameter, counts as zeros. NaN where one of the two is zero all over.
+    Args:
+        first, second: for each parameter a tensor of its shape; None, where a loss does not reach it, counts as zeros.
+
+    Returns:
+        -1 to 1, computed in float64; NaN where one of the two is zero all over.
     """
     norms = math.sqrt(_dot(first, first)) * math.sqrt(_dot(second, second))
     return max(-1.0, min(1.0, _dot(first, second) / norms)) if norms > 0 else math.nan
@@ -64,13 +68,13 @@ def parts(distiller: Distiller) -> dict[str, list[nn.Parameter]]:
     """The trained parameters of `backbone`, `head` and, where there is one, `aux_head`."""
     head, aux = distiller.student.classifier, auxiliary_head(distiller)
     in_head = set(map(id, head.parameters()))
-    found = {
+    places = {
         "backbone": [parameter for parameter in distiller.student.parameters() if id(parameter) not in in_head],
         "head": list(head.parameters()),
     }
     if aux is not None:
-        found["aux_head"] = list(aux.parameters())
-    return {name: [p for p in parameters if p.requires_grad] for name, parameters in found.items()}
+        places["aux_head"] = list(aux.parameters())
+    return {name: [p for p in parameters if p.requires_grad] for name, parameters in places.items()}
 
 
 def gradient_conflict(distiller: Distiller, batches: Iterable[Batch], epoch: int) -> dict[str, float]:
@@ -82,13 +86,13 @@ def gradient_conflict(distiller: Distiller, batches: Iterable[Batch], epoch: int
     both = levels(distiller.weights(epoch))
     if not all(both):
         return {}
-    found = parts(distiller)
-    parameters = [parameter for part in found.values() for parameter in part]
+    places = parts(distiller)
+    parameters = [parameter for part in places.values() for parameter in part]
     sums: list[Gradients] = [[None] * len(parameters), [None] * len(parameters)]
     for batch in batches:
         sums = [_added(*pair) for pair in zip(sums, _gradients(distiller, batch, both, parameters), strict=True)]
     cosines, start = {}, 0
-    for name, part in found.items():
+    for name, part in places.items():
         first, second = (total[start : start + len(part)] for total in sums)
         cosines[f"conflict_{name}"] = gradient_cosine(first, second)
         start += len(part)

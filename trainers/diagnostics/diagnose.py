@@ -112,13 +112,13 @@ def diagnose(distiller: Distiller, sample: Sample, epoch: int) -> dict[str, floa
     A measure that is not defined, of this method or at this point, is left out: there is no NaN among the values.
     """
     with untouched(distiller):
-        found = _collapses(distiller, sample)
+        measures = _collapses(distiller, sample)
         if sample.teacher_train is not None:
-            found |= gradient_conflict(distiller, sample.batches(epoch), epoch)
+            measures |= gradient_conflict(distiller, sample.batches(epoch), epoch)
         if sample.teacher_test is not None:
             logits = logits_of(distiller.predictor, sample.test, sample.views, sample.autocast)
-            found |= fidelity(logits, sample.teacher_test)
-    return {name: value for name, value in found.items() if math.isfinite(value)}
+            measures |= fidelity(logits, sample.teacher_test)
+    return {name: value for name, value in measures.items() if math.isfinite(value)}
 
 
 @contextmanager
@@ -187,8 +187,8 @@ def _collapses(distiller: Distiller, sample: Sample) -> dict[str, float]:
     """Neural collapse of each head and of what its last linear layer reads, of the training images."""
     passes = _passes(distiller.predictor, sample.train, sample.views, sample.autocast)
     pooled = torch.cat([passed.pooled.float() for passed in passes])  # [N, D]
-    found: dict[str, float] = {}
+    collapses: dict[str, float] = {}
     for prefix, (before, last) in _heads(distiller).items():
         measures = neural_collapse(before(pooled), sample.train.labels, last.weight, last.bias)
-        found |= {f"{prefix}{name}": value for name, value in measures.items()}
-    return found
+        collapses |= {f"{prefix}{name}": value for name, value in measures.items()}
+    return collapses

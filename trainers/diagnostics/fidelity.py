@@ -49,7 +49,8 @@ def correlation_difference(student_logits: Tensor, teacher_logits: Tensor) -> Te
 
 
 def mean_correlation_difference(student_logits: Tensor, teacher_logits: Tensor) -> float:
-    """Mean of |R(z_s) - R(z_t)| over all pairs of classes, 0 to 2; the diagonal, always 0, is left out."""
+    """Mean of |R(z_s) - R(z_t)| of ``[N, C]`` over all pairs of classes, 0 to 2; the diagonal, always 0, is left
+    out."""
     difference = correlation_difference(student_logits, teacher_logits)
     first, second = torch.triu_indices(len(difference), len(difference), offset=1)
     return float(difference[first, second].abs().mean())

@@ -131,5 +131,5 @@ def pair_cosines(vectors: Tensor) -> Tensor:
 
 
 def exact(values: Tensor) -> Tensor:
-    """In float64 on the CPU, apart from any graph; not all devices have float64."""
+    """The same values, of any shape, in float64 on the CPU, apart from any graph; not all devices have float64."""
     return values.detach().cpu().double()

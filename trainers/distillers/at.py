@@ -75,7 +75,9 @@ class AT(MapDistiller):
     params: ATParams
 
     def terms(self, student: Features, teacher: Features, batch: Batch) -> dict[str, Tensor]:
+        """`at`: :func:`at_loss`, a scalar, of the paired stages ``[B, K, h, w]``."""
         return {"at": at_loss(*paired_stages(student, teacher), p=self.params.p)}
 
     def weights(self, epoch: int) -> dict[str, float]:
+        """`ce_weight` for `ce` and `feature_weight` for `at`, in every epoch."""
         return {"ce": self.params.ce_weight, "at": self.params.feature_weight}

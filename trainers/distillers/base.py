@@ -4,7 +4,7 @@ The trainer (:mod:`trainers.fit`) weighs the terms, sums them, logs them by name
 the distiller's parameters. What a method learns beside the student (an auxiliary head, connectors) is a submodule of
 the distiller, so it trains with the student and is dropped when `distiller.student` is exported.
 
-Shapes: `B` batch, `C` classes.
+Shapes: `B` batch, `C` classes, `N` training images, `H`, `W` pixels.
 """
 
 from __future__ import annotations
@@ -193,13 +193,19 @@ class LogitDistiller(Distiller):
 
     @classmethod
     def create(cls, params: Any, student: Network, setting: Setting) -> LogitDistiller:
+        """The method around `student`; nothing is added to it."""
         return cls(params, student, setting)
 
     @abstractmethod
     def terms(self, student: Tensor, teacher: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """The unweighted distillation terms from float32 logits ``[B, C]`` and labels ``[B]``."""
+        """The unweighted distillation terms, scalars by name, from float32 logits ``[B, C]`` and labels ``[B]``."""
 
     def losses(self, batch: Batch) -> Losses:
+        """`ce`, and :meth:`terms` of the student's and the teacher's logits, both in float32.
+
+        Raises:
+            TypeError: where the batch carries no teacher's pass.
+        """
         logits = self.passed(batch.images).logits.float()
         teacher = batch.need_teacher().logits.float()
         ce = F.cross_entropy(logits, batch.targets)
@@ -213,9 +219,19 @@ class FeatureDistiller(Distiller):
 
     @abstractmethod
     def terms(self, student: Features, teacher: Features, batch: Batch) -> dict[str, Tensor]:
-        """The unweighted distillation terms from two passes in float32."""
+        """The unweighted distillation terms, scalars by name, from two passes over one batch in float32.
+
+        Args:
+            student, teacher: maps ``[B, channels, h, w]``, pooled features ``[B, D]`` and logits ``[B, C]`` of each.
+            batch: with the labels, and each image's place in the data set.
+        """
 
     def losses(self, batch: Batch) -> Losses:
+        """`ce`, and :meth:`terms` of the student's and the teacher's pass, both in float32.
+
+        Raises:
+            TypeError: where the batch carries no teacher's pass.
+        """
         student = self.passed(batch.images).float()
         ce = F.cross_entropy(student.logits, batch.targets)
         return Losses(student.logits, {"ce": ce, **self.terms(student, batch.need_teacher().float(), batch)})

@@ -1,4 +1,4 @@
-"""Class Attention Transfer Based Knowledge Distillation (CVPR 2023, arXiv 2304.12777).
+"""Class Attention Transfer Based Knowledge Distillation (Guo et al., arXiv 2304.12777, CVPR 2023).
 
 ::
 
@@ -15,7 +15,8 @@ logit, less the bias. The mean in MSE is over batch, classes and pixels.
 
 Where the authors' release differs: it trains networks whose classifier is a 1 × 1 convolution without bias in front of
 the pooling, teachers included; here the networks keep their classifier, and its bias stays out of the maps. The release
-can also transfer the maps of some classes alone; that is left out. `ce_weight: 0` is its CAT.
+can also transfer the maps of some classes alone; that is left out. `ce_weight: 0` is its CAT. Checked against the
+equation, not against numbers of the authors' code.
 
 Shapes: `B` batch, `C` classes, `D` features, `h`, `w` pixels of a map.
 """
@@ -95,6 +96,7 @@ class CATKD(MapDistiller):
         self.register_buffer("teacher_weight", teacher.classifier.weight.detach().clone(), persistent=False)
 
     def terms(self, student: Features, teacher: Features, batch: Batch) -> dict[str, Tensor]:
+        """`catkd`: :func:`catkd_loss`, a scalar, of both networks' class activation maps ``[B, C, h, w]``."""
         params = self.params
         ours = class_activation_maps(student.unpooled, self.student.classifier.weight)
         theirs = class_activation_maps(teacher.unpooled, self.teacher_weight)
@@ -102,4 +104,5 @@ class CATKD(MapDistiller):
         return {"catkd": catkd_loss(ours, theirs, resolution=params.resolution, **options)}
 
     def weights(self, epoch: int) -> dict[str, float]:
+        """`ce_weight` for `ce` and `cat_weight` for `catkd`, in every epoch."""
         return {"ce": self.params.ce_weight, "catkd": self.params.cat_weight}

@@ -1,4 +1,4 @@
-"""Contrastive Representation Distillation (arXiv 1910.10699, ICLR 2020).
+"""Contrastive Representation Distillation (Tian, Krishnan & Isola, arXiv 1910.10699, ICLR 2020).
 
 ::
 
@@ -19,9 +19,10 @@ Where mdistiller's code differs: it draws negatives from NumPy's global generato
 function of (seed, epoch, sample), so a resumed trial repeats. Both draw without replacement; where fewer than K images
 belong to other classes, some are repeated there, while here K shrinks to as many as every class leaves, and so does
 K/N. It exponentiates; here P stays a logarithm, so no temperature overflows. The memories (2 N `dim` floats) are
-buffers, so a checkpoint carries them. In evaluation mode nothing is remembered.
+buffers, so a checkpoint carries them. In evaluation mode nothing is remembered. Given the same negatives, the numbers
+are those of mdistiller's code.
 
-Shapes: `B` batch, `d` embedding, `K` negatives, `N` training images.
+Shapes: `B` batch, `D` features, `d` embedding, `K` negatives, `N` training images.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def crd_scores(embedding: Tensor, memory: Tensor, *, temperature: float = 0.07) 
 
 
 def log_normaliser(scores: Tensor, *, images: int) -> Tensor:
-    """Log of Z: N times the mean of exp(scores), as a constant."""
+    """Log of Z, a constant scalar: N times the mean of exp(scores), of scores of any shape; N is `images`."""
     flat = scores.detach().flatten()
     return flat.logsumexp(0) - math.log(len(flat)) + math.log(images)
 
@@ -97,6 +98,9 @@ class Memories(nn.Module):
             contrast: int64 ``[B, 1 + K]``, rows of the memories: each sample's own, then its negatives.
             temperature: `tau`.
             momentum: share of the old memory in the new.
+
+        Returns:
+            A scalar: NCE of the student's embeddings against the teacher's memory, plus the other way round.
         """
         pairs = ((student, self.teacher), (teacher, self.student))
         scores = [crd_scores(mine, theirs[contrast], temperature=temperature) for mine, theirs in pairs]
@@ -168,6 +172,8 @@ class CRD(MapDistiller):
         self.register_buffer("labels", setting.labels, persistent=False)
 
     def terms(self, student: Features, teacher: Features, batch: Batch) -> dict[str, Tensor]:
+        """`crd`: the loss of :class:`Memories`, a scalar, of both networks' embeddings ``[B, d]`` of the pooled
+        features."""
         params = self.params
         ours = unit(self.embed_student(student.pooled), dim=1)
         theirs = unit(self.embed_teacher(teacher.pooled.detach()), dim=1)
@@ -176,6 +182,7 @@ class CRD(MapDistiller):
         return {"crd": loss}
 
     def weights(self, epoch: int) -> dict[str, float]:
+        """`ce_weight` for `ce` and `crd_weight` for `crd`, in every epoch."""
         return {"ce": self.params.ce_weight, "crd": self.params.crd_weight}
 
     def _contrast(self, batch: Batch) -> Tensor:

@@ -14,7 +14,8 @@ others, as in the authors' release; it is dropped afterwards.
 
 The defaults are the release's CIFAR-100 script: T from 1 to 21, theta = 1 at first (T = 15.6), E = 10, weights 0.1 and
 0.9. The paper's other form, a temperature for each sample out of a small network, is not in the release and not here;
-nor are its combinations with feature methods.
+nor are its combinations with feature methods. No other difference is known; checked against the equation, not against
+numbers of the authors' code.
 
 Shapes: `B` batch, `C` classes.
 """
@@ -40,7 +41,7 @@ def reversal(epoch: int, epochs: int) -> float:
 
 
 def reversed_gradient(value: Tensor, strength: float) -> Tensor:
-    """`value` itself, whose gradient comes back multiplied by minus `strength`."""
+    """`value` itself, of any shape, whose gradient comes back multiplied by minus `strength`."""
     still = value.detach()
     return still - strength * (value - still)
 
@@ -75,6 +76,7 @@ class CTKD(Distiller):
 
     @classmethod
     def create(cls, params: Any, student: Network, setting: Setting) -> CTKD:
+        """The method around `student`, with `theta` at `init`."""
         return cls(params, student, setting)
 
     def temperature(self, epoch: int) -> Tensor:
@@ -83,10 +85,14 @@ class CTKD(Distiller):
         return self.params.least + self.params.span * torch.sigmoid(theta)
 
     def losses(self, batch: Batch) -> Losses:
+        """`ce`, and `ctkd`: KD's loss of float32 logits ``[B, C]`` at the epoch's :meth:`temperature`, which learns
+        along."""
         logits = self.passed(batch.images).logits.float()
         teacher = batch.need_teacher().logits.float().detach()
         kd = soft_kl(logits, teacher, self.temperature(batch.epoch))
         return Losses(logits, {"ce": F.cross_entropy(logits, batch.targets), "ctkd": kd})
 
     def weights(self, epoch: int) -> dict[str, float]:
+        """`ce_weight` for `ce` and `kd_weight` for `ctkd`; what changes over the epochs is the gradient of `theta`
+        alone."""
         return {"ce": self.params.ce_weight, "ctkd": self.params.kd_weight}

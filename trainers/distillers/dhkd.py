@@ -1,4 +1,4 @@
-"""Dual-Head Knowledge Distillation (arXiv 2411.08937, KDD 2025).
+"""Dual-Head Knowledge Distillation (Yang et al., arXiv 2411.08937, KDD 2025).
 
 ::
 
@@ -13,11 +13,12 @@ teacher's. The sum over classes is not divided by C, so the term grows with the 
 
 Where the authors' release differs: it clamps the sigmoid to [1e-8, 1 - 1e-8], which in float32 rounds to 1 at the top,
 so from (a - z_t) of about 33 on (T = 2) its loss is infinite, and below -37 its gradient vanishes. The log-cosh form
-(:mod:`trainers.distillers.binary_kl`) is exact everywhere. `head: shared` (both losses on one head, the conflict of the
-paper's section 3), `aux_loss: binary_kl` and `aux_loss: kl` (KD on the auxiliary head) are ablations of the paper which
-the release has no path for; `aux_loss: mse`, plain regression of the logits, is ours, for comparison, and so is `main`:
-the paper's claim is that a second head keeps any probability-level and any logit-level loss out of each other's way, so
-any method that reads logits alone can take the cross-entropy's place on the main head.
+(:mod:`trainers.distillers.binary_kl`) is exact everywhere. Its ImageNet script steps the optimiser twice per batch,
+which is not imitated. `head: shared` (both losses on one head, the conflict of the paper's section 3), `aux_loss:
+binary_kl` and `aux_loss: kl` (KD on the auxiliary head) are ablations of the paper which the release has no path for;
+`aux_loss: mse`, plain regression of the logits, is ours, for comparison, and so is `main`: the paper's claim is that a
+second head keeps any probability-level and any logit-level loss out of each other's way, so any method that reads
+logits alone can take the cross-entropy's place on the main head.
 
 Shapes: `B` batch, `C` classes.
 """
@@ -117,6 +118,12 @@ class DHKD(Distiller):
 
     @classmethod
     def create(cls, params: Any, student: Network, setting: Setting) -> DHKD:
+        """The method around `student`, with the method that `main` names on the main head and a fresh auxiliary head.
+
+        Raises:
+            InputError: for `init: copy` with a nonlinear head, and where the main method refuses the setting.
+            TypeError: where the main method does not read logits alone, which its parameters do not let through.
+        """
         from trainers.distillers.registry import build_distiller
 
         main = build_distiller(params.main, student, setting)
@@ -138,6 +145,12 @@ class DHKD(Distiller):
             self.student.init_head(last)
 
     def losses(self, batch: Batch) -> Losses:
+        """`ce` and the main method's terms of the main head's logits, and the loss that `aux_loss` names, under that
+        name, of the auxiliary head's (the main head's again with `head: shared`).
+
+        Raises:
+            TypeError: where the batch carries no teacher's pass.
+        """
         passed = self.passed(batch.images)
         logits = passed.logits.float()
         aux_logits = logits if self.aux_head is None else self.aux_head(passed.pooled.float())
@@ -147,6 +160,7 @@ class DHKD(Distiller):
         return Losses(logits, {**main, self.params.aux_loss: aux})
 
     def weights(self, epoch: int) -> dict[str, float]:
+        """The main method's weights times `ce_weight`, and `alpha` for the auxiliary loss, 0 after `alpha_epochs`."""
         over = self.params.alpha_epochs is not None and epoch > self.params.alpha_epochs
         return self._main_weights(epoch) | {self.params.aux_loss: 0.0 if over else self.params.alpha}
 
@@ -155,4 +169,5 @@ class DHKD(Distiller):
 
     @property
     def anchors(self) -> frozenset[str]:
+        """With `align`, every term of the main head; else none."""
         return frozenset(self._main_weights(1)) if self.params.align else frozenset()

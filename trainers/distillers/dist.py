@@ -12,8 +12,8 @@ location and scale. T -> `temperature`; `beta` and `gamma` are the paper's weigh
 
 As in the authors' release, 1e-8 is added to the product of the norms in each correlation. With many classes and small
 batches a class's probabilities are so small that this counts: equal logits then give a little more than 0, and a class
-that underflows gives 1. The release that computed the reference numbers (GDKD's) sets the temperature of its ImageNet
-runs in the wrong section and so runs them at T = 4.
+that underflows gives 1. No number differs from those of the port in GDKD's release, which computed the reference
+numbers; it sets the temperature of its ImageNet runs in the wrong section and so runs them at T = 4.
 
 Shapes: `B` batch, `C` classes.
 """
@@ -84,8 +84,10 @@ class DIST(LogitDistiller):
     params: DISTParams
 
     def terms(self, student: Tensor, teacher: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """`inter` and `intra`, scalars of :func:`dist_terms`, from logits ``[B, C]``."""
         inter, intra = dist_terms(student, teacher, temperature=self.params.temperature)
         return {"inter": inter, "intra": intra}
 
     def weights(self, epoch: int) -> dict[str, float]:
+        """`ce_weight` for `ce`, `beta` for `inter` and `gamma` for `intra`, in every epoch."""
         return {"ce": self.params.ce_weight, "inter": self.params.beta, "intra": self.params.gamma}

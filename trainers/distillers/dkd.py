@@ -104,6 +104,8 @@ class DKD(LogitDistiller):
     params: DKDParams
 
     def terms(self, student: Tensor, teacher: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """`tckd` and `nckd`, scalars of :func:`dkd_terms`, from logits ``[B, C]``, standardised first where
+        `standardize` is set."""
         params = self.params
         if params.standardize:
             student, teacher = standardize(student), standardize(teacher)
@@ -113,5 +115,6 @@ class DKD(LogitDistiller):
         return {"tckd": target, "nckd": others}
 
     def weights(self, epoch: int) -> dict[str, float]:
+        """`ce_weight` for `ce`; `alpha` for `tckd` and `beta` for `nckd`, which rise linearly over `warmup_epochs`."""
         risen = ramp(epoch, self.params.warmup_epochs)
         return {"ce": self.params.ce_weight, "tckd": risen * self.params.alpha, "nckd": risen * self.params.beta}

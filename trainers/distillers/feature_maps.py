@@ -36,6 +36,7 @@ class MapDistiller(FeatureDistiller):
 
     @classmethod
     def create(cls, params: Any, student: Network, setting: Setting) -> MapDistiller:
+        """The method around `student`, with layers of its own where it has some, freshly drawn."""
         return cls(params, student, setting)
 
 
@@ -49,12 +50,12 @@ def survey(network: Network, setting: Setting, method: str, *, stages: int = 0, 
     Raises:
         InputError: where the network does not give them.
     """
-    found, name = shapes(network, setting.image_size), type(network).__name__
-    if len(found.stages) < stages:
-        raise InputError(f"{method} compares stages, and a {name} gives {len(found.stages)}, not {stages} or more")
-    if unpooled and found.unpooled.ndim != 4:
+    passed, name = shapes(network, setting.image_size), type(network).__name__
+    if len(passed.stages) < stages:
+        raise InputError(f"{method} compares stages, and a {name} gives {len(passed.stages)}, not {stages} or more")
+    if unpooled and passed.unpooled.ndim != 4:
         raise InputError(f"{method} reads the map in front of the average pooling, and a {name} has none")
-    return found
+    return passed
 
 
 def paired_stages(student: Features, teacher: Features) -> tuple[Maps, Maps]:
@@ -69,11 +70,11 @@ def pooled_alike(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     Sizes need not divide: the windows then overlap.
     """
     size = (min(a.shape[2], b.shape[2]), min(a.shape[3], b.shape[3]))
-    one, other = (m if m.shape[2:] == size else F.adaptive_avg_pool2d(m, size) for m in (a, b))
-    return one, other
+    first, second = (m if m.shape[2:] == size else F.adaptive_avg_pool2d(m, size) for m in (a, b))
+    return first, second
 
 
 def unit(x: Tensor, dim: int) -> Tensor:
-    """`x` over its Euclidean norm along `dim`; where that is 0, zeros with a gradient of 0."""
+    """`x`, of any shape, over its Euclidean norm along `dim`; where that is 0, zeros with a gradient of 0."""
     norm = vector_norm(x, dim=dim, keepdim=True)
     return torch.where(norm > TINY, x / norm.clamp(min=TINY), 0.0)

@@ -104,8 +104,11 @@ class FitNet(MapDistiller):
         self.regressor = Regressor(own[params.hint_stage], taught[params.hint_stage], relu=params.relu)
 
     def terms(self, student: Features, teacher: Features, batch: Batch) -> dict[str, Tensor]:
+        """`hint`: :func:`fitnet_loss`, a scalar, of the student's regressed map after stage `hint_stage` and the
+        teacher's, ``[B, K, h, w]``."""
         stage = self.params.hint_stage
         return {"hint": fitnet_loss(self.regressor(student.stages[stage]), teacher.stages[stage])}
 
     def weights(self, epoch: int) -> dict[str, float]:
+        """`ce_weight` for `ce` and `feature_weight` for `hint`, in every epoch."""
         return {"ce": self.params.ce_weight, "hint": self.params.feature_weight}

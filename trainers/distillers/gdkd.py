@@ -122,15 +122,18 @@ class GroupedDistiller(LogitDistiller):
 
     @abstractmethod
     def parts(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """high, low_top and low_other, unweighted."""
+        """high, low_top and low_other, unweighted scalars, of logits ``[B, C]``."""
 
     def terms(self, student: Tensor, teacher: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """`high`, `low_top` and `low_other`: :meth:`parts` of logits ``[B, C]``, standardised first where `standardize`
+        is set."""
         if self.params.standardize:
             student, teacher = standardize(student), standardize(teacher)
         high, top, other = self.parts(student, teacher)
         return {"high": high, "low_top": top, "low_other": other}
 
     def weights(self, epoch: int) -> dict[str, float]:
+        """`ce_weight` for `ce`; `w0`, `w1` and `w2` for the others, which rise linearly over `warmup_epochs`."""
         params, risen = self.params, ramp(epoch, self.params.warmup_epochs)
         weights = {"high": params.w0, "low_top": params.w1, "low_other": params.w2}
         return {"ce": params.ce_weight} | {name: risen * weight for name, weight in weights.items()}
@@ -144,6 +147,7 @@ class GDKD(GroupedDistiller):
     params: GDKDParams
 
     def parts(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Those of :func:`gdkd_terms`, over two groups."""
         params = self.params
         return gdkd_terms(
             student, teacher, k=params.k, temperature=params.temperature, partition=params.partition, kl=params.kl

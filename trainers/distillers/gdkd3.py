@@ -10,7 +10,7 @@
 
 The groups are the class that the teacher ranks first, those it ranks 2 to `k`, and the rest. T -> `temperature`,
 `warmup` -> `warmup_epochs`. Always forward. Differences from the authors' release as in
-:mod:`trainers.distillers.gdkd`; an empty group (k = 1 or k = C) is refused.
+:mod:`trainers.distillers.gdkd`; an empty group (k = 1 or k = C) is refused, where k = 1 is NaN there.
 
 Shapes: `B` batch, `C` classes, `k` classes of the first two groups together.
 """
@@ -73,4 +73,5 @@ class GDKD3(GroupedDistiller):
     params: GDKD3Params
 
     def parts(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Those of :func:`gdkd3_terms`, over three groups."""
         return gdkd3_terms(student, teacher, k=self.params.k, temperature=self.params.temperature)

@@ -4,8 +4,10 @@
 
     L = ce_weight * CE(z_s, y) + alpha * T² KL(softmax(z_t / T) || softmax(z_s / T))
 
-Weights and temperature default to those of CRD's and mdistiller's CIFAR-100 releases (0.1, 0.9, 4); their ImageNet
-runs use 0.5, 0.5 and 1.
+z_s, z_t: logits of student and teacher; y: the label; T -> `temperature`.
+
+No number differs from those of CRD's and mdistiller's code. Weights and temperature default to those of their CIFAR-100
+runs (0.1, 0.9, 4); their ImageNet runs use 0.5, 0.5 and 1.
 
 Shapes: `B` batch, `C` classes.
 """
@@ -32,7 +34,12 @@ def kd_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperature: floa
 
 
 def soft_kl(student_logits: Tensor, teacher_logits: Tensor, temperature: float | Tensor) -> Tensor:
-    """:func:`kd_loss` for a teacher, or a temperature, that learns as well: the gradient reaches all."""
+    """:func:`kd_loss` for a teacher, or a temperature, that learns as well: the gradient reaches all.
+
+    Args:
+        student_logits, teacher_logits: ``[B, C]``.
+        temperature: `T`, a number or a scalar tensor.
+    """
     student = F.log_softmax(student_logits / temperature, dim=1)
     teacher = F.log_softmax(teacher_logits / temperature, dim=1)
     return F.kl_div(student, teacher, reduction="batchmean", log_target=True) * temperature**2
@@ -57,7 +64,9 @@ class KD(LogitDistiller):
     params: KDParams
 
     def terms(self, student: Tensor, teacher: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """`kd`: :func:`kd_loss`, a scalar, from logits ``[B, C]``."""
         return {"kd": kd_loss(student, teacher, temperature=self.params.temperature)}
 
     def weights(self, epoch: int) -> dict[str, float]:
+        """`ce_weight` for `ce` and `alpha` for `kd`, in every epoch."""
         return {"ce": self.params.ce_weight, "kd": self.params.alpha}

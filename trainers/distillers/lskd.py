@@ -10,8 +10,8 @@ The student is freed from matching the teacher's range and location of logits: o
 the unbiased one (it divides by C - 1), and the gradient passes through mean and std, as in the authors' release.
 T -> `temperature`, the base temperature; S -> :func:`standardize`, which DKD and GDKD offer as a field of that name.
 
-The defaults are those of the release's KD with ResNet teachers (0.1, 9, T = 2); per pair it tunes kd_weight from 1 to
-18 and T from 2 to 4, and its DKD multiplies alpha and beta by such a weight.
+No number differs from the release's. The defaults are those of its KD with ResNet teachers (0.1, 9, T = 2); per pair it
+tunes kd_weight from 1 to 18 and T from 2 to 4, and its DKD multiplies alpha and beta by such a weight.
 
 Shapes: `B` batch, `C` classes.
 """
@@ -61,7 +61,9 @@ class LSKD(LogitDistiller):
     params: LSKDParams
 
     def terms(self, student: Tensor, teacher: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """`lskd`: :func:`lskd_loss`, a scalar, from logits ``[B, C]``."""
         return {"lskd": lskd_loss(student, teacher, temperature=self.params.temperature)}
 
     def weights(self, epoch: int) -> dict[str, float]:
+        """`ce_weight` for `ce` and `kd_weight` for `lskd`, in every epoch."""
         return {"ce": self.params.ce_weight, "lskd": self.params.kd_weight}

@@ -18,7 +18,7 @@ In the release kd' takes the weak view again at two of its five temperatures, 2 
 at the other three. `strong: released`, the default, does so too; `strong: all` reads the strong view throughout. The
 strong view's cc and bc are computed there and dropped; here they are not computed. `views: weak` is the loss as GDKD's
 release has it, on one view (and with T = 2 ... 6, 240 epochs and learning rate 0.05; the release proper trains for 480
-or 960).
+or 960). No number differs from the release's.
 
 Shapes: `B` batch, `C` classes.
 """
@@ -43,11 +43,14 @@ READ_ON_WEAK = (2.0, 6.0)
 
 
 class MLKDTerms(NamedTuple):
-    """The three levels, each summed over the temperatures and scaled by its mask."""
+    """The three levels, each a scalar, summed over the temperatures and scaled by its mask."""
 
     kd: Tensor
+    """Divergence of each sample's probabilities."""
     cc: Tensor
+    """Distance of the class correlations."""
     bc: Tensor
+    """Distance of the batch correlations."""
 
 
 def mlkd_masks(teacher_logits: Tensor, *, conf: float = 0.5, class_conf: float = 0.5) -> tuple[Tensor, Tensor]:
@@ -168,9 +171,16 @@ class MLKD(Distiller):
 
     @classmethod
     def create(cls, params: Any, student: Network, setting: Setting) -> MLKD:
+        """The method around `student`; nothing is added to it."""
         return cls(params, student, setting)
 
     def losses(self, batch: Batch) -> Losses:
+        """`ce` and the three levels `kd`, `cc` and `bc` of the weak view; with `views: both`, `ce_strong` and
+        `kd_strong` of the strong one.
+
+        Raises:
+            TypeError: where the batch carries no teacher's pass, or no strong view that it needs.
+        """
         params = self.params
         logits, teacher = self._seen(batch)
         levels = mlkd_terms(
@@ -200,6 +210,7 @@ class MLKD(Distiller):
         return self.passed(batch.images).logits.float(), batch.need_teacher().logits.float()
 
     def weights(self, epoch: int) -> dict[str, float]:
+        """`ce_weight` for the cross-entropies and `kd_weight` for the others, in every epoch."""
         params = self.params
         weights = {"ce": params.ce_weight, "kd": params.kd_weight, "cc": params.kd_weight, "bc": params.kd_weight}
         return weights | ({"ce_strong": params.ce_weight, "kd_strong": params.kd_weight} if self.strong_view else {})

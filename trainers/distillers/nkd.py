@@ -2,7 +2,7 @@
 
 ::
 
-    L = ce_weight * CE(z_s, y) + nkd_target + gamma * nkd_other
+    L = ce_weight * CE(z_s, y) + target_weight * nkd_target + gamma * nkd_other
 
     nkd_target = - p_t[y] log p_s[y]                                      p: softmax(z)
     nkd_other  = - T² sum over c != y of q_t[c] log q_s[c]                q: softmax(z / T) over the classes but y
@@ -13,7 +13,8 @@ normalised to one, so that the student can match them. T (lambda in the paper) -
 Both terms are cross-entropies, as in the authors' release: at equal logits they come to the teacher's entropies, not to
 0. The gradient of nkd_other is that of DKD's NCKD. The defaults are the release's for ImageNet; for ResNet34 ->
 ResNet18 on CIFAR-100 it sets gamma = 3.5 and T = 3. One revision of it (1c2c0ff) builds a mask that leaves the label's
-class among the others; the equation, and another revision (ad4876f), leave it out, as here.
+class among the others; the equation, and another revision (ad4876f), leave it out, as here. `target_weight`, 1 in the
+paper, is ours. Checked against the equation, not against numbers of the authors' code.
 
 Shapes: `B` batch, `C` classes.
 """
@@ -82,9 +83,11 @@ class NKD(LogitDistiller):
     params: NKDParams
 
     def terms(self, student: Tensor, teacher: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """`nkd_target` and `nkd_other`, scalars of :func:`nkd_terms`, from logits ``[B, C]``."""
         target, others = nkd_terms(student, teacher, targets, temperature=self.params.temperature)
         return {"nkd_target": target, "nkd_other": others}
 
     def weights(self, epoch: int) -> dict[str, float]:
+        """`ce_weight` for `ce`, `target_weight` for `nkd_target` and `gamma` for `nkd_other`, in every epoch."""
         params = self.params
         return {"ce": params.ce_weight, "nkd_target": params.target_weight, "nkd_other": params.gamma}

@@ -77,7 +77,9 @@ class NST(MapDistiller):
     params: NSTParams
 
     def terms(self, student: Features, teacher: Features, batch: Batch) -> dict[str, Tensor]:
+        """`nst`: :func:`nst_loss`, a scalar, of the paired stages ``[B, K, h, w]``."""
         return {"nst": nst_loss(*paired_stages(student, teacher))}
 
     def weights(self, epoch: int) -> dict[str, float]:
+        """`ce_weight` for `ce` and `feature_weight` for `nst`, in every epoch."""
         return {"ce": self.params.ce_weight, "nst": self.params.feature_weight}

@@ -1,4 +1,4 @@
-"""A Comprehensive Overhaul of Feature Distillation (arXiv 1904.01866, ICCV 2019).
+"""A Comprehensive Overhaul of Feature Distillation (Heo et al., arXiv 1904.01866, ICCV 2019).
 
 ::
 
@@ -81,14 +81,15 @@ def _partial_distance(student: Tensor, teacher: Tensor, margin: Tensor) -> Tenso
 
 
 def connector(channels_in: int, channels_out: int, kernel_size: int) -> nn.Sequential:
-    """Convolution, from N(0, 2 / fan-out), and batch norm."""
+    """Convolution, from N(0, 2 / fan-out), and batch norm: channels change, pixels do not. `kernel_size` is odd."""
     convolution = nn.Conv2d(channels_in, channels_out, kernel_size, padding=kernel_size // 2, bias=False)
     nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
     return nn.Sequential(convolution, nn.BatchNorm2d(channels_out))
 
 
 def paired_preactivations(student: Features, teacher: Features) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-    """As many stages of one as of the other, the deepest, without the stems."""
+    """As many stages ``[B, channels, h, w]`` of one as of the other, before their ReLU: the deepest, without the
+    stems."""
     count = min(len(student.preactivations), len(teacher.preactivations)) - 1
     return student.preactivations[-count:], teacher.preactivations[-count:]
 
@@ -130,10 +131,13 @@ class OFD(MapDistiller):
             self.register_buffer(f"margin{stage}", ofd_margins(norm.weight, norm.bias), persistent=False)
 
     def terms(self, student: Features, teacher: Features, batch: Batch) -> dict[str, Tensor]:
+        """`ofd`: :func:`ofd_loss`, a scalar, of the student's connected stages and the teacher's ``[B, c, h, w]``,
+        before their ReLU."""
         ours, theirs = paired_preactivations(student, teacher)
         connected = [connect(maps) for connect, maps in zip(self.connectors, ours, strict=True)]
         margins = [self.get_buffer(f"margin{stage}") for stage in range(len(ours))]
         return {"ofd": ofd_loss(connected, theirs, margins)}
 
     def weights(self, epoch: int) -> dict[str, float]:
+        """`ce_weight` for `ce` and `feature_weight` for `ofd`, in every epoch."""
         return {"ce": self.params.ce_weight, "ofd": self.params.feature_weight}

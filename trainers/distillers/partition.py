@@ -38,7 +38,10 @@ class Divergences(NamedTuple):
 def ranking(teacher_logits: Tensor, *, first: Tensor | None = None, descending: bool = True) -> Tensor:
     """Each sample's classes by the teacher's logits, as indices ``[B, C]``; equal logits by index.
 
-    `first` (int64 ``[B]``) names one class per sample that goes before all others.
+    Args:
+        teacher_logits: ``[B, C]``; no gradient reaches them.
+        first: int64 ``[B]``, one class per sample that goes before all others.
+        descending: the largest logit first; False: the smallest.
     """
     scores = teacher_logits.detach()
     if first is not None:

@@ -1,4 +1,4 @@
-"""PKT, Learning Deep Representations with Probabilistic Knowledge Transfer (arXiv 1803.10837, ECCV 2018).
+"""PKT, Probabilistic Knowledge Transfer (Passalis & Tefas, arXiv 1803.10837, ECCV 2018).
 
 ::
 
@@ -67,7 +67,9 @@ class PKT(MapDistiller):
     params: PKTParams
 
     def terms(self, student: Features, teacher: Features, batch: Batch) -> dict[str, Tensor]:
+        """`pkt`: :func:`pkt_loss`, a scalar, of the pooled features ``[B, D]``, whose widths may differ."""
         return {"pkt": pkt_loss(student.pooled, teacher.pooled, eps=self.params.eps)}
 
     def weights(self, epoch: int) -> dict[str, float]:
+        """`ce_weight` for `ce` and `feature_weight` for `pkt`, in every epoch."""
         return {"ce": self.params.ce_weight, "pkt": self.params.feature_weight}

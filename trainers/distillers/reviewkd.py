@@ -1,4 +1,4 @@
-"""Distilling Knowledge via Knowledge Review (arXiv 2104.09044, CVPR 2021).
+"""Distilling Knowledge via Knowledge Review (Chen et al., arXiv 2104.09044, CVPR 2021).
 
 ::
 
@@ -18,7 +18,7 @@ warmup -> `warmup_epochs`. The width of `narrow` is the smaller of `mid_channels
 
 Where the authors' release differs: sizes and channels stand in tables by name there, so other pairs do not build; here
 they are read off both networks. Levels are paired from the deepest on, and where one network has more stages its first
-are left out. mdistiller has a setting for `mid_channels` which it does not read.
+are left out. mdistiller has a setting for `mid_channels` which it does not read. No number differs from mdistiller's.
 
 Shapes: `B` batch, `c` channels, `h`, `w` pixels of a map, `m` narrow channels.
 """
@@ -102,7 +102,8 @@ class Review(nn.Module):
         self.fusions = nn.ModuleList(fusions)
 
     def forward(self, student_maps: Sequence[Tensor], teacher_maps: Sequence[Tensor]) -> list[Tensor]:
-        """The student's maps, shallow to deep as the teacher's are, each in the shape of the teacher's."""
+        """Shallow to deep, ``[B, c, h, w]`` of each network, to the student's maps in the shapes of the teacher's, in
+        that order."""
         reviewed: list[Tensor] = []
         handed_on: Tensor | None = None
         for fusion, ours, theirs in zip(self.fusions, reversed(student_maps), reversed(teacher_maps), strict=True):
@@ -114,7 +115,8 @@ class Review(nn.Module):
 def paired_levels(
     student: Features, teacher: Features, *, before_relu: bool = False
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """As many levels of one as of the other, shallow to deep: stages without the stem, then the pooled feature.
+    """As many levels ``[B, channels, h, w]`` of one as of the other, shallow to deep: stages without the stem, then the
+    pooled feature as a 1 × 1 map.
 
     `before_relu`: whether the student's stages are read before their ReLU, as the teacher's always are.
     """
@@ -156,10 +158,13 @@ class ReviewKD(MapDistiller):
         self.review = Review([m.shape[1] for m in ours], [m.shape[1] for m in theirs], params.mid_channels)
 
     def terms(self, student: Features, teacher: Features, batch: Batch) -> dict[str, Tensor]:
+        """`reviewkd`: :func:`hcl_loss`, a scalar, of the student's reviewed levels and the teacher's, ``[B, c, h, w]``
+        each."""
         ours, theirs = self._paired(student, teacher)
         return {"reviewkd": hcl_loss(self.review(ours, theirs), theirs)}
 
     def weights(self, epoch: int) -> dict[str, float]:
+        """`ce_weight` for `ce`; `reviewkd_weight` for `reviewkd`, which rises linearly over `warmup_epochs`."""
         params = self.params
         return {"ce": params.ce_weight, "reviewkd": ramp(epoch, params.warmup_epochs) * params.reviewkd_weight}
 

@@ -98,10 +98,14 @@ class RKD(MapDistiller):
     params: RKDParams
 
     def terms(self, student: Features, teacher: Features, batch: Batch) -> dict[str, Tensor]:
+        """`rkd_distance` and `rkd_angle`, scalars of :func:`rkd_terms`, of the pooled features ``[B, D]``, whose widths
+        may differ."""
         params = self.params
         distance, angle = rkd_terms(student.pooled, teacher.pooled, squared=params.squared, eps=params.eps)
         return {"rkd_distance": distance, "rkd_angle": angle}
 
     def weights(self, epoch: int) -> dict[str, float]:
+        """`ce_weight` for `ce`, `distance_weight` for `rkd_distance` and `angle_weight` for `rkd_angle`, in every
+        epoch."""
         params = self.params
         return {"ce": params.ce_weight, "rkd_distance": params.distance_weight, "rkd_angle": params.angle_weight}

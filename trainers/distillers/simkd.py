@@ -1,4 +1,4 @@
-"""SimKD: Knowledge Distillation with the Reused Teacher Classifier (arXiv 2203.14001, CVPR 2022).
+"""SimKD: Knowledge Distillation with the Reused Teacher Classifier (Chen et al., arXiv 2203.14001, CVPR 2022).
 
 ::
 
@@ -16,7 +16,8 @@ the student has behind its last stage is not used and does not train.
 Where the authors' release differs: its run adds the cross-entropy and KD's loss of the student's own classifier with
 weight 0; here `ce` is of the reused classifier, also with weight 0, and KD is left out. For the teacher it takes the
 last stage, which is F_t in ResNets and VGGs, but not where layers follow. It asks the teacher for its map's size at
-test time too; here the size is kept from the start.
+test time too; here the size is kept from the start. Checked against the equation, not against numbers of the authors'
+code.
 
 Shapes: `B` batch, `C` classes, `c` and `D` the student's and the teacher's channels, `h`, `w` pixels of a map.
 """
@@ -71,13 +72,16 @@ class ReusedClassifier(Network):
 
     @property
     def classifier(self) -> nn.Linear:
+        """The teacher's last layer, frozen: ``[B, D]`` to ``[B, C]``."""
         return self.head
 
     def features(self, images: Tensor) -> Features:
+        """One pass over ``[B, 3, H, W]``: the student's, then :meth:`reused`."""
         return self.reused(self.student.features(images))
 
     def reused(self, student: Features) -> Features:
-        """What becomes of the student's pass."""
+        """What becomes of the student's pass: its stages, with the projected map ``[B, D, h, w]`` as `unpooled`, the
+        map's mean as `pooled` and the teacher's classifier's logits."""
         unpooled = self.projector(shrunk(student.stages[-1], self.size))
         pooled = unpooled.mean(dim=(2, 3))  # [B, D]
         return Features(self.head(pooled), pooled, student.stages, student.preactivations, unpooled)
@@ -124,17 +128,30 @@ class SimKD(Distiller):
 
     @classmethod
     def create(cls, params: Any, student: Network, setting: Setting) -> SimKD:
+        """The method around `student`, with a fresh projector and a frozen copy of the teacher's classifier.
+
+        Raises:
+            InputError: where the student has no stages, or the teacher no map in front of its pooling.
+        """
         return cls(params, student, setting)
 
     def losses(self, batch: Batch) -> Losses:
+        """`ce` of the reused classifier's logits, and `simkd`: :func:`simkd_loss` of the projected map and the
+        teacher's.
+
+        Raises:
+            TypeError: where the batch carries no teacher's pass.
+        """
         teacher = batch.need_teacher().float()
         passed = self.predictor.reused(self.passed(batch.images).float())
         ce = F.cross_entropy(passed.logits, batch.targets)
         return Losses(passed.logits, {"ce": ce, "simkd": simkd_loss(passed.unpooled, teacher.unpooled)})
 
     def weights(self, epoch: int) -> dict[str, float]:
+        """`ce_weight` for `ce` and `simkd_weight` for `simkd`, in every epoch."""
         return {"ce": self.params.ce_weight, "simkd": self.params.simkd_weight}
 
     @property
     def predictor(self) -> ReusedClassifier:
+        """The student up to its last stage, the projector and the teacher's classifier, in one network."""
         return ReusedClassifier(self.student, self.projector, self.head, self.size)

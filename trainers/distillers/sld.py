@@ -1,4 +1,4 @@
-"""Swapped Logit Distillation (arXiv 2504.20108, Multimedia Systems 2025).
+"""Swapped Logit Distillation (Limantoro et al., arXiv 2504.20108, Multimedia Systems 2025).
 
 ::
 
@@ -16,6 +16,7 @@ so BatchNorm takes its statistics from each by itself and updates them twice, as
 As there, the student's swapped logits are not detached: the gradient flows through both sides of the second divergence.
 `detach` stops it at the side that teaches. The release fixes `start` at 150 and the temperatures at 1 ... 6 (its
 configured temperature is not read); its ImageNet runs end after 100 epochs, so that the second divergence never comes.
+No number differs from the release's.
 
 Shapes: `B` batch, `C` classes.
 """
@@ -145,9 +146,16 @@ class SLD(Distiller):
 
     @classmethod
     def create(cls, params: Any, student: Network, setting: Setting) -> SLD:
+        """The method around `student`; nothing is added to it."""
         return cls(params, student, setting)
 
     def losses(self, batch: Batch) -> Losses:
+        """`ce`, `swap_teacher` and `swap_student` of the weak view, and the same of the strong one under names that end
+        in `_strong`. The logits are the weak view's.
+
+        Raises:
+            TypeError: where the batch carries no strong view, or one of the two no teacher's pass.
+        """
         logits, terms = self._view(batch)
         _, strong = self._view(batch.need_strong())
         return Losses(logits, terms | {f"{name}_strong": term for name, term in strong.items()})
@@ -165,6 +173,8 @@ class SLD(Distiller):
         }
 
     def weights(self, epoch: int) -> dict[str, float]:
+        """`ce_weight` for both cross-entropies and `kd_weight` for the divergences; up to epoch `start`, and throughout
+        where that is null, `swap_student` and `swap_student_strong` have 0."""
         params = self.params
         started = params.start is not None and epoch > params.start
         weights = {

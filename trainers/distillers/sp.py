@@ -64,7 +64,9 @@ class SP(MapDistiller):
     params: SPParams
 
     def terms(self, student: Features, teacher: Features, batch: Batch) -> dict[str, Tensor]:
+        """`sp`: :func:`sp_loss`, a scalar, of each network's last stage ``[B, K, h, w]``."""
         return {"sp": sp_loss(student.stages[-1:], teacher.stages[-1:])}
 
     def weights(self, epoch: int) -> dict[str, float]:
+        """`ce_weight` for `ce` and `feature_weight` for `sp`, in every epoch."""
         return {"ce": self.params.ce_weight, "sp": self.params.feature_weight}

@@ -104,8 +104,11 @@ class VID(MapDistiller):
         self.predictors = nn.ModuleList(Predictor(s.shape[1], t.shape[1], **start) for s, t in pairs)
 
     def terms(self, student: Features, teacher: Features, batch: Batch) -> dict[str, Tensor]:
+        """`vid`: :func:`vid_loss`, a scalar, summed over the paired stages ``[B, K, h, w]``, each with a
+        :class:`Predictor` of its own."""
         stages = zip(self.predictors, *paired_stages(student, teacher), strict=True)
         return {"vid": torch.stack([predictor(own, taught) for predictor, own, taught in stages]).sum()}
 
     def weights(self, epoch: int) -> dict[str, float]:
+        """`ce_weight` for `ce` and `feature_weight` for `vid`, in every epoch."""
         return {"ce": self.params.ce_weight, "vid": self.params.feature_weight}

@@ -9,6 +9,8 @@ Batch norms take their statistics over the whole batch (`sync_batch_norm`, the r
 plain data-parallel training does.
 
 Torch's process group is made by whoever starts the processes.
+
+Shapes: `B` batch, `C` channels, `H`, `W` pixels of a map.
 """
 
 from __future__ import annotations
@@ -54,17 +56,17 @@ class Group:
         return 2 * self.size
 
     def share(self, positions: Tensor) -> Tensor:
-        """This process's part of a batch: of nearly the same length for all."""
+        """This process's part of a batch's positions ``[B]``: of nearly the same length for all."""
         return positions.tensor_split(self.size)[self.rank]
 
     def sum(self, tensor: Tensor) -> Tensor:
-        """The sum over all processes, in place."""
+        """The sum over all processes of a tensor of any shape, in place."""
         if self.size > 1:
             dist.all_reduce(tensor)
         return tensor
 
     def sum_all(self, tensors: Sequence[Tensor | None]) -> None:
-        """Sum each tensor over all processes, in place, in one message; all hold the same ones, or None."""
+        """Sum tensors of any shapes over all processes, in place, in one message; all hold the same ones, or None."""
         held = [tensor for tensor in tensors if tensor is not None]
         if self.size == 1 or not held:
             return
@@ -78,12 +80,12 @@ class Group:
             return find()
         message: list[Any] = [find() if self.leads else None]
         dist.broadcast_object_list(message)
-        found: T = message[0]
-        return found
+        answer: T = message[0]
+        return answer
 
     def average_statistics(self, module: nn.Module) -> None:
         """Batch norms' running statistics, each process's own, become their mean."""
-        norms = [one for one in module.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)]
+        norms = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
         statistics = [buffer for norm in norms for buffer in (norm.running_mean, norm.running_var)]
         self.sum_all(statistics)
         for buffer in statistics:

@@ -1,4 +1,7 @@
-"""Accuracy of a network on a split, in percent."""
+"""Accuracy of a network on a split, in percent.
+
+Shapes: `B` batch, `C` classes.
+"""
 
 from __future__ import annotations
 
@@ -50,6 +53,6 @@ def accuracy(network: Network, split: Images, views: Views, autocast: torch.auto
 
 
 def percent(counts: Tensor, total: int) -> Accuracy:
-    """Counts of :func:`correct_in_top` as percentages of `total`."""
+    """Counts of :func:`correct_in_top` (int64 ``[2]``) as percentages of `total`."""
     top1, top5 = (100.0 * count / total for count in counts.tolist())
     return Accuracy(top1, top5)

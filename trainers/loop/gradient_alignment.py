@@ -26,11 +26,16 @@ Gradients = list[Tensor | None]
 def aligned_gradients(
     anchor: Tensor, others: Sequence[Tensor], parameters: Sequence[Tensor], group: Group = ALONE
 ) -> list[Tensor]:
-    """Merged gradient of `anchor` and `others` (weighted scalar losses over one graph), one tensor per parameter.
+    """Merged gradient of `anchor` and `others`, one tensor of its shape per parameter.
 
     One backward pass per loss, and no copy of all parameters in one vector: dot products run over the parameters that
     both losses reach. Where several processes each hold a part of the losses, gradients are summed over `group` before
     they are compared.
+
+    Args:
+        anchor, others: weighted scalar losses over one graph.
+        parameters: what the losses are differentiated by; one that none of them reaches gets zeros.
+        group: the processes that train together.
     """
     first = _gradients(anchor, parameters, retain=bool(others))
     group.sum_all(first)
@@ -61,8 +66,8 @@ def _dot(left: Gradients, right: Gradients) -> Tensor:
 
 
 def _scaled(gradients: Gradients, scale: Tensor) -> Gradients:
-    found = [gradient for gradient in gradients if gradient is not None]
-    scaled = iter(torch._foreach_mul(found, scale))
+    reached = [gradient for gradient in gradients if gradient is not None]
+    scaled = iter(torch._foreach_mul(reached, scale))
     return [None if gradient is None else next(scaled) for gradient in gradients]
 
 

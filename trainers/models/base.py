@@ -1,6 +1,6 @@
 """What every architecture offers: logits, and on the same pass the features that distillers read.
 
-Shapes: `B` batch, `C` classes, `D` features.
+Shapes: `B` batch, `C` classes, `D` features, `H`, `W` pixels of an image, `h`, `w` of a map.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Features(NamedTuple):
 
     @classmethod
     def of_logits(cls, logits: Tensor, pooled: Tensor | None = None) -> Features:
-        """A pass of which only the logits are known, or these and what the classifier reads."""
+        """A pass of which only the logits ``[B, C]`` are known, or these and what the classifier reads, ``[B, D]``."""
         return cls(logits, torch.empty(0) if pooled is None else pooled, (), ())
 
     def float(self) -> Features:
@@ -53,16 +53,20 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def features(self, images: Tensor) -> Features:
-        """One pass with everything that distillers may read."""
+        """One pass over ``[B, 3, H, W]``, with everything that distillers may read.
+
+        Raises:
+            RuntimeError: for images too small for the network.
+        """
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits ``[B, C]``."""
+        """Images ``[B, 3, H, W]`` to logits ``[B, C]``."""
         return self.features(images).logits
 
     @property
     @abstractmethod
     def classifier(self) -> nn.Linear:
-        """The main head, the last layer."""
+        """The main head, the last layer: ``[B, D]`` to ``[B, C]``."""
 
     def last_norms(self) -> tuple[nn.BatchNorm2d, ...]:
         """The batch norm in front of each stage's last ReLU, without the stem's: one for each of `preactivations[1:]`.
@@ -76,7 +80,8 @@ class Network(nn.Module, ABC):
 
 
 def run_stage(blocks: Iterable[nn.Module], x: Tensor) -> tuple[Tensor, Tensor]:
-    """Blocks that leave their closing ReLU to the caller: the stage's output before and after the last ReLU."""
+    """Blocks that leave their closing ReLU to the caller: ``[B, channels, h, w]`` to what the last of them gives,
+    before and after its ReLU."""
     before = x
     for block in blocks:
         before = block(x)
@@ -85,7 +90,8 @@ def run_stage(blocks: Iterable[nn.Module], x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def run_stages(stem: Tensor, stages: Iterable[Iterable[nn.Module]]) -> tuple[list[Tensor], list[Tensor]]:
-    """The stem's output before its ReLU, and each stage on the one before it: all after, and all before, their ReLU."""
+    """The stem's output before its ReLU, and each stage on the one before it, ``[B, channels, h, w]`` each: all after,
+    and all before, their ReLU."""
     before, after = [stem], [F.relu(stem)]
     for blocks in stages:
         preactivation, output = run_stage(blocks, after[-1])

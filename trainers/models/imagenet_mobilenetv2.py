@@ -6,7 +6,7 @@ auxiliary heads of distillers do not have). Any input size goes through: the las
 
 Bottlenecks are linear, so what a stage hands on has no ReLU: it is the stage's feature and its preactivation alike.
 
-Shapes: `B` batch, `D` features, `h`, `w` pixels of a map.
+Shapes: `B` batch, `C` classes, `D` features, `H`, `W` pixels of an image, `h`, `w` of a map.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ class ImageNetMobileNetV2(Network):
 
     @property
     def classifier(self) -> nn.Linear:
+        """The layer behind the dropout, `classifier.1` in a state dict: ``[B, D]`` to ``[B, C]``."""
         return cast("nn.Sequential", self._modules["classifier"])[1]  # type: ignore[return-value]
 
     def init_head(self, head: nn.Linear) -> None:
@@ -81,6 +82,11 @@ class ImageNetMobileNetV2(Network):
         nn.init.zeros_(head.bias)
 
     def features(self, images: Tensor) -> Features:
+        """One pass over ``[B, 3, H, W]``; in training mode the logits are of a `pooled` with dropout.
+
+        The stem halves the resolution and so does each of four stages (an odd side rounds up). `unpooled` is what the
+        last 1 × 1 convolution makes of the last stage: ``[B, D, H / 32, W / 32]``.
+        """
         stem, *bottlenecks, last = cast(nn.Sequential, self._modules["features"])
         before = cast(nn.Sequential, stem)[:2](images)
         x = F.relu6(before)

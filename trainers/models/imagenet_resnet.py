@@ -5,7 +5,7 @@ convolution, as in torchvision. The CIFAR stem is one 3 × 3 convolution at stri
 as they are: CRD's and mdistiller's with the CIFAR stem (`shortcut`, `linear`), torchvision's with the paper's
 (`downsample`, `fc`). Any input size goes through: the last pooling takes the whole map.
 
-Shapes: `B` batch, `h`, `w` pixels of a map.
+Shapes: `B` batch, `C` classes, `D` features, `H`, `W` pixels of an image, `h`, `w` of a map.
 """
 
 from __future__ import annotations
@@ -104,13 +104,21 @@ class ImageNetResNet(Network):
 
     @property
     def classifier(self) -> nn.Linear:
+        """The layer that checkpoints call `linear` (CIFAR stem) or `fc`: ``[B, D]`` to ``[B, C]``."""
         return cast(nn.Linear, self.get_submodule(self.stem.head))
 
     def last_norms(self) -> tuple[nn.BatchNorm2d, ...]:
+        """The last batch norm of each stage's last block: the shortcut is added behind it."""
         blocks = (cast(Block, cast(nn.Sequential, self.get_submodule(f"layer{stage}"))[-1]) for stage in range(1, 5))
         return tuple(cast(nn.BatchNorm2d, block.get_submodule(f"bn{block.steps}")) for block in blocks)
 
     def features(self, images: Tensor) -> Features:
+        """One pass over ``[B, 3, H, W]``.
+
+        The last three of four stages halve the resolution (an odd side rounds up), and so do the ImageNet stem and the
+        pooling behind it: the last map, whose mean is `pooled`, is ``[B, D, H / 8, W / 8]`` behind the CIFAR stem and
+        ``[B, D, H / 32, W / 32]`` behind the other.
+        """
         before = self.bn1(self.conv1(images))
         preactivations, stages = [before], [F.relu(before)]
         x = F.max_pool2d(stages[0], 3, stride=2, padding=1) if self.stem.pool else stages[0]

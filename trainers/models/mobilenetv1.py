@@ -5,7 +5,7 @@ Howard et al., "MobileNets: Efficient Convolutional Neural Networks for Mobile V
 last pooling takes the whole map). State-dict keys are those of mdistiller's release, which leaves the stem out of its
 list of features: its four are the last four of :attr:`~trainers.models.Features.stages` here.
 
-Shapes: `B` batch, `h`, `w` pixels of a map.
+Shapes: `B` batch, `C` classes, `D` features, `H`, `W` pixels of an image, `h`, `w` of a map.
 """
 
 from __future__ import annotations
@@ -45,13 +45,20 @@ class MobileNetV1(Network):
 
     @property
     def classifier(self) -> nn.Linear:
+        """`fc`: ``[B, D]`` to ``[B, C]``."""
         return self.fc
 
     def last_norms(self) -> tuple[nn.BatchNorm2d, ...]:
+        """The batch norm that ends each stage's last block; there are no shortcuts."""
         blocks = (cast(nn.Sequential, self.model[end]) for end in STAGE_ENDS[1:])
         return tuple(cast(nn.BatchNorm2d, block[-1]) for block in blocks)
 
     def features(self, images: Tensor) -> Features:
+        """One pass over ``[B, 3, H, W]``.
+
+        The stem halves the resolution and so does each of four stages (an odd side rounds up): the last map, whose mean
+        is `pooled`, is ``[B, D, H / 32, W / 32]``.
+        """
         preactivations, stages, x = [], [], images
         for index, block in enumerate(self.model):
             before = block(x)

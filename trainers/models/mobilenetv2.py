@@ -7,7 +7,7 @@ convolution also where the expansion is 1, and stride 1 instead of 2 in the seco
 
 Bottlenecks are linear, so what a stage hands on has no ReLU: it is the stage's feature and its preactivation alike.
 
-Shapes: `B` batch, `h`, `w` pixels of a map.
+Shapes: `B` batch, `C` classes, `D` features, `H`, `W` pixels of an image, `h`, `w` of a map.
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ class MobileNetV2(Network):
 
     @property
     def classifier(self) -> nn.Linear:
+        """The one layer of the sequence that is called `classifier` in a state dict: ``[B, D]`` to ``[B, C]``."""
         return cast("nn.Sequential", self._modules["classifier"])[0]  # type: ignore[return-value]
 
     def init_head(self, head: nn.Linear) -> None:
@@ -89,6 +90,11 @@ class MobileNetV2(Network):
         return tuple(cast(nn.BatchNorm2d, cast(Bottleneck, group[-1]).conv[-1]) for group in groups)
 
     def features(self, images: Tensor) -> Features:
+        """One pass over ``[B, 3, H, W]``.
+
+        The stem halves the resolution, the first stage keeps it and the other three halve it (an odd side rounds up).
+        `unpooled` is what the last 1 × 1 convolution makes of the last stage: ``[B, D, H / 16, W / 16]``.
+        """
         before = self.conv1(images)
         x = F.relu(before)
         preactivations, stages = [before], [x]

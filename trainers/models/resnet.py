@@ -4,7 +4,7 @@ He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, section 4.
 mdistiller's releases, whose checkpoints load as they are (same state-dict keys). Depth is 6n + 2. Any input of at
 least 4 × 4 pixels goes through: the last pooling takes the whole map.
 
-Shapes: `B` batch, `h`, `w` pixels of a map.
+Shapes: `B` batch, `C` classes, `D` features, `H`, `W` pixels of an image, `h`, `w` of a map.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class BasicBlock(nn.Module):
             self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B, channels_in, h, w]`` to the block's output before its last ReLU."""
+        """``[B, channels_in, h, w]`` to ``[B, channels, h / stride, w / stride]`` before the block's last ReLU."""
         shortcut = x if self.downsample is None else self.downsample(x)
         out = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
         return out + shortcut  # type: ignore[no-any-return]
@@ -66,13 +66,20 @@ class ResNet(Network):
 
     @property
     def classifier(self) -> nn.Linear:
+        """`fc`: ``[B, D]`` to ``[B, C]``."""
         return self.fc
 
     def last_norms(self) -> tuple[nn.BatchNorm2d, ...]:
+        """The second batch norm, `bn2`, of each stage's last block: the shortcut is added behind it."""
         blocks = (cast(BasicBlock, stage[-1]) for stage in (self.layer1, self.layer2, self.layer3))
         return tuple(block.bn2 for block in blocks)
 
     def features(self, images: Tensor) -> Features:
+        """One pass over ``[B, 3, H, W]``.
+
+        Stem and first stage keep the resolution, the other two halve it (an odd side rounds up): the last map, whose
+        mean is `pooled`, is ``[B, D, H / 4, W / 4]``.
+        """
         stem = self.bn1(self.conv1(images))
         stages, preactivations = run_stages(stem, (self.layer1, self.layer2, self.layer3))
         pooled = stages[-1].mean(dim=(2, 3))  # [B, D]

@@ -4,7 +4,7 @@ Zhang et al., "ShuffleNet: An Extremely Efficient Convolutional Neural Network f
 g = 3. As in CRD's and mdistiller's releases, whose state-dict keys these are: a 1 × 1 stem without pooling, and a ReLU
 also after the depthwise convolution. Any input size goes through: the last pooling takes the whole map.
 
-Shapes: `B` batch, `h`, `w` pixels of a map.
+Shapes: `B` batch, `C` classes, `D` features, `H`, `W` pixels of an image, `h`, `w` of a map.
 """
 
 from __future__ import annotations
@@ -69,13 +69,20 @@ class ShuffleNetV1(Network):
 
     @property
     def classifier(self) -> nn.Linear:
+        """`linear`: ``[B, D]`` to ``[B, C]``."""
         return self.linear
 
     def last_norms(self) -> tuple[nn.BatchNorm2d, ...]:
+        """The third batch norm, `bn3`, of each stage's last block: the block's input is added behind it."""
         blocks = (cast(ShuffleBlock, stage[-1]) for stage in (self.layer1, self.layer2, self.layer3))
         return tuple(block.bn3 for block in blocks)
 
     def features(self, images: Tensor) -> Features:
+        """One pass over ``[B, 3, H, W]``.
+
+        The stem keeps the resolution and each of three stages halves it (an odd side rounds up): the last map, whose
+        mean is `pooled`, is ``[B, D, H / 8, W / 8]``.
+        """
         stem = self.bn1(self.conv1(images))
         stages, preactivations = run_stages(stem, (self.layer1, self.layer2, self.layer3))
         pooled = stages[-1].mean(dim=(2, 3))  # [B, D]

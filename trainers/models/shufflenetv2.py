@@ -4,7 +4,7 @@ Ma et al., "ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture D
 CRD's and mdistiller's releases, whose state-dict keys these are: a 1 × 1 stem without pooling. Any input size goes
 through: the last pooling takes the whole map. The last 1 × 1 convolution belongs to no stage.
 
-Shapes: `B` batch, `h`, `w` pixels of a map.
+Shapes: `B` batch, `C` classes, `D` features, `H`, `W` pixels of an image, `h`, `w` of a map.
 """
 
 from __future__ import annotations
@@ -93,9 +93,15 @@ class ShuffleNetV2(Network):
 
     @property
     def classifier(self) -> nn.Linear:
+        """`linear`: ``[B, D]`` to ``[B, C]``."""
         return self.linear
 
     def features(self, images: Tensor) -> Features:
+        """One pass over ``[B, 3, H, W]``.
+
+        The stem keeps the resolution and each of three stages halves it (an odd side rounds up). `unpooled` is what the
+        last 1 × 1 convolution makes of the last stage: ``[B, D, H / 8, W / 8]``.
+        """
         stem = self.bn1(self.conv1(images))
         stages, preactivations = run_stages(stem, (self.layer1, self.layer2, self.layer3))
         unpooled = F.relu(self.bn2(self.conv2(stages[-1])))

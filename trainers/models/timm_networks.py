@@ -11,7 +11,7 @@ size that its patches divide.
 
 State-dict keys are timm's behind ``network.``.
 
-Shapes: `B` batch, `D` features, `h`, `w` pixels or tokens of a map.
+Shapes: `B` batch, `C` classes, `D` features, `H`, `W` pixels of an image, `h`, `w` pixels or tokens of a map.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ class TimmNetwork(Network):
 
     @property
     def classifier(self) -> nn.Linear:
+        """What timm calls the classifier: ``[B, D]`` to ``[B, C]``."""
         return cast(nn.Linear, self.network.get_classifier())
 
     @property
@@ -58,6 +59,11 @@ class TimmNetwork(Network):
         return hasattr(self.network, "forward_intermediates") and hasattr(self.network, "feature_info")
 
     def features(self, images: Tensor) -> Features:
+        """One pass over ``[B, 3, H, W]``; `unpooled` is empty where the head does more than average the last map.
+
+        Raises:
+            RuntimeError: where timm refuses images of that size.
+        """
         try:
             last, stages = self._maps(images)
         except AssertionError as error:  # how timm refuses an image's size; torch's own layers raise RuntimeError
@@ -119,6 +125,11 @@ class Models(Registry[Callable[[int], Network]]):
         return super().__contains__(name)
 
     def unknown(self, name: object) -> str:
+        """The sentence for a name that is not here; one that begins as timm's do is compared with theirs.
+
+        Raises:
+            InputError: for one of timm's names where timm is not installed.
+        """
         if not str(name).startswith(TIMM):
             return super().unknown(name)
         guess, _, _ = unknown_name(self.what, name, (f"{TIMM}{known}" for known in _names())).partition("valid: ")

@@ -9,7 +9,7 @@ arithmetic as a linear one, and is one here; in the state dict its weight has th
 Features are those of the release: stem, the groups that halve the resolution, and the last map in front of the pooling.
 Bottlenecks are linear, so there the preactivation is the stage's output itself.
 
-Shapes: `B` batch, `C` classes, `D` features, `h`, `w` pixels of a map.
+Shapes: `B` batch, `C` classes, `D` features, `H`, `W` pixels of an image, `h`, `w` of a map.
 """
 
 from __future__ import annotations
@@ -90,9 +90,15 @@ class TinyImageNetMobileNetV2(Network):
 
     @property
     def classifier(self) -> nn.Linear:
+        """`conv2`, a linear layer but for the shape of its weight in a state dict: ``[B, D]`` to ``[B, C]``."""
         return self.conv2
 
     def features(self, images: Tensor) -> Features:
+        """One pass over ``[B, 3, H, W]``.
+
+        The stem makes height and width two pixels larger, three stages halve them (an odd side rounds up), and the last
+        map, whose mean is `pooled`, keeps them: 66, 33, 17, 9 and 9 pixels of an image of 64.
+        """
         before = self.pre(images)
         x = F.relu6(before)
         preactivations, stages = [before], [x]

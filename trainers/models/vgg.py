@@ -6,7 +6,7 @@ mdistiller's releases, whose state-dict keys these are. Five stages, each at hal
 only below 64 pixels the last two share theirs, so the last map of a 32 × 32 image is 4 × 4, and so is that of a 64 ×
 64 image. Any input of at least 8 × 8 pixels goes through: the last pooling takes the whole map.
 
-Shapes: `B` batch.
+Shapes: `B` batch, `C` classes, `D` features, `H`, `W` pixels.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class VGG(Network):
 
     @property
     def classifier(self) -> nn.Linear:
+        """The only linear layer: ``[B, D]`` to ``[B, C]``."""
         return cast(nn.Linear, self._modules["classifier"])
 
     def init_head(self, head: nn.Linear) -> None:
@@ -52,10 +53,17 @@ class VGG(Network):
         nn.init.zeros_(head.bias)
 
     def last_norms(self) -> tuple[nn.BatchNorm2d, ...]:
+        """The batch norm that ends each stage but the first; there are no shortcuts."""
         blocks = (self.block1, self.block2, self.block3, self.block4)
         return tuple(cast(nn.BatchNorm2d, block[-1]) for block in blocks)
 
     def features(self, images: Tensor) -> Features:
+        """One pass over ``[B, 3, H, W]``.
+
+        The first stage keeps the resolution and each of the others halves it (an odd side rounds down); the last does
+        so only where both sides have at least :data:`LARGE_IMAGE` pixels. The last map, whose mean is `pooled`, is
+        ``[B, D, H / 8, W / 8]``, of large images ``[B, D, H / 16, W / 16]``.
+        """
         before = self.block0(images)
         preactivations, stages = [before], [F.relu(before)]
         large = min(images.shape[2:]) >= LARGE_IMAGE

@@ -9,7 +9,7 @@ is the stage's feature, and what the following batch norm makes of it is the pre
 of its own: its preactivation is its output. To obtain the preactivations the releases run three batch norms a second
 time, which in training moves their running statistics twice a step; here each runs once.
 
-Shapes: `B` batch, `h`, `w` pixels of a map.
+Shapes: `B` batch, `C` classes, `D` features, `H`, `W` pixels of an image, `h`, `w` of a map.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class WideBlock(nn.Module):
             self.convShortcut = nn.Conv2d(channels_in, channels, 1, stride=stride, bias=False)
 
     def forward(self, x: Tensor, normed: Tensor) -> Tensor:
-        """``[B, channels_in, h, w]`` and the same behind :attr:`bn1` to the block's sum."""
+        """``[B, channels_in, h, w]`` and the same behind :attr:`bn1` to ``[B, channels, h / stride, w / stride]``."""
         active = F.relu(normed)
         shortcut = x if self.convShortcut is None else self.convShortcut(active)
         out = self.conv2(F.relu(self.bn2(self.conv1(active))))
@@ -56,7 +56,8 @@ class WideStage(nn.Module):
         self.layer = nn.Sequential(first, *(WideBlock(channels, channels, 1) for _ in range(blocks - 1)))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """``[B, channels_in, h, w]`` to the same behind the first batch norm, and the stage's last sum."""
+        """``[B, channels_in, h, w]`` to the same behind the first batch norm, and to the stage's last sum,
+        ``[B, channels, h / stride, w / stride]``."""
         before = x
         for index, block in enumerate(cast("list[WideBlock]", self.layer)):
             normed = block.bn1(x)
@@ -85,6 +86,7 @@ class WideResNet(Network):
 
     @property
     def classifier(self) -> nn.Linear:
+        """`fc`: ``[B, D]`` to ``[B, C]``."""
         return self.fc
 
     def init_head(self, head: nn.Linear) -> None:
@@ -97,6 +99,11 @@ class WideResNet(Network):
         return (*(block.bn1 for block in following), self.bn1)
 
     def features(self, images: Tensor) -> Features:
+        """One pass over ``[B, 3, H, W]``.
+
+        Stem and first stage keep the resolution, the other two halve it (an odd side rounds up). `unpooled` is the last
+        stage's sum behind batch norm and ReLU: ``[B, D, H / 4, W / 4]``.
+        """
         stem = self.conv1(images)
         _, first = self.block1(stem)
         first_normed, second = self.block2(first)

@@ -78,8 +78,8 @@ class Checkpoints:
         return None
 
     def _newest_first(self) -> list[Path]:
-        found = [path for path in self.folder.glob("epoch-*.pt") if _NAME.fullmatch(path.name)]
-        return sorted(found, key=_epoch, reverse=True)
+        checkpoints = [path for path in self.folder.glob("epoch-*.pt") if _NAME.fullmatch(path.name)]
+        return sorted(checkpoints, key=_epoch, reverse=True)
 
     @staticmethod
     def _verified(path: Path) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def content_key(content: Any) -> str:
 
 
 def tensors_key(tensors: Mapping[str, Tensor]) -> str:
-    """Key of named tensors: names, types, shapes and values, in the order of the names."""
+    """Key of named tensors of any shapes and devices: names, types, shapes and values, in the order of the names."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()

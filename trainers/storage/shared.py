@@ -130,6 +130,7 @@ class SharedStorage(Storage):
         return (PurePosixPath(self._remote[1]) / path.absolute().relative_to(self._local)).as_posix()
 
     def check_writable(self) -> None:
+        """Write a file of a few bytes into the storage, and remove it."""
         with explained(self.uri):
             files, base = self._remote
             probe = f"{base}/.probe-{uuid4().hex}"
@@ -140,14 +141,20 @@ class SharedStorage(Storage):
             files.delete_file(probe)
 
     def sizes(self, folder: Path) -> dict[str, int]:
+        """Bytes of each file of a folder, as the storage lists it now, by its name below the folder.
+
+        Temporary files are left out; a folder that is not there has no files.
+        """
         with explained(self.uri):
             return {name: size for name, (size, _) in listed(self._remote[0], self._place(folder)).items()}
 
     def has(self, path: Path) -> bool:
+        """Whether the storage has a file now; a folder does not count."""
         with explained(self.uri):
             return bool(self._remote[0].get_file_info(self._place(path)).is_file)
 
     def read(self, path: Path) -> bytes | None:
+        """A file's content, of which no local copy is made; None where there is none."""
         with explained(self.uri), suppress(FileNotFoundError):
             stream = self._remote[0].open_input_stream(self._place(path))
             with stream:
@@ -155,24 +162,31 @@ class SharedStorage(Storage):
         return None
 
     def pull(self, path: Path, only: str = "*", *, anew: bool = False) -> None:
+        """Fetch a file, or what fits `only` of a folder, :data:`AT_ONCE` files at a time.
+
+        A local file of the same size counts as the same, unless all is asked for `anew`. What the storage does not have
+        is left as it is here.
+        """
         with explained(self.uri):
             files, place = self._remote[0], self._place(path)
-            found = files.get_file_info(place)
-            there = {path: found.size} if found.is_file else {}
-            if not found.is_file:
+            info = files.get_file_info(place)
+            there = {path: info.size} if info.is_file else {}
+            if not info.is_file:
                 inside = listed(files, place).items()
                 there = {path / name: size for name, (size, _) in inside if fnmatchcase(name, only)}
-            wanted = [one for one, size in there.items() if anew or _local_size(one) != size]
+            wanted = [local for local, size in there.items() if anew or _local_size(local) != size]
             with ThreadPoolExecutor(AT_ONCE) as pool:
-                list(pool.map(lambda one: fetch(files, self._place(one), one), wanted))
+                list(pool.map(lambda local: fetch(files, self._place(local), local), wanted))
 
     def push(self, path: Path, *, anew: bool = False) -> None:
+        """Pass on a file; one of the same size there counts as the same, unless it is passed on `anew`."""
         with explained(self.uri):
             files, place = self._remote[0], self._place(path)
             if anew or files.get_file_info(place).size != path.stat().st_size:
                 give(path, files, place)
 
     def mirror(self, folder: Path) -> None:
+        """Pass on what the storage lacks or has in another size, and remove there what is not here."""
         with explained(self.uri):
             files, place = self._remote[0], self._place(folder)
             there = {name: size for name, (size, _) in listed(files, place).items()}
@@ -186,15 +200,17 @@ class SharedStorage(Storage):
                     files.delete_file(f"{place}/{name}")
 
     def remove(self, path: Path) -> None:
+        """Remove a file or folder from the storage, if it is there; the local one stays."""
         with explained(self.uri), suppress(FileNotFoundError):
             files, place = self._remote[0], self._place(path)
-            found = files.get_file_info(place)
-            if found.is_file:
+            info = files.get_file_info(place)
+            if info.is_file:
                 files.delete_file(place)
-            elif found.type.name == "Directory":
+            elif info.type.name == "Directory":
                 files.delete_dir(place)
 
     def release(self, folder: Path) -> None:
+        """Remove the local copy of a folder; what cannot be removed stays, without an error."""
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -240,7 +256,11 @@ def connected(uri: str) -> tuple[FileSystem, str]:
 
 @contextmanager
 def explained(uri: str) -> Iterator[None]:
-    """What pyarrow and the network raise, as one sentence that names the storage."""
+    """What pyarrow and the network raise, as one sentence that names the storage.
+
+    Raises:
+        StorageError: in place of an OSError, or an error of pyarrow's, in the block.
+    """
     import pyarrow as pa
 
     try:
@@ -257,11 +277,11 @@ def listed(files: FileSystem, place: str) -> dict[str, tuple[int, int]]:
 
     everything = FileSelector(place, recursive=True, allow_not_found=True)
     try:
-        found = files.get_file_info(everything)
+        entries = files.get_file_info(everything)
     except FileNotFoundError:  # the folder came into being while it was looked for
-        found = files.get_file_info(everything)
-    named = {one.path.removeprefix(f"{place}/"): one for one in found if one.is_file}
-    return {name: (one.size, one.mtime_ns or 0) for name, one in named.items() if not _hidden(name)}
+        entries = files.get_file_info(everything)
+    named = {entry.path.removeprefix(f"{place}/"): entry for entry in entries if entry.is_file}
+    return {name: (entry.size, entry.mtime_ns or 0) for name, entry in named.items() if not _hidden(name)}
 
 
 def fetch(files: FileSystem, place: str, path: Path) -> None:

@@ -66,13 +66,13 @@ class TeacherStore:
         self._offer(passport.hash)
         return passport
 
-    def adopt(self, found: Pretrained, data: ImageData, dataset: DatasetConfig, device: str = "cpu") -> Passport:
+    def adopt(self, pretrained: Pretrained, data: ImageData, dataset: DatasetConfig, device: str = "cpu") -> Passport:
         """Store a teacher that was trained elsewhere, with its accuracy on the whole test set as it is measured here.
 
         Weights that are stored already, imported or trained, stay as they are, and so does their passport.
 
         Args:
-            found: the weights, from :func:`trainers.teacher.pretrained.read`.
+            pretrained: the weights, from :func:`trainers.teacher.pretrained.read`.
             data: the data set that the teacher was trained on.
             dataset: what a trial's config says of it.
             device: torch's name of the device that measures.
@@ -81,29 +81,29 @@ class TeacherStore:
             InputError: when the data set has another number of classes or images of a size that the network does not
                 take, or the store has these weights for other data.
         """
-        what = f"teacher {found.origin.file} ({found.architecture})"
-        if found.num_classes != data.num_classes:
+        what = f"teacher {pretrained.origin.file} ({pretrained.architecture})"
+        if pretrained.num_classes != data.num_classes:
             raise InputError(
-                f"{what} tells {found.num_classes} classes apart, but data set '{data.name}' has {data.num_classes};"
-                " import it for the data set that it was trained on"
+                f"{what} tells {pretrained.num_classes} classes apart, but data set '{data.name}' has"
+                f" {data.num_classes}; import it for the data set that it was trained on"
             )
-        if self._is_whole(self.folder / found.hash):
-            self._offer(found.hash)
-            return self._known(what, found.hash, dataset)
-        teacher = found.network()
-        weights = _weights(found.architecture, teacher)
+        if self._is_whole(self.folder / pretrained.hash):
+            self._offer(pretrained.hash)
+            return self._known(what, pretrained.hash, dataset)
+        teacher = pretrained.network()
+        weights = _weights(pretrained.architecture, teacher)
         try:
             probed = _probe(teacher, data)
         except RuntimeError as error:  # such as an image too small to be halved once more
             height, width = data.image_size
             raise InputError(f"{what} does not take images of {height} × {width} pixels: {error}") from error
         passport = Passport(
-            hash=found.hash,
-            architecture=found.architecture,
-            num_classes=found.num_classes,
+            hash=pretrained.hash,
+            architecture=pretrained.architecture,
+            num_classes=pretrained.num_classes,
             dataset=dataset,
-            origin=found.origin,
-            origin_key=found.hash,
+            origin=pretrained.origin,
+            origin_key=pretrained.hash,
             val_acc=None,
             probe_acc=probed,
             test_acc=_top1(teacher.to(device), data.test.to(torch.device(device)), data),
@@ -138,11 +138,11 @@ class TeacherStore:
                 f" architecture@hash, found '{reference}'; {self._stored()}"
             )
         matching = [self._passport(path) for path in self._passports_of(prefix)]
-        found = [passport for passport in matching if architecture in ("", passport.architecture)]
-        if len(found) != 1:
-            how = "no stored teacher is" if not found else "several stored teachers are"
+        passports = [passport for passport in matching if architecture in ("", passport.architecture)]
+        if len(passports) != 1:
+            how = "no stored teacher is" if not passports else "several stored teachers are"
             raise InputError(f"{how} named by '{reference}'; {self._stored()}")
-        return found[0]
+        return passports[0]
 
     def _stored(self) -> str:
         """What is there, for a message."""
@@ -171,9 +171,9 @@ class TeacherStore:
         path = self.folder / passport.hash / WEIGHTS
         if not path.is_file() and self._storage.has(path):
             return
-        found = file_sha256(path) if path.is_file() else None
-        if found != passport.file_sha256:
-            what = "is missing" if found is None else "is damaged: its checksum is not the passport's"
+        checksum = file_sha256(path) if path.is_file() else None
+        if checksum != passport.file_sha256:
+            what = "is missing" if checksum is None else "is damaged: its checksum is not the passport's"
             imported = isinstance(passport.origin, Imported)
             again = f"import {passport.came_from} again" if imported else "run again to train it anew"
             raise CheckpointError(

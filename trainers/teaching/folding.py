@@ -3,6 +3,9 @@
 In evaluation mode a batch norm is a scale and a shift for each channel, which the convolution in front of it can apply
 by itself: w' = w * gamma / sqrt(var + eps), b' = beta + (b - mean) * gamma / sqrt(var + eps). The logits are the same
 but for rounding.
+
+w, b: the convolution's weight and bias, for each of its output channels; mean, var: the norm's running statistics;
+gamma, beta: its weight and bias.
 """
 
 from __future__ import annotations
@@ -47,7 +50,7 @@ def _adjacent(network: nn.Module, image: Tensor) -> list[tuple[str, str]]:
     """Names of convolutions and of the batch norms that read their outputs, each of them run once in a pass."""
     runs: Counter[str] = Counter()
     outputs: dict[int, tuple[str, Tensor]] = {}  # the tensors too: an id is unique among what is alive
-    found: list[tuple[str, str]] = []
+    pairs: list[tuple[str, str]] = []
     hooks = []
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d):
@@ -62,14 +65,14 @@ def _adjacent(network: nn.Module, image: Tensor) -> list[tuple[str, str]]:
             def before(module: nn.Module, inputs: tuple[Tensor, ...], name: str = name) -> None:
                 runs[name] += 1
                 if id(inputs[0]) in outputs:
-                    found.append((outputs[id(inputs[0])][0], name))
+                    pairs.append((outputs[id(inputs[0])][0], name))
 
             hooks.append(module.register_forward_pre_hook(before))
     network(image)
     for hook in hooks:
         hook.remove()
-    readers = Counter(convolution for convolution, _ in found)
-    return [pair for pair in found if runs[pair[0]] == runs[pair[1]] == readers[pair[0]] == 1]
+    readers = Counter(convolution for convolution, _ in pairs)
+    return [pair for pair in pairs if runs[pair[0]] == runs[pair[1]] == readers[pair[0]] == 1]
 
 
 def _fold(network: nn.Module, convolution: str, norm: str) -> None:

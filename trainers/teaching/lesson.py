@@ -54,13 +54,14 @@ class Teaching(ABC):
 
     @abstractmethod
     def strong(self, images: Tensor, index: Tensor) -> View:
-        """The same of the strong view."""
+        """The strong view ``[B, 3, H, W]`` of images `index` (int64 ``[B]``), with what the teacher makes of it."""
 
 
 class NoTeacher(Teaching):
     """For `scratch`."""
 
     def view(self, images: Tensor, index: Tensor) -> View:
+        """The images ``[B, 3, H, W]`` alone."""
         return View(images)
 
     strong = view
@@ -75,6 +76,7 @@ class LiveTeacher(Teaching):
 
     @torch.no_grad()
     def view(self, images: Tensor, index: Tensor) -> View:
+        """The images ``[B, 3, H, W]`` with the teacher's whole pass over them, logits and maps, without gradient."""
         self.images += len(images)
         with self._autocast:
             return View(images, self._teacher.features(images))
@@ -147,13 +149,16 @@ class BankedTeacher(Teaching):
         self._tables: dict[bool, Tensor] = {}
 
     def begin(self, epoch: int) -> None:
+        """Make the table of the epoch's logits, one for each kind of view, on the training device."""
         super().begin(epoch)
         self._tables = {strong: self._table(strong, epoch).to(self._lesson.device) for strong in self._kinds}
 
     def view(self, images: Tensor, index: Tensor) -> View:
+        """The images ``[B, 3, H, W]`` with the logits ``[B, C]`` of their training views, float32, out of the table."""
         return View(images, self._told(False, index))
 
     def strong(self, images: Tensor, index: Tensor) -> View:
+        """The images ``[B, 3, H, W]`` with the logits ``[B, C]`` of their strong views, float32, out of the table."""
         return View(images, self._told(True, index))
 
     def _told(self, strong: bool, index: Tensor) -> Features:

@@ -2,8 +2,9 @@
 
 A **shelf** holds what one teacher says of one view family over one data set, at one precision. An **entry** is a row of
 logits; its address is image * views + view: the image's place in the data set, and which of the family's views it is.
-Images are grouped into **parts** of :data:`PART_IMAGES`; a part is a folder of **blocks**, Arrow files of entries in
-the order of their addresses, memory-mapped by every process that reads them, so that all of a machine share one copy.
+Images are grouped into **parts** of :data:`PART_IMAGES`; a part (:mod:`trainers.teaching.bank_part`) is a folder of
+**blocks**, Arrow files of entries in the order of their addresses, memory-mapped by every process that reads them, so
+that all of a machine share one copy.
 
 Any number of processes fill a shelf at once. A block appears whole, by one rename, under the hash of its content; who
 adds one holds the part's lock, so that two do not compute the same entries, and the system lets go of the lock of a
@@ -14,7 +15,7 @@ what they compute as **packs** (:mod:`trainers.teaching.bank_exchange`).
 A bank never keeps more than its budget. It can be removed at any time: open mappings live on, and what is missing is
 computed again.
 
-Shapes: `N` entries, `C` classes.
+Shapes: `N` entries that a call asks for, `n` of them, `C` classes.
 """
 
 from __future__ import annotations
@@ -40,14 +41,13 @@ from trainers.storage.content import content_key
 from trainers.storage.files import write_atomically
 from trainers.storage.shared import NOWHERE, Storage
 from trainers.teaching.bank_exchange import Packs
-from trainers.teaching.bank_files import FORMAT, SUFFIX, Block, block_name, encoded, locked, opened
+from trainers.teaching.bank_files import FORMAT, SUFFIX, Block
+from trainers.teaching.bank_part import Part
 
 _log = logging.getLogger(__name__)
 
 PART_IMAGES = 256
 """Images of a part: what is locked and written at a time. Few, so that several processes fill a small set together."""
-MOST_BLOCKS = 32
-"""Blocks of a part before its smaller half is merged into one."""
 REST_SECONDS = 60.0
 """How long a storage that has failed is left alone."""
 SHARE_OF_DISK = 0.1
@@ -105,7 +105,7 @@ class LogitBank:
             _log.warning("the logit bank goes on with what is on this machine: %s", error)
 
     def room(self) -> int:
-        """Bytes that may still be kept."""
+        """Bytes that may still be kept; negative where the bank has more than its budget."""
         used = self.used()
         if self.budget is not None:
             return self.budget - used
@@ -113,7 +113,7 @@ class LogitBank:
         return int((shutil.disk_usage(there).free + used) * SHARE_OF_DISK) - used
 
     def used(self) -> int:
-        """Bytes of all blocks."""
+        """Bytes of all blocks on this machine's disk."""
         return sum(_size(path) for path in self.folder.glob(f"*/part-*/*{SUFFIX}"))
 
 
@@ -149,6 +149,10 @@ class Shelf:
 
         Returns:
             ``[N, C]`` of the shelf's dtype, on the CPU, in memory of its own.
+
+        Raises:
+            ValueError: where a computed logit is beyond what the dtype holds. A disk or a storage that fails raises
+                nothing: it costs work, and a warning says so.
         """
         table = torch.empty(len(address), self._classes, dtype=self._dtype)
         wanted = address.numpy()
@@ -205,14 +209,18 @@ class Shelf:
     def _by_part(self, wanted: NDArray[np.int64]) -> Iterator[tuple[Part, NDArray[np.int64]]]:
         """The parts that hold some of `wanted`, with the positions of these."""
         order = np.argsort(wanted, kind="stable")  # rising within a part too, which makes its search cheap
-        found, starts = np.unique(wanted[order] // (self._views * PART_IMAGES), return_index=True)
-        for number, positions in zip(found.tolist(), np.split(order, starts[1:]), strict=True):
+        numbers, starts = np.unique(wanted[order] // (self._views * PART_IMAGES), return_index=True)
+        for number, positions in zip(numbers.tolist(), np.split(order, starts[1:]), strict=True):
             if number not in self._parts:
-                self._parts[number] = Part(self._folder / f"part-{number:04d}", self._classes, self._dtype)
+                self._parts[number] = Part(self._folder / f"part-{number:04d}", self._classes)
             yield self._parts[number], positions
 
     def computed(self, positions: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
-        """Logits that `compute` gives, rounded; raises ValueError where a number is beyond what the dtype holds."""
+        """Logits ``[n, C]`` of the entries at `positions` (int64 ``[n]``), rounded to the shelf's dtype, on the CPU.
+
+        Raises:
+            ValueError: where a number is beyond what the dtype holds.
+        """
         exact = compute(positions)
         rounded = exact.to("cpu", self._dtype)
         if bool(exact.isfinite().all()) and not bool(rounded.isfinite().all()):
@@ -299,80 +307,3 @@ class _Filling:
                 self.kept.append(lacking)
         except StorageError as error:
             _log.warning("the logit bank does not keep what it computed: %s", error)
-
-
-class Part:
-    """The blocks of some images."""
-
-    def __init__(self, folder: Path, classes: int, dtype: torch.dtype) -> None:
-        self.folder = folder
-        self._classes = classes
-        self._dtype = dtype
-        self._blocks: dict[str, Block] = {}
-
-    def read(self, wanted: NDArray[np.int64], table: Tensor, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Copy the entries at `wanted` to their `positions` in `table`; which of them the open blocks hold: ``[n]``."""
-        found = np.zeros(len(wanted), dtype=np.bool_)
-        out = table.numpy()
-        for block in sorted(self._blocks.values(), key=len, reverse=True):
-            left = np.flatnonzero(~found)
-            if not len(left):
-                break
-            rows = np.searchsorted(block.address, wanted[left]).clip(max=len(block) - 1)
-            hit = block.address[rows] == wanted[left]
-            out[positions[left[hit]]] = block.logits[rows[hit]]
-            found[left[hit]] = True
-        return found
-
-    def open_new(self) -> None:
-        """Map blocks that have appeared since; let go of those that were merged into others.
-
-        A damaged block is removed, with a warning.
-        """
-        names = {path.name for path in self.folder.glob(f"*{SUFFIX}")}
-        for name in names - self._blocks.keys():
-            try:
-                self._blocks[name] = opened(self.folder / name, self._classes)
-            except FileNotFoundError:
-                continue  # merged into another a moment ago, which the next call finds
-            except (ValueError, OSError) as error:
-                _log.warning("%s is damaged, and what it held will be computed again: %s", self.folder / name, error)
-                (self.folder / name).unlink(missing_ok=True)
-        self._blocks = {name: block for name, block in self._blocks.items() if name in names}
-
-    def add(self, address: NDArray[np.int64], logits: NDArray[Any]) -> None:
-        """Keep new entries, and merge the smaller half of the blocks when there are many. Under the part's lock.
-
-        Raises:
-            StorageError: when the disk is full.
-        """
-        self._write(address, logits)
-        if len(self._blocks) > MOST_BLOCKS:
-            smaller = sorted(self._blocks, key=lambda name: len(self._blocks[name]))[: MOST_BLOCKS // 2]
-            merged = [self._blocks[name] for name in smaller]
-            self._write(
-                np.concatenate([block.address for block in merged]), np.concatenate([block.logits for block in merged])
-            )
-            for name in smaller:
-                (self.folder / name).unlink(missing_ok=True)
-                del self._blocks[name]
-
-    def _write(self, address: NDArray[np.int64], logits: NDArray[Any]) -> None:
-        address, first = np.unique(address, return_index=True)
-        content = encoded(address, logits[first])
-        name = block_name(content)
-        write_atomically(self.folder / name, content, durable=False)  # its checksum tells if the machine went down
-        self._blocks[name] = opened(self.folder / name, self._classes)
-
-    @contextmanager
-    def claim(self, wait: bool) -> Iterator[bool]:
-        """Hold the part's lock; yields False where another process has it and we do not `wait`."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            file = (self.folder / ".lock").open("a")
-        except OSError as error:
-            _log.warning("the logit bank cannot be written (%s)", error)
-            yield True
-            return
-        with file:
-            yield locked(file.fileno(), wait)

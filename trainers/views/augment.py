@@ -96,6 +96,11 @@ def grey_square(images: Tensor, index: Tensor, seed: int, epoch: int, *, largest
 
     Its side is drawn from 0 to `largest` of the width. The box starts at the whole pixel half a side before the point,
     or at the border, and includes the pixel that the side ends in, as Pillow draws it.
+
+    Args:
+        images: uint8 ``[B, 3, H, W]``.
+        index: int64 ``[B]``; with `seed` and `epoch`, the address of the draws.
+        largest: share of the width, 0 to 1.
     """
     height, width = images.shape[-2:]
     side = uniform(seed, "grey-square-side", epoch, index) * largest * width
@@ -189,6 +194,11 @@ def black_square(images: Tensor, index: Tensor, seed: int, epoch: int, *, side: 
     """Cutout (DeVries & Taylor, arXiv 1708.04552): a square of `side` pixels about a drawn one, cut off at the border.
 
     An odd side counts as the even one below, as in its authors' code.
+
+    Args:
+        images: uint8 ``[B, 3, H, W]``.
+        index: int64 ``[B]``; with `seed` and `epoch`, the address of the draws.
+        side: pixels.
     """
     half = side // 2
     x = integers(seed, "cutout-x", epoch, index, images.shape[3])

@@ -77,6 +77,7 @@ class MappedSplit(Images):
 
     @property
     def image_size(self) -> tuple[int, int]:
+        """Height and width of the images in the file, in pixels."""
         height, width = self.store.shape[-2:]
         return height, width
 
@@ -86,6 +87,8 @@ class MappedSplit(Images):
         return self.store[self.rows]
 
     def take(self, positions: Tensor) -> MappedSplit:
+        """The images at `positions` (int64 ``[n]``): places, labels and indices are copied, pixels stay in the mapped
+        file."""
         return MappedSplit(self.store, self.rows[positions], self.labels[positions], self.index[positions])
 
     def to(self, device: torch.device) -> Images:
@@ -93,6 +96,8 @@ class MappedSplit(Images):
         return self if device.type == "cpu" else Split(self.images, self.labels, self.index).to(device)
 
     def batches(self, parts: Sequence[Tensor], framing: Framing | None = None) -> Iterator[Split]:
+        """Copies of the pixels at each of `parts` (int64 ``[B]``); `framing` is not read: views are drawn on the
+        device."""
         return (Split(self.store[self.rows[part]], self.labels[part], self.index[part]) for part in parts)
 
 
@@ -126,16 +131,16 @@ def decoded(
     folder = cache_folder()
     key = content_key([fingerprint(root, files, folder), dict(options), pillow_version, FORMAT, statistics])
     entry = folder / f"{source}-{key}"
-    found = _opened(entry, source)
-    if found is None:
+    data = _opened(entry, source)
+    if data is None:
         with locked(folder / f".{entry.name}.lock"):
-            found = _opened(entry, source)  # another process may have decoded it while this one waited
-            if found is None:
+            data = _opened(entry, source)  # another process may have decoded it while this one waited
+            if data is None:
                 _write(entry, read(), statistics)
-                found = _opened(entry, source)
-    if found is None:
+                data = _opened(entry, source)
+    if data is None:
         raise StorageError(f"{entry} does not read back as it was written: the disk or its memory is at fault")
-    return found
+    return data
 
 
 def _opened(entry: Path, source: str) -> ImageData | None:
@@ -270,7 +275,11 @@ def _replace(partial: Path, entry: Path) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file at `path`, waiting for whoever has it; the system lets go of it when its holder dies."""
+    """Hold the lock file at `path`, waiting for whoever has it; the system lets go of it when its holder dies.
+
+    Raises:
+        StorageError: when the cache cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a")

@@ -155,12 +155,13 @@ def fill(images: Tensor, encoded: Iterable[Encoded], frame: Frame) -> None:
 
     Raises:
         InputError: for the first image that cannot be decoded.
+        RuntimeError: when fewer images come than there is room for.
     """
     target = images.numpy()
 
     def decode(start: int, chunk: list[Encoded]) -> None:
-        for offset, one in enumerate(chunk):
-            target[start + offset] = framed(one, frame)
+        for offset, image in enumerate(chunk):
+            target[start + offset] = framed(image, frame)
 
     done = 0
     with ThreadPoolExecutor(cores()) as pool:

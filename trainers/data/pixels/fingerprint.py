@@ -64,10 +64,10 @@ def _ascii(name: str) -> str:
 def _facts(path: Path) -> tuple[int, int, int, int]:
     """Size, inode, and the times at which content and anything changed, in nanoseconds."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError as error:
         raise InputError(f"cannot read {readable(path)}: {error.strerror}") from error
-    return found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns
+    return status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _remembered(record: Path) -> str | None:
@@ -81,7 +81,7 @@ def _remembered(record: Path) -> str | None:
 
 
 def _hashed(files: list[tuple[str, int, Path]], inspect: Callable[[Path], None] | None) -> str:
-    def one(path: Path) -> str:
+    def content_hash(path: Path) -> str:
         if inspect is not None:
             inspect(path)
         try:
@@ -91,6 +91,6 @@ def _hashed(files: list[tuple[str, int, Path]], inspect: Callable[[Path], None] 
 
     digest = hashlib.sha256()
     with ThreadPoolExecutor(cores()) as pool:
-        for (name, size, _), content in zip(files, pool.map(one, [path for *_, path in files]), strict=True):
+        for (name, size, _), content in zip(files, pool.map(content_hash, [path for *_, path in files]), strict=True):
             digest.update(f"{_ascii(name)}:{size}:{content};".encode())
     return digest.hexdigest()[:KEY_LENGTH]

@@ -80,11 +80,11 @@ def _listing(place: str) -> tuple[FileSystem, str, Facts]:
     """The file system, the folder in it, and its files, by name."""
     files, base = connected(place)
     with explained(place):
-        found = files.get_file_info(base)
-        if found.is_file:
+        info = files.get_file_info(base)
+        if info.is_file:
             base = base.rpartition("/")[0]
         there = listed(files, base)
-    if found.is_file:
+    if info.is_file:
         there = {name: facts for name, facts in there.items() if "/" not in name}
     if not there:
         raise InputError(f"there is nothing at {place} (option path)")

@@ -72,13 +72,16 @@ class StreamedSplit(Images):
 
     @property
     def image_size(self) -> tuple[int, int]:
+        """Height and width of what is cut out of the files, in pixels: a square."""
         return self.cropping.image_size, self.cropping.image_size
 
     def take(self, positions: Tensor) -> StreamedSplit:
+        """The images at `positions` (int64 ``[n]``), in that order; nothing is read."""
         rows = self.rows[positions.to(self.rows.device)]
         return replace(self, rows=rows, labels=self.labels[positions], index=self.index[positions])
 
     def to(self, device: torch.device) -> StreamedSplit:
+        """The same files, with labels and indices, and so the batches, on another device."""
         return replace(self, labels=self.labels.to(device), index=self.index.to(device))
 
     def recipe_left(self, recipe: Recipe) -> Recipe:
@@ -86,6 +89,13 @@ class StreamedSplit(Images):
         return recipe.model_copy(update={"pad": 0, "flip": False})
 
     def batches(self, parts: Sequence[Tensor], framing: Framing | None = None) -> Iterator[Split]:
+        """Decode the files at each of `parts` in worker processes, ahead of whoever asks; uint8 ``[B, 3, S, S]`` each.
+
+        With a `framing` each image is a random part of its file, without one the middle.
+
+        Raises:
+            InputError: when a file cannot be decoded; it is named.
+        """
         device = self.labels.device
         on_gpu = device.type == "cuda"
         workers = min(self.workers, len(parts))
@@ -129,8 +139,8 @@ class _Batches(Dataset[Tensor | str]):
         encoded = [Encoded(readable(self.root / self.files[row]), self.root / self.files[row]) for row in rows]
         images = torch.empty(len(rows), 3, *[self.cropping.image_size] * 2, dtype=torch.uint8)
         try:
-            for image, found in zip(images, self._decoded(encoded, torch.tensor(index)), strict=True):
-                image.numpy()[...] = found
+            for image, pixels in zip(images, self._decoded(encoded, torch.tensor(index)), strict=True):
+                image.numpy()[...] = pixels
         except InputError as error:
             return str(error)
         return images
@@ -138,9 +148,9 @@ class _Batches(Dataset[Tensor | str]):
     def _decoded(self, encoded: list[Encoded], index: Tensor) -> Iterator[Pixels]:
         size = self.cropping.image_size
         if self.framing is None:
-            return (framed(one, Frame((size, size), self.cropping.resize)) for one in encoded)
+            return (framed(image, Frame((size, size), self.cropping.resize)) for image in encoded)
         crops = Crops(self.cropping, self.framing, index)
-        return (planes(crops.cut(opened(one), position)) for position, one in enumerate(encoded))
+        return (planes(crops.cut(opened(image), position)) for position, image in enumerate(encoded))
 
 
 class Crops:

@@ -69,6 +69,7 @@ class Store:
         return [self.place / name for name in names]
 
     def where(self, name: str) -> str:
+        """What a message calls a file: its path, or that of the archive with the file's name behind."""
         return readable(self.place / name)
 
     def read(self, name: str) -> bytes:
@@ -91,16 +92,16 @@ class Store:
 def _unpacked(archive: Path, layout: Layout) -> dict[str, bytes]:
     """The layout's files in an archive, read into memory."""
     wanted = {f"{layout.folder}/{name}": name for name in (*layout.train, *layout.test, layout.names)}
-    found: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     try:
         with tarfile.open(archive) as tar:
             for member in tar:
                 stream = tar.extractfile(member) if member.name in wanted and member.isfile() else None
                 if stream is not None:
-                    found[wanted[member.name]] = stream.read()
+                    contents[wanted[member.name]] = stream.read()
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise InputError(f"{readable(archive)} is not a readable archive: {reason(error)}") from error
-    return found
+    return contents
 
 
 class Cifar(DataSource):
@@ -117,7 +118,11 @@ class Cifar(DataSource):
     """Fetch the archive into `path` where nothing is there; nothing is ever fetched otherwise."""
 
     def load(self) -> ImageData:
-        """Open the files, unpacking them on the first call."""
+        """Open the files, unpacking them on the first call, after fetching them where `download` is set.
+
+        Raises:
+            InputError: where the files are missing or damaged, or cannot be fetched.
+        """
         store = self._found()
         if store is None and self.download:
             self._fetch()
@@ -191,8 +196,8 @@ class Cifar(DataSource):
             raise InputError(f"{where} holds no list '{self._key('label_names')}' of class names") from error
 
     def _pickled(self, content: bytes, where: str) -> Records:
-        found = read_pickle(content, where)
-        images, labels = found.get("data"), found.get(self._key("labels"))
+        record = read_pickle(content, where)
+        images, labels = record.get("data"), record.get(self._key("labels"))
         if not isinstance(images, np.ndarray) or images.ndim != 2 or images.shape[1] != PIXELS:
             raise InputError(f"{where}: 'data' is no array of N × {PIXELS} bytes")
         if not isinstance(labels, list) or len(labels) != len(images):

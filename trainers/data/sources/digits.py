@@ -4,6 +4,8 @@ Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI
 doi 10.24432/C50P49, under CC BY 4.0. `digits.npz` holds what `sklearn.datasets.load_digits` gives, which would take a
 second and a half to import. That is the original test set only, so the split is ours: in each class the first
 `TEST_PER_CLASS` images (in an order drawn once, by address) are the test set.
+
+Shapes: `N` images.
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ class Digits(DataSource):
         )
 
     def _enlarged(self, images: Tensor) -> Tensor:
-        """float [N, 8, 8] in [0, 1] to uint8 [N, 3, image_size, image_size]."""
+        """float ``[N, 8, 8]`` in [0, 1] to uint8 ``[N, 3, image_size, image_size]``."""
         side = (self.image_size, self.image_size)
         large = F.interpolate(images[:, None], size=side, mode="bilinear", align_corners=False)
         return (large * 255).round().to(torch.uint8).expand(-1, 3, -1, -1).contiguous()

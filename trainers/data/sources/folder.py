@@ -181,14 +181,14 @@ def _subfolders(folder: Path) -> list[str]:
 def _files(root: Path, split: str, classes: list[str]) -> list[tuple[str, int]]:
     """Every image of a split: hidden files, and files whose ending no image format has, are left out."""
     endings = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-    found = []
+    labelled = []
     for label, name in enumerate(classes):
         for folder, folders, files in os.walk(root / split / name, followlinks=True):
             folders.sort()
             below = os.path.relpath(folder, root)
             images = sorted(file for file in files if not file.startswith(".") and _ending(file) in endings)
-            found += [(f"{below}/{file}", label) for file in images]
-    return found
+            labelled += [(f"{below}/{file}", label) for file in images]
+    return labelled
 
 
 def _ending(name: str) -> str:

@@ -79,10 +79,10 @@ def read_pickle(content: bytes, where: Path | str) -> dict[str, Any]:
         InputError: when it is damaged, names anything that is not allowed, or holds no dict.
     """
     try:
-        found = _Inert(io.BytesIO(content), encoding="bytes").load()
-        if not isinstance(found, dict):
-            raise pickle.UnpicklingError(f"it holds a {type(found).__name__}, not a dict")
-        return {_text(key): _array(value) if isinstance(value, _Array) else value for key, value in found.items()}
+        unpickled = _Inert(io.BytesIO(content), encoding="bytes").load()
+        if not isinstance(unpickled, dict):
+            raise pickle.UnpicklingError(f"it holds a {type(unpickled).__name__}, not a dict")
+        return {_text(key): _array(value) if isinstance(value, _Array) else value for key, value in unpickled.items()}
     except Exception as error:  # a damaged pickle raises anything at all
         raise InputError(f"{readable(where)} is not a readable CIFAR file: {reason(error)}") from error
 

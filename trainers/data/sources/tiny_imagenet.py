@@ -92,7 +92,7 @@ def _listed(root: Path) -> Listing:
 
 def _validation(root: Path, labels: dict[str, int]) -> list[tuple[Path, int]]:
     """The images of `val/images`, whose classes stand in a table beside them."""
-    found = []
+    images = []
     for number, line in enumerate(_lines(root / ANNOTATIONS), start=1):
         name, _, rest = line.partition("\t")
         wnid = rest.partition("\t")[0].strip()
@@ -100,10 +100,10 @@ def _validation(root: Path, labels: dict[str, int]) -> list[tuple[Path, int]]:
             raise InputError(f"{readable(root / ANNOTATIONS)}, line {number}: '{wnid}' is no class of {WNIDS}")
         if Path(name).name != name:
             raise InputError(f"{readable(root / ANNOTATIONS)}, line {number}: '{name}' is no file name")
-        found.append((root / "val" / "images" / name, labels[wnid]))
-    if not found:
+        images.append((root / "val" / "images" / name, labels[wnid]))
+    if not images:
         raise InputError(f"{readable(root / ANNOTATIONS)} names no image")
-    return found
+    return images
 
 
 def _names(root: Path, wnids: list[str]) -> tuple[str, ...]:
