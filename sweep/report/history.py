@@ -195,12 +195,12 @@ def _configurations(board: Leaderboard, planned: list[Trial], curves: dict[str, 
         if trial.slot.stage == "confirm":
             members.setdefault((trial.slot.pair, trial.slot.recipe, trial.slot.label), []).append(trial)
     recipes = {pair: _varying(board.plan.students, pair) for pair in board.pairs}
-    several = len({row.recipe for row in board.cells}) > 1
+    several = len({row.recipe for row in board.rows}) > 1
     found = []
-    for row in board.cells:
-        own = [trial for trial in members.get((row.pair, row.recipe, row.label), ()) if trial.slot.varied == row.params]
+    for row in board.rows:
+        own = [trial for trial in members.get((row.pair, row.recipe, row.label), ()) if trial.slot.varied == row.varied]
         recipe = own[0].slot.config["recipe"] if own else {}
-        settings = row.params | {f"recipe.{name}": recipe[name] for name in recipes[row.pair] if name in recipe}
+        settings = row.varied | {f"recipe.{name}": recipe[name] for name in recipes[row.pair] if name in recipe}
         done = {trial.slot.seed: curves[trial.key] for trial in own if trial.state == "finished" and trial.key}
         name = f"{row.recipe} · {row.label}" if several else row.label
         found.append(Configuration(row, name, settings, done))

@@ -225,7 +225,7 @@ def _bands(history: History, pair: str, parameter: str) -> dict[str, dict[int, f
     pairs = history.pairs if pair == POOLED else [pair]
     by_name: dict[str, list[dict[int, float]]] = {}
     for one in (one for pair in pairs for one in history.of(pair)):
-        alone = one.row.tuned or not one.row.params or one.row.label == history.board.baseline
+        alone = one.row.tuned or not one.row.varied or one.row.label == history.board.baseline
         if alone and (one.row.tuned or parameter not in one.settings):
             by_name.setdefault(one.name, []).append(one.row.values)
     whole = {name: rows for name, rows in by_name.items() if len(rows) == len(pairs)}

@@ -72,7 +72,7 @@ def _facts(history: History) -> list[tuple[str, str]]:
         ("protocol", _PROTOCOLS[plan.protocol]),
         ("pairs", ", ".join(history.pairs)),
         ("methods", ", ".join(dict.fromkeys([slot.method for slot in plan.students] + [c.method for c in plan.cells]))),
-        ("recipes", ", ".join(dict.fromkeys(row.recipe for row in history.board.cells))),
+        ("recipes", ", ".join(dict.fromkeys(row.recipe for row in history.board.rows))),
         ("seeds", ", ".join(map(str, plan.seeds))),
         ("baseline", plan.baseline),
         ("trials so far", counts),

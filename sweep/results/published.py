@@ -195,7 +195,7 @@ def _same(figure: Figure, row: Row) -> bool:
     if PRINTED.get(figure.method, ("", {}))[0] != row.method or not row.config:
         return False
     ours, told = row.config["method"]["params"], figure.settings
-    varied = {name for name in row.params if not name.startswith("recipe.")}
+    varied = {name for name in row.varied if not name.startswith("recipe.")}
     if any(name in ours and ours[name] != value for name, value in told.items()):
         return False
     if figure.epochs is not None and figure.epochs != row.config["recipe"]["epochs"]:

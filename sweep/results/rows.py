@@ -28,7 +28,8 @@ class Row:
     pair: str
     method: str
     label: str
-    params: dict[str, Any]
+    varied: dict[str, Any]
+    """The hyperparameters in which the sweep's rows of the method differ, and those that a search has chosen."""
     values: dict[int, float]
     """Shown accuracy by seed, in percent."""
     best: dict[int, float]
@@ -136,7 +137,7 @@ def _row(members: list[Trial], values: dict[int, float], base: dict[int, float],
         pair=slot.pair,
         method=slot.method,
         label=slot.label,
-        params=slot.varied,
+        varied=slot.varied,
         values=values,
         best=_by_seed(members, "best"),
         last=_by_seed(members, "last"),
@@ -191,7 +192,7 @@ def _differing(row: Row, column: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
 
 def _finding(cell: SearchedCell, row: Row, search: Searched) -> str:
     """``w2=3.2 k=5, the best of 20 (4 pruned)``."""
-    values = {name: value for name, value in row.params.items() if name in cell.space}
+    values = {name: value for name, value in row.varied.items() if name in cell.space}
     states = search.states
     if len(cell.search["metrics"]) > 1:
         reached = next(one["values"] for one in search.chosen if one["params"] == values)

@@ -39,7 +39,7 @@ def row(
     config = {"method": {"name": method, "params": params}, "recipe": {"epochs": 240}}
     known: dict[str, Any] = {"delta": None, "missing": {}, "best": by_seed, "last": by_seed}
     shown = {name: params[name] for name in varied}
-    return Row("cifar", pair, method, method, params=shown, values=by_seed, config=config | more, **known)
+    return Row("cifar", pair, method, method, varied=shown, values=by_seed, config=config | more, **known)
 
 
 # -- the file -----------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from sweep.results.significance import judged, overall, standings
 
 def row(label: str, values: Sequence[float] | Mapping[int, float], pair: str = "a→b", recipe: str = "r") -> Row:
     by_seed = dict(values) if isinstance(values, Mapping) else dict(enumerate(values))
-    known: dict[str, Any] = {"params": {}, "values": by_seed, "best": by_seed, "last": by_seed}
+    known: dict[str, Any] = {"varied": {}, "values": by_seed, "best": by_seed, "last": by_seed}
     return Row(recipe=recipe, pair=pair, method=label, label=label, delta=None, missing={}, **known)
 
 
