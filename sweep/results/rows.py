@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from sweep.plan.labels import label
-from sweep.plan.slots import Plan, SearchedCell
+from sweep.plan.slots import Plan, SearchedCell, Slot
 from sweep.results.read import Results, Searched, Trial
 from sweep.results.statistics import deviation
 from sweep.text import signed
@@ -57,6 +57,7 @@ class Row:
 
     @property
     def mean(self) -> float | None:
+        """Over seeds, percent; None where no seed has a number."""
         return statistics.fmean(self.values.values()) if self.values else None
 
     @property
@@ -74,6 +75,7 @@ class Row:
 
     @property
     def shown_delta(self) -> str:
+        """``+0.50`` or ``−0.50``; empty where there is no difference to tell."""
         return "" if self.delta is None else signed(self.delta)
 
 
@@ -84,9 +86,17 @@ def shown_epoch(plan: Plan) -> Shown:
 
 def baseline(plan: Plan) -> str | None:
     """The label of the first row of the baseline method; of a tuned one where there is no other."""
-    fixed = [slot.label for slot in plan.students if slot.method == plan.baseline]
-    tuned = [cell.label for cell in plan.cells if cell.method == plan.baseline]
-    return next(iter([*fixed, *tuned]), None)
+    planned: tuple[Slot | SearchedCell, ...] = (*plan.students, *plan.cells)
+    return next((row.label for row in planned if row.method == plan.baseline), None)
+
+
+def won_by(cell: SearchedCell, row: Row | Slot) -> bool:
+    """Whether a row, or a slot of its trials, is what the search of a cell has won.
+
+    Such a row stands under the cell's own label; on a Pareto front, where each has a row of its own, its values follow.
+    """
+    same = (row.recipe, row.pair, row.method) == (cell.recipe, cell.pair, cell.method)
+    return same and (row.label == cell.label or row.label.startswith(f"{cell.label} "))
 
 
 def rows(results: Results, base: str | None) -> list[Row]:
@@ -103,11 +113,11 @@ def rows(results: Results, base: str | None) -> list[Row]:
             groups.setdefault((trial.slot.recipe, trial.slot.label, trial.slot.pair), []).append(trial)
     groups = {group: _best_of(members, plan.protocol) for group, members in groups.items()}
     values = {group: _by_seed(members, shown_epoch(plan)) for group, members in groups.items()}
-    found = [
+    confirmed = [
         _row(members, values[group], values.get((group[0], base or "", group[2]), {}), is_base=group[1] == base)
         for group, members in groups.items()
     ]
-    return _with_recipes(_with_findings(results, found), base)
+    return _with_recipes(_with_findings(results, confirmed), base)
 
 
 def _best_of(members: list[Trial], protocol: str) -> list[Trial]:
@@ -147,26 +157,24 @@ def _row(members: list[Trial], values: dict[int, float], base: dict[int, float],
     )
 
 
-def _with_findings(results: Results, some: list[Row]) -> list[Row]:
+def _with_findings(results: Results, confirmed: list[Row]) -> list[Row]:
     """The rows, those of searches with what was found; a search that goes on has a row without a number."""
-    found = list(some)
+    told = list(confirmed)
     for cell in results.plan.cells:
         search = results.searches[cell.id]
-        here = (cell.recipe, cell.pair)
-        places = [n for n, r in enumerate(some) if (r.recipe, r.pair) == here and r.label.startswith(cell.label)]
-        if search.ended and places:
-            for place in places:
-                tuned = _finding(cell, found[place], search)
-                found[place] = replace(found[place], tuned=tuned, budget=sum(search.states.values()))
-            continue
-        left = max(cell.budget - search.asked, 0)
-        missing = {"to try": left} if left else {"searching": 1} if not search.ended else {"nothing found": 1}
-        found.append(_empty(cell, missing))
-    return found
+        won = [place for place, row in enumerate(confirmed) if search.ended and won_by(cell, row)]
+        for place in won:
+            finding = _finding(cell, told[place], search)
+            told[place] = replace(told[place], tuned=finding, budget=sum(search.states.values()))
+        if not won:
+            told.append(_empty(cell, search))
+    return told
 
 
-def _empty(cell: SearchedCell, missing: dict[str, int]) -> Row:
+def _empty(cell: SearchedCell, search: Searched) -> Row:
     """The row of a search that has won nothing yet."""
+    left = max(cell.budget - search.asked, 0)
+    missing = {"to try": left} if left else {"nothing found" if search.ended else "searching": 1}
     place = (cell.recipe, cell.pair, cell.method, cell.label, cell.varied)
     return Row(*place, values={}, best={}, last={}, delta=None, missing=missing, budget=cell.budget)
 
@@ -195,7 +203,7 @@ def _finding(cell: SearchedCell, row: Row, search: Searched) -> str:
     values = {name: value for name, value in row.varied.items() if name in cell.space}
     states = search.states
     if len(cell.search["metrics"]) > 1:
-        reached = next(one["values"] for one in search.chosen if one["params"] == values)
+        reached = next(won["values"] for won in search.chosen if won["params"] == values)
         named = ", ".join(
             f"{metric} {value:.6g}" for metric, value in zip(cell.search["metrics"], reached, strict=True)
         )
