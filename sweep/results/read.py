@@ -7,6 +7,7 @@ that failed is left out: every slot of the plan has a :class:`Trial`, started or
 from __future__ import annotations
 
 import json
+import statistics
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -102,6 +103,19 @@ def planned(ledger: Ledger) -> Plan:
 def distinct(found: Iterable[Trial]) -> list[Trial]:
     """Each trial once: scratch stands under every pair that shares its student, and a search's best is confirmed."""
     return list({trial.slot.id: trial for trial in found}.values())
+
+
+def merit(some: Iterable[Trial], protocol: str) -> float:
+    """How good trials are by what a protocol may choose by, mean over those that finished.
+
+    The papers' protocol chooses by the best test accuracy, the other by the validation accuracy after the last epoch.
+
+    Returns:
+        Percent; -1, less than any accuracy, where no trial has finished or nothing is held out.
+    """
+    done = [trial.body for trial in some if trial.state == "finished"]
+    values = [body["best"]["test_acc"] if protocol == "paper" else body["last"]["val_acc"] for body in done]
+    return statistics.fmean(values) if values and None not in values else -1.0
 
 
 def outcomes(ledger: Ledger) -> tuple[dict[str, str], dict[str, tuple[str, dict[str, Any]]]]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from sweep.plan.labels import label
 from sweep.plan.slots import Plan, SearchedCell, Slot
-from sweep.results.read import Results, Searched, Trial
+from sweep.results.read import Results, Searched, Trial, merit
 from sweep.results.statistics import deviation
 from sweep.text import signed
 
@@ -125,13 +125,7 @@ def _best_of(members: list[Trial], protocol: str) -> list[Trial]:
     by_params: dict[str, list[Trial]] = {}
     for trial in members:
         by_params.setdefault(json.dumps(trial.slot.varied, sort_keys=True), []).append(trial)
-
-    def merit(some: list[Trial]) -> float:
-        done = [trial.body for trial in some if trial.state == "finished"]
-        found = [body["best"]["test_acc"] if protocol == "paper" else body["last"]["val_acc"] for body in done]
-        return statistics.fmean(value for value in found) if found and None not in found else -1.0
-
-    return max(by_params.values(), key=merit)
+    return max(by_params.values(), key=lambda some: merit(some, protocol))
 
 
 def _by_seed(members: list[Trial], which: Shown) -> dict[int, float]:
