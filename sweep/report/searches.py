@@ -18,6 +18,7 @@ from sweep.report.history import History
 from sweep.report.markup import Markup, element, joined, paragraph
 from sweep.report.section import Section
 from sweep.report.style import Picture, Studio
+from sweep.results.metrics import METRICS
 from sweep.search import suggest
 from sweep.search.cell_search import CellSearch
 from sweep.search.suggest import Asked
@@ -37,12 +38,6 @@ PALEST = 0.35
 """Opacity of the first trial."""
 BAR, AROUND = 0.34, 0.95
 """Inches of a bar, and of what stands around the bars."""
-METRICS = {
-    "val_acc": "validation accuracy, %",
-    "test_acc": "best test accuracy, %",
-    "student_macs": "student's MACs",
-    "device_seconds": "seconds of training",
-}
 
 
 def section(history: History, studio: Studio) -> Section | None:
@@ -135,7 +130,7 @@ def _slice(search: CellSearch, name: str, studio: Studio) -> Picture:
         ring: dict[str, Any] = {"s": 3 * DOT, "facecolors": "none", "edgecolors": style.SERIES[1], "zorder": 4}
         axes.scatter([place(dimension, won.params[name])], [won.values[0]], linewidths=1.8, label="chosen", **ring)
     _slice_axis(axes, dimension)
-    axes.set(xlabel=symbol(name), ylabel=METRICS[search.cell.search["metrics"][0]])
+    axes.set(xlabel=symbol(name), ylabel=METRICS[search.cell.search["metrics"][0]].axis)
     style.legend_below(figure, axes)
     title = f"Search trials by {symbol(name)}: {search.cell.name}"
     return studio.picture(figure, title, "slice", name, search.cell.name)

@@ -133,13 +133,24 @@ def _overall(whole: Mapping[str, Mapping[str, Row]], base: str | None) -> dict[s
     }
 
 
+def highest(rows: Iterable[Row]) -> Row | None:
+    """The row of a column that others are tested against: the first with the highest mean; None where none has one."""
+    return max((row for row in rows if row.values), key=lambda row: row.mean or 0.0, default=None)
+
+
+def untested_ties(rows: Iterable[Row]) -> list[Row]:
+    """Of a judged column, the rows that are tied with its highest mean for want of a test against it."""
+    some = list(rows)
+    top = highest(some)
+    return [row for row in some if row.standing == "tied" and row.p_best is None and row is not top]
+
+
 def common_seeds(rows: Iterable[Row]) -> int:
     """Seeds that a column's highest mean shares with some other row, at most; FEWEST of them make a test."""
-    some = [row for row in rows if row.values]
-    if not some:
-        return 0
-    top = max(some, key=lambda row: row.mean or 0.0)
-    return max((len(row.values.keys() & top.values.keys()) for row in some if row is not top), default=0)
+    some = list(rows)
+    top = highest(some)
+    seeds = top.values.keys() if top else set[int]()
+    return max((len(row.values.keys() & seeds) for row in some if row is not top), default=0)
 
 
 def testable(rows: Iterable[Row]) -> bool:
