@@ -71,6 +71,7 @@ def listing(rows: Sequence[dict[str, Any]], how: Format) -> str:
 
 
 def to_csv(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Comma-separated values with a head; lines end in a bare newline."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from statistics import fmean
+
 from sweep.report import style
 from sweep.report.curves import chunks, picture
-from sweep.report.history import Configuration, History, mean_and_spread
+from sweep.report.history import Configuration, History
 from sweep.report.markup import element, joined, paragraph, table
 from sweep.report.section import Section
 from sweep.report.style import Studio
+from sweep.results.statistics import spread
 
 MEASURES = {
     "fidelity_agreement": "same class, %",
@@ -48,5 +51,4 @@ def last(one: Configuration, name: str) -> str:
     values = one.finals(name)
     if not values:
         return ""
-    mean, spread = mean_and_spread(values)
-    return f"{mean:.4g}" + (f" ± {spread:.2g}" if len(values) > 1 else "")
+    return f"{fmean(values):.4g}" + (f" ± {spread(values):.2g}" if len(values) > 1 else "")

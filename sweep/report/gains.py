@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from sweep.plan.labels import student_of, teacher_of
 from sweep.report import style
-from sweep.report.history import Configuration, History, mean_and_spread
+from sweep.report.history import Configuration, History
 from sweep.report.markup import joined, paragraph
 from sweep.report.section import Section
 from sweep.report.style import Picture, Studio
+from sweep.results.statistics import paired, spread
 from sweep.text import signed
 
 if TYPE_CHECKING:
@@ -36,14 +38,14 @@ class Gain:
 
     @property
     def text(self) -> str:
+        """``+0.50``, and below it ``± 0.12`` where there are several seeds."""
         return signed(self.mean) + (f"\n± {self.spread:.2f}" if self.seeds > 1 else "")
 
 
 def gain(one: Configuration, base: Configuration) -> Gain | None:
     """None where the two share no seed."""
-    seeds = sorted(one.row.values.keys() & base.row.values.keys())
-    differences = [one.row.values[seed] - base.row.values[seed] for seed in seeds]
-    return Gain(*mean_and_spread(differences), len(seeds)) if seeds else None
+    differences = paired(one.row.values, base.row.values)
+    return Gain(fmean(differences), spread(differences), len(differences)) if differences else None
 
 
 def gains(history: History) -> dict[str, dict[str, Gain]]:

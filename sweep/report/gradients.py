@@ -11,15 +11,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import fmean
 from typing import Literal
 
 from sweep.report import style
 from sweep.report.curves import chunks, curve, epoch_axis, picture
 from sweep.report.fidelity import last
-from sweep.report.history import Configuration, History, mean_and_spread
+from sweep.report.history import Configuration, History
 from sweep.report.markup import Markup, element, items, joined, paragraph, table
 from sweep.report.section import Section
 from sweep.report.style import Picture, Studio
+from sweep.results.statistics import spread
 
 COSINES = {"conflict_backbone": "backbone", "conflict_head": "head", "conflict_aux_head": "auxiliary head"}
 """Of :mod:`trainers.diagnostics`, with the words for a legend."""
@@ -56,8 +58,9 @@ class Cosine:
 
     @property
     def text(self) -> str:
-        spread = "" if self.margin is None else f" ± {self.margin:.2f}"
-        return f"{self.mean:+.2f}{spread}".replace("-", "−")
+        """``−0.31 ± 0.04``."""
+        margin = "" if self.margin is None else f" ± {self.margin:.2f}"
+        return f"{self.mean:+.2f}{margin}".replace("-", "−")
 
 
 def cosine(one: Configuration, name: str) -> Cosine | None:
@@ -65,12 +68,12 @@ def cosine(one: Configuration, name: str) -> Cosine | None:
     by_seed = []
     for trial in one.curves.values():
         known = [value for value in trial.numbers.get(name, ()) if not math.isnan(value)]
-        by_seed += [math.fsum(known) / len(known)] if known else []
+        by_seed += [fmean(known)] if known else []
     if not by_seed:
         return None
-    mean, spread = mean_and_spread(by_seed)
     count = len(by_seed)
-    return Cosine(mean, _quantile(count - 1) * spread / math.sqrt(count) if count > 1 else None)
+    margin = _quantile(count - 1) * spread(by_seed) / math.sqrt(count) if count > 1 else None
+    return Cosine(fmean(by_seed), margin)
 
 
 @lru_cache

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import numbers
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 from sweep.cost.estimate import devices
@@ -16,6 +17,7 @@ from sweep.plan.slots import Plan, Slot
 from sweep.results.board import Leaderboard, leaderboard
 from sweep.results.read import Trial, distinct, trials
 from sweep.results.rows import Row
+from sweep.results.statistics import spread
 from sweep.search.cell_search import CellSearch
 from sweep.search.searches import Searches
 
@@ -73,6 +75,7 @@ class Configuration:
 
     @property
     def pair(self) -> str:
+        """The teacher and the student that it was trained with."""
         return self.row.pair
 
     def has(self, name: str) -> bool:
@@ -87,22 +90,16 @@ class Configuration:
     def summary(self, name: str) -> Summary:
         """Mean and deviation of each epoch in which all seeds have the number."""
         lines = [curve.numbers[name] for curve in self.curves.values() if name in curve.numbers]
-        epochs, means, spreads = [], [], []
-        for epoch, values in enumerate(zip(*lines, strict=False), start=1):
-            if not any(math.isnan(value) for value in values):
-                mean, spread = mean_and_spread(values)
-                epochs.append(epoch)
-                means.append(mean)
-                spreads.append(spread)
-        return Summary(epochs, means, spreads)
-
-
-def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and sample standard deviation; a deviation of 0 for one value."""
-    mean = math.fsum(values) / len(values)
-    if len(values) < 2:
-        return mean, 0.0
-    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+        measured = [
+            (epoch, values)
+            for epoch, values in enumerate(zip(*lines, strict=False), start=1)
+            if not any(math.isnan(value) for value in values)
+        ]
+        return Summary(
+            epochs=[epoch for epoch, _ in measured],
+            means=[fmean(values) for _, values in measured],
+            spreads=[spread(values) for _, values in measured],
+        )
 
 
 @dataclass(frozen=True)
@@ -138,10 +135,12 @@ class History:
 
     @property
     def plan(self) -> Plan:
+        """What was planned when the sweep last ran."""
         return self.board.plan
 
     @property
     def pairs(self) -> list[str]:
+        """In the order of the leaderboard's columns."""
         return self.board.pairs
 
     def of(self, pair: str) -> list[Configuration]:

@@ -110,6 +110,7 @@ def _importance(search: CellSearch, studio: Studio) -> Picture:
 
 
 def symbol(name: str) -> str:
+    """How a hyperparameter is written: ``α`` for ``alpha``, most by their names."""
     return SYMBOLS.get(name, name)
 
 

@@ -18,14 +18,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import fmean
 from typing import Any
 
 from sweep.plan.labels import SYMBOLS
 from sweep.report import style
-from sweep.report.history import Configuration, History, is_number, mean_and_spread, rest
+from sweep.report.history import Configuration, History, is_number, rest
 from sweep.report.markup import Markup, element, items, joined, paragraph
 from sweep.report.section import Section
 from sweep.report.style import Picture, Studio
+from sweep.results.statistics import spread
 
 LEVEL = 0.95
 """Of the test."""
@@ -46,11 +48,13 @@ class Line:
 
     @property
     def means(self) -> list[float]:
-        return [mean_and_spread(list(values.values()))[0] for values in self.values]
+        """Over the seeds of each place, percent."""
+        return [fmean(values.values()) for values in self.values]
 
     @property
     def spreads(self) -> list[float]:
-        return [mean_and_spread(list(values.values()))[1] for values in self.values]
+        """Sample standard deviations of the same; 0 for one seed."""
+        return [spread(values.values()) for values in self.values]
 
     @property
     def seeds(self) -> list[int]:
@@ -110,6 +114,7 @@ class Verdict:
 
     @property
     def matters(self) -> bool | None:
+        """Whether the means differ by more than chance explains; None where that is not known."""
         return None if self.noise is None else self.span > self.noise
 
     @property
@@ -208,7 +213,7 @@ def _picture(history: History, studio: Studio, pair: str, found: list[Line]) -> 
     figure, axes = style.new_figure()
     bands = _bands(history, pair, parameter)
     for (name, values), color in zip(bands.items(), itertools.cycle(reversed(style.SERIES)), strict=False):
-        style.band(axes, *mean_and_spread(list(values.values())), color, name)
+        style.band(axes, fmean(values.values()), spread(values.values()), color, name)
     for line, color, marker in zip(found, style.SERIES, style.MARKERS, strict=False):
         looks: dict[str, Any] = {"color": color, "marker": marker, "capsize": 3, "zorder": 3}
         axes.errorbar(line.places, line.means, yerr=line.spreads, label=line.name, **looks)

@@ -117,6 +117,7 @@ class Picture:
 
     @property
     def markup(self) -> Markup:
+        """The drawing with its title below, as wide as it was drawn."""
         return element("figure", self.svg, element("figcaption", self.title), style=f"width: {self.width}px")
 
 

@@ -89,6 +89,7 @@ class Figure:
 
     @property
     def origin(self) -> str:
+        """Paper, table and source, as the caption cites them."""
         return f"{self.paper}, {self.table} ({self.source})"
 
     @property
