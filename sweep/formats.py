@@ -25,7 +25,10 @@ class Format(StrEnum):
 
 
 class TableFormat(StrEnum):
-    """How the leaderboard is printed: as any listing, or as Parquet."""
+    """How the leaderboard is printed: as any listing, or as Parquet.
+
+    Python extends no enumeration that has members, so :class:`Format`'s are written out again; a test compares the two.
+    """
 
     TABLE = "table"
     JSON = "json"

@@ -24,8 +24,8 @@ def section(history: History, studio: Studio) -> Section | None:
     """Curves and last values of every configuration that was compared with its teacher."""
     parts = []
     for pair in history.pairs:
-        told = [one for one in history.of(pair) if any(one.has(name) for name in MEASURES)]
-        names = [name for name in MEASURES if any(one.has(name) for one in told)]
+        told = [config for config in history.of(pair) if any(config.has(name) for name in MEASURES)]
+        names = [name for name in MEASURES if any(config.has(name) for config in told)]
         pictures = [
             picture(studio, some, {name: "-"}, MEASURES[name], pair, name.replace("_", "-"))
             for name in names
@@ -33,7 +33,7 @@ def section(history: History, studio: Studio) -> Section | None:
         ]
         if told:
             columns = ["method", *(MEASURES[name] for name in names)]
-            rows = [[one.name, *(last(one, name) for name in names)] for one in told]
+            rows = [[config.name, *(last(config, name) for name in names)] for config in told]
             numbers = table(columns, rows, right=range(1, len(columns)))
             parts.append(joined([element("h3", pair), style.gallery(pictures), numbers]))
     return Section("fidelity", "Fidelity to the teacher", joined([paragraph(_EXPLAINED), *parts])) if parts else None
@@ -46,9 +46,9 @@ _EXPLAINED = (
 )
 
 
-def last(one: Configuration, name: str) -> str:
+def last(config: Configuration, name: str) -> str:
     """Mean and deviation of the last value over seeds; empty where there is none."""
-    values = one.finals(name)
+    values = config.finals(name)
     if not values:
         return ""
     return f"{fmean(values):.4g}" + (f" ± {spread(values):.2g}" if len(values) > 1 else "")

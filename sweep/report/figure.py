@@ -91,7 +91,7 @@ def swept_parameter(rows: Iterable[Row]) -> str | None:
     for row in rows:
         for key, value in row.varied.items() if not row.tuned else ():
             values.setdefault(key, set()).add(value)
-    swept = [key for key, found in values.items() if len(found) > 1 and all(map(is_number, found))]
+    swept = [key for key, tried in values.items() if len(tried) > 1 and all(map(is_number, tried))]
     return "alpha" if "alpha" in swept else next(iter(swept), None)
 
 

@@ -47,8 +47,8 @@ class Curve:
 
 
 def _numbers(body: dict[str, Any]) -> dict[str, float]:
-    found = {name: body.get(name) for name in ACCURACIES} | dict(body.get("diagnostics") or {})
-    return {name: float(value) for name, value in found.items() if value is not None}
+    measured = {name: body.get(name) for name in ACCURACIES} | dict(body.get("diagnostics") or {})
+    return {name: float(value) for name, value in measured.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ class Configuration:
 
     def finals(self, name: str) -> list[float]:
         """The last value of each seed that has one."""
-        found = [curve.last(name) for curve in self.curves.values()]
-        return [value for value in found if value is not None]
+        latest = [curve.last(name) for curve in self.curves.values()]
+        return [value for value in latest if value is not None]
 
     def summary(self, name: str) -> Summary:
         """Mean and deviation of each epoch in which all seeds have the number."""
@@ -145,7 +145,7 @@ class History:
 
     def of(self, pair: str) -> list[Configuration]:
         """The configurations of a pair that have a result."""
-        return [one for one in self.configurations if one.pair == pair and one.row.values]
+        return [config for config in self.configurations if config.pair == pair and config.row.values]
 
 
 def read(ledger: Ledger) -> History:
@@ -195,21 +195,22 @@ def _configurations(board: Leaderboard, planned: list[Trial], curves: dict[str, 
             members.setdefault((trial.slot.pair, trial.slot.recipe, trial.slot.label), []).append(trial)
     recipes = {pair: _varying(board.plan.students, pair) for pair in board.pairs}
     several = len({row.recipe for row in board.rows}) > 1
-    found = []
+    configurations = []
     for row in board.rows:
         own = [trial for trial in members.get((row.pair, row.recipe, row.label), ()) if trial.slot.varied == row.varied]
         recipe = own[0].slot.config["recipe"] if own else {}
         settings = row.varied | {f"recipe.{name}": recipe[name] for name in recipes[row.pair] if name in recipe}
         done = {trial.slot.seed: curves[trial.key] for trial in own if trial.state == "finished" and trial.key}
         name = f"{row.recipe} · {row.label}" if several else row.label
-        found.append(Configuration(row, name, settings, done))
-    return found
+        configurations.append(Configuration(row, name, settings, done))
+    return configurations
 
 
 def _varying(students: Iterable[Slot], pair: str) -> list[str]:
     """Fields of the recipe in which a pair's planned students differ."""
     recipes = [slot.config["recipe"] for slot in students if slot.pair == pair]
-    return [name for name in recipes[0] if any(one[name] != recipes[0][name] for one in recipes)] if recipes else []
+    first: dict[str, Any] = next(iter(recipes), {})
+    return [name for name, value in first.items() if any(recipe[name] != value for recipe in recipes)]
 
 
 def is_number(value: Any) -> bool:

@@ -45,7 +45,7 @@ def page(history: History) -> tuple[str, list[Picture]]:
     """The whole text, and its pictures; equal for equal histories."""
     studio = Studio()
     with style.drawing():
-        found = [
+        sections = [
             summary.leaderboard(history),
             sensitivity.section(history, studio),
             gains.section(history, studio),
@@ -57,7 +57,7 @@ def page(history: History) -> tuple[str, list[Picture]]:
             failures.section(history),
             summary.plan(history),
         ]
-    return _document(history, [section for section in found if section is not None]), studio.pictures
+    return _document(history, [section for section in sections if section is not None]), studio.pictures
 
 
 def _write_figures(folder: Path, pictures: Sequence[Picture]) -> None:

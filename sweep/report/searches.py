@@ -83,7 +83,8 @@ def importances(search: CellSearch) -> dict[str, float]:
     logging.getLogger("optuna").setLevel(logging.ERROR)
     metrics = search.cell.search["metrics"]
     study = optuna.create_study(directions=[suggest.DIRECTIONS[metric] for metric in metrics])
-    study.add_trials([one for one in suggest.frozen_trials(search.cell.space, search.asked) if one.state.is_finished()])
+    trials = suggest.frozen_trials(search.cell.space, search.asked)
+    study.add_trials([trial for trial in trials if trial.state.is_finished()])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=FOREST_SEED)
@@ -95,11 +96,11 @@ def _first_value(trial: Any) -> float:
 
 
 def _importance(search: CellSearch, studio: Studio) -> Picture:
-    found = importances(search)
-    figure, axes = style.new_figure(SLICE[0], BAR * len(found) + AROUND)
-    names = [symbol(name) for name in found]
-    axes.barh(names, list(found.values()), color=style.SERIES[0], height=0.62)
-    for place, share in enumerate(found.values()):
+    shares = importances(search)
+    figure, axes = style.new_figure(SLICE[0], BAR * len(shares) + AROUND)
+    names = [symbol(name) for name in shares]
+    axes.barh(names, list(shares.values()), color=style.SERIES[0], height=0.62)
+    for place, share in enumerate(shares.values()):
         axes.annotate(f"{share:.2f}", (share, place), (4, 0), textcoords="offset points", va="center", fontsize="small")
     axes.invert_yaxis()
     axes.set(xlim=(0, 1.15), xlabel="importance")

@@ -208,7 +208,7 @@ def _adapted(key: str, value: str, name: str) -> str:
         return re.sub(r"(\d\.\d\d)\d+", r"\1", value)  # hundredths of a point are fine enough
     if key in ("style", "clip-path"):
         value = re.sub(r"url\(#", f"url(#{name}-", value)
-        return re.sub(r"#[0-9a-f]{6}", lambda found: _VARIABLES.get(found[0], found[0]), value)
+        return re.sub(r"#[0-9a-f]{6}", lambda match: _VARIABLES.get(match[0], match[0]), value)
     return value
 
 

@@ -204,8 +204,8 @@ def _same(figure: Figure, row: Row) -> bool:
     return bool(row.tuned) or varied <= told.keys()
 
 
-def _summed_up(found: Iterable[Figure]) -> Reported | None:
-    some = list(found)
+def _summed_up(printed: Iterable[Figure]) -> Reported | None:
+    some = list(printed)
     some = [figure for figure in some if not figure.table.startswith(REPEATED)] or some
     if not some:
         return None

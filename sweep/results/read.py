@@ -77,9 +77,9 @@ def read(ledger: Ledger) -> Results:
         InputError: when the sweep has no plan yet.
     """
     plan = planned(ledger)
-    found = _trials(plan, ledger, {})
-    teachers = _stored_teachers(plan, SweepPaths(ledger.path.parent).root) | trained_teachers(found)
-    return Results(plan, found, _searches(plan, ledger), teachers)
+    trials = _trials(plan, ledger, {})
+    teachers = _stored_teachers(plan, SweepPaths(ledger.path.parent).root) | trained_teachers(trials)
+    return Results(plan, trials, _searches(plan, ledger), teachers)
 
 
 def trials(ledger: Ledger) -> tuple[Plan, list[Trial]]:
@@ -100,9 +100,9 @@ def planned(ledger: Ledger) -> Plan:
     return Plan.from_json(event.body)
 
 
-def distinct(found: Iterable[Trial]) -> list[Trial]:
+def distinct(trials: Iterable[Trial]) -> list[Trial]:
     """Each trial once: scratch stands under every pair that shares its student, and a search's best is confirmed."""
-    return list({trial.slot.id: trial for trial in found}.values())
+    return list({trial.slot.id: trial for trial in trials}.values())
 
 
 def merit(some: Iterable[Trial], protocol: str) -> float:
@@ -154,14 +154,14 @@ def _searched_slots(plan: Plan, ledger: Ledger) -> list[Slot]:
     cells = {cell.id for cell in plan.cells}
     asked = [event.body for event in ledger.events("ask") if event.body["cell"] in cells]
     won = {event.body["cell"]: event.body for event in ledger.events("chosen") if event.body["cell"] in cells}
-    found = [body["slot"] for body in asked]
-    found += [slot for cell in plan.cells if cell.id in won for slot in won[cell.id]["slots"]]  # in the plan's order
-    return list({(slot["id"], slot["stage"]): Slot(**slot) for slot in found}.values())
+    bodies = [body["slot"] for body in asked]
+    bodies += [slot for cell in plan.cells if cell.id in won for slot in won[cell.id]["slots"]]  # in the plan's order
+    return list({(slot["id"], slot["stage"]): Slot(**slot) for slot in bodies}.values())
 
 
-def trained_teachers(found: Iterable[Trial]) -> dict[str, float]:
+def trained_teachers(trials: Iterable[Trial]) -> dict[str, float]:
     """Test accuracies after the last epoch of the teachers that the sweep has trained."""
-    done = [trial for trial in found if trial.slot.stage == "teacher" and trial.state == "finished"]
+    done = [trial for trial in trials if trial.slot.stage == "teacher" and trial.state == "finished"]
     return {trial.slot.pair: trial.body["last"]["test_acc"] for trial in done}
 
 
@@ -176,8 +176,8 @@ def _stored_teachers(plan: Plan, root: Root) -> dict[str, float]:
 def _searches(plan: Plan, ledger: Ledger) -> dict[str, Searched]:
     won = {event.body["cell"]: event.body for event in ledger.events("chosen")}
     asked = Counter(event.body["cell"] for event in ledger.events("ask"))
-    found = {}
+    searches = {}
     for cell in plan.cells:
         body = won.get(cell.id, {"states": {}, "chosen": []})
-        found[cell.id] = Searched(asked[cell.id], body["states"], tuple(body["chosen"]), cell.id in won)
-    return found
+        searches[cell.id] = Searched(asked[cell.id], body["states"], tuple(body["chosen"]), cell.id in won)
+    return searches
