@@ -25,7 +25,10 @@ class Format(StrEnum):
 
 
 class TableFormat(StrEnum):
-    """How the leaderboard is printed: as any listing, or as Parquet."""
+    """How the leaderboard is printed: as any listing, or as Parquet.
+
+    Python extends no enumeration that has members, so :class:`Format`'s are written out again; a test compares the two.
+    """
 
     TABLE = "table"
     JSON = "json"
@@ -71,6 +74,7 @@ def listing(rows: Sequence[dict[str, Any]], how: Format) -> str:
 
 
 def to_csv(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Comma-separated values with a head; lines end in a bare newline."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)

@@ -64,14 +64,14 @@ def _sweeps(root: Root) -> list[dict[str, Any]]:
     from sweep.ledger.store import Ledger
     from sweep.results import read
 
-    found = []
+    listed = []
     for name in root.names():
         with closing(Ledger(root.sweep(name).ledger)) as ledger:
             trials = read.distinct(read.trials(ledger)[1]) if ledger.latest("plan") else []
         done = sum(trial.state == "finished" for trial in trials)
         running = "yes" if lock.holder(root.sweep(name).lock) else ""
-        found.append({"sweep": name, "trials": len(trials), "finished": done, "running": running})
-    return found
+        listed.append({"sweep": name, "trials": len(trials), "finished": done, "running": running})
+    return listed
 
 
 def _fields(model: Any) -> str:

@@ -77,18 +77,18 @@ def calibrated(spec: Spec, root: Root, how: Format, say: Callable[[str], None]) 
     plan = build_plan(spec, TeacherStore(root.teachers, root.storage))
     layouts = calibration.calibrate(plan, root, say)
     chosen = calibration.best(layouts)
-    alone = min(layouts, key=lambda one: one.layout.trials)
+    alone = min(layouts, key=lambda measured: measured.layout.trials)
     rows = [
         {
-            "side by side": one.layout.trials,
-            "cpus": one.layout.cpus,
-            "gpus": round(one.layout.gpus, 4),
-            "images/s": round(one.images_per_second, 1),
-            "of the fewest": round(one.images_per_second / alone.images_per_second, 2),
-            "peak GB": round(one.peak_gb, 2),
-            "best": "←" if one is chosen else "",
+            "side by side": measured.layout.trials,
+            "cpus": measured.layout.cpus,
+            "gpus": round(measured.layout.gpus, 4),
+            "images/s": round(measured.images_per_second, 1),
+            "of the fewest": round(measured.images_per_second / alone.images_per_second, 2),
+            "peak GB": round(measured.peak_gb, 2),
+            "best": "←" if measured is chosen else "",
         }
-        for one in layouts
+        for measured in layouts
     ]
     advice = f"compute: {{cpus: {chosen.layout.cpus}, gpus: {chosen.layout.gpus:.4g}}} trains the most here"
     return listing(rows, how) + (f"{advice}\n\n" if how is Format.TABLE else "")

@@ -20,7 +20,7 @@ MOST_TROUBLES = 10
 def trial_rows(paths: SweepPaths) -> list[dict[str, Any]]:
     """One row per planned trial."""
     with closing(Ledger(paths.ledger)) as ledger:
-        _, found = trials(ledger)
+        _, planned = trials(ledger)
     alive = lock.holder(paths.lock) is not None
     return [
         {
@@ -32,29 +32,29 @@ def trial_rows(paths: SweepPaths) -> list[dict[str, Any]]:
             "reason": trial.body.get("reason", ""),
             "log": trial.body.get("log", ""),
         }
-        for trial in found
+        for trial in planned
     ]
 
 
 def summary(paths: SweepPaths) -> str:
     """One line on the sweep as a whole."""
     with closing(Ledger(paths.ledger)) as ledger:
-        plan, found = trials(ledger)
-    found = distinct(found)
+        plan, planned = trials(ledger)
+    planned = distinct(planned)
     running = lock.holder(paths.lock)
-    states = Counter(_state(trial, running is not None) for trial in found)
+    states = Counter(_state(trial, running is not None) for trial in planned)
     counts = ", ".join(f"{count} {state}" for state, count in states.items())
-    seconds = duration(sum(trial.body.get("seconds", 0.0) for trial in found))
+    seconds = duration(sum(trial.body.get("seconds", 0.0) for trial in planned))
     by = f"running: {running}" if running else "not running"
-    return f"{plan.name} on {plan.dataset}: {len(found)} trials: {counts}; {seconds} of training; {by}\n\n"
+    return f"{plan.name} on {plan.dataset}: {len(planned)} trials: {counts}; {seconds} of training; {by}\n\n"
 
 
 def troubles(paths: SweepPaths) -> list[str]:
     """What went wrong, trials with the same reason in one line: ``out-of-memory: NAME and 2 others: why``."""
     with closing(Ledger(paths.ledger)) as ledger:
-        _, found = trials(ledger)
+        _, planned = trials(ledger)
     bad: dict[tuple[str, str], list[Trial]] = {}
-    for trial in distinct(found):
+    for trial in distinct(planned):
         if trial.state in (*BROKEN, "diverged"):
             bad.setdefault((trial.state, trial.body.get("reason", "")), []).append(trial)
     lines = [_trouble(state, reason, some) for (state, reason), some in bad.items()]

@@ -31,7 +31,7 @@ def section(history: History, studio: Studio) -> Section | None:
     """For each pair the curves of its configurations, test apart from train and validation."""
     parts = []
     for pair in history.pairs:
-        told = [one for one in history.of(pair) if one.curves]
+        told = [config for config in history.of(pair) if config.curves]
         pictures = [picture for some in chunks(told) for picture in _pictures(studio, pair, some)]
         if pictures:
             parts.append(joined([element("h3", pair), style.gallery(pictures)]))
@@ -52,7 +52,7 @@ def chunks(some: Sequence[Configuration]) -> list[Sequence[Configuration]]:
 
 def _pictures(studio: Studio, pair: str, some: Sequence[Configuration]) -> list[Picture]:
     fitted, axis = {"train_acc": "-"}, "train accuracy, %"
-    if any(one.has("val_acc") for one in some):
+    if any(config.has("val_acc") for config in some):
         fitted, axis = fitted | {"val_acc": "--"}, "train and validation accuracy, %"
     return [
         picture(studio, some, {"test_acc": "-"}, "test accuracy, %", pair, "curves-test"),
@@ -82,10 +82,10 @@ def picture(
         logarithmic: whether the y axis is.
     """
     figure, axes = style.new_figure()
-    for one, color, marker in zip(some, style.SERIES, style.MARKERS, strict=False):
+    for config, color, marker in zip(some, style.SERIES, style.MARKERS, strict=False):
         for number, line in numbers.items():
-            label = one.name if number == next(iter(numbers)) else None
-            curve(axes, one, number, color=color, marker=marker, line=line, label=label)
+            label = config.name if number == next(iter(numbers)) else None
+            curve(axes, config, number, color=color, marker=marker, line=line, label=label)
     for number, line in numbers.items() if len(numbers) > 1 else ():
         axes.plot([], [], color=style.INK, linestyle=line, linewidth=1, label=NAMES.get(number, number))
     epoch_axis(axes)
@@ -99,10 +99,10 @@ def picture(
 
 
 def curve(
-    axes: Axes, one: Configuration, number: str, *, color: str, marker: str, line: str, label: str | None
+    axes: Axes, config: Configuration, number: str, *, color: str, marker: str, line: str, label: str | None
 ) -> None:
     """One number of a configuration with its band; nothing where it was never measured."""
-    told = one.summary(number)
+    told = config.summary(number)
     if not told.epochs:
         return
     every = max(1, len(told.epochs) // MARKS)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from statistics import fmean
+
 from sweep.report import style
 from sweep.report.curves import chunks, picture
-from sweep.report.history import Configuration, History, mean_and_spread
+from sweep.report.history import Configuration, History
 from sweep.report.markup import element, joined, paragraph, table
 from sweep.report.section import Section
 from sweep.report.style import Studio
+from sweep.results.statistics import spread
 
 MEASURES = {
     "fidelity_agreement": "same class, %",
@@ -21,8 +24,8 @@ def section(history: History, studio: Studio) -> Section | None:
     """Curves and last values of every configuration that was compared with its teacher."""
     parts = []
     for pair in history.pairs:
-        told = [one for one in history.of(pair) if any(one.has(name) for name in MEASURES)]
-        names = [name for name in MEASURES if any(one.has(name) for one in told)]
+        told = [config for config in history.of(pair) if any(config.has(name) for name in MEASURES)]
+        names = [name for name in MEASURES if any(config.has(name) for config in told)]
         pictures = [
             picture(studio, some, {name: "-"}, MEASURES[name], pair, name.replace("_", "-"))
             for name in names
@@ -30,7 +33,7 @@ def section(history: History, studio: Studio) -> Section | None:
         ]
         if told:
             columns = ["method", *(MEASURES[name] for name in names)]
-            rows = [[one.name, *(last(one, name) for name in names)] for one in told]
+            rows = [[config.name, *(last(config, name) for name in names)] for config in told]
             numbers = table(columns, rows, right=range(1, len(columns)))
             parts.append(joined([element("h3", pair), style.gallery(pictures), numbers]))
     return Section("fidelity", "Fidelity to the teacher", joined([paragraph(_EXPLAINED), *parts])) if parts else None
@@ -43,10 +46,9 @@ _EXPLAINED = (
 )
 
 
-def last(one: Configuration, name: str) -> str:
+def last(config: Configuration, name: str) -> str:
     """Mean and deviation of the last value over seeds; empty where there is none."""
-    values = one.finals(name)
+    values = config.finals(name)
     if not values:
         return ""
-    mean, spread = mean_and_spread(values)
-    return f"{mean:.4g}" + (f" ± {spread:.2g}" if len(values) > 1 else "")
+    return f"{fmean(values):.4g}" + (f" ± {spread(values):.2g}" if len(values) > 1 else "")

@@ -40,7 +40,7 @@ def draw(board: Leaderboard, path: Path) -> bool:
     """
     from matplotlib.figure import Figure
 
-    pairs = [pair for pair in board.pairs if any(cell.values for cell in board.cells if cell.pair == pair)]
+    pairs = [pair for pair in board.pairs if any(row.values for row in board.rows if row.pair == pair)]
     if not pairs:
         return False
     columns = min(len(pairs), MOST_COLUMNS)
@@ -51,7 +51,7 @@ def draw(board: Leaderboard, path: Path) -> bool:
         figure = Figure(figsize=(width * columns, PANEL[1] * rows), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False).flatten()
         for panel, pair in zip(axes, pairs, strict=False):
-            _panel(panel, [cell for cell in board.cells if cell.pair == pair and cell.values])
+            _panel(panel, [row for row in board.rows if row.pair == pair and row.values])
             panel.set_title(pair)
         for panel in axes[len(pairs) :]:
             panel.set_visible(False)
@@ -62,59 +62,59 @@ def draw(board: Leaderboard, path: Path) -> bool:
 
 def _names_beside(board: Leaderboard, pair: str) -> int:
     """Letters of the longest name that stands beside a pair's panel; 0 where names stand in a legend."""
-    rows = [row for row in board.cells if row.pair == pair]
+    rows = [row for row in board.rows if row.pair == pair]
     return 0 if swept_parameter(rows) else max(len(row.label) for row in rows)
 
 
-def _panel(axes: Axes, cells: list[Row]) -> None:
-    swept = swept_parameter(cells)
+def _panel(axes: Axes, rows: list[Row]) -> None:
+    swept = swept_parameter(rows)
     if swept is None:
-        _dots(axes, cells)
+        _dots(axes, rows)
         return
-    lines = _lines(cells, swept)
-    bands = [cell for cell in cells if cell.tuned or swept not in cell.params]
-    for color, cell in zip(itertools.cycle(BAND_COLORS), bands, strict=False):
-        style.band(axes, cell.mean or 0.0, cell.std or 0.0, color, _prefix(cell, cells) + cell.label)
+    lines = _lines(rows, swept)
+    bands = [row for row in rows if row.tuned or swept not in row.varied]
+    for color, row in zip(itertools.cycle(BAND_COLORS), bands, strict=False):
+        style.band(axes, row.mean or 0.0, row.std or 0.0, color, _prefix(row, rows) + row.label)
     for color, (name, points) in zip(itertools.cycle(COLORS), lines.items(), strict=False):
-        places = [float(cell.params[swept]) for cell in points]
-        means, spreads = [cell.mean or 0.0 for cell in points], [cell.std or 0.0 for cell in points]
+        places = [float(row.varied[swept]) for row in points]
+        means, spreads = [row.mean or 0.0 for row in points], [row.std or 0.0 for row in points]
         axes.errorbar(places, means, yerr=spreads, marker="o", capsize=3, color=color, label=name, zorder=3)
-    values = {float(cell.params[swept]) for points in lines.values() for cell in points}
+    values = {float(row.varied[swept]) for points in lines.values() for row in points}
     style.value_axis(axes, swept, sorted(values))
     axes.set_ylabel("test accuracy, %")
     axes.legend(frameon=False)
 
 
-def swept_parameter(cells: Iterable[Row]) -> str | None:
+def swept_parameter(rows: Iterable[Row]) -> str | None:
     """The hyperparameter to draw against: `alpha` if it was swept, else the first number that was."""
     values: dict[str, set[Any]] = {}
-    for cell in cells:
-        for key, value in cell.params.items() if not cell.tuned else ():
+    for row in rows:
+        for key, value in row.varied.items() if not row.tuned else ():
             values.setdefault(key, set()).add(value)
-    swept = [key for key, found in values.items() if len(found) > 1 and all(map(is_number, found))]
+    swept = [key for key, tried in values.items() if len(tried) > 1 and all(map(is_number, tried))]
     return "alpha" if "alpha" in swept else next(iter(swept), None)
 
 
-def _lines(cells: list[Row], swept: str) -> dict[str, list[Row]]:
-    """The cells that have `swept`, by everything else in which they differ, each line in rising order."""
+def _lines(rows: list[Row], swept: str) -> dict[str, list[Row]]:
+    """The rows that have `swept`, by everything else in which they differ, each line in rising order."""
     lines: dict[str, list[Row]] = {}
-    for cell in cells:
-        if swept in cell.params and not cell.tuned:
-            rest = " ".join(f"{key}={value}" for key, value in cell.params.items() if key != swept)
-            lines.setdefault(f"{_prefix(cell, cells)}{cell.method} {rest}".strip(), []).append(cell)
-    return {name: sorted(points, key=lambda cell: cell.params[swept]) for name, points in lines.items()}
+    for row in rows:
+        if swept in row.varied and not row.tuned:
+            rest = " ".join(f"{key}={value}" for key, value in row.varied.items() if key != swept)
+            lines.setdefault(f"{_prefix(row, rows)}{row.method} {rest}".strip(), []).append(row)
+    return {name: sorted(points, key=lambda row: row.varied[swept]) for name, points in lines.items()}
 
 
-def _prefix(cell: Row, cells: list[Row]) -> str:
+def _prefix(row: Row, rows: list[Row]) -> str:
     """The recipe's name, where the panel has several."""
-    return f"{cell.recipe} · " if len({other.recipe for other in cells}) > 1 else ""
+    return f"{row.recipe} · " if len({other.recipe for other in rows}) > 1 else ""
 
 
-def _dots(axes: Axes, cells: list[Row]) -> None:
-    places = range(len(cells))
-    means, spreads = [cell.mean or 0.0 for cell in cells], [cell.std or 0.0 for cell in cells]
+def _dots(axes: Axes, rows: list[Row]) -> None:
+    places = range(len(rows))
+    means, spreads = [row.mean or 0.0 for row in rows], [row.std or 0.0 for row in rows]
     axes.errorbar(means, places, xerr=spreads, fmt="o", capsize=3, color=COLORS[0])
-    axes.set_yticks(places, [_prefix(cell, cells) + cell.label for cell in cells])
+    axes.set_yticks(places, [_prefix(row, rows) + row.label for row in rows])
     axes.invert_yaxis()
     axes.set_xlabel("test accuracy, %")
     axes.grid(visible=False, axis="y")

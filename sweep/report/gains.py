@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from sweep.plan.labels import student_of, teacher_of
 from sweep.report import style
-from sweep.report.history import Configuration, History, mean_and_spread
+from sweep.report.history import Configuration, History
 from sweep.report.markup import joined, paragraph
 from sweep.report.section import Section
 from sweep.report.style import Picture, Studio
+from sweep.results.statistics import paired, spread
 from sweep.text import signed
 
 if TYPE_CHECKING:
@@ -36,36 +38,36 @@ class Gain:
 
     @property
     def text(self) -> str:
+        """``+0.50``, and below it ``± 0.12`` where there are several seeds."""
         return signed(self.mean) + (f"\n± {self.spread:.2f}" if self.seeds > 1 else "")
 
 
-def gain(one: Configuration, base: Configuration) -> Gain | None:
+def gain(config: Configuration, base: Configuration) -> Gain | None:
     """None where the two share no seed."""
-    seeds = sorted(one.row.values.keys() & base.row.values.keys())
-    differences = [one.row.values[seed] - base.row.values[seed] for seed in seeds]
-    return Gain(*mean_and_spread(differences), len(seeds)) if seeds else None
+    differences = paired(config.row.values, base.row.values)
+    return Gain(fmean(differences), spread(differences), len(differences)) if differences else None
 
 
 def gains(history: History) -> dict[str, dict[str, Gain]]:
     """By configuration, then by pair; the baseline itself has none."""
     label = history.board.baseline
-    bases = {(one.row.recipe, one.pair): one for one in history.configurations if one.row.label == label}
-    found: dict[str, dict[str, Gain]] = {}
-    for one in history.configurations:
-        base = bases.get((one.row.recipe, one.pair))
-        made = gain(one, base) if base is not None and base is not one else None
+    bases = {(config.row.recipe, config.pair): config for config in history.configurations if config.row.label == label}
+    by_name: dict[str, dict[str, Gain]] = {}
+    for config in history.configurations:
+        base = bases.get((config.row.recipe, config.pair))
+        made = gain(config, base) if base is not None and base is not config else None
         if made is not None:
-            found.setdefault(one.name, {})[one.pair] = made
-    return found
+            by_name.setdefault(config.name, {})[config.pair] = made
+    return by_name
 
 
 def section(history: History, studio: Studio) -> Section | None:
     """A map for each configuration, where there is more than one pair."""
-    found = gains(history)
-    if len(history.pairs) < 2 or not found:
+    by_name = gains(history)
+    if len(history.pairs) < 2 or not by_name:
         return None
-    widest = max((abs(one.mean) for of in found.values() for one in of.values()), default=0.0) or 1.0
-    pictures = [_map(history, studio, name, of, widest) for name, of in found.items()]
+    widest = max((abs(made.mean) for by_pair in by_name.values() for made in by_pair.values()), default=0.0) or 1.0
+    pictures = [_map(history, studio, name, by_pair, widest) for name, by_pair in by_name.items()]
     text = (
         f"Mean difference to {history.board.baseline} over common seeds, in percentage points, with its standard"
         " deviation; blue is a gain. All maps have one scale; a pair that the sweep does not have is left blank."
@@ -73,15 +75,15 @@ def section(history: History, studio: Studio) -> Section | None:
     return Section("gains", "Gain by teacher and student", joined([paragraph(text), style.gallery(pictures)]))
 
 
-def _map(history: History, studio: Studio, name: str, found: dict[str, Gain], widest: float) -> Picture:
+def _map(history: History, studio: Studio, name: str, by_pair: dict[str, Gain], widest: float) -> Picture:
     places = {pair: (teacher_of(pair), student_of(pair)) for pair in history.pairs}
     teachers = list(dict.fromkeys(teacher for teacher, _ in places.values()))
     students = list(dict.fromkeys(student for _, student in places.values()))
     width = SQUARE[0] * len(students) + LETTER * max(map(len, teachers)) + MARGIN
     figure, axes = style.new_figure(max(width, 2.6), SQUARE[1] * len(teachers) + MARGIN + 0.2)
-    for pair, one in found.items():
+    for pair, made in by_pair.items():
         teacher, student = places[pair]
-        _square(axes, students.index(student), teachers.index(teacher), one, widest)
+        _square(axes, students.index(student), teachers.index(teacher), made, widest)
     axes.set(xlim=(-0.5, len(students) - 0.5), ylim=(len(teachers) - 0.5, -0.5), title=name)
     axes.set_xticks(range(len(students)), students)
     axes.set_yticks(range(len(teachers)), teachers)
@@ -92,12 +94,12 @@ def _map(history: History, studio: Studio, name: str, found: dict[str, Gain], wi
     return studio.picture(figure, f"Gain of {name} over {history.board.baseline}", "gain", name)
 
 
-def _square(axes: Axes, column: int, row: int, one: Gain, widest: float) -> None:
+def _square(axes: Axes, column: int, row: int, made: Gain, widest: float) -> None:
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.patches import Rectangle
 
-    color = LinearSegmentedColormap.from_list("gain", GROUND)((one.mean / widest + 1) / 2)
+    color = LinearSegmentedColormap.from_list("gain", GROUND)((made.mean / widest + 1) / 2)
     luminance = 0.2126 * color[0] + 0.7152 * color[1] + 0.0722 * color[2]
     axes.add_patch(Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, facecolor=color, linewidth=0))
     ink = style.PAPER if luminance < DARK else style.COAL
-    axes.text(column, row, one.text, ha="center", va="center", color=ink, fontsize="small")
+    axes.text(column, row, made.text, ha="center", va="center", color=ink, fontsize="small")

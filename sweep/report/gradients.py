@@ -11,15 +11,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import fmean
 from typing import Literal
 
 from sweep.report import style
 from sweep.report.curves import chunks, curve, epoch_axis, picture
 from sweep.report.fidelity import last
-from sweep.report.history import Configuration, History, mean_and_spread
+from sweep.report.history import Configuration, History
 from sweep.report.markup import Markup, element, items, joined, paragraph, table
 from sweep.report.section import Section
 from sweep.report.style import Picture, Studio
+from sweep.results.statistics import spread
 
 COSINES = {"conflict_backbone": "backbone", "conflict_head": "head", "conflict_aux_head": "auxiliary head"}
 """Of :mod:`trainers.diagnostics`, with the words for a legend."""
@@ -56,21 +58,22 @@ class Cosine:
 
     @property
     def text(self) -> str:
-        spread = "" if self.margin is None else f" ± {self.margin:.2f}"
-        return f"{self.mean:+.2f}{spread}".replace("-", "−")
+        """``−0.31 ± 0.04``."""
+        margin = "" if self.margin is None else f" ± {self.margin:.2f}"
+        return f"{self.mean:+.2f}{margin}".replace("-", "−")
 
 
-def cosine(one: Configuration, name: str) -> Cosine | None:
+def cosine(config: Configuration, name: str) -> Cosine | None:
     """None where no seed has it."""
     by_seed = []
-    for trial in one.curves.values():
+    for trial in config.curves.values():
         known = [value for value in trial.numbers.get(name, ()) if not math.isnan(value)]
-        by_seed += [math.fsum(known) / len(known)] if known else []
+        by_seed += [fmean(known)] if known else []
     if not by_seed:
         return None
-    mean, spread = mean_and_spread(by_seed)
     count = len(by_seed)
-    return Cosine(mean, _quantile(count - 1) * spread / math.sqrt(count) if count > 1 else None)
+    margin = _quantile(count - 1) * spread(by_seed) / math.sqrt(count) if count > 1 else None
+    return Cosine(fmean(by_seed), margin)
 
 
 @lru_cache
@@ -106,16 +109,18 @@ def section(history: History, studio: Studio) -> Section | None:
 
 
 def _conflict(history: History, studio: Studio) -> Markup:
-    told = [one for pair in history.pairs for one in history.of(pair) if any(one.has(name) for name in COSINES)]
+    told = [
+        config for pair in history.pairs for config in history.of(pair) if any(config.has(name) for name in COSINES)
+    ]
     if not told:
         return Markup()
-    lines = [joined([element("b", f"{one.name}, {one.pair}:"), " ", _sentence(one)]) for one in told]
+    lines = [joined([element("b", f"{config.name}, {config.pair}:"), " ", _sentence(config)]) for config in told]
     pictures = [
         _cosines(studio, some, name, pair)
-        for pair in dict.fromkeys(one.pair for one in told)
-        for some in chunks([one for one in told if one.pair == pair])
+        for pair in dict.fromkeys(config.pair for config in told)
+        for some in chunks([config for config in told if config.pair == pair])
         for name in COSINES
-        if any(one.has(name) for one in some)
+        if any(config.has(name) for config in some)
     ]
     return joined([element("h3", "Gradient conflict"), paragraph(_CONFLICT), items(lines), style.gallery(pictures)])
 
@@ -126,17 +131,17 @@ _CONFLICT = (
 )
 
 
-def _sentence(one: Configuration) -> str:
-    found = {word: cosine(one, name) for name, word in COSINES.items()}
-    numbers = ", ".join(f"{word} {value.text}" for word, value in found.items() if value is not None)
-    return f"{numbers}: {verdict(found['head'], found['backbone'])}."
+def _sentence(config: Configuration) -> str:
+    cosines = {word: cosine(config, name) for name, word in COSINES.items()}
+    numbers = ", ".join(f"{word} {value.text}" for word, value in cosines.items() if value is not None)
+    return f"{numbers}: {verdict(cosines['head'], cosines['backbone'])}."
 
 
 def _cosines(studio: Studio, some: Sequence[Configuration], name: str, pair: str) -> Picture:
     """One part of the network; all parts have the same axis."""
     figure, axes = style.new_figure()
-    for one, color, marker in zip(some, style.SERIES, style.MARKERS, strict=False):
-        curve(axes, one, name, color=color, marker=marker, line="-", label=one.name)
+    for config, color, marker in zip(some, style.SERIES, style.MARKERS, strict=False):
+        curve(axes, config, name, color=color, marker=marker, line="-", label=config.name)
     axes.axhline(0, color=style.INK, linewidth=0.8)
     epoch_axis(axes)
     axes.set(ylabel="cosine of the gradients", title=f"{COSINES[name]}, {pair}", ylim=(-1.05, 1.05))
@@ -147,7 +152,7 @@ def _cosines(studio: Studio, some: Sequence[Configuration], name: str, pair: str
 def _collapse(history: History, studio: Studio) -> Markup:
     parts = []
     for pair in history.pairs:
-        told = [one for one in history.of(pair) if one.has("nc1")]
+        told = [config for config in history.of(pair) if config.has("nc1")]
         pictures = [_variability(studio, some, pair) for some in chunks(told)]
         if told:
             parts.append(joined([element("h4", pair), style.gallery(pictures), _measures(told)]))
@@ -162,13 +167,13 @@ _COLLAPSE = (
 
 
 def _variability(studio: Studio, some: Sequence[Configuration], pair: str) -> Picture:
-    lines = {"nc1": "-"} | ({"aux_nc1": "--"} if any(one.has("aux_nc1") for one in some) else {})
+    lines = {"nc1": "-"} | ({"aux_nc1": "--"} if any(config.has("aux_nc1") for config in some) else {})
     return picture(studio, some, lines, "NC1", pair, "collapse", logarithmic=True)
 
 
 def _measures(told: Sequence[Configuration]) -> Markup:
     names = [AUXILIARY * second + name for second in (False, True) for name in COLLAPSE]
-    names = [name for name in names if any(one.has(name) for one in told)]
+    names = [name for name in names if any(config.has(name) for config in told)]
     titles = [COLLAPSE[name.removeprefix(AUXILIARY)] + ", auxiliary" * name.startswith(AUXILIARY) for name in names]
-    rows = [[one.name, *(last(one, name) for name in names)] for one in told]
+    rows = [[config.name, *(last(config, name) for name in names)] for config in told]
     return table(["method", *titles], rows, right=range(1, len(names) + 1))

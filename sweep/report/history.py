@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import numbers
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 from sweep.cost.estimate import devices
@@ -16,6 +17,7 @@ from sweep.plan.slots import Plan, Slot
 from sweep.results.board import Leaderboard, leaderboard
 from sweep.results.read import Trial, distinct, trials
 from sweep.results.rows import Row
+from sweep.results.statistics import spread
 from sweep.search.cell_search import CellSearch
 from sweep.search.searches import Searches
 
@@ -45,8 +47,8 @@ class Curve:
 
 
 def _numbers(body: dict[str, Any]) -> dict[str, float]:
-    found = {name: body.get(name) for name in ACCURACIES} | dict(body.get("diagnostics") or {})
-    return {name: float(value) for name, value in found.items() if value is not None}
+    measured = {name: body.get(name) for name in ACCURACIES} | dict(body.get("diagnostics") or {})
+    return {name: float(value) for name, value in measured.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Configuration:
 
     @property
     def pair(self) -> str:
+        """The teacher and the student that it was trained with."""
         return self.row.pair
 
     def has(self, name: str) -> bool:
@@ -81,28 +84,22 @@ class Configuration:
 
     def finals(self, name: str) -> list[float]:
         """The last value of each seed that has one."""
-        found = [curve.last(name) for curve in self.curves.values()]
-        return [value for value in found if value is not None]
+        latest = [curve.last(name) for curve in self.curves.values()]
+        return [value for value in latest if value is not None]
 
     def summary(self, name: str) -> Summary:
         """Mean and deviation of each epoch in which all seeds have the number."""
         lines = [curve.numbers[name] for curve in self.curves.values() if name in curve.numbers]
-        epochs, means, spreads = [], [], []
-        for epoch, values in enumerate(zip(*lines, strict=False), start=1):
-            if not any(math.isnan(value) for value in values):
-                mean, spread = mean_and_spread(values)
-                epochs.append(epoch)
-                means.append(mean)
-                spreads.append(spread)
-        return Summary(epochs, means, spreads)
-
-
-def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and sample standard deviation; a deviation of 0 for one value."""
-    mean = math.fsum(values) / len(values)
-    if len(values) < 2:
-        return mean, 0.0
-    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+        measured = [
+            (epoch, values)
+            for epoch, values in enumerate(zip(*lines, strict=False), start=1)
+            if not any(math.isnan(value) for value in values)
+        ]
+        return Summary(
+            epochs=[epoch for epoch, _ in measured],
+            means=[fmean(values) for _, values in measured],
+            spreads=[spread(values) for _, values in measured],
+        )
 
 
 @dataclass(frozen=True)
@@ -138,15 +135,17 @@ class History:
 
     @property
     def plan(self) -> Plan:
+        """What was planned when the sweep last ran."""
         return self.board.plan
 
     @property
     def pairs(self) -> list[str]:
+        """In the order of the leaderboard's columns."""
         return self.board.pairs
 
     def of(self, pair: str) -> list[Configuration]:
         """The configurations of a pair that have a result."""
-        return [one for one in self.configurations if one.pair == pair and one.row.values]
+        return [config for config in self.configurations if config.pair == pair and config.row.values]
 
 
 def read(ledger: Ledger) -> History:
@@ -195,22 +194,23 @@ def _configurations(board: Leaderboard, planned: list[Trial], curves: dict[str, 
         if trial.slot.stage == "confirm":
             members.setdefault((trial.slot.pair, trial.slot.recipe, trial.slot.label), []).append(trial)
     recipes = {pair: _varying(board.plan.students, pair) for pair in board.pairs}
-    several = len({row.recipe for row in board.cells}) > 1
-    found = []
-    for row in board.cells:
-        own = [trial for trial in members.get((row.pair, row.recipe, row.label), ()) if trial.slot.varied == row.params]
+    several = len({row.recipe for row in board.rows}) > 1
+    configurations = []
+    for row in board.rows:
+        own = [trial for trial in members.get((row.pair, row.recipe, row.label), ()) if trial.slot.varied == row.varied]
         recipe = own[0].slot.config["recipe"] if own else {}
-        settings = row.params | {f"recipe.{name}": recipe[name] for name in recipes[row.pair] if name in recipe}
+        settings = row.varied | {f"recipe.{name}": recipe[name] for name in recipes[row.pair] if name in recipe}
         done = {trial.slot.seed: curves[trial.key] for trial in own if trial.state == "finished" and trial.key}
         name = f"{row.recipe} · {row.label}" if several else row.label
-        found.append(Configuration(row, name, settings, done))
-    return found
+        configurations.append(Configuration(row, name, settings, done))
+    return configurations
 
 
 def _varying(students: Iterable[Slot], pair: str) -> list[str]:
     """Fields of the recipe in which a pair's planned students differ."""
     recipes = [slot.config["recipe"] for slot in students if slot.pair == pair]
-    return [name for name in recipes[0] if any(one[name] != recipes[0][name] for one in recipes)] if recipes else []
+    first: dict[str, Any] = next(iter(recipes), {})
+    return [name for name, value in first.items() if any(recipe[name] != value for recipe in recipes)]
 
 
 def is_number(value: Any) -> bool:

@@ -32,17 +32,19 @@ def joined(parts: Iterable[str], between: str = "") -> Markup:
 
 
 def escaped(text: str) -> Markup:
+    """Text as HTML; what is markup already stays as it is."""
     return text if isinstance(text, Markup) else Markup(html.escape(text))
 
 
 def paragraph(*children: str) -> Markup:
+    """One paragraph of text."""
     return element("p", *children)
 
 
 def items(lines: Iterable[str]) -> Markup:
     """A bulleted list; nothing where there are no lines."""
-    found = [element("li", line) for line in lines]
-    return element("ul", *found) if found else Markup()
+    bullets = [element("li", line) for line in lines]
+    return element("ul", *bullets) if bullets else Markup()
 
 
 def table(

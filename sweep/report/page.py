@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Literal
 
@@ -44,7 +45,7 @@ def page(history: History) -> tuple[str, list[Picture]]:
     """The whole text, and its pictures; equal for equal histories."""
     studio = Studio()
     with style.drawing():
-        found = [
+        sections = [
             summary.leaderboard(history),
             sensitivity.section(history, studio),
             gains.section(history, studio),
@@ -56,7 +57,7 @@ def page(history: History) -> tuple[str, list[Picture]]:
             failures.section(history),
             summary.plan(history),
         ]
-    return _document(history, [section for section in found if section is not None]), studio.pictures
+    return _document(history, [section for section in sections if section is not None]), studio.pictures
 
 
 def _write_figures(folder: Path, pictures: Sequence[Picture]) -> None:
@@ -93,11 +94,17 @@ def _document(history: History, sections: Sequence[Section]) -> str:
             element("meta", name="viewport", content="width=device-width, initial-scale=1"),
             element("meta", name="color-scheme", content="light dark"),
             element("title", f"{plan.name} – sweep report"),
-            element("style", Markup(STYLE)),
+            element("style", Markup(_css())),
         ]
     )
     whole = element("html", element("head", top), element("body", head, main), lang="en")
     return f"<!DOCTYPE html>\n{whole}\n"
+
+
+def _css() -> str:
+    """The palette's variables, and ``page.css``, which is written in them."""
+    rules = resources.files("sweep.report").joinpath("page.css").read_text(encoding="utf-8")
+    return f"\n{style.palette()}{rules}"
 
 
 def _standing(history: History) -> str:
@@ -105,62 +112,3 @@ def _standing(history: History) -> str:
     states = Counter(trial.state for trial in history.trials)
     counts = ", ".join(f"{count} {state}" for state, count in states.most_common())
     return f"{history.plan.dataset}: {len(history.trials)} trials: {counts}."
-
-
-STYLE = f"""
-:root {{
-  --ink: {style.INK}; --quiet: #59636e; --paper: #fdfdfe; --sheet: #fff; --faint: {style.FAINT}; --link: #0061a8;
-  {style.variables(night=False)}
-}}
-@media (prefers-color-scheme: dark) {{
-  :root {{
-    --ink: #e4e7ea; --quiet: #9aa4af; --paper: #14171a; --sheet: #1a1e22; --faint: #363d45; --link: #78b8e8;
-    {style.variables(night=True)}
-  }}
-}}
-* {{ box-sizing: border-box; }}
-html {{ scroll-behavior: smooth; }}
-body {{
-  margin: 0 auto; max-width: 74rem; padding: 1.5rem clamp(.9rem, 3vw, 2.5rem) 5rem; color: var(--ink);
-  background: var(--paper); font: 1rem/1.55 system-ui, "Segoe UI", "Helvetica Neue", Arial, sans-serif;
-  overflow-wrap: break-word;
-}}
-h1 {{ font-size: 1.9rem; line-height: 1.2; margin: .5rem 0; }}
-h2 {{ font-size: 1.35rem; margin: 3rem 0 .75rem; padding-bottom: .3rem; border-bottom: 1px solid var(--faint); }}
-h3 {{ font-size: 1.05rem; margin: 1.75rem 0 .5rem; }}
-h4 {{ font-size: 1rem; font-weight: 600; color: var(--quiet); margin: 1.25rem 0 .5rem; }}
-p, li, dd {{ max-width: 46rem; }}
-a {{ color: var(--link); }}
-.anchor {{ color: var(--quiet); text-decoration: none; font-weight: 400; opacity: 0; }}
-h2:hover .anchor, .anchor:focus {{ opacity: 1; }}
-.standing, .caption, figcaption, summary {{ color: var(--quiet); font-size: .9rem; }}
-nav ol {{ display: flex; flex-wrap: wrap; gap: .3rem 1.1rem; list-style: none; padding: .7rem 0; margin: 0; }}
-.scroll {{ overflow-x: auto; border: 1px solid var(--faint); border-radius: 6px; background: var(--sheet); }}
-table {{ border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; width: 100%; }}
-th, td {{ padding: .4rem .75rem; text-align: left; vertical-align: top; }}
-thead th {{ vertical-align: bottom; min-width: 5.5rem; }}
-thead tr + tr > * {{ padding-top: 0; font-weight: 500; color: var(--quiet); }}
-tbody {{ border-top: 2px solid var(--faint); }}
-tbody tr + tr > * {{ border-top: 1px solid var(--faint); }}
-tbody th {{ font-weight: 500; white-space: nowrap; }}
-.number {{ text-align: right; white-space: nowrap; }}
-dl {{ display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.25rem; font-size: .95rem; }}
-dt {{ color: var(--quiet); }}
-dd {{ margin: 0; min-width: 0; }}
-pre {{ overflow-x: auto; padding: .9rem; font-size: .85rem; background: var(--sheet); border: 1px solid var(--faint); }}
-.gallery {{ display: flex; flex-wrap: wrap; gap: 1rem 1.5rem; align-items: flex-start; margin: 1rem 0; }}
-figure {{ margin: 0; max-width: 100%; }}
-figcaption {{ max-width: 30rem; }}
-svg.drawn {{ display: block; width: 100%; height: auto; }}
-svg.drawn * {{ stroke-linejoin: round; stroke-linecap: butt; }}
-summary {{ cursor: pointer; }}
-@media (max-width: 36rem) {{
-  dl {{ grid-template-columns: 1fr; gap: 0; }}
-  dd {{ margin-bottom: .5rem; }}
-}}
-@media print {{
-  body {{ max-width: none; padding: 0; }}
-  nav, .anchor {{ display: none; }}
-  figure, tr {{ break-inside: avoid; }}
-}}
-"""

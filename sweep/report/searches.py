@@ -18,6 +18,7 @@ from sweep.report.history import History
 from sweep.report.markup import Markup, element, joined, paragraph
 from sweep.report.section import Section
 from sweep.report.style import Picture, Studio
+from sweep.results.metrics import METRICS
 from sweep.search import suggest
 from sweep.search.cell_search import CellSearch
 from sweep.search.suggest import Asked
@@ -37,12 +38,6 @@ PALEST = 0.35
 """Opacity of the first trial."""
 BAR, AROUND = 0.34, 0.95
 """Inches of a bar, and of what stands around the bars."""
-METRICS = {
-    "val_acc": "validation accuracy, %",
-    "test_acc": "best test accuracy, %",
-    "student_macs": "student's MACs",
-    "device_seconds": "seconds of training",
-}
 
 
 def section(history: History, studio: Studio) -> Section | None:
@@ -88,7 +83,8 @@ def importances(search: CellSearch) -> dict[str, float]:
     logging.getLogger("optuna").setLevel(logging.ERROR)
     metrics = search.cell.search["metrics"]
     study = optuna.create_study(directions=[suggest.DIRECTIONS[metric] for metric in metrics])
-    study.add_trials([one for one in suggest.frozen_trials(search.cell.space, search.asked) if one.state.is_finished()])
+    trials = suggest.frozen_trials(search.cell.space, search.asked)
+    study.add_trials([trial for trial in trials if trial.state.is_finished()])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=FOREST_SEED)
@@ -100,11 +96,11 @@ def _first_value(trial: Any) -> float:
 
 
 def _importance(search: CellSearch, studio: Studio) -> Picture:
-    found = importances(search)
-    figure, axes = style.new_figure(SLICE[0], BAR * len(found) + AROUND)
-    names = [symbol(name) for name in found]
-    axes.barh(names, list(found.values()), color=style.SERIES[0], height=0.62)
-    for place, share in enumerate(found.values()):
+    shares = importances(search)
+    figure, axes = style.new_figure(SLICE[0], BAR * len(shares) + AROUND)
+    names = [symbol(name) for name in shares]
+    axes.barh(names, list(shares.values()), color=style.SERIES[0], height=0.62)
+    for place, share in enumerate(shares.values()):
         axes.annotate(f"{share:.2f}", (share, place), (4, 0), textcoords="offset points", va="center", fontsize="small")
     axes.invert_yaxis()
     axes.set(xlim=(0, 1.15), xlabel="importance")
@@ -115,6 +111,7 @@ def _importance(search: CellSearch, studio: Studio) -> Picture:
 
 
 def symbol(name: str) -> str:
+    """How a hyperparameter is written: ``α`` for ``alpha``, most by their names."""
     return SYMBOLS.get(name, name)
 
 
@@ -135,7 +132,7 @@ def _slice(search: CellSearch, name: str, studio: Studio) -> Picture:
         ring: dict[str, Any] = {"s": 3 * DOT, "facecolors": "none", "edgecolors": style.SERIES[1], "zorder": 4}
         axes.scatter([place(dimension, won.params[name])], [won.values[0]], linewidths=1.8, label="chosen", **ring)
     _slice_axis(axes, dimension)
-    axes.set(xlabel=symbol(name), ylabel=METRICS[search.cell.search["metrics"][0]])
+    axes.set(xlabel=symbol(name), ylabel=METRICS[search.cell.search["metrics"][0]].axis)
     style.legend_below(figure, axes)
     title = f"Search trials by {symbol(name)}: {search.cell.name}"
     return studio.picture(figure, title, "slice", name, search.cell.name)

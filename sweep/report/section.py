@@ -17,5 +17,6 @@ class Section:
 
     @property
     def markup(self) -> Markup:
+        """A ``section`` that its anchor leads to."""
         link = element("a", "#", href=f"#{self.anchor}", class_="anchor", aria_label=f"Link to {self.title}")
         return element("section", joined([element("h2", self.title, " ", link), self.content]), id=self.anchor)

@@ -18,14 +18,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import fmean
 from typing import Any
 
 from sweep.plan.labels import SYMBOLS
 from sweep.report import style
-from sweep.report.history import Configuration, History, is_number, mean_and_spread, rest
+from sweep.report.history import Configuration, History, is_number, rest
 from sweep.report.markup import Markup, element, items, joined, paragraph
 from sweep.report.section import Section
 from sweep.report.style import Picture, Studio
+from sweep.results.statistics import spread
 
 LEVEL = 0.95
 """Of the test."""
@@ -46,11 +48,13 @@ class Line:
 
     @property
     def means(self) -> list[float]:
-        return [mean_and_spread(list(values.values()))[0] for values in self.values]
+        """Over the seeds of each place, percent."""
+        return [fmean(values.values()) for values in self.values]
 
     @property
     def spreads(self) -> list[float]:
-        return [mean_and_spread(list(values.values()))[1] for values in self.values]
+        """Sample standard deviations of the same; 0 for one seed."""
+        return [spread(values.values()) for values in self.values]
 
     @property
     def seeds(self) -> list[int]:
@@ -61,23 +65,24 @@ class Line:
 def lines(configurations: Sequence[Configuration]) -> list[Line]:
     """Every line along which a number was swept; what a search has chosen belongs to none."""
     groups: dict[tuple[str, str, str], list[Configuration]] = {}
-    for one in configurations:
-        for parameter, value in one.settings.items() if one.row.values and not one.row.tuned else ():
+    for config in configurations:
+        for parameter, value in config.settings.items() if config.row.values and not config.row.tuned else ():
             if is_number(value):
-                groups.setdefault((parameter, one.pair, rest(one.row.method, one.settings, parameter)), []).append(one)
-    found = []
+                name = rest(config.row.method, config.settings, parameter)
+                groups.setdefault((parameter, config.pair, name), []).append(config)
+    swept = []
     for (parameter, pair, name), members in groups.items():
-        ordered = sorted(members, key=lambda one: float(one.settings[parameter]))
-        places = tuple(float(one.settings[parameter]) for one in ordered)
+        ordered = sorted(members, key=lambda config: float(config.settings[parameter]))
+        places = tuple(float(config.settings[parameter]) for config in ordered)
         if len(set(places)) > 1:
-            found.append(Line(parameter, name, pair, places, tuple(one.row.values for one in ordered)))
-    return found
+            swept.append(Line(parameter, name, pair, places, tuple(config.row.values for config in ordered)))
+    return swept
 
 
-def pooled(found: Sequence[Line], pairs: int) -> list[Line]:
+def pooled(swept: Sequence[Line], pairs: int) -> list[Line]:
     """Each line that all pairs have, averaged over them seed by seed."""
     groups: dict[tuple[str, str, tuple[float, ...]], list[Line]] = {}
-    for line in found:
+    for line in swept:
         groups.setdefault((line.parameter, line.name, line.places), []).append(line)
     return [
         Line(parameter, name, POOLED, places, _over_pairs([line.values for line in members]))
@@ -110,6 +115,7 @@ class Verdict:
 
     @property
     def matters(self) -> bool | None:
+        """Whether the means differ by more than chance explains; None where that is not known."""
         return None if self.noise is None else self.span > self.noise
 
     @property
@@ -165,14 +171,14 @@ def _quantile(k: int, freedom: int) -> float:
 
 def section(history: History, studio: Studio) -> Section | None:
     """Every swept number, pair by pair and over all pairs; `alpha` first."""
-    found = lines(history.configurations)
-    found += pooled(found, len(history.pairs))
-    parameters = sorted({line.parameter for line in found}, key=lambda name: (name != "alpha", name))
+    swept = lines(history.configurations)
+    swept += pooled(swept, len(history.pairs))
+    parameters = sorted({line.parameter for line in swept}, key=lambda name: (name != "alpha", name))
     if not parameters:
         return None
     parts = [paragraph(_EXPLAINED)]
     for parameter in parameters:
-        of_it = [line for line in found if line.parameter == parameter]
+        of_it = [line for line in swept if line.parameter == parameter]
         parts.append(_part(history, studio, parameter, of_it))
     return Section("sensitivity", "Sensitivity", joined(parts))
 
@@ -184,11 +190,11 @@ _EXPLAINED = (
 )
 
 
-def _part(history: History, studio: Studio, parameter: str, found: list[Line]) -> Markup:
-    pairs = list(dict.fromkeys(line.pair for line in found))
+def _part(history: History, studio: Studio, parameter: str, swept: list[Line]) -> Markup:
+    pairs = list(dict.fromkeys(line.pair for line in swept))
     pictures, verdicts = [], []
     for pair in sorted(pairs, key=lambda name: name != POOLED):
-        some = [line for line in found if line.pair == pair]
+        some = [line for line in swept if line.pair == pair]
         pictures += _pictures(history, studio, pair, some)
         verdicts += [joined([element("b", f"{line.name}, {pair}:"), " ", verdict(line).text]) for line in some]
     symbol = SYMBOLS.get(parameter, parameter)
@@ -196,23 +202,23 @@ def _part(history: History, studio: Studio, parameter: str, found: list[Line]) -
     return joined([element("h3", title), style.gallery(pictures), items(verdicts)])
 
 
-def _pictures(history: History, studio: Studio, pair: str, found: list[Line]) -> list[Picture]:
+def _pictures(history: History, studio: Studio, pair: str, swept: list[Line]) -> list[Picture]:
     """A pair's lines, as many to a figure as there are colours."""
     most = len(style.SERIES)
-    parts = [found[start : start + most] for start in range(0, len(found), most)]
+    parts = [swept[start : start + most] for start in range(0, len(swept), most)]
     return [_picture(history, studio, pair, part) for part in parts]
 
 
-def _picture(history: History, studio: Studio, pair: str, found: list[Line]) -> Picture:
-    parameter = found[0].parameter
+def _picture(history: History, studio: Studio, pair: str, swept: list[Line]) -> Picture:
+    parameter = swept[0].parameter
     figure, axes = style.new_figure()
     bands = _bands(history, pair, parameter)
     for (name, values), color in zip(bands.items(), itertools.cycle(reversed(style.SERIES)), strict=False):
-        style.band(axes, *mean_and_spread(list(values.values())), color, name)
-    for line, color, marker in zip(found, style.SERIES, style.MARKERS, strict=False):
+        style.band(axes, fmean(values.values()), spread(values.values()), color, name)
+    for line, color, marker in zip(swept, style.SERIES, style.MARKERS, strict=False):
         looks: dict[str, Any] = {"color": color, "marker": marker, "capsize": 3, "zorder": 3}
         axes.errorbar(line.places, line.means, yerr=line.spreads, label=line.name, **looks)
-    style.value_axis(axes, parameter, sorted({place for line in found for place in line.places}))
+    style.value_axis(axes, parameter, sorted({place for line in swept for place in line.places}))
     axes.set_ylabel("test accuracy, %" if pair != POOLED else "test accuracy, mean over pairs, %")
     axes.set_title(pair)
     style.legend_below(figure, axes)
@@ -224,10 +230,10 @@ def _bands(history: History, pair: str, parameter: str) -> dict[str, dict[int, f
     """Accuracy by seed of what stands beside the lines: the baseline, methods as they are, and what was tuned."""
     pairs = history.pairs if pair == POOLED else [pair]
     by_name: dict[str, list[dict[int, float]]] = {}
-    for one in (one for pair in pairs for one in history.of(pair)):
-        alone = one.row.tuned or not one.row.params or one.row.label == history.board.baseline
-        if alone and (one.row.tuned or parameter not in one.settings):
-            by_name.setdefault(one.name, []).append(one.row.values)
+    for config in (config for pair in pairs for config in history.of(pair)):
+        alone = config.row.tuned or not config.row.varied or config.row.label == history.board.baseline
+        if alone and (config.row.tuned or parameter not in config.settings):
+            by_name.setdefault(config.name, []).append(config.row.values)
     whole = {name: rows for name, rows in by_name.items() if len(rows) == len(pairs)}
     averaged = {name: _over_pairs([[values] for values in rows])[0] for name, rows in whole.items()}
     return {name: values for name, values in averaged.items() if values}

@@ -10,7 +10,7 @@ import io
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -34,6 +34,17 @@ INK, FAINT = "#1c2024", "#c9ced4"
 """Of text and axes, and of grid lines."""
 PAPER, COAL = "#fdfdfe", "#101214"
 """Of text on a coloured ground: the same on a light page and a dark one."""
+PAGE = {"ink": INK, "quiet": "#59636e", "paper": PAPER, "sheet": "#fff", "faint": FAINT, "link": "#0061a8"}
+"""Of the page, by the names of their CSS variables."""
+PAGE_AT_NIGHT = {
+    "ink": "#e4e7ea",
+    "quiet": "#9aa4af",
+    "paper": "#14171a",
+    "sheet": "#1a1e22",
+    "faint": "#363d45",
+    "link": "#78b8e8",
+}
+"""The same of a dark page."""
 SIZE = (5.0, 3.3)
 """Inches of a figure of curves, without its legend."""
 ROW = 0.19
@@ -117,6 +128,7 @@ class Picture:
 
     @property
     def markup(self) -> Markup:
+        """The drawing with its title below, as wide as it was drawn."""
         return element("figure", self.svg, element("figcaption", self.title), style=f"width: {self.width}px")
 
 
@@ -196,17 +208,30 @@ def _adapted(key: str, value: str, name: str) -> str:
         return re.sub(r"(\d\.\d\d)\d+", r"\1", value)  # hundredths of a point are fine enough
     if key in ("style", "clip-path"):
         value = re.sub(r"url\(#", f"url(#{name}-", value)
-        return re.sub(r"#[0-9a-f]{6}", lambda found: _VARIABLES.get(found[0], found[0]), value)
+        return re.sub(r"#[0-9a-f]{6}", lambda match: _VARIABLES.get(match[0], match[0]), value)
     return value
 
 
 _VARIABLES = {INK: "var(--ink)", FAINT: "var(--faint)"}
 _VARIABLES |= {color: f"var(--series-{place})" for place, color in enumerate(SERIES)}
+"""What stands for a colour that the reader's mode decides."""
 
 
-def variables(night: bool) -> str:
-    """The series' colours as CSS."""
-    return " ".join(f"--series-{n}: {color};" for n, color in enumerate(SERIES_AT_NIGHT if night else SERIES))
+def palette() -> str:
+    """CSS that defines the variables of ``page.css`` and of drawings, for a light page and for a dark one."""
+    return (
+        f":root {{\n  {_variables(PAGE)}\n  {_variables(_series(SERIES))}\n}}\n"
+        "@media (prefers-color-scheme: dark) {\n"
+        f"  :root {{\n    {_variables(PAGE_AT_NIGHT)}\n    {_variables(_series(SERIES_AT_NIGHT))}\n  }}\n}}\n"
+    )
+
+
+def _variables(colors: Mapping[str, str]) -> str:
+    return " ".join(f"--{name}: {color};" for name, color in colors.items())
+
+
+def _series(colors: Sequence[str]) -> dict[str, str]:
+    return {f"series-{place}": color for place, color in enumerate(colors)}
 
 
 # -- parts of figures -------------------------------------------------------------------------------------------------

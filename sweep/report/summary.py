@@ -55,8 +55,8 @@ def _side(number: bool) -> dict[str, str]:
 def plan(history: History) -> Section:
     """What is run, how often and on what."""
     content = [facts(_facts(history)), items(history.plan.notes), folded("The spec", element("pre", history.spec))]
-    found = [_searched(history.plan)] if history.plan.cells else []
-    return Section("plan", "Spec and plan", joined([*content[:2], *found, content[2]]))
+    searched = [_searched(history.plan)] if history.plan.cells else []
+    return Section("plan", "Spec and plan", joined([*content[:2], *searched, content[2]]))
 
 
 def _facts(history: History) -> list[tuple[str, str]]:
@@ -72,7 +72,7 @@ def _facts(history: History) -> list[tuple[str, str]]:
         ("protocol", _PROTOCOLS[plan.protocol]),
         ("pairs", ", ".join(history.pairs)),
         ("methods", ", ".join(dict.fromkeys([slot.method for slot in plan.students] + [c.method for c in plan.cells]))),
-        ("recipes", ", ".join(dict.fromkeys(row.recipe for row in history.board.cells))),
+        ("recipes", ", ".join(dict.fromkeys(row.recipe for row in history.board.rows))),
         ("seeds", ", ".join(map(str, plan.seeds))),
         ("baseline", plan.baseline),
         ("trials so far", counts),

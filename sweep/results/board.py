@@ -26,7 +26,8 @@ class Leaderboard:
     """The table of one sweep."""
 
     plan: Plan
-    cells: tuple[Row, ...]
+    rows: tuple[Row, ...]
+    """Of all pairs, in the plan's order."""
     teachers: dict[str, float]
     """Test accuracy in percent by the teacher's name in its pairs."""
     states: dict[str, int]
@@ -38,20 +39,21 @@ class Leaderboard:
 
     @cached_property
     def pairs(self) -> list[str]:
-        return list(dict.fromkeys(cell.pair for cell in self.cells))
+        """In the order of the table's columns."""
+        return list(dict.fromkeys(row.pair for row in self.rows))
 
     @cached_property
-    def rows(self) -> dict[tuple[str, str], dict[str, Row]]:
-        """Cells by (recipe, label), then by pair."""
+    def lines(self) -> dict[tuple[str, str], dict[str, Row]]:
+        """The printed lines: rows by (recipe, label), then by pair."""
         table: dict[tuple[str, str], dict[str, Row]] = {}
-        for cell in self.cells:
-            table.setdefault((cell.recipe, cell.label), {})[cell.pair] = cell
+        for row in self.rows:
+            table.setdefault((row.recipe, row.label), {})[row.pair] = row
         return table
 
     @cached_property
     def overall(self) -> dict[tuple[str, str], Overall]:
-        """Rows over all pairs, by (recipe, label); of a table of one pair none."""
-        return overall(self.cells, self.baseline)
+        """Lines over all pairs, by (recipe, label); of a table of one pair none."""
+        return overall(self.rows, self.baseline)
 
     @property
     def metric(self) -> Shown:
@@ -61,24 +63,24 @@ class Leaderboard:
     @property
     def findings(self) -> list[str]:
         """What each search has found, one line each, and which of it is worth its multiply-accumulates."""
-        found = [f"{cell.label}, {cell.pair}: {cell.tuned}" for cell in self.cells if cell.tuned]
+        told = [f"{row.label}, {row.pair}: {row.tuned}" for row in self.rows if row.tuned]
         front = self._front()
         if front:
             places = "; ".join(f"{row.label}, {row.pair} ({row.mean:.2f} % at {macs:,} MACs)" for row, macs in front)
-            found.append(f"Pareto front over all cells, test accuracy against the student's MACs: {places}")
-        return found
+            told.append(f"Pareto front over all cells, test accuracy against the student's MACs: {places}")
+        return told
 
     def _front(self) -> list[tuple[Row, int]]:
         """Tuned rows that no other beats in accuracy and in the student's MACs, where searches ask for those."""
         macs = {cell.pair: cell.student_macs for cell in self.plan.cells if cell.student_macs}
-        rows = [(row, macs[row.pair]) for row in self.cells if row.tuned and row.mean is not None and row.pair in macs]
+        rows = [(row, macs[row.pair]) for row in self.rows if row.tuned and row.mean is not None and row.pair in macs]
 
         def beaten(row: Row, cost: int) -> bool:
             mean = row.mean or 0.0
             others = [(other.mean or 0.0, its) for other, its in rows]
             return any(m >= mean and c <= cost and (m > mean or c < cost) for m, c in others)
 
-        return sorted((one for one in rows if not beaten(*one)), key=lambda one: one[1])
+        return sorted((place for place in rows if not beaten(*place)), key=lambda place: place[1])
 
     # -- published figures ------------------------------------------------------------------------------------------
 
@@ -99,7 +101,7 @@ class Leaderboard:
     def origins(self) -> tuple[str, ...]:
         """Where the published figures come from, in the order of the table; the first that prints each."""
         teachers = [self.published_teacher(pair) for pair in self.pairs] if self.published else []
-        some = [*teachers, *(self.reported(row) for row in self.cells)]
+        some = [*teachers, *(self.reported(row) for row in self.rows)]
         return tuple(dict.fromkeys(theirs.origins[0] for theirs in some if theirs is not None))
 
 
@@ -118,9 +120,9 @@ def board_of(results: Results) -> Leaderboard:
 
 def with_published(board: Leaderboard) -> Leaderboard:
     """The table with the literature's numbers beside ours."""
-    found = {
+    figures = {
         (row.recipe, row.label, row.pair): theirs
-        for row in board.cells
+        for row in board.rows
         if (theirs := published.reported(row, board.plan.dataset, board.metric)) is not None
     }
-    return replace(board, published=found)
+    return replace(board, published=figures)

@@ -6,23 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.plan.labels import shown
 from sweep.plan.slots import SearchedCell
+from sweep.results.metrics import METRICS
 from sweep.results.published import EPOCHS
 from sweep.results.rows import Row
-from sweep.results.significance import columns, common_seeds, testable
-from sweep.results.statistics import FEWEST, LEVEL
+from sweep.results.significance import columns, common_seeds, testable, untested_ties
+from sweep.results.statistics import FEWEST, LEVEL, shows
 
 if TYPE_CHECKING:
     from sweep.results.board import Leaderboard
 
 TIED, OTHER_RECIPE, DIFFERS = "†", "‡", "*"
 """Marks of a row that is not told apart from its column's best, of another recipe, and of a Δ that the seeds show."""
-NAMES = {
-    "val_acc": "validation accuracy after the last epoch",
-    "test_acc": "best test accuracy, as protocol 'paper' allows",
-    "student_macs": "the student's multiply-accumulates",
-    "device_seconds": "the seconds of training",
-}
-"""What a search chooses by, in words."""
 
 
 def caption(board: Leaderboard) -> str:
@@ -46,7 +40,7 @@ def _difference(board: Leaderboard) -> str:
 
 def _tests(board: Leaderboard) -> list[str]:
     """What the marks mean, or why there are none."""
-    compared = {place: rows for place, rows in columns(board.cells).items() if sum(bool(r.values) for r in rows) > 1}
+    compared = {place: rows for place, rows in columns(board.rows).items() if sum(bool(r.values) for r in rows) > 1}
     if not compared:
         return []
     untested = [rows for rows in compared.values() if not any(row.standing for row in rows)]
@@ -55,32 +49,23 @@ def _tests(board: Leaderboard) -> list[str]:
 
 
 def _marks(board: Leaderboard) -> str:
-    several = len({row.recipe for row in board.cells}) > 1
+    several = len({row.recipe for row in board.rows}) > 1
     column = "column (pair and recipe)" if several else "column"
     text = (
         f"Bold: the best of its {column}, every other row of which is shown to be worse;"
         f" {TIED}: the highest mean where it is not alone, and what is not told apart from it"
         f" (paired t tests over common seeds, Holm's correction over the column's comparisons, {LEVEL:.0%})."
     )
-    lone = sum(row.standing == "tied" and row.p_best is None for row in board.cells) - _tops(board)
-    if lone:
-        text += f" {lone} {TIED} for want of a test: fewer than {FEWEST} common seeds, or differences all equal."
-    return text + (f" {DIFFERS}: a Δ that such tests show." if any(_has_shown_delta(r) for r in board.cells) else "")
-
-
-def _tops(board: Leaderboard) -> int:
-    """Columns whose highest mean is tied: that row has no p-value either."""
-    return sum(any(row.standing == "tied" for row in rows) for rows in columns(board.cells).values())
-
-
-def _has_shown_delta(row: Row) -> bool:
-    return row.p_delta is not None and row.p_delta < LEVEL
+    untested = sum(len(untested_ties(rows)) for rows in columns(board.rows).values())
+    if untested:
+        text += f" {untested} {TIED} for want of a test: fewer than {FEWEST} common seeds, or differences all equal."
+    return text + (f" {DIFFERS}: a Δ that such tests show." if any(shows(row.p_delta) for row in board.rows) else "")
 
 
 def _overall(board: Leaderboard) -> list[str]:
     if not board.overall:
         return []
-    tested = any(one.verdict.standing for one in board.overall.values())
+    tested = any(line.verdict.standing for line in board.overall.values())
     how = "the same marks by the same tests over the pairs' mean differences" if tested else "not tested"
     why = "" if tested else f": a test needs {FEWEST} pairs, and differences that are not all equal"
     return [f"Mean: over all pairs, {how}{why}."]
@@ -88,19 +73,19 @@ def _overall(board: Leaderboard) -> list[str]:
 
 def _untested(untested: list[list[Row]], compared: int) -> list[str]:
     """Of columns where nothing could be tested: why not."""
-    found = []
+    reasons = []
     few = [rows for rows in untested if not testable(rows)]
     if few:
         most = max(common_seeds(rows) for rows in few)
         there = f"there {'is' if most == 1 else 'are'} {most or 'none'}"
-        found.append(f"{_nothing(few, compared)}: a paired test needs {FEWEST} common seeds, {there}.")
+        reasons.append(f"{_nothing(few, compared)}: a paired test needs {FEWEST} common seeds, {there}.")
     equal = [rows for rows in untested if testable(rows)]
     if equal:
-        found.append(
+        reasons.append(
             f"{_nothing(equal, compared)}: the differences are the same in every seed, so there is no spread to test"
             " them by."
         )
-    return found
+    return reasons
 
 
 def _nothing(some: list[list[Row]], compared: int) -> str:
@@ -139,17 +124,17 @@ def _budgets(cells: tuple[SearchedCell, ...]) -> str:
 
 
 def _searched_by(search: dict[str, Any]) -> str:
-    return " and ".join(NAMES[metric] for metric in search["metrics"])
+    return " and ".join(METRICS[metric].words for metric in search["metrics"])
 
 
 def _recipes(board: Leaderboard) -> str:
     """Rows whose recipe is not their column's."""
-    found = [
+    others = [
         f"{row.label}, {row.pair}: " + ", ".join(f"{n}={shown(a)}, not {shown(b)}" for n, (a, b) in differs.items())
-        for row in board.cells
+        for row in board.rows
         if (differs := row.recipe_differs)
     ]
-    return f"{OTHER_RECIPE}: trained by another recipe than its column ({'; '.join(found)})." if found else ""
+    return f"{OTHER_RECIPE}: trained by another recipe than its column ({'; '.join(others)})." if others else ""
 
 
 # -- published figures --------------------------------------------------------------------------------------------
@@ -160,14 +145,14 @@ def _published(board: Leaderboard) -> str:
         return ""
     if not board.published:
         return f"No published figure is known of these cells on {board.plan.dataset}."
-    gaps = [gap for row in board.cells if (gap := board.gap(row)) is not None]
+    gaps = [gap for row in board.rows if (gap := board.gap(row)) is not None]
     near = sum(gap.reproduced for gap in gaps)
     text = (
         "Published: the figure that most sources print, what others print in brackets; gap: ours less theirs, and in"
         f" standard deviations of ours (std). Reproduced within 1 std: {near} of {len(gaps)}."
     )
     usual = EPOCHS.get(board.plan.dataset)
-    other = sum(row.config["recipe"]["epochs"] != usual for row in board.cells if board.reported(row))
+    other = sum(row.config["recipe"]["epochs"] != usual for row in board.rows if board.reported(row))
     if usual and other:
         text += f" Papers train {usual} epochs on {board.plan.dataset}, {other} of these rows do not."
     if board.metric == "last":

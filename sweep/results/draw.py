@@ -35,9 +35,9 @@ def to_markdown(board: Leaderboard) -> str:
         for group in table.groups
         for line in group
     ]
-    found = "".join(f"\n- {line}" for line in board.findings)
-    right = range(1, len(table.columns))
-    return formats.to_markdown(table.columns, lines, right) + f"\n{caption(board)}\n" + (f"{found}\n" if found else "")
+    drawn = formats.to_markdown(table.columns, lines, right=range(1, len(table.columns)))
+    findings = "".join(f"\n- {line}" for line in board.findings)
+    return f"{drawn}\n{caption(board)}\n" + (f"{findings}\n" if findings else "")
 
 
 def to_text(board: Leaderboard) -> str:

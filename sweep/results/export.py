@@ -102,8 +102,8 @@ def _line(event: Event, trial: dict[str, Any], columns: dict[str, list[str]]) ->
     line = trial | {"epoch": event.epoch, "time": int(event.time * 1000)}
     line |= {name: body.get(name) for name in NUMBERS}
     for part, names in columns.items():
-        found = body.get(part) or {}
-        line |= {f"{PARTS[part]}.{name}": found.get(name) for name in names}
+        numbers = body.get(part) or {}
+        line |= {f"{PARTS[part]}.{name}": numbers.get(name) for name in names}
     return line
 
 

@@ -62,11 +62,12 @@ class Grid:
 
     @property
     def columns(self) -> list[str]:
+        """Headings of all columns, in one line."""
         return [heading for band in self.bands for heading in band.flat]
 
     @property
     def lines(self) -> list[list[str]]:
-        """All cells' texts."""
+        """All squares' texts."""
         return [[square.text for square in line] for group in self.groups for line in group]
 
 
@@ -90,25 +91,25 @@ def layout(board: Leaderboard) -> Grid:
 def _bands(board: Leaderboard) -> tuple[Band, ...]:
     delta = [f"Δ {board.baseline}"] if board.baseline else []
     of_pair = ("", *delta, *(["published", "gap"] if board.published else []))
-    several = len({recipe for recipe, _ in board.rows}) > 1
+    several = len({recipe for recipe, _ in board.lines}) > 1
     return (
         *([Band("recipe")] if several else []),
         Band("method"),
         *(Band(pair, of_pair) for pair in board.pairs),
         *([Band("mean", ("", *delta))] if board.overall else []),
-        *([Band("missing")] if any(row.missing for row in board.cells) else []),
+        *([Band("missing")] if any(row.missing for row in board.rows) else []),
     )
 
 
 def _groups(board: Leaderboard, *, several: bool, failed: bool) -> dict[tuple[str, int], list[Line]]:
     """Lines by recipe and family: recipes in the spec's order, families in the field's."""
-    recipes = list(dict.fromkeys(recipe for recipe, _ in board.rows))
+    recipes = list(dict.fromkeys(recipe for recipe, _ in board.lines))
     grouped: dict[tuple[str, int], list[Line]] = {}
-    for (recipe, name), cells in board.rows.items():
+    for (recipe, name), by_pair in board.lines.items():
         start = [*([Square(recipe)] if several else []), Square(name)]
-        family = _family(next(iter(cells.values())).method)
-        grouped.setdefault((recipe, family), []).append([*start, *_line(board, recipe, name, cells, failed)])
-    return dict(sorted(grouped.items(), key=lambda one: (recipes.index(one[0][0]), one[0][1])))
+        family = _family(next(iter(by_pair.values())).method)
+        grouped.setdefault((recipe, family), []).append([*start, *_line(board, recipe, name, by_pair, failed)])
+    return dict(sorted(grouped.items(), key=lambda group: (recipes.index(group[0][0]), group[0][1])))
 
 
 def _family(method: str) -> int:
@@ -119,29 +120,29 @@ def _teachers(board: Leaderboard, bands: tuple[Band, ...]) -> Line:
     """Each pair's teacher; the label stands under ``method``."""
     line: Line = []
     for band in bands:
-        cells = [Square() for _ in band.columns]
+        squares = [Square() for _ in band.columns]
         if band.title == "method":
-            cells[0] = Square("teacher")
+            squares[0] = Square("teacher")
         elif band.title in board.pairs:
             accuracy = board.teachers.get(teacher_of(band.title))
-            cells[0] = Square("–" if accuracy is None else f"{accuracy:.2f}")
+            squares[0] = Square("–" if accuracy is None else f"{accuracy:.2f}")
             theirs = board.published_teacher(band.title) if board.published else None
             if theirs is not None:
-                cells[-2] = Square(_reported(board, theirs))
-        line += cells
+                squares[-2] = Square(_reported(board, theirs))
+        line += squares
     return line
 
 
-def _line(board: Leaderboard, recipe: str, name: str, cells: dict[str, Row], failed: bool) -> Line:
-    """A row's cells under all pairs."""
+def _line(board: Leaderboard, recipe: str, name: str, by_pair: dict[str, Row], failed: bool) -> Line:
+    """What stands under all pairs."""
     line: Line = []
     for pair in board.pairs:
-        line += _cell(board, cells[pair]) if pair in cells else _blank(board)
+        line += _row(board, by_pair[pair]) if pair in by_pair else _blank(board)
     if board.overall:
         line += _mean(board, board.overall.get((recipe, name)))
     if failed:
         missing = Counter[str]()
-        for row in cells.values():
+        for row in by_pair.values():
             missing.update(row.missing)
         line.append(Square(", ".join(f"{count} {state}" for state, count in sorted(missing.items()))))
     return line
@@ -151,7 +152,7 @@ def _blank(board: Leaderboard) -> Line:
     return [Square() for _ in range(1 + bool(board.baseline) + 2 * bool(board.published))]
 
 
-def _cell(board: Leaderboard, row: Row) -> Line:
+def _row(board: Leaderboard, row: Row) -> Line:
     marks = (TIED if row.standing == "tied" else "") + (OTHER_RECIPE if row.recipe_differs else "")
     squares = [Square(row.shown + marks, row.standing == "best")]
     if board.baseline:
@@ -162,12 +163,12 @@ def _cell(board: Leaderboard, row: Row) -> Line:
     return squares
 
 
-def _mean(board: Leaderboard, row: Overall | None) -> Line:
-    if row is None:
+def _mean(board: Leaderboard, line: Overall | None) -> Line:
+    if line is None:
         return [Square("–"), *([Square()] if board.baseline else [])]
-    tied = TIED if row.verdict.standing == "tied" else ""
-    squares = [Square(f"{row.mean:.2f}{tied}", row.verdict.standing == "best")]
-    return squares + ([Square("" if row.delta is None else signed(row.delta))] if board.baseline else [])
+    tied = TIED if line.verdict.standing == "tied" else ""
+    squares = [Square(f"{line.mean:.2f}{tied}", line.verdict.standing == "best")]
+    return squares + ([Square("" if line.delta is None else signed(line.delta))] if board.baseline else [])
 
 
 def _reported(board: Leaderboard, theirs: Reported) -> str:

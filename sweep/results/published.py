@@ -89,6 +89,7 @@ class Figure:
 
     @property
     def origin(self) -> str:
+        """Paper, table and source, as the caption cites them."""
         return f"{self.paper}, {self.table} ({self.source})"
 
     @property
@@ -195,7 +196,7 @@ def _same(figure: Figure, row: Row) -> bool:
     if PRINTED.get(figure.method, ("", {}))[0] != row.method or not row.config:
         return False
     ours, told = row.config["method"]["params"], figure.settings
-    varied = {name for name in row.params if not name.startswith("recipe.")}
+    varied = {name for name in row.varied if not name.startswith("recipe.")}
     if any(name in ours and ours[name] != value for name, value in told.items()):
         return False
     if figure.epochs is not None and figure.epochs != row.config["recipe"]["epochs"]:
@@ -203,8 +204,8 @@ def _same(figure: Figure, row: Row) -> bool:
     return bool(row.tuned) or varied <= told.keys()
 
 
-def _summed_up(found: Iterable[Figure]) -> Reported | None:
-    some = list(found)
+def _summed_up(printed: Iterable[Figure]) -> Reported | None:
+    some = list(printed)
     some = [figure for figure in some if not figure.table.startswith(REPEATED)] or some
     if not some:
         return None

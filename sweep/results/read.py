@@ -7,6 +7,7 @@ that failed is left out: every slot of the plan has a :class:`Trial`, started or
 from __future__ import annotations
 
 import json
+import statistics
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -76,9 +77,9 @@ def read(ledger: Ledger) -> Results:
         InputError: when the sweep has no plan yet.
     """
     plan = planned(ledger)
-    found = _trials(plan, ledger, {})
-    teachers = _stored_teachers(plan, SweepPaths(ledger.path.parent).root) | trained_teachers(found)
-    return Results(plan, found, _searches(plan, ledger), teachers)
+    trials = _trials(plan, ledger, {})
+    teachers = _stored_teachers(plan, SweepPaths(ledger.path.parent).root) | trained_teachers(trials)
+    return Results(plan, trials, _searches(plan, ledger), teachers)
 
 
 def trials(ledger: Ledger) -> tuple[Plan, list[Trial]]:
@@ -99,9 +100,22 @@ def planned(ledger: Ledger) -> Plan:
     return Plan.from_json(event.body)
 
 
-def distinct(found: Iterable[Trial]) -> list[Trial]:
+def distinct(trials: Iterable[Trial]) -> list[Trial]:
     """Each trial once: scratch stands under every pair that shares its student, and a search's best is confirmed."""
-    return list({trial.slot.id: trial for trial in found}.values())
+    return list({trial.slot.id: trial for trial in trials}.values())
+
+
+def merit(some: Iterable[Trial], protocol: str) -> float:
+    """How good trials are by what a protocol may choose by, mean over those that finished.
+
+    The papers' protocol chooses by the best test accuracy, the other by the validation accuracy after the last epoch.
+
+    Returns:
+        Percent; -1, less than any accuracy, where no trial has finished or nothing is held out.
+    """
+    done = [trial.body for trial in some if trial.state == "finished"]
+    values = [body["best"]["test_acc"] if protocol == "paper" else body["last"]["val_acc"] for body in done]
+    return statistics.fmean(values) if values and None not in values else -1.0
 
 
 def outcomes(ledger: Ledger) -> tuple[dict[str, str], dict[str, tuple[str, dict[str, Any]]]]:
@@ -140,14 +154,14 @@ def _searched_slots(plan: Plan, ledger: Ledger) -> list[Slot]:
     cells = {cell.id for cell in plan.cells}
     asked = [event.body for event in ledger.events("ask") if event.body["cell"] in cells]
     won = {event.body["cell"]: event.body for event in ledger.events("chosen") if event.body["cell"] in cells}
-    found = [body["slot"] for body in asked]
-    found += [slot for cell in plan.cells if cell.id in won for slot in won[cell.id]["slots"]]  # in the plan's order
-    return list({(slot["id"], slot["stage"]): Slot(**slot) for slot in found}.values())
+    bodies = [body["slot"] for body in asked]
+    bodies += [slot for cell in plan.cells if cell.id in won for slot in won[cell.id]["slots"]]  # in the plan's order
+    return list({(slot["id"], slot["stage"]): Slot(**slot) for slot in bodies}.values())
 
 
-def trained_teachers(found: Iterable[Trial]) -> dict[str, float]:
+def trained_teachers(trials: Iterable[Trial]) -> dict[str, float]:
     """Test accuracies after the last epoch of the teachers that the sweep has trained."""
-    done = [trial for trial in found if trial.slot.stage == "teacher" and trial.state == "finished"]
+    done = [trial for trial in trials if trial.slot.stage == "teacher" and trial.state == "finished"]
     return {trial.slot.pair: trial.body["last"]["test_acc"] for trial in done}
 
 
@@ -162,8 +176,8 @@ def _stored_teachers(plan: Plan, root: Root) -> dict[str, float]:
 def _searches(plan: Plan, ledger: Ledger) -> dict[str, Searched]:
     won = {event.body["cell"]: event.body for event in ledger.events("chosen")}
     asked = Counter(event.body["cell"] for event in ledger.events("ask"))
-    found = {}
+    searches = {}
     for cell in plan.cells:
         body = won.get(cell.id, {"states": {}, "chosen": []})
-        found[cell.id] = Searched(asked[cell.id], body["states"], tuple(body["chosen"]), cell.id in won)
-    return found
+        searches[cell.id] = Searched(asked[cell.id], body["states"], tuple(body["chosen"]), cell.id in won)
+    return searches

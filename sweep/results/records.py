@@ -13,8 +13,8 @@ from sweep.results.rows import Row
 
 
 def records(board: Leaderboard) -> list[dict[str, Any]]:
-    """One flat record per cell, for JSON, CSV, Parquet and MLflow's table; docs/leaderboard.md has the columns."""
-    params = list(dict.fromkeys(key for row in board.cells for key in row.params))
+    """One flat record per row, for JSON, CSV, Parquet and MLflow's table; docs/leaderboard.md has the columns."""
+    varied = list(dict.fromkeys(key for row in board.rows for key in row.varied))
     return [
         {
             "pair": row.pair,
@@ -34,12 +34,12 @@ def records(board: Leaderboard) -> list[dict[str, Any]]:
             "recipe_differs": " ".join(f"{name}={value}" for name, (value, _) in row.recipe_differs.items()),
             **_published_record(board, row),
             "method": row.method,
-            **{f"param.{key}": row.params.get(key) for key in params},
+            **{f"param.{key}": row.varied.get(key) for key in varied},
             "recipe": row.recipe,
             "dataset": board.plan.dataset,
             "sweep": board.plan.name,
         }
-        for row in board.cells
+        for row in board.rows
     ]
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from sweep.plan.labels import label
-from sweep.plan.slots import Plan, SearchedCell
-from sweep.results.read import Results, Searched, Trial
+from sweep.plan.slots import Plan, SearchedCell, Slot
+from sweep.results.read import Results, Searched, Trial, merit
 from sweep.results.statistics import deviation
 from sweep.text import signed
 
@@ -28,7 +28,8 @@ class Row:
     pair: str
     method: str
     label: str
-    params: dict[str, Any]
+    varied: dict[str, Any]
+    """The hyperparameters in which the sweep's rows of the method differ, and those that a search has chosen."""
     values: dict[int, float]
     """Shown accuracy by seed, in percent."""
     best: dict[int, float]
@@ -56,6 +57,7 @@ class Row:
 
     @property
     def mean(self) -> float | None:
+        """Over seeds, percent; None where no seed has a number."""
         return statistics.fmean(self.values.values()) if self.values else None
 
     @property
@@ -73,6 +75,7 @@ class Row:
 
     @property
     def shown_delta(self) -> str:
+        """``+0.50`` or ``−0.50``; empty where there is no difference to tell."""
         return "" if self.delta is None else signed(self.delta)
 
 
@@ -83,9 +86,17 @@ def shown_epoch(plan: Plan) -> Shown:
 
 def baseline(plan: Plan) -> str | None:
     """The label of the first row of the baseline method; of a tuned one where there is no other."""
-    fixed = [slot.label for slot in plan.students if slot.method == plan.baseline]
-    tuned = [cell.label for cell in plan.cells if cell.method == plan.baseline]
-    return next(iter([*fixed, *tuned]), None)
+    planned: tuple[Slot | SearchedCell, ...] = (*plan.students, *plan.cells)
+    return next((row.label for row in planned if row.method == plan.baseline), None)
+
+
+def won_by(cell: SearchedCell, row: Row | Slot) -> bool:
+    """Whether a row, or a slot of its trials, is what the search of a cell has won.
+
+    Such a row stands under the cell's own label; on a Pareto front, where each has a row of its own, its values follow.
+    """
+    same = (row.recipe, row.pair, row.method) == (cell.recipe, cell.pair, cell.method)
+    return same and (row.label == cell.label or row.label.startswith(f"{cell.label} "))
 
 
 def rows(results: Results, base: str | None) -> list[Row]:
@@ -102,11 +113,11 @@ def rows(results: Results, base: str | None) -> list[Row]:
             groups.setdefault((trial.slot.recipe, trial.slot.label, trial.slot.pair), []).append(trial)
     groups = {group: _best_of(members, plan.protocol) for group, members in groups.items()}
     values = {group: _by_seed(members, shown_epoch(plan)) for group, members in groups.items()}
-    found = [
+    confirmed = [
         _row(members, values[group], values.get((group[0], base or "", group[2]), {}), is_base=group[1] == base)
         for group, members in groups.items()
     ]
-    return _with_recipes(_with_findings(results, found), base)
+    return _with_recipes(_with_findings(results, confirmed), base)
 
 
 def _best_of(members: list[Trial], protocol: str) -> list[Trial]:
@@ -114,13 +125,7 @@ def _best_of(members: list[Trial], protocol: str) -> list[Trial]:
     by_params: dict[str, list[Trial]] = {}
     for trial in members:
         by_params.setdefault(json.dumps(trial.slot.varied, sort_keys=True), []).append(trial)
-
-    def merit(some: list[Trial]) -> float:
-        done = [trial.body for trial in some if trial.state == "finished"]
-        found = [body["best"]["test_acc"] if protocol == "paper" else body["last"]["val_acc"] for body in done]
-        return statistics.fmean(value for value in found) if found and None not in found else -1.0
-
-    return max(by_params.values(), key=merit)
+    return max(by_params.values(), key=lambda some: merit(some, protocol))
 
 
 def _by_seed(members: list[Trial], which: Shown) -> dict[int, float]:
@@ -136,7 +141,7 @@ def _row(members: list[Trial], values: dict[int, float], base: dict[int, float],
         pair=slot.pair,
         method=slot.method,
         label=slot.label,
-        params=slot.varied,
+        varied=slot.varied,
         values=values,
         best=_by_seed(members, "best"),
         last=_by_seed(members, "last"),
@@ -146,26 +151,24 @@ def _row(members: list[Trial], values: dict[int, float], base: dict[int, float],
     )
 
 
-def _with_findings(results: Results, some: list[Row]) -> list[Row]:
+def _with_findings(results: Results, confirmed: list[Row]) -> list[Row]:
     """The rows, those of searches with what was found; a search that goes on has a row without a number."""
-    found = list(some)
+    told = list(confirmed)
     for cell in results.plan.cells:
         search = results.searches[cell.id]
-        here = (cell.recipe, cell.pair)
-        places = [n for n, r in enumerate(some) if (r.recipe, r.pair) == here and r.label.startswith(cell.label)]
-        if search.ended and places:
-            for place in places:
-                tuned = _finding(cell, found[place], search)
-                found[place] = replace(found[place], tuned=tuned, budget=sum(search.states.values()))
-            continue
-        left = max(cell.budget - search.asked, 0)
-        missing = {"to try": left} if left else {"searching": 1} if not search.ended else {"nothing found": 1}
-        found.append(_empty(cell, missing))
-    return found
+        won = [place for place, row in enumerate(confirmed) if search.ended and won_by(cell, row)]
+        for place in won:
+            finding = _finding(cell, told[place], search)
+            told[place] = replace(told[place], tuned=finding, budget=sum(search.states.values()))
+        if not won:
+            told.append(_empty(cell, search))
+    return told
 
 
-def _empty(cell: SearchedCell, missing: dict[str, int]) -> Row:
+def _empty(cell: SearchedCell, search: Searched) -> Row:
     """The row of a search that has won nothing yet."""
+    left = max(cell.budget - search.asked, 0)
+    missing = {"to try": left} if left else {"nothing found" if search.ended else "searching": 1}
     place = (cell.recipe, cell.pair, cell.method, cell.label, cell.varied)
     return Row(*place, values={}, best={}, last={}, delta=None, missing=missing, budget=cell.budget)
 
@@ -191,10 +194,10 @@ def _differing(row: Row, column: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
 
 def _finding(cell: SearchedCell, row: Row, search: Searched) -> str:
     """``w2=3.2 k=5, the best of 20 (4 pruned)``."""
-    values = {name: value for name, value in row.params.items() if name in cell.space}
+    values = {name: value for name, value in row.varied.items() if name in cell.space}
     states = search.states
     if len(cell.search["metrics"]) > 1:
-        reached = next(one["values"] for one in search.chosen if one["params"] == values)
+        reached = next(won["values"] for won in search.chosen if won["params"] == values)
         named = ", ".join(
             f"{metric} {value:.6g}" for metric, value in zip(cell.search["metrics"], reached, strict=True)
         )

@@ -37,10 +37,10 @@ class Overall:
 
 def columns(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
     """Rows by recipe and pair: those that are compared with each other."""
-    found: dict[tuple[str, str], list[Row]] = {}
+    places: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        found.setdefault((row.recipe, row.pair), []).append(row)
-    return found
+        places.setdefault((row.recipe, row.pair), []).append(row)
+    return places
 
 
 def judged(rows: list[Row], base: str | None) -> list[Row]:
@@ -92,32 +92,32 @@ def _standings(means: Mapping[str, float], differences: Callable[[str, str], lis
     if all(p is None for p in raw):
         return {name: Verdict("") for name in means}
     corrected = dict(zip(others, holm(raw), strict=True))
-    found = {name: Verdict("worse" if shows(p) else "tied", p) for name, p in corrected.items()}
-    alone = all(verdict.standing == "worse" for verdict in found.values())
-    return {name: found.get(name, Verdict("best" if alone else "tied")) for name in means}
+    verdicts = {name: Verdict("worse" if shows(p) else "tied", p) for name, p in corrected.items()}
+    alone = all(verdict.standing == "worse" for verdict in verdicts.values())
+    return {name: verdicts.get(name, Verdict("best" if alone else "tied")) for name in means}
 
 
 def overall(rows: Iterable[Row], base: str | None) -> dict[tuple[str, str], Overall]:
     """Rows over all pairs, by recipe and label: those that have a number under each of at least two pairs."""
-    found: dict[tuple[str, str], Overall] = {}
+    lines: dict[tuple[str, str], Overall] = {}
     for recipe, some in _by_recipe(rows).items():
-        pairs = {row.pair for of_label in some.values() for row in of_label.values()}
-        whole = {name: cells for name, cells in some.items() if cells.keys() == pairs and len(pairs) > 1}
-        whole = {name: cells for name, cells in whole.items() if all(row.values for row in cells.values())}
-        found |= {(recipe, name): one for name, one in _overall(whole, base).items()}
-    return found
+        pairs = {pair for by_pair in some.values() for pair in by_pair}
+        whole = {name: by_pair for name, by_pair in some.items() if by_pair.keys() == pairs and len(pairs) > 1}
+        whole = {name: by_pair for name, by_pair in whole.items() if all(row.values for row in by_pair.values())}
+        lines |= {(recipe, name): line for name, line in _overall(whole, base).items()}
+    return lines
 
 
 def _by_recipe(rows: Iterable[Row]) -> dict[str, dict[str, dict[str, Row]]]:
     """Rows by recipe, label and pair."""
-    found: dict[str, dict[str, dict[str, Row]]] = {}
+    recipes: dict[str, dict[str, dict[str, Row]]] = {}
     for row in rows:
-        found.setdefault(row.recipe, {}).setdefault(row.label, {})[row.pair] = row
-    return found
+        recipes.setdefault(row.recipe, {}).setdefault(row.label, {})[row.pair] = row
+    return recipes
 
 
 def _overall(whole: Mapping[str, Mapping[str, Row]], base: str | None) -> dict[str, Overall]:
-    means = {name: mean(row.mean or 0.0 for row in cells.values()) or 0.0 for name, cells in whole.items()}
+    means = {name: mean(row.mean or 0.0 for row in by_pair.values()) or 0.0 for name, by_pair in whole.items()}
 
     def differences(name: str, other: str) -> list[float]:
         """Mean difference over common seeds, under each pair that has any."""
@@ -133,13 +133,24 @@ def _overall(whole: Mapping[str, Mapping[str, Row]], base: str | None) -> dict[s
     }
 
 
+def highest(rows: Iterable[Row]) -> Row | None:
+    """The row of a column that others are tested against: the first with the highest mean; None where none has one."""
+    return max((row for row in rows if row.values), key=lambda row: row.mean or 0.0, default=None)
+
+
+def untested_ties(rows: Iterable[Row]) -> list[Row]:
+    """Of a judged column, the rows that are tied with its highest mean for want of a test against it."""
+    some = list(rows)
+    top = highest(some)
+    return [row for row in some if row.standing == "tied" and row.p_best is None and row is not top]
+
+
 def common_seeds(rows: Iterable[Row]) -> int:
     """Seeds that a column's highest mean shares with some other row, at most; FEWEST of them make a test."""
-    some = [row for row in rows if row.values]
-    if not some:
-        return 0
-    top = max(some, key=lambda row: row.mean or 0.0)
-    return max((len(row.values.keys() & top.values.keys()) for row in some if row is not top), default=0)
+    some = list(rows)
+    top = highest(some)
+    seeds = top.values.keys() if top else set[int]()
+    return max((len(row.values.keys() & seeds) for row in some if row is not top), default=0)
 
 
 def testable(rows: Iterable[Row]) -> bool:

@@ -79,9 +79,9 @@ def ended(plan: Plan, teachers: Mapping[str, TeacherConfig], ledger: Ledger) -> 
 
 def trials_of(plan: Plan, ledger: Ledger) -> list[read.Trial]:
     """The ledger's trials, without those of its plan that `plan`, which may be a part of it, leaves out."""
-    whole, found = read.trials(ledger)
+    whole, trials = read.trials(ledger)
     left_out = {slot.id for slot in whole.slots} - {slot.id for slot in plan.slots}
-    return [trial for trial in found if trial.slot.id not in left_out]
+    return [trial for trial in trials if trial.slot.id not in left_out]
 
 
 def exit_code(plan: Plan, ledger: Ledger) -> int:

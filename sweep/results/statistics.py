@@ -45,6 +45,11 @@ def deviation(values: Iterable[float]) -> float | None:
     return math.sqrt(math.fsum((value - middle) ** 2 for value in some) / (len(some) - 1))
 
 
+def spread(values: Iterable[float]) -> float:
+    """Sample standard deviation as it is drawn and printed beside a mean: 0 of fewer than two values."""
+    return deviation(values) or 0.0
+
+
 def paired_t(differences: Sequence[float]) -> float | None:
     """Two-sided p-value of Student's paired t test (Student, Biometrika 6, 1908) that the mean difference is zero.
 
@@ -60,12 +65,12 @@ def paired_t(differences: Sequence[float]) -> float | None:
         equal, which say nothing of their spread. Accuracies on a small test set come in steps, so three equal
         differences happen by chance, and p = 0 would be a bold claim to make of them.
     """
-    n, spread = len(differences), deviation(differences)
-    if n < FEWEST or spread is None or spread < NO_SPREAD:
+    n, std = len(differences), deviation(differences)
+    if n < FEWEST or std is None or std < NO_SPREAD:
         return None
     from scipy.special import stdtr  # a quarter of the time that scipy.stats takes to import
 
-    t = statistics.fmean(differences) / (spread / math.sqrt(n))
+    t = statistics.fmean(differences) / (std / math.sqrt(n))
     return float(2 * stdtr(n - 1, -abs(t)))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from sweep.ledger.store import Ledger
 from sweep.results import read
-from sweep.results.read import Results, Trial
+from sweep.results.read import Results, Trial, merit
 from sweep.tracking.run_content import PARENT
 from trainers.storage.content import content_key
 
@@ -70,18 +70,15 @@ def fact(uri: str) -> str:
 
 
 def _best(found: Results) -> list[Trial]:
-    """Of each cell the trial, among all its rows and seeds, that does best by what may choose under the protocol."""
+    """Of each cell the trial, among all its rows and seeds, that does best by what may choose under the protocol.
+
+    Where nothing is held out, the first.
+    """
     cells: dict[tuple[str, str, str], list[Trial]] = {}
     for trial in found.trials:
         if trial.slot.stage == "confirm" and trial.state == "finished":
             cells.setdefault((trial.slot.recipe, trial.slot.pair, trial.slot.method), []).append(trial)
-
-    def merit(trial: Trial) -> float:
-        paper = found.plan.protocol == "paper"
-        value = trial.body["best"]["test_acc"] if paper else trial.body["last"]["val_acc"]
-        return -1.0 if value is None else float(value)  # where nothing is held out, the first trial
-
-    return [max(members, key=merit) for members in cells.values()]
+    return [max(members, key=lambda trial: merit([trial], found.plan.protocol)) for members in cells.values()]
 
 
 def _student(trial: Trial, best: bool) -> Candidate:

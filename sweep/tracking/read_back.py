@@ -19,6 +19,7 @@ from typing import Any
 from sweep.plan.labels import TUNED, student_of
 from sweep.plan.slots import Plan, SearchedCell, Slot, Stage
 from sweep.results.read import Results, Searched, Trial, trained_teachers
+from sweep.results.rows import won_by
 from sweep.text import first_line, without_password
 from sweep.tracking.address import quiet_mlflow
 from sweep.tracking.run_content import CHOSEN, ORDER, PARENT, PLACES, row_key
@@ -171,17 +172,13 @@ def _varied(found: list[Trial], cells: list[SearchedCell]) -> list[Trial]:
     names = {place: _differing(some) for place, some in groups.items()}
 
     def of(slot: Slot) -> list[str]:
-        cell = next((c for c in cells if (c.recipe, c.pair) == (slot.recipe, slot.pair) and _in(slot, c)), None)
+        cell = next((cell for cell in cells if slot.stage == "confirm" and won_by(cell, slot)), None)
         return [*cell.varied, *cell.space] if cell else names[slot.recipe, slot.pair, slot.method]
 
     return [
         replace(trial, slot=replace(trial.slot, varied={name: _at(trial.slot, name) for name in of(trial.slot)}))
         for trial in found
     ]
-
-
-def _in(slot: Slot, cell: SearchedCell) -> bool:
-    return slot.stage == "confirm" and slot.label.startswith(cell.label)
 
 
 def _at(slot: Slot, name: str) -> Any:

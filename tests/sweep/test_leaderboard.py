@@ -54,7 +54,7 @@ def tell(ledger: Ledger, plan: Plan, results: Results = RESULTS, teacher: float 
 
 
 def cell(board: Leaderboard, label: str, pair: str = "resnet20→resnet8", recipe: str | None = None) -> Row:
-    (found,) = [c for c in board.cells if (c.label, c.pair) == (label, pair) and recipe in (None, c.recipe)]
+    (found,) = [c for c in board.rows if (c.label, c.pair) == (label, pair) and recipe in (None, c.recipe)]
     return found
 
 
@@ -140,7 +140,7 @@ def test_without_the_baseline_there_are_no_differences(ledger: Ledger) -> None:
     tell(ledger, plan, {("scratch", 0): 80.0, ("dhkd", 0): 81.0})
     board = leaderboard(ledger)
     assert board.baseline is None
-    assert all(c.delta is None for c in board.cells)
+    assert all(c.delta is None for c in board.rows)
     columns, lines = grid(board)
     assert columns == ["method", "resnet20→resnet8", "missing"]
     assert {len(line) for line in lines} == {3}
@@ -311,7 +311,7 @@ def test_a_spec_that_shrank_shows_what_is_left(ledger: Ledger, small_plan: Plan)
     tell(ledger, small_plan)
     begin(ledger, build_plan(small_spec(methods=["kd"], seeds=1)))
     board = leaderboard(ledger)
-    assert [c.label for c in board.cells] == ["kd"]
+    assert [c.label for c in board.rows] == ["kd"]
     assert cell(board, "kd").values == {0: 90.0}
     assert board.states == {"finished": 2}
 
@@ -481,7 +481,7 @@ def of_three_seeds(ledger: Ledger, more: dict[str, list[float]], **changes: Any)
 
 def test_the_best_is_bold_where_it_is_not_matched(ledger: Ledger) -> None:
     board = of_three_seeds(ledger, BEHIND)
-    assert [c.standing for c in board.cells] == ["worse", "worse", "best", "worse"]
+    assert [c.standing for c in board.rows] == ["worse", "worse", "best", "worse"]
     assert "| dhkd α=0.5 | **93.50 ± 0.44 (3)** | +3.00* |" in render(board, Format.MARKDOWN)
     latex = render(board, Format.LATEX)
     assert r"dhkd $\alpha$=0.5 & \textbf{93.50 $\pm$ 0.44 (3)} & +3.00* \\" in latex
@@ -492,7 +492,7 @@ def test_the_best_is_bold_where_it_is_not_matched(ledger: Ledger) -> None:
 
 def test_a_best_that_is_matched_is_not_bold_and_its_ties_are_marked(ledger: Ledger) -> None:
     board = of_three_seeds(ledger, MATCHED)
-    assert [c.standing for c in board.cells] == ["worse", "worse", "tied", "tied"]
+    assert [c.standing for c in board.rows] == ["worse", "worse", "tied", "tied"]
     markdown = render(board, Format.MARKDOWN)
     assert "**" not in markdown
     assert "93.50 ± 0.44 (3)†" in markdown
@@ -540,7 +540,7 @@ def test_columns_without_enough_seeds_are_named_beside_others(ledger: Ledger) ->
     board = leaderboard(ledger)
     why = "Nothing can be told apart under resnet14→resnet32: a paired test needs 3 common seeds, there are 2."
     assert why in caption(board)
-    assert [c.standing for c in board.cells if c.pair == "resnet20→resnet8"] == ["worse", "best"]
+    assert [c.standing for c in board.rows if c.pair == "resnet20→resnet8"] == ["worse", "best"]
 
 
 def test_features_stand_before_logits_and_the_student_in_the_head(ledger: Ledger) -> None:
@@ -603,7 +603,7 @@ def test_the_caption_tells_the_budgets_that_finite_spaces_leave(ledger: Ledger) 
     play(ledger, plan, lambda slot: 80.0 + slot.seed + sum(slot.varied.values()))
     board = leaderboard(ledger)
     assert "the best of 2 to 3 configurations (grid, seed 0)" in caption(board)
-    assert [(c.label, c.budget) for c in board.cells] == [("gdkd tuned", 2), ("dhkd tuned", 3)]
+    assert [(c.label, c.budget) for c in board.rows] == [("gdkd tuned", 2), ("dhkd tuned", 3)]
 
 
 def test_hyperparameters_of_different_methods_share_the_records_columns(ledger: Ledger) -> None:
@@ -647,11 +647,11 @@ def test_a_tuned_row_shows_the_best_of_the_search_with_all_seeds(ledger: Ledger)
     assert row.values == {0: 74.5, 1: 75.5, 2: 76.5}
     assert row.shown == "75.50 ± 1.00 (3)"
     assert row.delta == pytest.approx(-5.5)
-    assert row.params == {"k": 4, "kl": "both"}
+    assert row.varied == {"k": 4, "kl": "both"}
     assert row.tuned == "k=4 kl=both, the best of 6"
     assert row.missing == {}
     assert board.findings == ["gdkd tuned, resnet20→resnet8: k=4 kl=both, the best of 6"]
-    assert [c.label for c in board.cells] == ["kd", "gdkd tuned"]
+    assert [c.label for c in board.rows] == ["kd", "gdkd tuned"]
     assert board.states == {"finished": 3 + 6 + 2, "waiting": 1}  # the teacher is another sweep's
 
 
@@ -666,7 +666,7 @@ def test_of_several_confirmed_the_best_on_validation_is_shown(ledger: Ledger) ->
     confirmed = [job.slot.varied for job in done if job.slot.label == "gdkd tuned" and job.slot.seed == 2]
     assert confirmed == [{"k": 4, "kl": "both"}, {"k": 4, "kl": "forward"}, {"k": 3, "kl": "both"}]
     row = cell(leaderboard(ledger), "gdkd tuned")
-    assert (row.params, row.values) == ({"k": 3, "kl": "both"}, {0: 73.5, 1: 74.5, 2: 75.5})
+    assert (row.varied, row.values) == ({"k": 3, "kl": "both"}, {0: 73.5, 1: 74.5, 2: 75.5})
     assert row.tuned == "k=3 kl=both, the best of 6"
 
 
@@ -682,7 +682,7 @@ def test_test_accuracy_chooses_nothing_where_images_are_held_out(ledger: Ledger)
         record(ledger, plan, slot, [test], val_accs=[val])
     play(ledger, plan, better_with_k)
     row = cell(leaderboard(ledger), "gdkd tuned")
-    assert (row.params, row.values) == ({"k": 3, "kl": "forward"}, {0: 70.0})
+    assert (row.varied, row.values) == ({"k": 3, "kl": "forward"}, {0: 70.0})
 
 
 def test_trials_that_were_given_up_are_counted_with_the_finding(ledger: Ledger) -> None:
@@ -766,7 +766,7 @@ def test_rows_do_not_depend_on_the_order_in_which_searches_finished(tmp_path: Pa
             board = leaderboard(ledger)
             shown.append(render(board, how))
             orders.add(tuple(event.body["cell"] for event in ledger.events("chosen")))
-            assert list(board.rows) == [("digits", name) for name in ("kd", "gdkd tuned", "dhkd tuned")]
+            assert list(board.lines) == [("digits", name) for name in ("kd", "gdkd tuned", "dhkd tuned")]
     assert len(orders) > 1
     assert len(set(shown)) == 1
 

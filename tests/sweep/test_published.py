@@ -14,6 +14,7 @@ from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.results import published
 from sweep.results.board import Leaderboard, leaderboard, with_published
+from sweep.results.caption import caption
 from sweep.results.draw import render
 from sweep.results.published import PRINTED, bare, figures, gap, reported, reported_teacher
 from sweep.results.records import records
@@ -38,7 +39,7 @@ def row(
     config = {"method": {"name": method, "params": params}, "recipe": {"epochs": 240}}
     known: dict[str, Any] = {"delta": None, "missing": {}, "best": by_seed, "last": by_seed}
     shown = {name: params[name] for name in varied}
-    return Row("cifar", pair, method, method, params=shown, values=by_seed, config=config | more, **known)
+    return Row("cifar", pair, method, method, varied=shown, values=by_seed, config=config | more, **known)
 
 
 # -- the file -----------------------------------------------------------------------------------------------------
@@ -178,11 +179,11 @@ def test_the_table_holds_both_with_their_sources(board: Leaderboard) -> None:
         r"\| scratch \| 65\.50 ± 0\.71 \(2\) \| −5\.20 \| 69\.06 \[1\] .*\| −3\.56 \(5\.0 std\) \|", str(lines)
     )
     assert "| gdkd | 72.50 ± 0.71 (2) | +1.80 |  |  |" in lines
-    assert "Reproduced within 1 std: 1 of 2." in board.caption
+    assert "Reproduced within 1 std: 1 of 2." in caption(board)
     assert "[1] CRD (arXiv 1910.10699), README benchmark 1 same-architecture (HobbitLong/RepDistiller README.md)" in (
-        board.caption
+        caption(board)
     )
-    assert "Papers train 240 epochs on cifar100, 2 of these rows do not." in board.caption
+    assert "Papers train 240 epochs on cifar100, 2 of these rows do not." in caption(board)
     check_latex(render(board, Format.LATEX))
 
 
@@ -198,5 +199,5 @@ def test_where_nothing_is_published_the_caption_says_so(ledger: Ledger) -> None:
     plan = build_plan(small_spec(methods=["kd"]))
     begin(ledger, plan)
     board = with_published(leaderboard(ledger))
-    assert "No published figure is known of these cells on digits." in board.caption
+    assert "No published figure is known of these cells on digits." in caption(board)
     assert "published" not in render(board, Format.MARKDOWN).splitlines()[0]

@@ -30,7 +30,7 @@ def board_of(folder: Path, spec: Spec, finished: bool = True) -> Leaderboard:
 def panel_of(board: Leaderboard) -> Axes:
     """The panel of the first pair."""
     axes = Figure().subplots()
-    figure._panel(axes, [cell for cell in board.cells if cell.pair == board.pairs[0]])
+    figure._panel(axes, [cell for cell in board.rows if cell.pair == board.pairs[0]])
     return axes
 
 
@@ -135,4 +135,4 @@ def test_no_method_is_left_out_however_many_there_are(tmp_path: Path) -> None:
 )
 def test_the_swept_number_is_alpha_where_it_was_swept(tmp_path: Path, methods: list[object], swept: str | None) -> None:
     board = board_of(tmp_path, small_spec(methods=methods), finished=False)
-    assert figure.swept_parameter(board.cells) == swept
+    assert figure.swept_parameter(board.rows) == swept

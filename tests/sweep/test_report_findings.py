@@ -13,7 +13,7 @@ from sweep.ledger.store import Ledger
 from sweep.report.effort import section as effort_section
 from sweep.report.gains import gains
 from sweep.report.gradients import Cosine, cosine, verdict
-from sweep.report.history import Configuration, Curve, History, mean_and_spread, read
+from sweep.report.history import Configuration, Curve, History, read
 from sweep.report.searches import importances, place
 from sweep.report.sensitivity import POOLED, Line, lines, pooled
 from sweep.report.sensitivity import verdict as judged
@@ -105,11 +105,6 @@ def test_curves_hold_every_epoch_and_gaps_where_nothing_was_measured(history: Hi
     assert dhkd.summary("nc1").epochs == [2, 4]
     assert dhkd.finals("fidelity_agreement") == [84.0, 84.0]
     assert not one(history, "scratch").has("fidelity_kl")
-
-
-def test_one_value_has_no_spread() -> None:
-    assert mean_and_spread([3.0]) == (3.0, 0.0)
-    assert mean_and_spread([1.0, 2.0, 6.0]) == pytest.approx((3.0, math.sqrt(7)))
 
 
 def test_importance_finds_the_hyperparameter_that_decides(history: History) -> None:

@@ -138,10 +138,10 @@ def check(world: World, plan: Plan, *, fails: bool = False) -> None:
         assert {slot["seed"] for slot in won["slots"]} == set(plan.seeds)
     board = board_of(world)
     assert fails or set(board.states) <= {"finished", "pruned"}
-    tuned = [row for row in board.cells if row.label.endswith("tuned")]
+    tuned = [row for row in board.rows if row.label.endswith("tuned")]
     assert {(row.pair, row.label) for row in tuned} == {(cell.pair, cell.label) for cell in plan.cells}
     assert all(len(row.values) == len(plan.seeds) and not row.missing for row in tuned)
-    fixed = [row for row in board.cells if not row.label.endswith("tuned")]
+    fixed = [row for row in board.rows if not row.label.endswith("tuned")]
     assert fails or all(len(row.values) == len(plan.seeds) and not row.missing for row in fixed)
 
 

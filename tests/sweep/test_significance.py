@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 from scipy.stats import ttest_rel
 
+from sweep.results.metrics import METRICS
 from sweep.results.rows import Row
-from sweep.results.significance import judged, overall, standings
+from sweep.results.significance import judged, overall, standings, untested_ties
+from sweep.search.suggest import DIRECTIONS
 
 
 def row(label: str, values: Sequence[float] | Mapping[int, float], pair: str = "a→b", recipe: str = "r") -> Row:
     by_seed = dict(values) if isinstance(values, Mapping) else dict(enumerate(values))
-    known: dict[str, Any] = {"params": {}, "values": by_seed, "best": by_seed, "last": by_seed}
+    known: dict[str, Any] = {"varied": {}, "values": by_seed, "best": by_seed, "last": by_seed}
     return Row(recipe=recipe, pair=pair, method=label, label=label, delta=None, missing={}, **known)
 
 
@@ -137,3 +139,15 @@ def test_one_pair_has_no_mean_and_two_are_not_tested() -> None:
     assert overall([row(name, some) for name, some in CLEAR.items()], "a") == {}
     two = overall(over_pairs({name: some[:2] for name, some in MEANS.items()}), "a")
     assert {one.verdict.standing for one in two.values()} == {""}
+
+
+def test_ties_that_were_tested_are_told_from_those_that_were_not() -> None:
+    few = judged([row(name, values) for name, values in (CLOSE | {"d": [90.4, 90.3]}).items()], None)
+    assert [one.label for one in few if one.standing == "tied"] == ["a", "b", "d"]
+    assert [one.label for one in untested_ties(few)] == ["d"]
+    assert [one.label for one in untested_ties(judged([row(name, some) for name, some in CLEAR.items()], None))] == []
+    assert untested_ties([row("a", [])]) == []
+
+
+def test_every_metric_of_a_search_has_its_words() -> None:
+    assert METRICS.keys() == DIRECTIONS.keys()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control, ttest_rel
 
-from sweep.results.statistics import LEVEL, deviation, holm, mean, paired, paired_t, shows
+from sweep.results.statistics import LEVEL, deviation, holm, mean, paired, paired_t, shows, spread
 
 accuracies = st.floats(0, 100).map(lambda value: round(value, 2))
 ps = st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=8)
@@ -37,6 +37,11 @@ def test_the_paired_t_test_is_scipys(pairs: list[tuple[float, float]]) -> None:
         return
     expected = ttest_rel(*zip(*pairs, strict=True)).pvalue
     assert paired_t(differences) == pytest.approx(expected, rel=1e-9, abs=1e-300)
+
+
+def test_one_value_has_no_spread() -> None:
+    assert spread([3.0]) == 0.0
+    assert spread([1.0, 2.0, 6.0]) == deviation([1.0, 2.0, 6.0])
 
 
 @given(st.lists(st.floats(-100, 100), min_size=2, max_size=12))

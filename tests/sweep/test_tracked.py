@@ -70,7 +70,7 @@ def test_the_table_is_the_ledgers(root: Root, ledger: Ledger, new_store: Store) 
     assert theirs.findings == ours.findings
     assert (theirs.baseline, theirs.metric, theirs.plan.dataset) == (ours.baseline, ours.metric, ours.plan.dataset)
     assert caption(theirs) == caption(ours)
-    assert any(one.standing == "best" for one in ours.cells) or any(one.standing == "tied" for one in ours.cells)
+    assert any(one.standing == "best" for one in ours.rows) or any(one.standing == "tied" for one in ours.rows)
 
 
 def test_a_search_with_one_seed_needs_no_run_but_its_own(root: Root, ledger: Ledger, new_store: Store) -> None:
@@ -79,7 +79,7 @@ def test_a_search_with_one_seed_needs_no_run_but_its_own(root: Root, ledger: Led
     play(ledger, plan, lambda slot: 70.0 + slot.varied["k"])
     ours, theirs = both(root, "small", new_store("mlflow.db"))
     assert cells(theirs) == cells(ours)
-    assert theirs.cells[0].params == {"k": 4}
+    assert theirs.rows[0].varied == {"k": 4}
 
 
 def test_a_larger_search_replaces_what_was_chosen(root: Root, ledger: Ledger, new_store: Store) -> None:
@@ -106,8 +106,8 @@ def test_rows_stand_in_the_plans_order_whatever_started_first(root: Root, ledger
         ours, theirs = both(root, "small", uri)
         labels = ["scratch", *(f"dhkd α={alpha}" for alpha in alphas), "kd"]
         gone = ["dhkd α=0.5"] if 0.5 not in alphas else []
-        assert [row.label for row in ours.cells] == labels
-        assert [row.label for row in theirs.cells] == labels + gone
+        assert [row.label for row in ours.rows] == labels
+        assert [row.label for row in theirs.rows] == labels + gone
         assert theirs.baseline == ours.baseline == "dhkd α=5"
 
 
@@ -118,7 +118,7 @@ def test_a_pareto_front_stands_in_its_searchs_place(root: Root, ledger: Ledger, 
     plan = build_plan(small_spec(methods=["kd", "dkd"], recipe=recipe, search=search))
     play(ledger, plan, lambda slot: 70.0 + slot.epochs, side_by_side=3, last_first=True)
     ours, theirs = both(root, "small", new_store("mlflow.db"))
-    assert [row.label.split()[0] for row in ours.cells] == ["kd"] * 3 + ["dkd"] * 3
+    assert [row.label.split()[0] for row in ours.rows] == ["kd"] * 3 + ["dkd"] * 3
     assert cells(theirs) == cells(ours)
 
 
@@ -182,7 +182,7 @@ def test_a_deleted_run_is_not_read(root: Root, ledger: Ledger, small_plan: Plan,
     places = [experiment.experiment_id for experiment in client.search_experiments()]
     (run,) = client.search_runs(places, "tags.seed = '1' and tags.stage = 'confirm'")
     client.delete_run(run.info.run_id)
-    assert board_of(read_back.read("small", uri)).cells[0].values == {0: 90.0}
+    assert board_of(read_back.read("small", uri)).rows[0].values == {0: 90.0}
 
 
 def test_a_database_that_is_not_there_is_not_made(tmp_path: Path) -> None:
