@@ -14,8 +14,8 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.multiprocessing import get_context
 
+from tests.processes import forked
 from tests.trainers.examples import finish, small_trial
 from trainers.config import TrialConfig
 from trainers.data import ImageData
@@ -80,7 +80,7 @@ def together(
     folder: Path, courses: Sequence[Course], data: ImageData, teacher: Network, *, answering: int = WORKERS
 ) -> list[dict[int, tuple[Any, Any]]]:
     """What each process made of each course, by rank."""
-    context = get_context("spawn")
+    context = forked()
     answers = context.Queue()
     given = (folder / "meeting", courses, data, teacher, answers)
     processes = [context.Process(target=worker, args=(rank, *given)) for rank in range(WORKERS)]

@@ -6,8 +6,8 @@ import math
 import random
 import shutil
 import signal
-import subprocess
-import sys
+from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.processes import forked
 from tests.trainers.examples import finish, small_trial
 from trainers.config import TrialConfig
 from trainers.data import ImageData, Split, TrainingData
+from trainers.data.sources.digits import Digits
 from trainers.distillers import kd_loss
 from trainers.draws import order
 from trainers.errors import CheckpointError, DivergedError, InputError, StorageError
@@ -183,32 +185,30 @@ def test_checkpoints_of_another_trial_are_refused(bench: Bench, tmp_path: Path) 
         next(bench.start(other, tmp_path))
 
 
+def two_epochs(config: TrialConfig, folder: Path, told: Connection) -> None:
+    """In a process of its own: train on what this process loads itself, tell every epoch, and wait after the second."""
+    torch.set_num_threads(1)
+    digits = Digits(image_size=8).load()
+    few = replace(digits, test=digits.test.take(torch.arange(100)))
+    for result in fit(config, data=few, teacher=seeded_model("resnet14", 10, seed=99), folder=folder):
+        told.send(result.epoch)
+        if result.epoch == 2:
+            told.recv()
+
+
 def test_a_killed_process_goes_on_as_if_never_killed(bench: Bench, tmp_path: Path) -> None:
     config = TRIALS["dhkd nonlinear"]
-    code = f"""
-from dataclasses import replace
-from pathlib import Path
-import torch
-torch.set_num_threads(1)
-from trainers.config import TrialConfig
-from trainers.data.sources.digits import Digits
-from trainers.fit import fit, seeded_model
-config = TrialConfig.model_validate_json({config.model_dump_json()!r})
-teacher = seeded_model("resnet14", 10, seed=99)
-digits = Digits(image_size=8).load()
-few = replace(digits, test=digits.test.take(torch.arange(100)))
-for result in fit(config, data=few, teacher=teacher, folder=Path({str(tmp_path)!r})):
-    print(result.epoch, flush=True)
-    if result.epoch == 2:
-        input()
-"""
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
-    ) as process:
-        assert process.stdout is not None
-        assert [process.stdout.readline().strip() for _ in range(2)] == [b"1", b"2"]
-        process.kill()
-        assert process.wait() == -signal.SIGKILL
+    context = forked()
+    ours, theirs = context.Pipe()
+    process = context.Process(target=two_epochs, args=(config, tmp_path, theirs))
+    process.start()
+    theirs.close()  # so that its end is heard
+    heard = [ours.recv() for _ in range(2)]
+    process.kill()
+    process.join()
+    ours.close()
+    assert heard == [1, 2]
+    assert process.exitcode == -signal.SIGKILL
     results, weights = bench.run(config, tmp_path)
     assert (results, weights) == bench.whole(config)
     assert [result.replayed for result in results] == [True, True, False]
