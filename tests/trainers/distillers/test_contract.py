@@ -183,8 +183,8 @@ def test_defaults_can_be_written_into_a_config(name: str) -> None:
 
 @pytest.fixture(scope="module")
 def noise() -> ImageData:
-    """Six classes (GDKD sets five apart) of one random image of 32 × 32 pixels each, and one to test on."""
-    pixels = torch.randint(0, 256, (7, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
+    """Six classes (GDKD sets five apart) of one random image of 16 × 16 pixels each, and one to test on."""
+    pixels = torch.randint(0, 256, (7, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
     split = Split(pixels, torch.arange(7) % 6, torch.arange(7))
     train, test = split.take(torch.arange(6)), split.take(torch.tensor([6]))
     return ImageData("noise", train, test, tuple("abcdef"), (0.5, 0.5, 0.5), (0.3, 0.3, 0.3))
