@@ -230,7 +230,9 @@ def test_a_machine_is_measured_once(cached: Root, plan: Plan) -> None:
     assert not again
 
 
-def test_what_cannot_be_trained_is_told(cached: Root, plan: Plan) -> None:
+def test_what_cannot_be_trained_is_told(cached: Root, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "cores", lambda: 1)  # one process to start
+
     def broken(slot: Slot) -> Slot:
         return replace(slot, teacher=None, config=slot.config | {"method": {"name": "nothing", "params": {}}})
 
