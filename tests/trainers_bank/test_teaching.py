@@ -18,13 +18,14 @@ from trainers.teaching.folding import folded
 from trainers.teaching.logit_bank import LogitBank
 
 TRIALS = {
-    "dropout": small_trial("dhkd", {"head": "nonlinear"}),
-    "no augmentation": small_trial("kd", views="none"),
-    "endless views": small_trial("kd", views="autoaugment", pad=0),
-    "two views": small_trial("sld"),
-    "fp32 logits": small_trial("gdkd", teacher_logits="fp32"),
-    "bf16": small_trial("dhkd", precision="bf16"),
+    "dropout": small_trial("dhkd", {"head": "nonlinear"}, epochs=2),
+    "no augmentation": small_trial("kd", views="none", epochs=2),
+    "endless views": small_trial("kd", views="autoaugment", pad=0, epochs=2),
+    "two views": small_trial("sld", epochs=2),
+    "fp32 logits": small_trial("gdkd", teacher_logits="fp32", epochs=2),
+    "bf16": small_trial("dhkd", precision="bf16", epochs=2),
 }
+"""The second epoch sees some of the first one's views again; a third would but repeat that."""
 
 
 class Taught:
@@ -64,7 +65,7 @@ def test_numbers_are_the_same_without_a_bank_and_with_a_cold_a_warm_and_a_full_o
     full = taught.run(config, LogitBank(tmp_path / "other", 0))
     assert without == cold == warm == full
     assert sum(heard(cold[0])) > 0
-    assert heard(warm[0]) == [0, 0, 0]
+    assert heard(warm[0]) == [0, 0]
 
 
 def test_a_warm_bank_needs_no_teacher_at_all(taught: Taught, tmp_path: Path) -> None:
