@@ -10,6 +10,7 @@ import socket
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,8 +113,7 @@ def report_now(ledger: Ledger, paths: SweepPaths) -> None:
     ledger.append("report", body=body)
 
 
-@pytest.fixture
-def keys(ledger: Ledger, paths: SweepPaths, small_plan: Plan) -> dict[str, str]:
+def tell(ledger: Ledger, paths: SweepPaths, small_plan: Plan) -> dict[str, str]:
     """A sweep with a trial in every state, reported and stopped; the trials' keys by name."""
     begin(ledger, small_plan, small_spec())
     tests = [80.0, 90.0, 85.0]
@@ -132,29 +132,72 @@ def keys(ledger: Ledger, paths: SweepPaths, small_plan: Plan) -> dict[str, str]:
     return found
 
 
+@dataclass(frozen=True)
+class Told:
+    """A sweep that nobody writes to any more."""
+
+    root: Root
+    ledger: Ledger
+    keys: dict[str, str]
+
+    @property
+    def paths(self) -> SweepPaths:
+        return self.root.sweep("small")
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory, small_plan: Plan) -> Iterator[Told]:
+    root = Root(tmp_path_factory.mktemp("told") / "runs")
+    with Ledger(root.sweep("small").ledger) as ledger:
+        yield Told(root, ledger, tell(ledger, root.sweep("small"), small_plan))
+
+
+@pytest.fixture
+def keys(told: Told, ledger: Ledger, paths: SweepPaths) -> dict[str, str]:
+    """Has `ledger` hold what :func:`tell` told; the trials' keys by name."""
+    with closing(sqlite3.connect(told.paths.ledger)) as ours, closing(sqlite3.connect(ledger.path)) as theirs:
+        ours.backup(theirs)
+    shutil.copyfile(told.paths.figure, paths.figure)
+    return told.keys
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """What a store holds of a sweep, for tests that only look."""
+
+    told: Told
+    delivered: int
+    """Events."""
+    uri: str
+    runs: dict[str, Run]
+
+
+@pytest.fixture(scope="module")
+def tracked(told: Told, empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Tracked:
+    path = tmp_path_factory.mktemp("tracked") / "mlflow.db"
+    shutil.copyfile(empty_store, path)
+    uri = f"sqlite:///{path}"
+    return Tracked(told, sync(told.root, "small", uri), uri, runs(uri))
+
+
 # -- what is there after delivery ---------------------------------------------------------------------------------
 
 
-def test_a_sweep_is_one_parent_with_a_nested_run_for_each_trial(
-    root: Root, ledger: Ledger, keys: dict[str, str], uri: str
-) -> None:
-    assert sync(root, "small", uri) == ledger.last_seq()
-    found = runs(uri)
-    assert set(found) == {"sweep", *keys.values()}
+def test_a_sweep_is_one_parent_with_a_nested_run_for_each_trial(tracked: Tracked) -> None:
+    assert tracked.delivered == tracked.told.ledger.last_seq()
+    found = dict(tracked.runs)
+    assert set(found) == {"sweep", *tracked.told.keys.values()}
     parent = found.pop("sweep")
     assert parent.info.run_name == "small"
     assert "mlflow.parentRunId" not in parent.data.tags
     assert {run.data.tags["mlflow.parentRunId"] for run in found.values()} == {parent.info.run_id}
     assert {run.info.experiment_id for run in found.values()} == {parent.info.experiment_id}
-    assert {run.data.tags["sweep.id"] for run in found.values()} == {ledger.id}
+    assert {run.data.tags["sweep.id"] for run in found.values()} == {tracked.told.ledger.id}
     assert {run.data.tags["sweep.name"] for run in found.values()} == {"small"}
 
 
-def test_a_run_carries_its_trials_place_and_config(
-    root: Root, keys: dict[str, str], uri: str, small_plan: Plan
-) -> None:
-    sync(root, "small", uri)
-    run = runs(uri)[keys["running"]]
+def test_a_run_carries_its_trials_place_and_config(tracked: Tracked, small_plan: Plan) -> None:
+    run = tracked.runs[tracked.told.keys["running"]]
     assert run.info.run_name == "resnet20→resnet8 · dhkd α=0.5 · seed 1"
     tags = {name: value for name, value in run.data.tags.items() if not name.startswith(("mlflow.", "sweep."))}
     assert tags == {
@@ -176,28 +219,25 @@ def test_a_run_carries_its_trials_place_and_config(
     assert run.data.params["alpha"] == "0.5"
     assert run.data.params["recipe.epochs"] == "3"
     assert not {"dataset", "teacher_hash"} & run.data.params.keys()
-    teacher = runs(uri)[keys["teacher"]]
+    teacher = tracked.runs[tracked.told.keys["teacher"]]
     assert teacher.info.run_name == "teacher resnet20 · seed 0"
     assert (teacher.data.tags["teacher"], teacher.data.tags["stage"]) == ("resnet20", "teacher")
     assert not {"student", "row"} & teacher.data.tags.keys()
     assert teacher.data.params["teacher"] == "none"
 
 
-def test_the_data_set_is_an_input_of_every_trial(root: Root, keys: dict[str, str], uri: str, small_plan: Plan) -> None:
-    sync(root, "small", uri)
+def test_the_data_set_is_an_input_of_every_trial(tracked: Tracked, small_plan: Plan) -> None:
     content = small_plan.slots[0].config["dataset"]["content"]
-    for name, key in keys.items():
-        (used,) = runs(uri)[key].inputs.dataset_inputs
+    for name, key in tracked.told.keys.items():
+        (used,) = tracked.runs[key].inputs.dataset_inputs
         assert (used.dataset.name, used.dataset.digest) == ("digits", content), name
         assert json.loads(used.dataset.source) == {"image_size": 8}
 
 
-def test_metrics_are_per_epoch_with_the_ledgers_times(
-    root: Root, ledger: Ledger, keys: dict[str, str], uri: str
-) -> None:
-    sync(root, "small", uri)
-    found = points(uri, runs(uri)[keys["kd"]])
-    times = {event.epoch: int(event.time * 1000) for event in ledger.events("epoch", trial=keys["kd"])}
+def test_metrics_are_per_epoch_with_the_ledgers_times(tracked: Tracked) -> None:
+    key = tracked.told.keys["kd"]
+    found = points(tracked.uri, tracked.runs[key])
+    times = {event.epoch: int(event.time * 1000) for event in tracked.told.ledger.events("epoch", trial=key)}
     expected: dict[str, list[tuple[int, int, float]]] = {}
     for epoch, (test, val) in enumerate(zip([80.0, 90.0, 85.0], [70.0, 80.0, 75.0], strict=True), start=1):
         for name, value in epoch_metrics(epoch_body(epoch, test, val)).items():
@@ -208,9 +248,8 @@ def test_metrics_are_per_epoch_with_the_ledgers_times(
     assert {"loss", "term/kd", "val_acc", "test_acc", "lr", "images_per_second"} <= set(found)
 
 
-def test_each_run_ends_as_its_trial_did(root: Root, ledger: Ledger, keys: dict[str, str], uri: str) -> None:
-    sync(root, "small", uri)
-    found = runs(uri)
+def test_each_run_ends_as_its_trial_did(tracked: Tracked) -> None:
+    ledger, keys, found = tracked.told.ledger, tracked.told.keys, tracked.runs
     assert {name: found[key].info.status for name, key in keys.items()} == {
         "teacher": "FINISHED",
         "scratch": "FINISHED",
@@ -230,9 +269,8 @@ def test_each_run_ends_as_its_trial_did(root: Root, ledger: Ledger, keys: dict[s
     assert found[keys["kd"]].info.start_time == int(start.time * 1000)
 
 
-def test_an_interrupted_trial_says_so_in_its_state(root: Root, keys: dict[str, str], uri: str) -> None:
-    sync(root, "small", uri)
-    assert runs(uri)[keys["interrupted"]].data.tags["state"] == "interrupted"
+def test_an_interrupted_trial_says_so_in_its_state(tracked: Tracked) -> None:
+    assert tracked.runs[tracked.told.keys["interrupted"]].data.tags["state"] == "interrupted"
 
 
 @pytest.mark.parametrize(("code", "status"), [(0, "FINISHED"), (1, "FINISHED"), (130, "KILLED"), (2, "FAILED")])
@@ -251,19 +289,12 @@ def test_the_parent_ends_as_the_driver_did(
 
 
 def test_the_parent_holds_the_spec_the_table_and_the_figure(
-    root: Root,
-    ledger: Ledger,
-    paths: SweepPaths,
-    keys: dict[str, str],
-    uri: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    tracked: Tracked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mlflow import MlflowClient
 
-    sync(root, "small", uri)
-    client, run = MlflowClient(tracking_uri=uri), runs(uri)["sweep"]
-    board = leaderboard(ledger)
+    client, run = MlflowClient(tracking_uri=tracked.uri), tracked.runs["sweep"]
+    board = leaderboard(tracked.told.ledger)
     note = run.data.tags["mlflow.note.content"]
     assert note.endswith(draw.render(board, Format.MARKDOWN))
     assert f"![accuracy by method](get-artifact?path=figure-small.png&run_uuid={run.info.run_id})" in note
@@ -282,16 +313,16 @@ def test_the_parent_holds_the_spec_the_table_and_the_figure(
     download = {name: Path(client.download_artifacts(run.info.run_id, name, str(tmp_path))) for name in names}
     assert download["spec.yaml"].read_text() == small_spec().text
     assert download["leaderboard.md"].read_text() == draw.render(board, Format.MARKDOWN)
-    assert download["figure.png"].read_bytes() == paths.figure.read_bytes()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert download["figure.png"].read_bytes() == tracked.told.paths.figure.read_bytes()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracked.uri)
     table = MlflowClient().load_table(run.info.experiment_id, "leaderboard.json", run_ids=[run.info.run_id])
     assert list(table["label"]) == [record["label"] for record in records.records(board)]
     assert list(table["n"]) == [1, 1, 0, 0]
 
 
-def test_artifacts_lie_below_the_root(root: Root, keys: dict[str, str], uri: str) -> None:
-    sync(root, "small", uri)
-    assert runs(uri)["sweep"].info.artifact_uri.startswith(f"file://{root.artifacts}/small/")
+def test_artifacts_lie_below_the_root(tracked: Tracked) -> None:
+    root = tracked.told.root
+    assert tracked.runs["sweep"].info.artifact_uri.startswith(f"file://{root.artifacts}/small/")
     assert sorted(file.name for file in root.artifacts.rglob("*.*")) == [
         "figure-small.png",
         "figure.png",
@@ -355,12 +386,11 @@ def test_the_projector_describes_what_it_has_delivered(
     assert "| kd | 90.00 (1) |" in runs(uri)["sweep"].data.tags["mlflow.note.content"]
 
 
-def test_the_experiment_says_where_to_look_and_holds_the_views(root: Root, keys: dict[str, str], uri: str) -> None:
+def test_the_experiment_says_where_to_look_and_holds_the_views(tracked: Tracked) -> None:
     from mlflow import MlflowClient
 
-    sync(root, "small", uri)
-    experiment = MlflowClient(tracking_uri=uri).get_experiment_by_name("small")
-    parent = runs(uri)["sweep"].info.run_id
+    experiment = MlflowClient(tracking_uri=tracked.uri).get_experiment_by_name("small")
+    parent = tracked.runs["sweep"].info.run_id
     number = experiment.experiment_id
     assert f"](#/experiments/{number}/runs/{parent})" in experiment.tags["mlflow.note.content"]
     views = {name for name in experiment.tags if name.startswith("mlflow.sharedViewState.")}
