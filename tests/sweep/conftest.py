@@ -14,6 +14,7 @@ from sweep.layout import Root, SweepPaths
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
+from tests.sweep.command import made_once
 from tests.sweep.examples import small_spec
 
 
@@ -61,10 +62,21 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("mlflow") / "empty.db"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what MLflow and SQLAlchemy say of each other while they are imported
-        from mlflow import MlflowClient
-
-        MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+        shutil.copyfile(made_once(tmp_path_factory, "mlflow", _make_store) / "empty.db", path)
+        _open_store(path)
     return path
+
+
+def _make_store(folder: Path) -> None:
+    folder.mkdir()
+    _open_store(folder / "empty.db")
+
+
+def _open_store(path: Path) -> None:
+    """Has MLflow make the database, where there is none."""
+    from mlflow import MlflowClient
+
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
 
 
 @pytest.fixture
