@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
@@ -14,6 +15,7 @@ settings.load_profile("project")
 torch.set_num_threads(1)  # tests run side by side, and threads that fight for cores are slower than none
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: the longest tests wait for other processes most of their time."""
-    return (os.cpu_count() or 1) + 1
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are cores where the longest tests run, which wait for other processes most of their time."""
+    cores = os.cpu_count() or 1
+    return cores if config.option.markexpr == "not slow" else cores + 1
