@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -279,23 +281,29 @@ def trained(config: TrialConfig, data: ImageData, teacher: Network, folder: Path
     return results, tensors_key(student.state_dict())
 
 
-@pytest.mark.parametrize("config", TRIALS.values(), ids=TRIALS)
+@pytest.fixture(scope="module")
+def whole(few: ImageData, teacher: Network) -> Callable[[str], tuple[list[EpochResult], str]]:
+    """What comes of each of :data:`TRIALS` in one go."""
+    return cache(lambda name: trained(TRIALS[name], few, teacher))
+
+
+@pytest.mark.parametrize("name", TRIALS)
 def test_a_stopped_trial_goes_on_as_if_never_stopped(
-    config: TrialConfig, few: ImageData, teacher: Network, tmp_path: Path
+    name: str, whole: Any, few: ImageData, teacher: Network, tmp_path: Path
 ) -> None:
-    whole = trained(config, few, teacher)
+    config = TRIALS[name]
     training = fit(config, data=few, teacher=teacher, folder=tmp_path)
     next(training)
     training.close()
     results, weights = trained(config, few, teacher, tmp_path)
-    assert (results, weights) == whole
+    assert (results, weights) == whole(name)
     assert [result.replayed for result in results] == [True, False, False]
 
 
-@pytest.mark.parametrize("config", TRIALS.values(), ids=TRIALS)
-def test_the_loss_is_the_weighted_sum_of_the_terms(config: TrialConfig, few: ImageData, teacher: Network) -> None:
-    method = build_distiller(config.method, seeded_model("resnet8", 10, seed=0), Setting(10))
-    for result in trained(config, few, teacher)[0]:
+@pytest.mark.parametrize("name", TRIALS)
+def test_the_loss_is_the_weighted_sum_of_the_terms(name: str, whole: Any) -> None:
+    method = build_distiller(TRIALS[name].method, seeded_model("resnet8", 10, seed=0), Setting(10))
+    for result in whole(name)[0]:
         weights = method.weights(result.epoch)
         assert result.terms.keys() == weights.keys()
         assert result.loss == pytest.approx(sum(weights[name] * term for name, term in result.terms.items()), rel=1e-5)
