@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from ray.air.execution import FixedResourceManager
 from ray.tune.execution import tune_controller
 
@@ -75,6 +76,7 @@ def test_none_is_kept_at_the_end_or_after_another_died() -> None:
     assert list(idle.flush_cached_objects()) == []
 
 
+@pytest.mark.slow  # a resource manager of Ray's starts Ray
 def test_ray_tune_has_its_own_again_afterwards() -> None:
     before = tune_controller.RayActorManager, tune_controller._ObjectCache
     with own_workers():
