@@ -4,8 +4,8 @@
 
 Our side has one process of one thread for each core, as `sweep run` has workers, started before the clock is; with
 ``--device cuda`` one for each alpha, all on that GPU. As in a sweep, trials write checkpoints and one pauses for the
-last (`sweep/engine/pauses.py`), which it can after an epoch: hence two. The other side is one process with all threads. Both
-train the same number of steps and test after every epoch. Every round starts with an empty bank.
+last (`sweep/engine/pauses.py`), which it can after an epoch: hence two. The other side is one process with all threads.
+Both train the same number of steps and test after every epoch. Every round starts with an empty bank.
 ``benchmarks.whole_sweep`` measures the same with everything around it.
 """
 

@@ -5,12 +5,12 @@
     uv run python -m benchmarks.search_cost --record cifar10 --seed 0 --data FOLDER
 
 Two grids, both DHKD, five alphas by five learning rates: few-shot digits, and a subset of CIFAR-10 (Parquet files in
-FOLDER, see docs/datasets.md). Each of the 25 configurations was trained to its end once for every student's seed by
-the real trainer; the curves lie in ``digits_curves.jsonl`` and ``cifar10_curves.jsonl``, in the first line of each the
-cell that they are of. The search that is measured is the engine's own (:mod:`sweep.search.cell_search`, with its samplers and
-pruners), which is fed these curves, epoch by epoch, as its trials ask for them. A point of the grid has one curve for
-a seed, so a replay is exactly what `sweep run` would have done with that sampler's seed, one trial at a time, at the
-cost of milliseconds: many seeds can be tried.
+FOLDER, see docs/datasets.md). Each of the 25 configurations was trained to its end once for every student's seed by the
+real trainer; the curves lie in ``digits_curves.jsonl`` and ``cifar10_curves.jsonl``, in the first line of each the cell
+that they are of. The search that is measured is the engine's own (:mod:`sweep.search.cell_search`, with its samplers
+and pruners), which is fed these curves, epoch by epoch, as its trials ask for them. A point of the grid has one curve
+for a seed, so a replay is exactly what `sweep run` would have done with that sampler's seed, one trial at a time, at
+the cost of milliseconds: many seeds can be tried.
 
 First table, the strict reading: epochs that are trained until the best finished trial is within 0.2 points of the
 grid's best validation accuracy with the same seed, as a share of what the whole grid takes; a search that ends its
