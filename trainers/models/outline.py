@@ -8,9 +8,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
-DRAWS: frozenset[Callable[..., Any]] = frozenset({Tensor.normal_, Tensor.uniform_})
+DRAWS: frozenset[Callable[..., Any]] = frozenset(
+    {
+        *(Tensor.normal_, Tensor.uniform_),
+        *(init.normal_, init.trunc_normal_, init.uniform_, init.orthogonal_),
+        *(init.kaiming_normal_, init.kaiming_uniform_, init.xavier_normal_, init.xavier_uniform_),
+    }
+)
+"""What fills a tensor with random numbers, and returns it. torch hands on its initialisers as a whole, with the tensor
+by name, before they draw."""
 
 
 @contextmanager
@@ -34,4 +43,7 @@ class Undrawn(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        return args[0] if func in DRAWS else func(*args, **(kwargs or {}))
+        named = kwargs or {}
+        if func in DRAWS:
+            return args[0] if args else named["tensor"]
+        return func(*args, **named)
