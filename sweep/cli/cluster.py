@@ -71,7 +71,7 @@ def status(name: str | None, address: str, how: Format) -> None:
     if how is Format.TABLE:
         typer.echo(f"{job.sweep} on {cluster.address}: {job.state}, {job.took} after it was submitted as {job.id}")
         typer.echo(f"{last_line(cluster.log(job))}\n")
-    typer.echo(listing([one.row() for one in cluster.jobs(job.sweep)], how), nl=False)
+    typer.echo(listing([each.row() for each in cluster.jobs(job.sweep)], how), nl=False)
 
 
 def sweeps(address: str, how: Format) -> None:
@@ -82,6 +82,7 @@ def sweeps(address: str, how: Format) -> None:
 
 
 def _cluster(address: str | None) -> Cluster:
+    """A connection to the cluster of that address. Raises InputError where none is given, or none answers."""
     if not address:
         raise InputError(f"which cluster? Give --address http://host:8265, or set {CLUSTER}")
     from sweep.cluster.jobs import Cluster

@@ -62,7 +62,7 @@ ClusterOption = Annotated[
 
 
 def shrunk_spec(spec: Spec, root: Root) -> Spec:
-    """The spec as `--smoke` runs it."""
+    """The spec as `--smoke` runs it; data sets are decoded into the cache below the root."""
     from search_spaces.smoke import shrunk
 
     root.offer_cache()
@@ -70,7 +70,11 @@ def shrunk_spec(spec: Spec, root: Root) -> Spec:
 
 
 def chosen_sweep(name: str | None, root: Root) -> str:
-    """A sweep that is there, its ledger as new as the storage's."""
+    """The name of a sweep that is there, its ledger as new as the storage's; the latest where none is given.
+
+    Raises:
+        InputError: when there is no such sweep, or none at all.
+    """
     from sweep.ledger.snapshot import restore
 
     restore(root, name)

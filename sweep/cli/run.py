@@ -19,7 +19,7 @@ from sweep.cli.options import (
 )
 from sweep.cli.verbs import board_of_sweep
 from sweep.exit_codes import INTERRUPTED
-from sweep.layout import DEFAULT_ROOT, Root
+from sweep.layout import DEFAULT_ROOT, Root, SweepPaths
 
 if TYPE_CHECKING:
     from search_spaces.schema import Spec
@@ -54,7 +54,6 @@ def submitted(root: RootOption = DEFAULT_ROOT, storage: StorageOption = None) ->
 
 def _run(loaded: Spec, place: Root, tracking_uri: str | None, address: str | None, verbose: bool) -> NoReturn:
     """Run a sweep and show what came of it."""
-    from sweep.cli.status import troubles
     from sweep.cluster.carried import nothing_lost
     from sweep.engine.display import for_console
     from sweep.run import run_sweep
@@ -68,15 +67,7 @@ def _run(loaded: Spec, place: Root, tracking_uri: str | None, address: str | Non
         console.print(f"stopped; {nothing_lost()}")
         raise typer.Exit(INTERRUPTED) from None
     _print_leaderboard(console, place, loaded.name)
-    paths = place.sweep(loaded.name)
-    for line in troubles(paths):
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
-    if paths.figure.exists():
-        console.print(f"figure       {paths.figure}", soft_wrap=True, highlight=False)
-    console.print(f"leaderboard  {paths.leaderboard}", soft_wrap=True, highlight=False)
-    if paths.report.exists():
-        console.print(f"report       {paths.report}", soft_wrap=True, highlight=False)
-    console.print(f"browse       {_browse(place, uri)}", soft_wrap=True, highlight=False)
+    _print_places(console, place.sweep(loaded.name), _browse(place, uri))
     raise typer.Exit(code)
 
 
@@ -84,6 +75,20 @@ def _print_leaderboard(console: Console, root: Root, name: str) -> None:
     from sweep.results.draw import as_rich
 
     console.print(as_rich(board_of_sweep(name, root, remote=False, tracking_uri=None)))
+
+
+def _print_places(console: Console, paths: SweepPaths, browse: str) -> None:
+    """What went wrong, and where all that came of the sweep can be seen."""
+    from sweep.cli.status import troubles
+
+    for line in troubles(paths):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    if paths.figure.exists():
+        console.print(f"figure       {paths.figure}", soft_wrap=True, highlight=False)
+    console.print(f"leaderboard  {paths.leaderboard}", soft_wrap=True, highlight=False)
+    if paths.report.exists():
+        console.print(f"report       {paths.report}", soft_wrap=True, highlight=False)
+    console.print(f"browse       {browse}", soft_wrap=True, highlight=False)
 
 
 def _browse(root: Root, uri: str) -> str:

@@ -13,11 +13,15 @@ from trainers.errors import InputError
 
 
 def rows(paths: SweepPaths) -> list[dict[str, Any]]:
-    """One row per searched cell: how far it is, and its best configurations."""
-    plan, found = searches_of(paths)
-    if not found:
+    """One row per searched cell: how far it is, and its best configuration.
+
+    Raises:
+        InputError: when the sweep searches nothing.
+    """
+    plan, searches = searches_of(paths)
+    if not searches:
         raise InputError(f"sweep '{plan.name}' searches nothing; a range or a choice in its spec would be searched")
-    return [_row(search) for search in found]
+    return [_row(search) for search in searches]
 
 
 def _row(search: CellSearch) -> dict[str, Any]:

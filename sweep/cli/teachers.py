@@ -1,4 +1,7 @@
-"""What `sweep teachers` does: list the store, import published checkpoints, train a spec's teachers."""
+"""`sweep teachers`: list the store, import published checkpoints, train a spec's teachers.
+
+Three verbs, each followed by what it does.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,22 @@ DOUBTFUL = "a low accuracy: was it trained on this data set, at this image size,
 SHOWN = 12
 """Digits of a hash that are shown; six name a teacher."""
 
+teachers = typer.Typer(help="List, import and train teachers.", no_args_is_help=True)
+
+
+# -- list -------------------------------------------------------------------------------------------------------------
+
+
+@teachers.command("list")
+def teachers_list(
+    root: RootOption = DEFAULT_ROOT, storage: StorageOption = None, how: FormatOption = Format.TABLE
+) -> None:
+    """List the stored teachers."""
+    stored = rows(Root.at(root, storage))
+    if not stored:
+        typer.echo(f"no teacher is stored below {root} yet", err=True)
+    typer.echo(listing(stored, how) if stored or how is not Format.TABLE else "", nl=False)
+
 
 def rows(root: Root) -> list[dict[str, Any]]:
     """The stored teachers. Raises CheckpointError for a passport that cannot be read."""
@@ -37,6 +56,7 @@ def rows(root: Root) -> list[dict[str, Any]]:
 
 
 def _row(passport: Passport) -> dict[str, Any]:
+    """A teacher in a listing."""
     return {
         "teacher": f"{passport.architecture}@{passport.hash[:SHOWN]}",
         "dataset": passport.dataset.name,
@@ -47,6 +67,26 @@ def _row(passport: Passport) -> dict[str, Any]:
 
 
 # -- import -----------------------------------------------------------------------------------------------------------
+
+
+@teachers.command("import")
+def teachers_import(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A weight file, or a folder with some in it.")],
+    dataset: Annotated[
+        str, typer.Option("--dataset", help="What they were trained on: 'digits', or 'parquet: {path: data}'.")
+    ],
+    architecture: Annotated[
+        str | None, typer.Option("--architecture", help="A model of `sweep list models`; by default it is recognised.")
+    ] = None,
+    root: RootOption = DEFAULT_ROOT,
+    storage: StorageOption = None,
+    how: FormatOption = Format.TABLE,
+) -> None:
+    """Store published checkpoints as teachers, with their accuracy as it is measured here."""
+    place = Root.at(root, storage)
+    reports, good = import_all(path, dataset, architecture, place, lambda line: typer.echo(line, err=True))
+    typer.echo(listing(reports, how), nl=False)
+    raise typer.Exit(DONE if good else SOME_FAILED)
 
 
 def import_all(
@@ -73,17 +113,17 @@ def import_all(
     root.offer_cache()
     config, data = read_dataset(dataset)
     store = TeacherStore(root.teachers, root.storage)
-    found, good = [], True
+    reports, good = [], True
     for file in files:
         say(f"reading {file}")
         try:
-            found.append(_imported(file, path, architecture, store, data, config))
+            reports.append(_imported(file, path, architecture, store, data, config))
         except KDError as error:
             if not path.is_dir():
                 raise
             good = False
-            found.append(_report(file, path, "", "", f"not imported: {error}"))
-    return found, good
+            reports.append(_report(file, path, "", "", f"not imported: {error}"))
+    return reports, good
 
 
 def weight_files(path: Path) -> list[Path]:
@@ -92,10 +132,10 @@ def weight_files(path: Path) -> list[Path]:
 
     if not path.is_dir():
         return [path]
-    found = sorted(file for file in path.rglob("*") if file.is_file() and file.name.endswith(SUFFIXES))
-    if not found:
+    weights = sorted(file for file in path.rglob("*") if file.is_file() and file.name.endswith(SUFFIXES))
+    if not weights:
         raise InputError(f"there is no weight file below {path}; their names end in {', '.join(SUFFIXES)}")
-    return found
+    return weights
 
 
 def read_dataset(text: str) -> tuple[DatasetConfig, ImageData]:
@@ -126,14 +166,15 @@ def read_dataset(text: str) -> tuple[DatasetConfig, ImageData]:
 def _imported(
     file: Path, path: Path, architecture: str | None, store: TeacherStore, data: ImageData, config: DatasetConfig
 ) -> dict[str, Any]:
+    """Store a file's network as a teacher, measured on its data set; the row of what came of it."""
     import torch
 
     from trainers.teacher.pretrained import read
 
-    found = read(file, architecture)
+    published = read(file, architecture)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    passport = store.adopt(found, data, config, device)
-    remarks = [*found.origin.notes, *([DOUBTFUL] if passport.doubtful else [])]
+    passport = store.adopt(published, data, config, device)
+    remarks = [*published.origin.notes, *([DOUBTFUL] if passport.doubtful else [])]
     row = _row(passport)
     return _report(file, path, row["teacher"], row["test_acc"], "; ".join(remarks))
 
@@ -145,61 +186,6 @@ def _report(file: Path, path: Path, teacher: str, test_acc: str, remarks: str) -
 
 
 # -- train ------------------------------------------------------------------------------------------------------------
-
-
-def train(spec: str, root: Root, uri: str, display: Display, verbose: bool) -> tuple[int, list[dict[str, Any]]]:
-    """Train the teachers of a spec that are not stored yet, with the engine that runs whole sweeps.
-
-    Returns:
-        The exit code of :func:`sweep.run.run_sweep`, and one row for each of the spec's teachers that is stored.
-    """
-    from search_spaces.loader import load_spec
-    from sweep.plan.expand import build_plan
-    from sweep.run import run_sweep
-    from trainers.teacher.store import TeacherStore
-
-    loaded = load_spec(spec)
-    code = run_sweep(loaded, root, uri, display, verbose, only_teachers=True)
-    store = TeacherStore(root.teachers, root.storage)
-    passports = (store.trained_by(slot.id) for slot in build_plan(loaded, store).teachers)
-    return code, [_row(passport) for passport in passports if passport is not None]
-
-
-# -- the verbs -------------------------------------------------------------------------------------------------------
-
-
-teachers = typer.Typer(help="List, import and train teachers.", no_args_is_help=True)
-
-
-@teachers.command("list")
-def teachers_list(
-    root: RootOption = DEFAULT_ROOT, storage: StorageOption = None, how: FormatOption = Format.TABLE
-) -> None:
-    """List the stored teachers."""
-    found = rows(Root.at(root, storage))
-    if not found:
-        typer.echo(f"no teacher is stored below {root} yet", err=True)
-    typer.echo(listing(found, how) if found or how is not Format.TABLE else "", nl=False)
-
-
-@teachers.command("import")
-def teachers_import(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A weight file, or a folder with some in it.")],
-    dataset: Annotated[
-        str, typer.Option("--dataset", help="What they were trained on: 'digits', or 'parquet: {path: data}'.")
-    ],
-    architecture: Annotated[
-        str | None, typer.Option("--architecture", help="A model of `sweep list models`; by default it is recognised.")
-    ] = None,
-    root: RootOption = DEFAULT_ROOT,
-    storage: StorageOption = None,
-    how: FormatOption = Format.TABLE,
-) -> None:
-    """Store published checkpoints as teachers, with their accuracy as it is measured here."""
-    place = Root.at(root, storage)
-    found, good = import_all(path, dataset, architecture, place, lambda line: typer.echo(line, err=True))
-    typer.echo(listing(found, how), nl=False)
-    raise typer.Exit(DONE if good else SOME_FAILED)
 
 
 @teachers.command("train")
@@ -219,9 +205,27 @@ def teachers_train(
     uri = address_of(place, tracking_uri)
     console = Console()
     try:
-        code, found = train(spec, place, uri, display.for_console(console), verbose)
+        code, trained = train(spec, place, uri, display.for_console(console), verbose)
     except KeyboardInterrupt:
         console.print(f"stopped; {nothing_lost()}")
         raise typer.Exit(INTERRUPTED) from None
-    typer.echo(listing(found, Format.TABLE), nl=False)
+    typer.echo(listing(trained, Format.TABLE), nl=False)
     raise typer.Exit(code)
+
+
+def train(spec: str, root: Root, uri: str, display: Display, verbose: bool) -> tuple[int, list[dict[str, Any]]]:
+    """Train the teachers of a spec that are not stored yet, with the engine that runs whole sweeps.
+
+    Returns:
+        The exit code of :func:`sweep.run.run_sweep`, and one row for each of the spec's teachers that is stored.
+    """
+    from search_spaces.loader import load_spec
+    from sweep.plan.expand import build_plan
+    from sweep.run import run_sweep
+    from trainers.teacher.store import TeacherStore
+
+    loaded = load_spec(spec)
+    code = run_sweep(loaded, root, uri, display, verbose, only_teachers=True)
+    store = TeacherStore(root.teachers, root.storage)
+    passports = (store.trained_by(slot.id) for slot in build_plan(loaded, store).teachers)
+    return code, [_row(passport) for passport in passports if passport is not None]

@@ -120,22 +120,25 @@ def leaderboard(
     ] = None,
 ) -> None:
     """Print the table of a sweep."""
-    from sweep.results import draw, records
     from sweep.results.board import with_published
 
     place, remote = Root.at(root, storage), from_mlflow or tracking_uri is not None
     board = board_of_sweep(name if remote else chosen_sweep(name, place), place, remote, tracking_uri)
-    board = with_published(board) if published else board
+    _print_board(with_published(board) if published else board, how)
+
+
+def _print_board(board: Leaderboard, how: TableFormat) -> None:
+    """Raises InputError where Parquet would go to a terminal."""
+    from sweep.results import draw, records
+
     if how is TableFormat.TABLE:
         Console().print(draw.as_rich(board))
-    elif how is TableFormat.PARQUET:
-        if sys.stdout.isatty():
-            raise InputError(
-                "Parquet is no text for a terminal; send it to a file: --format parquet > leaderboard.parquet"
-            )
-        typer.echo(records.to_parquet(board), nl=False)
-    else:
+    elif how is not TableFormat.PARQUET:
         typer.echo(draw.render(board, Format(how.value)), nl=False)
+    elif sys.stdout.isatty():
+        raise InputError("Parquet is no text for a terminal; send it to a file: --format parquet > leaderboard.parquet")
+    else:
+        typer.echo(records.to_parquet(board), nl=False)
 
 
 def export(

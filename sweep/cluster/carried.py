@@ -12,13 +12,12 @@ from typing import Any
 from search_spaces.schema import Spec
 from trainers.errors import InputError
 
+CARRIED = "SWEEP_SUBMITTED"
+"""The variable that holds the spec in a job's environment; see :func:`packed`."""
 LONGEST = 100_000
 """Characters of a packed spec: a process takes no longer variable than 128 KiB."""
 LARGEST = 2_000_000
 """Bytes of an unpacked one; what is longer was not packed here."""
-
-
-# -- what travels -----------------------------------------------------------------------------------------------------
 
 
 def packed(spec: Spec) -> str:
@@ -65,7 +64,3 @@ def nothing_lost() -> str:
     """What a run says that stops before its end."""
     again = "Submitted again, it" if CARRIED in os.environ else "The same command"
     return f"nothing is lost. {again} goes on from here"
-
-
-CARRIED = "SWEEP_SUBMITTED"
-"""The variable that holds the spec in a job's environment; see :func:`sweep.cluster.carried.packed`."""

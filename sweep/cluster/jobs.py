@@ -11,6 +11,7 @@ import asyncio
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,13 +44,15 @@ LIVE = ("waiting", "running")
 
 
 @dataclass(frozen=True)
-class SubmittedSweep:
-    """One run of a sweep on the cluster."""
+class SweepJob:
+    """A job of Ray's that runs a sweep; a sweep that was submitted again has several."""
 
     id: str
     """``digits-alpha-3``"""
     sweep: str
+    """The sweep's name."""
     state: str
+    """waiting, running, cancelled, failed, or one of :data:`sweep.exit_codes.STATES`."""
     started: float
     """Seconds since 1970."""
     ended: float | None
@@ -58,14 +61,17 @@ class SubmittedSweep:
 
     @property
     def live(self) -> bool:
+        """Whether it has not come to an end."""
         return self.state in LIVE
 
     @property
     def took(self) -> str:
+        """How long it ran, or runs by now, as a person says it: ``3:20 min``."""
         return duration((self.ended or time.time()) - self.started)
 
     @property
     def since(self) -> str:
+        """When it was started, in local time: ``2026-01-31 18:05:00``."""
         return datetime.fromtimestamp(self.started).isoformat(sep=" ", timespec="seconds")
 
     def row(self) -> dict[str, Any]:
@@ -94,13 +100,14 @@ class Cluster:
         with self._explained():
             self._client: JobSubmissionClient = JobSubmissionClient(address)
 
-    def jobs(self, sweep: str | None = None) -> list[SubmittedSweep]:
+    def jobs(self, sweep: str | None = None) -> list[SweepJob]:
         """All sweeps' jobs that this head has seen, or those of one sweep; the first started first."""
         with self._explained():
-            found = [_job(details) for details in self._client.list_jobs() if (details.metadata or {}).get("sweep")]
-        return sorted((job for job in found if sweep in (None, job.sweep)), key=lambda job: job.started)
+            details = [some for some in self._client.list_jobs() if (some.metadata or {}).get("sweep")]
+        jobs = (_job(some) for some in details)
+        return sorted((job for job in jobs if sweep in (None, job.sweep)), key=lambda job: job.started)
 
-    def find(self, name: str | None) -> SubmittedSweep:
+    def find(self, name: str | None) -> SweepJob:
         """A sweep's last job, a job by its id, or the last of all. Raises InputError where there is none."""
         jobs = self.jobs()
         if not jobs:
@@ -110,7 +117,7 @@ class Cluster:
             raise InputError(f"on {self.address}: {unknown_name('sweep', name, {job.sweep for job in jobs})}")
         return wanted[-1]
 
-    def submit(self, spec: Spec) -> SubmittedSweep:
+    def submit(self, spec: Spec) -> SweepJob:
         """Start a sweep, or let it go on, and return at once.
 
         Raises:
@@ -118,36 +125,43 @@ class Cluster:
             InputError: when it is too long for a job.
         """
         jobs = self.jobs(spec.name)
-        for job in jobs:
-            if job.live:
-                raise BusyError(
-                    f"sweep '{spec.name}' is {job.state} on {self.address} already, as {job.id} since {job.since};"
-                    f" to start it anew, first: sweep cancel {spec.name}"
-                )
+        self._check_ended(jobs)
         environment = STOP | {CARRIED: packed(spec)}
         first = 1 + max((_number(job) for job in jobs), default=0)
         for number in range(first, first + TRIES):
             try:
-                with self._explained():
-                    self._client.submit_job(
-                        entrypoint="sweep submitted",
-                        submission_id=f"{spec.name}-{number}",
-                        runtime_env={"env_vars": environment},
-                        metadata={"sweep": spec.name},
-                    )
+                return self._start(f"{spec.name}-{number}", spec.name, environment)
             except InputError as error:
                 if "already exists" not in str(error):
                     raise
-            else:
-                return self._job(f"{spec.name}-{number}")
         raise BusyError(f"sweep '{spec.name}' is being submitted to {self.address} by others")
 
-    def log(self, job: SubmittedSweep) -> str:
+    def _check_ended(self, jobs: list[SweepJob]) -> None:
+        """Raises BusyError where one of a sweep's jobs has not come to its end."""
+        for job in jobs:
+            if job.live:
+                raise BusyError(
+                    f"sweep '{job.sweep}' is {job.state} on {self.address} already, as {job.id} since {job.since};"
+                    f" to start it anew, first: sweep cancel {job.sweep}"
+                )
+
+    def _start(self, name: str, sweep: str, environment: dict[str, str]) -> SweepJob:
+        """Raises InputError where there is a job of that name."""
+        with self._explained():
+            self._client.submit_job(
+                entrypoint="sweep submitted",
+                submission_id=name,
+                runtime_env={"env_vars": environment},
+                metadata={"sweep": sweep},
+            )
+        return self._look_up(name)
+
+    def log(self, job: SweepJob) -> str:
         """What a job has printed."""
         with self._explained():
             return str(self._client.get_job_logs(job.id))
 
-    def follow(self, job: SubmittedSweep, show: Callable[[str], None]) -> int:
+    def follow(self, job: SweepJob, show: Callable[[str], None]) -> int:
         """Show what a job has printed, and what it prints, until it ends; the sweep's exit code."""
 
         async def read() -> None:
@@ -161,7 +175,7 @@ class Cluster:
             raise InputError(f"the connection to {self.address} was lost; {job.id} goes on: sweep logs -f {job.id}")
         return ended.code if ended.code is not None else INTERRUPTED if ended.state == "cancelled" else SOME_FAILED
 
-    def cancel(self, name: str | None) -> SubmittedSweep:
+    def cancel(self, name: str | None) -> SweepJob:
         """Stop a sweep as Ctrl-C does, and wait until it has ended. Raises InputError where it does not run."""
         job = self.find(name)
         if not job.live:
@@ -173,15 +187,16 @@ class Cluster:
             raise InputError(f"{job.id} on {self.address} was told to stop, but goes on; look at: sweep logs {job.id}")
         return ended
 
-    def _wait(self, job: SubmittedSweep, seconds: float) -> SubmittedSweep:
+    def _wait(self, job: SweepJob, seconds: float) -> SweepJob:
         """The job, once it has ended or the time is over."""
         deadline = time.monotonic() + seconds
         while job.live and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
-            job = self._job(job.id)
+            job = self._look_up(job.id)
         return job
 
-    def _job(self, name: str) -> SubmittedSweep:
+    def _look_up(self, name: str) -> SweepJob:
+        """A job as it is now."""
         with self._explained():
             return _job(self._client.get_job_info(name))
 
@@ -238,11 +253,12 @@ def _offer_token() -> None:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
-def _job(details: JobDetails) -> SubmittedSweep:
+def _job(details: JobDetails) -> SweepJob:
+    """What Ray tells of a job."""
     status = str(details.status.value)
     code = DONE if status == "SUCCEEDED" else details.driver_exit_code
     states = {"PENDING": "waiting", "RUNNING": "running", "STOPPED": "cancelled"}
-    return SubmittedSweep(
+    return SweepJob(
         id=str(details.submission_id),
         sweep=(details.metadata or {})["sweep"],
         state=states.get(status) or ("failed" if code is None else STATES.get(code, "failed")),
@@ -252,15 +268,16 @@ def _job(details: JobDetails) -> SubmittedSweep:
     )
 
 
-def _number(job: SubmittedSweep) -> int:
+def _number(job: SweepJob) -> int:
     number = job.id.removeprefix(f"{job.sweep}-")
     return int(number) if number.isdigit() else 0
 
 
-def latest(jobs: list[SubmittedSweep]) -> list[dict[str, Any]]:
+def latest(jobs: list[SweepJob]) -> list[dict[str, Any]]:
     """A row per sweep, for `sweep list sweeps`: its last job, and how many it has had."""
     last = {job.sweep: job for job in jobs}
-    return [job.row() | {"jobs": sum(one.sweep == job.sweep for one in jobs)} for job in last.values()]
+    count = Counter(job.sweep for job in jobs)
+    return [job.row() | {"jobs": count[job.sweep]} for job in last.values()]
 
 
 def last_line(log: str) -> str:

@@ -30,28 +30,30 @@ class Candidate:
 
     @property
     def is_teacher(self) -> bool:
+        """Whether it is to become a version in the registry as well."""
         return self.made_by == "teacher"
 
     @property
     def name(self) -> str:
+        """Of the logged model: ``resnet8-kd``, ``resnet20-teacher``."""
         return allowed(f"{self.architecture}-{self.made_by}")
 
 
 def candidates(ledger: Ledger) -> list[Candidate]:
     """The networks that a sweep wants logged, teachers first; none where its plan was made before models were."""
-    found = read.read(ledger)
-    how = found.plan.tracking.get("models", "none")
+    results = read.read(ledger)
+    how = results.plan.tracking.get("models", "none")
     if how == "none":
         return []
-    done = [one for one in read.distinct(found.trials) if one.state == "finished" and one.slot.stage != "teacher"]
-    best = {trial.key for trial in _best(found)}
-    chosen = [trial for trial in done if how == "all" or trial.key in best]
-    return [*_teachers(found), *(_student(trial, trial.key in best) for trial in chosen)]
+    students = [trial for trial in read.distinct(results.trials) if trial.slot.stage != "teacher"]
+    best = {trial.key for trial in _best(results)}
+    chosen = [trial for trial in students if trial.state == "finished" and (how == "all" or trial.key in best)]
+    return [*_teachers(results), *(_student(trial, trial.key in best) for trial in chosen)]
 
 
 def outstanding(ledger: Ledger, uri: str) -> bool:
     """Whether a server has not been given all of them yet."""
-    wanted = [one.id for one in candidates(ledger)]
+    wanted = [candidate.id for candidate in candidates(ledger)]
     return bool(wanted) and ledger.fact(fact(uri)) != content_key(wanted)
 
 
@@ -66,19 +68,20 @@ def registered_name(architecture: str, dataset: str) -> str:
 
 
 def fact(uri: str) -> str:
+    """The ledger's name for which networks a server has been given."""
     return f"models:{content_key(uri)}"
 
 
-def _best(found: Results) -> list[Trial]:
+def _best(results: Results) -> list[Trial]:
     """Of each cell the trial, among all its rows and seeds, that does best by what may choose under the protocol.
 
     Where nothing is held out, the first.
     """
     cells: dict[tuple[str, str, str], list[Trial]] = {}
-    for trial in found.trials:
+    for trial in results.trials:
         if trial.slot.stage == "confirm" and trial.state == "finished":
             cells.setdefault((trial.slot.recipe, trial.slot.pair, trial.slot.method), []).append(trial)
-    return [max(members, key=lambda trial: merit([trial], found.plan.protocol)) for members in cells.values()]
+    return [max(members, key=lambda trial: merit([trial], results.plan.protocol)) for members in cells.values()]
 
 
 def _student(trial: Trial, best: bool) -> Candidate:
@@ -88,12 +91,12 @@ def _student(trial: Trial, best: bool) -> Candidate:
     return Candidate(trial.key or "", trial.key or "", slot.config["model"], slot.method, tags, params, best)
 
 
-def _teachers(found: Results) -> list[Candidate]:
+def _teachers(results: Results) -> list[Candidate]:
     """Those that the sweep has trained, by their runs, and those that it takes as they are stored, by the parent's."""
-    trained = [t for t in found.trials if t.slot.stage == "teacher" and t.state == "finished"]
+    trained = [t for t in results.trials if t.slot.stage == "teacher" and t.state == "finished"]
     runs = {trial.body["teacher"]["hash"]: (trial.key or "", trial.slot.config["model"]) for trial in trained}
-    configs = [slot.config for slot in found.plan.students] + [cell.config for cell in found.plan.cells]
+    configs = [slot.config for slot in results.plan.students] + [cell.config for cell in results.plan.cells]
     for teacher in (config["teacher"] for config in configs):
         if teacher is not None:
             runs.setdefault(teacher["hash"], (PARENT, teacher["architecture"]))
-    return [Candidate(one, run, architecture, "teacher") for one, (run, architecture) in runs.items()]
+    return [Candidate(weights, run, architecture, "teacher") for weights, (run, architecture) in runs.items()]

@@ -21,11 +21,12 @@ from sweep.layout import Root, SweepPaths
 from sweep.ledger.store import Event, Ledger
 from sweep.plan.slots import Plan, SearchedCell, Slot
 from sweep.results import board, draw
-from sweep.tracking import views
+from sweep.tracking import mlflow_internals, views
+from sweep.tracking.mlflow_internals import NOTE
 from sweep.tracking.news import STATUS, News
+from sweep.tracking.paging import pages
 from sweep.tracking.run_content import (
     CHOSEN,
-    NOTE,
     PARENT,
     dataset_input,
     described,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
 BATCH = 500
 """Events per delivery."""
-METRICS_PER_REQUEST = 1000
+METRICS_PER_REQUEST = RUNS_PER_REQUEST = 1000
 SMALL_FIGURE, FIGURE_PIXELS = "figure-small.png", 800
 """The figure as the description shows it, and how wide that is: the page has room for no more."""
 
@@ -117,24 +118,20 @@ class Delivery:
     # -- runs -------------------------------------------------------------------------------------------------------
 
     def _find_experiment(self, root: Root) -> str:
-        found = self.client.get_experiment_by_name(self._sweep)
-        if found is not None:
-            return str(found.experiment_id)
+        known = self.client.get_experiment_by_name(self._sweep)
+        if known is not None:
+            return str(known.experiment_id)
         served = urlsplit(self._uri).scheme in ("http", "https")  # a database says nothing of where artifacts go
         place = None if served else (root.artifacts / self._sweep).absolute().as_uri()
-        tags = {"mlflow.experimentKind": "custom_model_development"}  # the UI then opens on runs, not on GenAI traces
+        # the UI then opens on runs, not on GenAI traces
+        tags = {mlflow_internals.EXPERIMENT_KIND: "custom_model_development"}
         return str(self.client.create_experiment(self._sweep, artifact_location=place, tags=tags))
 
     def _known_runs(self) -> dict[str, str]:
-        known: dict[str, str] = {}
-        token = None
-        while True:
-            query = f"tags.`sweep.id` = '{self._ledger.id}'"
-            page = self.client.search_runs([self.experiment], query, max_results=1000, page_token=token)
-            known |= {run.data.tags["sweep.key"]: run.info.run_id for run in page}
-            token = page.token
-            if not token:
-                return known
+        query = f"tags.`sweep.id` = '{self._ledger.id}'"
+        place, most = [self.experiment], RUNS_PER_REQUEST
+        runs = pages(lambda token: self.client.search_runs(place, query, max_results=most, page_token=token))
+        return {run.data.tags["sweep.key"]: run.info.run_id for run in runs}
 
     def _run(self, key: str, name: str, time: float, tags: dict[str, str]) -> str:
         """The run of a trial (or the parent), made when there is none."""
@@ -169,7 +166,7 @@ class Delivery:
         """What MLflow shows as a run's source: the spec."""
         started = self._ledger.latest("sweep")
         source = started.body.get("source") if started else None
-        return {"mlflow.source.name": source, "mlflow.source.type": "LOCAL"} if source else {}
+        return {mlflow_internals.SOURCE_NAME: source, mlflow_internals.SOURCE_TYPE: "LOCAL"} if source else {}
 
     def _plan(self, run: str, plan: Plan) -> None:
         """What all trials share, and the views of the experiment."""
@@ -188,23 +185,28 @@ class Delivery:
         """What a search has won, and the row of the table that each of its winners' trials counts for."""
         won = self._won(event.body)
         self.client.set_tag(run, CHOSEN + event.body["cell"], json.dumps(won))
-        rows = {one["key"]: one["row"] for one in won["chosen"]}
-        earlier = (one for one in self._ledger.events("chosen") if one.seq < event.seq)
-        for other in (one for one in earlier if one.body["cell"] == event.body["cell"]):
-            rows = dict.fromkeys((one["key"] for one in self._won(other.body)["chosen"]), "") | rows
+        rows = {winner["key"]: winner["row"] for winner in won["chosen"]}
+        for earlier in self._ledger.events("chosen"):
+            if earlier.seq < event.seq and earlier.body["cell"] == event.body["cell"]:
+                rows = dict.fromkeys((winner["key"] for winner in self._won(earlier.body)["chosen"]), "") | rows
         for key, row in rows.items():
             self.client.set_tag(self._run_of(key), "row", row)
 
     def _won(self, body: dict[str, Any]) -> dict[str, Any]:
-        """The cell of a search that has come to its end, how its trials ended, and the keys of those that won."""
+        """What the parent run's tag tells of a search that has come to its end.
+
+        That is `cell`, how its trials ended as `states`, and as `chosen` those that won, best first: what the ledger
+        has of each, the `key` of the search's trial, and the `label` and the `row` that it counts for in the table.
+        """
         asked = [event for event in self._ledger.events("ask") if event.body["cell"] == body["cell"]]
         keys = {event.body["number"]: event.trial for event in asked}
         plan = self._ledger.latest("plan")
         cells = [cell for cell in plan.body["cells"] if cell["id"] == body["cell"]] if plan else []
-        won = [
-            one | {"key": keys[one["number"]], "label": slot["label"], "row": Slot(**slot).row}
-            for one, slot in zip(body["chosen"], body["slots"], strict=False)  # the first seed's slots come first
-        ]
+        slots = [Slot(**slot) for slot in body["slots"]]
+        won = []
+        for winner in body["chosen"]:
+            slot = next(slot for slot in slots if winner["params"].items() <= slot.varied.items())  # of any seed
+            won.append(winner | {"key": keys[winner["number"]], "label": slot.label, "row": slot.row})
         return {"cell": cells[0] | {"config": {}}, "states": body["states"], "chosen": won}
 
     def _report(self, run: str, body: dict[str, Any]) -> None:
@@ -214,15 +216,20 @@ class Delivery:
         columns = list(records[0]) if records else []
         table = {"columns": columns, "data": [[record[column] for column in columns] for record in records]}
         self.client.log_text(run, json.dumps(table, ensure_ascii=False), "leaderboard.json")
-        for name in (body["figure"], body.get("page", {}).get("file")):
-            if name and (self._paths.folder / name).exists():
-                self.client.log_artifact(run, str(self._paths.folder / name))
-        if body["figure"] and (self._paths.folder / body["figure"]).exists():
-            self.client.log_image(run, shrunk(self._paths.folder / body["figure"]), SMALL_FIGURE)
+        self._files(run, body["figure"], body.get("page", {}).get("file"))
         self._described = self._description(body["markdown"], body["figure"])
         shown = json.dumps([{"path": "leaderboard.json", "type": "table"}])
-        notes = {NOTE: self._described, "mlflow.loggedArtifacts": shown}
+        notes = {NOTE: self._described, mlflow_internals.LOGGED_ARTIFACTS: shown}
         self.client.log_batch(run, tags=run_tags(notes))
+
+    def _files(self, run: str, figure: str | None, page: str | None) -> None:
+        """The figure and the page, as far as they are in the sweep's folder, and the figure once more in small."""
+        there = {name: self._paths.folder / name for name in (figure, page) if name}
+        there = {name: path for name, path in there.items() if path.exists()}
+        for path in there.values():
+            self.client.log_artifact(run, str(path))
+        if figure and figure in there:
+            self.client.log_image(run, shrunk(there[figure]), SMALL_FIGURE)
 
     def _description(self, markdown: str, figure: str | None) -> str:
         """The parent run's: the figure, the table, and where else to look."""
@@ -261,7 +268,7 @@ class Delivery:
         """What an event of a trial adds to the news of it."""
         body = event.body
         if event.kind == "start":
-            tags = {"mlflow.parentRunId": self._parent(event.time)} | start_tags(body) | self._source
+            tags = {mlflow_internals.PARENT_RUN: self._parent(event.time)} | start_tags(body) | self._source
             told.start(event.time, body["name"], tags, parameters(body["config"]), body["config"]["dataset"])
         elif event.kind == "epoch":
             told.metrics += metrics_at(epoch_metrics(body), event.time, event.epoch or 0)

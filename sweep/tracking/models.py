@@ -23,7 +23,9 @@ from sweep.layout import Root, SweepPaths
 from sweep.ledger.store import Ledger
 from sweep.results import read
 from sweep.text import first_line
+from sweep.tracking import mlflow_internals
 from sweep.tracking.candidates import Candidate, candidates, fact, registered_name
+from sweep.tracking.paging import pages
 from sweep.tracking.run_content import PARENT, metrics_at
 from trainers.errors import CheckpointError
 from trainers.storage.content import canonical_json, content_key
@@ -31,6 +33,7 @@ from trainers.storage.content import canonical_json, content_key
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
+    from mlflow.models import ModelSignature
 
     from trainers.models import Network
     from trainers.teacher.passport import Passport
@@ -68,22 +71,29 @@ def save(network: Network, images: dict[str, Any], folder: Path, metadata: dict[
         import numpy
         import torch
         from mlflow import pytorch
-        from mlflow.models import ModelSignature
-        from mlflow.types import Schema, TensorSpec
 
         shape = (CHANNELS, *images["size"])
         draws = numpy.random.default_rng(0).standard_normal((EXAMPLE_IMAGES, *shape))
-        read, said = ((-1, *shape), "images"), ((-1, images["classes"]), "logits")
-        inputs, outputs = (Schema([TensorSpec(numpy.dtype("float32"), *one)]) for one in (read, said))
         pytorch.save_model(
             network,
             str(folder),
-            signature=ModelSignature(inputs, outputs),
+            signature=_signature(shape, images["classes"]),
             input_example=(numpy.round(draws * EXAMPLE_STEP) / EXAMPLE_STEP).astype("float32"),
             serialization_format="pt2",
             pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],
             metadata=metadata | {name: images[name] for name in ("mean", "std")},
         )
+
+
+def _signature(shape: tuple[int, ...], classes: int) -> ModelSignature:
+    """Float32 images of any number in, their logits out."""
+    import numpy
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    read, said = ((-1, *shape), "images"), ((-1, classes), "logits")
+    inputs, outputs = (Schema([TensorSpec(numpy.dtype("float32"), *tensor)]) for tensor in (read, said))
+    return ModelSignature(inputs, outputs)
 
 
 def passport_tags(passport: Passport) -> dict[str, str]:
@@ -135,68 +145,68 @@ class ModelDelivery:
             How many were, and what could not be: weights that are gone or damaged, a network that cannot be exported.
         """
         wanted = candidates(self._ledger)
-        missing = [one for one in wanted if one.run in self._runs and not self._is_there(one)]
+        missing = [candidate for candidate in wanted if candidate.run in self._runs and not self._is_there(candidate)]
         if missing:
             tell(f"logging {len(missing)} model{'s' if len(missing) > 1 else ''} in MLflow")
         outcome = Outcome()
-        for one in missing:
-            self._deliver(one, outcome)
+        for candidate in missing:
+            self._deliver(candidate, outcome)
         self._mark_best(wanted)
         if wanted:
-            self._ledger.set_fact(fact(uri), content_key([one.id for one in wanted]))
+            self._ledger.set_fact(fact(uri), content_key([candidate.id for candidate in wanted]))
         return outcome
 
     def _mark_best(self, wanted: list[Candidate]) -> None:
         """A sweep that grows may prefer others than it has logged before."""
-        best = {one.id for one in wanted if one.best}
-        for one, model in self._known.items():
-            mark = "true" if one in best else "false"
+        best = {candidate.id for candidate in wanted if candidate.best}
+        for candidate, model in self._known.items():
+            mark = "true" if candidate in best else "false"
             if model.tags.get("best", mark) != mark:
                 self._client.set_logged_model_tags(model.model_id, {"best": mark})
 
-    def _is_there(self, one: Candidate) -> bool:
-        if one.is_teacher:
-            return self._version(one) is not None
-        return one.id in self._linked(one.run)
+    def _is_there(self, candidate: Candidate) -> bool:
+        if candidate.is_teacher:
+            return self._version(candidate) is not None
+        return candidate.id in self._linked(candidate.run)
 
-    def _deliver(self, one: Candidate, outcome: Outcome) -> None:
-        model = self._known.get(one.id)
+    def _deliver(self, candidate: Candidate, outcome: Outcome) -> None:
+        model = self._known.get(candidate.id)
         if model is None:
             with tempfile.TemporaryDirectory(prefix=".model-", dir=self._paths.folder) as folder:
                 place = Path(folder) / "model"
-                why = self._saved(one, place)
+                why = self._saved(candidate, place)
                 if why:
-                    outcome.refused.append(f"{one.name} ({one.id}): {why}")
-                    self._client.set_tag(self._runs[one.run], "model", f"not logged: {why}")
+                    outcome.refused.append(f"{candidate.name} ({candidate.id}): {why}")
+                    self._client.set_tag(self._runs[candidate.run], "model", f"not logged: {why}")
                     return
-                model = self._uploaded(one, place)
+                model = self._uploaded(candidate, place)
             outcome.logged += 1
-        if one.id not in self._linked(one.run):
-            self._link(one, model)
-        if one.is_teacher:
-            self._register(one, model)
+        if candidate.id not in self._linked(candidate.run):
+            self._link(candidate, model)
+        if candidate.is_teacher:
+            self._register(candidate, model)
 
-    def _saved(self, one: Candidate, place: Path) -> str:
+    def _saved(self, candidate: Candidate, place: Path) -> str:
         """Write the model; why not, where that was not possible."""
         try:
-            network = self._network(one)
+            network = self._network(candidate)
         except CheckpointError as error:
             return str(error)
         try:
-            save(network, self._plan.images, place, {"sweep": self._plan.name, "id": one.id})
+            save(network, self._plan.images, place, {"sweep": self._plan.name, "id": candidate.id})
         except Exception as error:  # whatever torch.export says of a graph that it cannot follow
             return first_line(error)
         return ""
 
-    def _network(self, one: Candidate) -> Network:
+    def _network(self, candidate: Candidate) -> Network:
         from trainers.exported import read_network
         from trainers.teacher.store import TeacherStore
 
-        if one.is_teacher:
+        if candidate.is_teacher:
             store = TeacherStore(self._root.teachers, self._root.storage)
-            return store.network(store.passport(one.id))
+            return store.network(store.passport(candidate.id))
         height, width = self._plan.images["size"]
-        path = self._paths.trial(one.id) / "weights.pt"
+        path = self._paths.trial(candidate.id) / "weights.pt"
         self._root.storage.pull(path)
         return read_network(path, self._plan.images["classes"], (height, width))
 
@@ -207,29 +217,27 @@ class ModelDelivery:
         """The sweep's models that are whole, by candidates' ids; halves of a broken delivery are removed."""
         from mlflow.entities import LoggedModelStatus
 
-        query, token = f"tags.`sweep.id` = '{self._ledger.id}'", None
-        found: dict[str, LoggedModel] = {}
-        while True:
-            page = self._client.search_logged_models([self._experiment], query, page_token=token)
-            for model in page:
-                if model.status == LoggedModelStatus.READY:
-                    found[model.tags["sweep.model"]] = model
-                else:
-                    self._client.delete_logged_model(model.model_id)
-            token = page.token
-            if not token:
-                return found
+        query = f"tags.`sweep.id` = '{self._ledger.id}'"
+        known: dict[str, LoggedModel] = {}
+        models = pages(lambda token: self._client.search_logged_models([self._experiment], query, page_token=token))
+        for model in models:
+            if model.status == LoggedModelStatus.READY:
+                known[model.tags["sweep.model"]] = model
+            else:
+                self._client.delete_logged_model(model.model_id)
+        return known
 
-    def _uploaded(self, one: Candidate, place: Path) -> LoggedModel:
-        tags = one.tags | {"sweep.id": self._ledger.id, "sweep.model": one.id, "sweep.name": self._plan.name}
-        tags |= {} if one.is_teacher else {"best": "true" if one.best else "false"}
+    def _uploaded(self, candidate: Candidate, place: Path) -> LoggedModel:
+        identity = {"sweep.id": self._ledger.id, "sweep.model": candidate.id, "sweep.name": self._plan.name}
+        tags = candidate.tags | identity
+        tags |= {} if candidate.is_teacher else {"best": "true" if candidate.best else "false"}
         made = self._client.create_logged_model(
             self._experiment,
-            one.name,
-            self._runs[one.run],
+            candidate.name,
+            self._runs[candidate.run],
             tags,
-            one.params,
-            "teacher" if one.is_teacher else "student",
+            candidate.params,
+            "teacher" if candidate.is_teacher else "student",
         )
         self._client.log_model_artifacts(made.model_id, str(place))
         return self._client.finalize_logged_model(made.model_id, "READY")
@@ -238,17 +246,17 @@ class ModelDelivery:
         """Ids of the candidates whose models a run shows."""
         outputs = self._client.get_run(self._runs[run]).outputs
         shown = {output.model_id for output in outputs.model_outputs} if outputs else set()
-        return {one for one, model in self._known.items() if model.model_id in shown}
+        return {candidate for candidate, model in self._known.items() if model.model_id in shown}
 
-    def _link(self, one: Candidate, model: LoggedModel) -> None:
+    def _link(self, candidate: Candidate, model: LoggedModel) -> None:
         """Show the model at its run, with the run's accuracies."""
         from mlflow.entities import LoggedModelOutput
 
-        run = self._runs[one.run]
-        if one.run != PARENT and not model.metrics:  # a point that is there already is an error
-            for time, epoch, values in self._accuracies(one.run):
+        run = self._runs[candidate.run]
+        if candidate.run != PARENT and not model.metrics:  # a point that is there already is an error
+            for time, epoch, values in self._accuracies(candidate.run):
                 self._client.log_batch(run, metrics_at(values, time, epoch, model.model_id))
-        self._known[one.id] = model
+        self._known[candidate.id] = model
         self._client.log_outputs(run, [LoggedModelOutput(model.model_id, 0)])
 
     def _accuracies(self, key: str) -> list[tuple[float, int, dict[str, float]]]:
@@ -262,35 +270,29 @@ class ModelDelivery:
 
     # -- the registry -----------------------------------------------------------------------------------------------
 
-    def _version(self, one: Candidate) -> Any:
+    def _version(self, candidate: Candidate) -> Any:
         """The teacher's version in the registry, whichever sweep has put it there."""
-        name, token = registered_name(one.architecture, self._plan.dataset), None
-        while True:
-            page = self._client.search_model_versions(f"name = '{name}'", page_token=token)
-            for version in page:
-                if version.tags.get("hash") == one.id:
-                    return version
-            token = page.token
-            if not token:
-                return None
+        query = f"name = '{registered_name(candidate.architecture, self._plan.dataset)}'"
+        versions = pages(lambda token: self._client.search_model_versions(query, page_token=token))
+        return next((version for version in versions if version.tags.get("hash") == candidate.id), None)
 
-    def _register(self, one: Candidate, model: LoggedModel) -> None:
+    def _register(self, candidate: Candidate, model: LoggedModel) -> None:
         from trainers.teacher.store import TeacherStore
 
-        passport = TeacherStore(self._root.teachers, self._root.storage).passport(one.id)
+        passport = TeacherStore(self._root.teachers, self._root.storage).passport(candidate.id)
         name = registered_name(passport.architecture, self._plan.dataset)
         self._make_name(name, passport)
         version = self._client.create_model_version(
             name,
             self._source(model),
-            run_id=self._runs[one.run],
+            run_id=self._runs[candidate.run],
             tags=passport_tags(passport),
             description=f"{passport.test_acc:.2f} % test accuracy; from {passport.came_from}",
             await_creation_for=0,
             model_id=model.model_id,
         )
         shown = json.dumps([{"name": name, "version": version.version}])
-        self._client.set_logged_model_tags(model.model_id, {"mlflow.modelVersions": shown})
+        self._client.set_logged_model_tags(model.model_id, {mlflow_internals.MODEL_VERSIONS: shown})
 
     def _source(self, model: LoggedModel) -> str:
         """Where a version's files lie. MLflow looks a model's id up on the server of its whole process, which for a

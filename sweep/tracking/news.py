@@ -1,4 +1,4 @@
-"""What a run is told of a trial, of several events together."""
+"""A trial's events collected into one message to its run, so that MLflow is asked once and not once an event."""
 
 from __future__ import annotations
 
@@ -9,24 +9,32 @@ from sweep.ledger.store import Event
 from sweep.tracking.run_content import metrics_at, summary_metrics
 
 STATUS = {"finished": "FINISHED", "diverged": "FAILED"}
+"""MLflow's word for how a run ended, by the state of a final event."""
 
 
 @dataclass
 class News:
-    """What a run is told of a trial, of several events together; of what they say of the same thing, the last."""
+    """What several events of one trial, in their order, tell its run: all numbers, and of everything else the last.
+
+    :class:`~sweep.tracking.delivery.Delivery` fills it event by event and sends it in as few requests as it goes into.
+    """
 
     tags: dict[str, str] = field(default_factory=dict)
     params: list[Any] = field(default_factory=list)
     metrics: list[Any] = field(default_factory=list)
     dataset: dict[str, Any] | None = None
+    """That the trial trains on, as its config has it; None where no event is a start."""
     name: str = ""
+    """The run's; empty where no event is a start."""
     began: float = 0.0
+    """Seconds since 1970, as `ended`."""
     ended: float = 0.0
     status: str = ""
-    """That it ended with; empty while it runs."""
+    """MLflow's word for how it ended; empty while it runs."""
 
     @property
     def started(self) -> bool:
+        """Whether one of the events is a start."""
         return bool(self.name)
 
     def start(

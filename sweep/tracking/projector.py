@@ -8,18 +8,17 @@ server that is away never stops a sweep.
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
-from pathlib import Path
+from contextlib import closing
 
 from sweep.layout import Root, SweepPaths
 from sweep.ledger.store import Ledger
 from sweep.text import first_line, without_password
 from sweep.tracking.address import own_database, quiet_mlflow
 from sweep.tracking.delivery import Delivery, delivered
+from sweep.tracking.mlflow_internals import enter_wal_mode
 
 _log = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
@@ -36,14 +35,8 @@ def connect(root: Root, paths: SweepPaths, ledger: Ledger, uri: str) -> Delivery
     """A connection to a tracking server, quietly."""
     quiet_mlflow()
     if uri == own_database(root):
-        _enter_wal_mode(root.mlflow_database)
+        enter_wal_mode(root.mlflow_database)
     return Delivery(root, paths, ledger, uri)
-
-
-def _enter_wal_mode(database: Path) -> None:
-    """Have writing to a database cost less, and not wait for who reads it. It is remembered in the file."""
-    with suppress(sqlite3.OperationalError), closing(sqlite3.connect(database)) as db:  # MLflow will say what is wrong
-        db.execute("PRAGMA journal_mode=WAL")
 
 
 class Projector(threading.Thread):
@@ -53,31 +46,40 @@ class Projector(threading.Thread):
         super().__init__(name="mlflow-projector", daemon=True)
         self._root, self._paths, self._uri, self._note = root, paths, uri, note
         self._closing = threading.Event()
+        self._delivery: Delivery | None = None
+        self._pause = POLL_SECONDS
+        self._warned = False
+        """Whether the user was told that the server is away."""
         self._next_description = time.monotonic() + REFRESH_SECONDS
 
     def run(self) -> None:
-        pause, told = POLL_SECONDS, False
+        """The thread's work: deliver what the ledger gets, until :meth:`close` asks for what is left."""
+        last = False
         with closing(Ledger(self._paths.ledger)) as ledger:
-            delivery: Delivery | None = None
-            while True:
-                closing_now = self._closing.is_set()
+            while not last:
+                last = self._closing.is_set()
                 try:
-                    delivery = delivery or connect(self._root, self._paths, ledger, self._uri)
-                    while delivery.deliver():
-                        pause = POLL_SECONDS
-                    self._describe(delivery, last=closing_now)
-                    if closing_now:
-                        break
+                    self._deliver(ledger, last=last)
                 except Exception as error:  # whatever MLflow, its store or the network raise: the sweep goes on
-                    _log.debug("delivery to %s failed", without_password(self._uri), exc_info=True)
-                    if not told:
-                        told = True
-                        why = first_line(error, without_password)
-                        self._note(f"MLflow at {without_password(self._uri)} is away ({why}); going on")
-                    if closing_now:
-                        break
-                    pause = min(pause * 2, LONGEST_PAUSE)
-                self._closing.wait(pause)
+                    self._note_away(error)
+                if not last:
+                    self._closing.wait(self._pause)
+
+    def _deliver(self, ledger: Ledger, *, last: bool) -> None:
+        """All that the ledger has and the server has not."""
+        self._delivery = self._delivery or connect(self._root, self._paths, ledger, self._uri)
+        while self._delivery.deliver():
+            self._pause = POLL_SECONDS
+        self._describe(self._delivery, last=last)
+
+    def _note_away(self, error: Exception) -> None:
+        """Tell the user, once, that the server is away, and try more seldom."""
+        uri = without_password(self._uri)
+        _log.debug("delivery to %s failed", uri, exc_info=True)
+        if not self._warned:
+            self._warned = True
+            self._note(f"MLflow at {uri} is away ({first_line(error, without_password)}); going on")
+        self._pause = min(self._pause * 2, LONGEST_PAUSE)
 
     def _describe(self, delivery: Delivery, *, last: bool) -> None:
         """Now and then, and at last, the table as it stands."""

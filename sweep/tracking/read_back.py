@@ -12,9 +12,9 @@ import ast
 import json
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from sweep.plan.labels import TUNED, student_of
 from sweep.plan.slots import Plan, SearchedCell, Slot, Stage
@@ -29,6 +29,32 @@ from trainers.errors import InputError, StorageError
 NO_HYPERPARAMETERS = (*PLACES, "dataset", "teacher_hash")
 """Parameters of a run that are its place; the last two are tags by now, but servers have them of older sweeps."""
 STAGES: dict[str, Stage] = {"teacher": "teacher", "search": "search", "confirm": "confirm"}
+Part = Literal["teacher", "tried", "fixed", "tuned"]
+"""What a trial is in its sweep: a teacher; a search's; one of a row that nobody searched for; one that counts for a
+row that a search has won, with a seed of its own or as the search's own trial."""
+
+
+@dataclass(frozen=True)
+class _Search:
+    """A search that has come to its end, as a tag of the parent run tells of it."""
+
+    cell: SearchedCell
+    searched: Searched
+    """Of each winner also `key`, that of the search's trial, and `label`, that of its row."""
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A trial that the server tells of, and what it is in the sweep."""
+
+    trial: Trial
+    part: Part
+    cell: SearchedCell | None = None
+    """Of a tuned one what was searched, where its search is known."""
+
+    def as_slot(self, **changes: Any) -> _Member:
+        """The same with other fields of its slot."""
+        return replace(self, trial=replace(self.trial, slot=replace(self.trial.slot, **changes)))
 
 
 def read(name: str | None, uri: str) -> Results:
@@ -58,33 +84,42 @@ def results(runs: Iterable[Tracked]) -> Results:
     """The results that a sweep's runs tell, in the plan's order; what it dropped comes last, as it was started."""
     started = sorted(runs, key=lambda run: (run.started, run.tags["sweep.key"]))
     parent = next(run for run in started if run.tags["sweep.key"] == PARENT)
-    found = [_trial(run) for run in started if run is not parent]
-    chosen = [json.loads(value) for tag, value in parent.tags.items() if tag.startswith(CHOSEN)]
-    cells = [SearchedCell(**one["cell"]) for one in chosen]
-    place = _places(parent, cells, chosen)
-    cells = sorted(cells, key=lambda cell: (place(cell), cell.name))
-    found = sorted(_shared(_varied(_confirmed(found, cells, chosen), cells)), key=lambda trial: place(trial.slot))
-    plan = _plan(parent, found, cells)
-    searches = {one["cell"]["id"]: _searched(one) for one in chosen}
-    return Results(plan, found, searches, trained_teachers(found))
+    searches = [_search(value) for tag, value in parent.tags.items() if tag.startswith(CHOSEN)]
+    place = _places(parent, searches)
+    cells = sorted((search.cell for search in searches), key=lambda cell: (place(cell), cell.name))
+    members = [_member(_trial(run), cells) for run in started if run is not parent]
+    members += _winners(members, searches, cells)
+    members = sorted(_shared(_varied(members)), key=lambda member: place(member.trial.slot))
+    trials = [member.trial for member in members]
+    searched = {search.cell.id: search.searched for search in searches}
+    return Results(_plan(parent, members, cells), trials, searched, trained_teachers(trials))
 
 
-def _places(
-    parent: Tracked, cells: list[SearchedCell], chosen: list[dict[str, Any]]
-) -> Callable[[Slot | SearchedCell], tuple[int, int]]:
+# -- the searches and the plan, from the parent run's tags ------------------------------------------------------------
+
+
+def _search(tag: str) -> _Search:
+    """A search from the tag's value, which :meth:`sweep.tracking.delivery.Delivery._won` makes."""
+    content = json.loads(tag)
+    states = content["states"]
+    searched = Searched(sum(states.values()), states, tuple(content["chosen"]), ended=True)
+    return _Search(SearchedCell(**content["cell"]), searched)
+
+
+def _places(parent: Tracked, searches: list[_Search]) -> Callable[[Slot | SearchedCell], tuple[int, int]]:
     """Where a row stands in the table. What a search has won stands in the search's place, best first."""
     tags = sorted((int(tag.removeprefix(ORDER)), keys) for tag, keys in parent.tags.items() if tag.startswith(ORDER))
     rows = dict.fromkeys(key for _, keys in tags for key in keys.split())
     places = {key: (number, 0) for number, key in enumerate(rows)}
     last = (len(places), 0)
-    for cell, one in zip(cells, chosen, strict=True):
-        its, _ = places.get(row_key(cell), last)
-        for rank, won in enumerate(one["chosen"]):
-            places.setdefault(row_key(replace(cell, label=won["label"])), (its, rank))
+    for search in searches:
+        its, _ = places.get(row_key(search.cell), last)
+        for rank, winner in enumerate(search.searched.chosen):
+            places.setdefault(row_key(replace(search.cell, label=winner["label"])), (its, rank))
     return lambda row: places.get(row_key(row), last)
 
 
-def _plan(parent: Tracked, found: list[Trial], cells: list[SearchedCell]) -> Plan:
+def _plan(parent: Tracked, members: list[_Member], cells: list[SearchedCell]) -> Plan:
     tags = parent.tags
     return Plan(
         name=tags["sweep.name"],
@@ -93,14 +128,13 @@ def _plan(parent: Tracked, found: list[Trial], cells: list[SearchedCell]) -> Pla
         protocol="paper" if tags["protocol"] == "paper" else "validation",
         baseline=tags["baseline"],
         compute={},
-        slots=tuple(trial.slot for trial in found if trial.slot.stage != "search" and TUNED not in trial.slot.label),
+        slots=tuple(member.trial.slot for member in members if member.part in ("teacher", "fixed")),
         cells=tuple(cells),
         seeds=tuple(cells[0].seeds) if cells else (),
     )
 
 
-def _searched(one: dict[str, Any]) -> Searched:
-    return Searched(sum(one["states"].values()), one["states"], tuple(one["chosen"]), ended=True)
+# -- the trials, each from its run ------------------------------------------------------------------------------------
 
 
 def _trial(run: Tracked) -> Trial:
@@ -149,36 +183,46 @@ def value_of(text: str) -> Any:
         return text
 
 
-def _confirmed(found: list[Trial], cells: list[SearchedCell], chosen: list[dict[str, Any]]) -> list[Trial]:
-    """The trials, and once more those search trials that count for a tuned row: a search's seed is one of its seeds."""
-    by_key = {trial.key: trial for trial in found}
-    by_id = {cell.id: cell for cell in cells}
-    again = []
-    for one in chosen:
-        for won in one["chosen"]:
-            trial = by_key.get(won["key"])
-            if trial is not None and trial.slot.stage == "search":
-                varied = by_id[one["cell"]["id"]].varied | won["params"]
-                slot = replace(trial.slot, stage="confirm", label=won["label"], varied=varied)
-                again.append(replace(trial, slot=slot))
-    return [*found, *again]
+# -- what the trials are in the sweep ----------------------------------------------------------------------------------
 
 
-def _varied(found: list[Trial], cells: list[SearchedCell]) -> list[Trial]:
+def _member(trial: Trial, cells: list[SearchedCell]) -> _Member:
+    """A trial with what its place in the sweep says that it is."""
+    slot = trial.slot
+    if slot.stage == "teacher":
+        return _Member(trial, "teacher")
+    if slot.stage == "search":
+        return _Member(trial, "tried")
+    if TUNED not in slot.label:
+        return _Member(trial, "fixed")
+    return _Member(trial, "tuned", next((cell for cell in cells if won_by(cell, slot)), None))
+
+
+def _winners(members: list[_Member], searches: list[_Search], cells: list[SearchedCell]) -> list[_Member]:
+    """Those search trials that count for a tuned row, as that row's: a search's seed is one of its seeds."""
+    tried = {member.trial.key: member for member in members if member.part == "tried"}
+    won = [winner for search in searches for winner in search.searched.chosen if winner["key"] in tried]
+    again = [tried[winner["key"]].as_slot(stage="confirm", label=winner["label"]) for winner in won]
+    return [_member(member.trial, cells) for member in again]
+
+
+def _varied(members: list[_Member]) -> list[_Member]:
     """The trials with the hyperparameters in which they differ: those of a search, or of the other rows of a method."""
-    groups: dict[tuple[str, str, str], list[Trial]] = {}
-    for trial in found:
-        groups.setdefault((trial.slot.recipe, trial.slot.pair, trial.slot.method), []).append(trial)
-    names = {place: _differing(some) for place, some in groups.items()}
+    methods: dict[tuple[str, str, str], list[_Member]] = {}
+    for member in members:
+        methods.setdefault(_method(member.trial.slot), []).append(member)
+    names = {method: _differing(some) for method, some in methods.items()}
 
-    def of(slot: Slot) -> list[str]:
-        cell = next((cell for cell in cells if slot.stage == "confirm" and won_by(cell, slot)), None)
-        return [*cell.varied, *cell.space] if cell else names[slot.recipe, slot.pair, slot.method]
+    def varied(member: _Member) -> dict[str, Any]:
+        slot, cell = member.trial.slot, member.cell
+        return {name: _at(slot, name) for name in ([*cell.varied, *cell.space] if cell else names[_method(slot)])}
 
-    return [
-        replace(trial, slot=replace(trial.slot, varied={name: _at(trial.slot, name) for name in of(trial.slot)}))
-        for trial in found
-    ]
+    return [member.as_slot(varied=varied(member)) for member in members]
+
+
+def _method(slot: Slot) -> tuple[str, str, str]:
+    """The square of the table that a trial stands in."""
+    return slot.recipe, slot.pair, slot.method
 
 
 def _at(slot: Slot, name: str) -> Any:
@@ -187,28 +231,27 @@ def _at(slot: Slot, name: str) -> Any:
     return place.get(name.removeprefix("recipe."))
 
 
-def _differing(some: list[Trial]) -> list[str]:
+def _differing(some: list[_Member]) -> list[str]:
     """Hyperparameters in which the rows that were not searched differ."""
-    points = [
-        trial.slot.config["method"]["params"]
-        for trial in some
-        if trial.slot.stage == "confirm" and TUNED not in trial.slot.label
-    ]
-    return sorted(name for name in (points or [{}])[0] if any(one.get(name) != points[0][name] for one in points))
+    points = [member.trial.slot.config["method"]["params"] for member in some if member.part == "fixed"]
+    first = points[0] if points else {}
+    return sorted(name for name in first if any(point.get(name) != first[name] for point in points))
 
 
-def _shared(found: list[Trial]) -> list[Trial]:
+def _shared(members: list[_Member]) -> list[_Member]:
     """The trials, and once more those without a teacher under every other pair of the same student.
 
     Such a trial runs once, under the pair that came first. A pair that brings a recipe of its own has its own.
     """
-    students = dict.fromkeys(trial.slot.pair for trial in found if trial.slot.stage == "confirm")
-    there = {(trial.slot.recipe, trial.slot.pair, trial.slot.label, trial.slot.seed) for trial in found}
+    rows = [member for member in members if member.part in ("fixed", "tuned")]
+    pairs = dict.fromkeys(member.trial.slot.pair for member in rows)
+    slots = [member.trial.slot for member in members]
+    there = {(slot.recipe, slot.pair, slot.label, slot.seed) for slot in slots}
     more = []
-    for trial in found:
-        slot = trial.slot
-        for pair in students if slot.method == "scratch" and slot.stage == "confirm" else ():
+    for member in rows:
+        slot = member.trial.slot
+        for pair in pairs if slot.method == "scratch" else ():
             same = student_of(pair) == student_of(slot.pair)
             if same and (slot.recipe, pair, slot.label, slot.seed) not in there:
-                more.append(replace(trial, slot=replace(slot, pair=pair)))
-    return [*found, *more]
+                more.append(member.as_slot(pair=pair))
+    return [*members, *more]

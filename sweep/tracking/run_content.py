@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sweep.plan.labels import student_of, teacher_of
+from sweep.tracking.mlflow_internals import DATA_CONTEXT, LONGEST_TAG
 from trainers.storage.content import content_key
 
 if TYPE_CHECKING:
@@ -20,10 +21,10 @@ PARENT = "sweep"
 EPOCH_METRICS = ("loss", "lr", "train_acc", "train_acc5", "val_acc", "val_acc5", "test_acc", "test_acc5")
 PLACES = ("model", "teacher", "method", "seed")
 """Parameters that are no hyperparameters."""
-LONGEST_TAG = 8000
-"""Characters that MLflow keeps of a tag's value."""
 ORDER = "order."
 """How the parent run's tags begin that tell in which order the table's rows stand; their number follows."""
+CHOSEN = "chosen."
+"""How the parent run's tags begin that tell what each search has won; the cell's id follows."""
 ROW_KEY = 8
 """Hexadecimal digits of a row's key there."""
 
@@ -41,10 +42,10 @@ def summary_metrics(body: dict[str, Any]) -> dict[str, float]:
     if "best" not in body:
         return {}
     best = body["best"]
-    found = {"best_epoch": best["epoch"], "best_test_acc": best["test_acc"], "train_seconds": body["seconds"]}
+    numbers = {"best_epoch": best["epoch"], "best_test_acc": best["test_acc"], "train_seconds": body["seconds"]}
     if not body["epochs"]:  # a teacher that was stored before: no epoch tells of it
-        found |= {name: value for name, value in body["last"].items() if name.endswith("_acc") and value is not None}
-    return {name: float(value) for name, value in found.items()}
+        numbers |= {name: value for name, value in body["last"].items() if name.endswith("_acc") and value is not None}
+    return {name: float(value) for name, value in numbers.items()}
 
 
 def parameters(config: dict[str, Any]) -> dict[str, Any]:
@@ -99,7 +100,7 @@ def dataset_input(dataset: dict[str, Any]) -> Any:
 
     source = json.dumps(dataset["options"], sort_keys=True)
     entity = Dataset(name=dataset["name"], digest=dataset["content"], source_type="local", source=source)
-    return DatasetInput(entity, [InputTag("mlflow.data.context", "training")])
+    return DatasetInput(entity, [InputTag(DATA_CONTEXT, "training")])
 
 
 def run_tags(values: dict[str, str]) -> list[Any]:
@@ -128,9 +129,3 @@ def described(markdown: str, above: Sequence[str] = ()) -> str:
         return text
     more = "\n\n… the whole table: `leaderboard.md` among the artifacts"
     return text[: LONGEST_TAG - len(more)].rpartition("\n")[0] + more
-
-
-CHOSEN = "chosen."
-"""How the parent run's tags begin that tell what each search has won; the cell's id follows."""
-NOTE = "mlflow.note.content"
-"""Tag of a run or an experiment that MLflow's page shows as its description, in Markdown."""

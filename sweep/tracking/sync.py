@@ -15,8 +15,6 @@ from sweep.tracking.models import ModelDelivery, Outcome
 from sweep.tracking.projector import connect
 from trainers.errors import StorageError
 
-"""Exit codes of a run that was not broken off."""
-
 
 def told_everything(ledger: Ledger, uri: str) -> bool:
     """Whether a server has been told every event, and given every model."""

@@ -7,13 +7,14 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
-from urllib.parse import quote
+from pathlib import Path
 
 from sweep.layout import Root
 from sweep.text import without_password
 from sweep.tracking.address import quiet_mlflow, tracking_uri
-from sweep.tracking.views import TABLE, TAG, address
+from sweep.tracking.mlflow_internals import SHARED_VIEW, tagged_experiments
+from sweep.tracking.view_state import address
+from sweep.tracking.views import TABLE
 from trainers.errors import InputError
 
 HOST = "127.0.0.1"
@@ -35,16 +36,10 @@ def serve(root: Root, given: str | None, port: int) -> int:
     _check_free(port)
     quiet_mlflow()
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # fewer processes; nothing here uses them
-    print(f"MLflow UI at http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
-    if uri.startswith("sqlite:"):
-        for name, page in tables(uri):
-            print(f"  {name:20} http://{HOST}:{port}/{page}", flush=True)
-    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST]
-    command += ["--port", str(port), "--workers", "1", "--artifacts-destination", str(root.artifacts.absolute())]
-    command += ["--uvicorn-opts", "--log-level warning"]
+    _tell_addresses(uri, port)
     # not on the command line, where every user of the machine could read a password in it
     environment = {"MLFLOW_BACKEND_STORE_URI": uri, "PYTHONWARNINGS": "ignore"}
-    process = subprocess.Popen(command, env=os.environ | environment)
+    process = subprocess.Popen(_command(root, port), env=os.environ | environment)
     try:
         return process.wait()
     except KeyboardInterrupt:
@@ -52,19 +47,27 @@ def serve(root: Root, given: str | None, port: int) -> int:
         return 0
 
 
+def _tell_addresses(uri: str, port: int) -> None:
+    """Print where MLflow's page is, and the tables of the latest sweeps where they can be looked up."""
+    print(f"MLflow UI at http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
+    if uri.startswith("sqlite:"):
+        for name, page in tables(uri):
+            print(f"  {name:20} http://{HOST}:{port}/{page}", flush=True)
+
+
+def _command(root: Root, port: int) -> list[str]:
+    server = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    artifacts = ["--artifacts-destination", str(root.artifacts.absolute())]
+    return server + artifacts + ["--uvicorn-opts", "--log-level warning"]
+
+
 def tables(uri: str) -> list[tuple[str, str]]:
     """The latest sweeps in a database, by name, each with its table's address below the server's."""
-    query = (
-        "SELECT e.name, e.experiment_id FROM experiments e JOIN experiment_tags t ON t.experiment_id = e.experiment_id"
-        " WHERE e.lifecycle_stage = 'active' AND t.key = ? ORDER BY e.creation_time DESC LIMIT ?"
-    )
-    place = quote(uri.removeprefix("sqlite:///"))
     try:
-        with closing(sqlite3.connect(f"file:{place}?mode=ro", uri=True)) as database:
-            found = database.execute(query, (TAG + TABLE, LATEST)).fetchall()
+        experiments = tagged_experiments(Path(uri.removeprefix("sqlite:///")), SHARED_VIEW + TABLE, LATEST)
     except sqlite3.DatabaseError:  # not there, or of another release: MLflow's server has a word to say on it
         return []
-    return [(name, address(TABLE, str(experiment))) for name, experiment in found]
+    return [(name, address(TABLE, experiment)) for name, experiment in experiments]
 
 
 def _check_free(port: int) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sweep.layout import Root
-from sweep.tracking import delivery, run_content
+from sweep.tracking import delivery, mlflow_internals
 from sweep.tracking.projector import Projector
 from sweep.tracking.sync import sync
 from tests.faults.conftest import Undisturbed
@@ -55,7 +55,7 @@ def content(uri: str) -> dict[str, Any]:
     """All that a server holds, less what it draws by lot: the ids of runs, and links that hold them."""
     found = {}
     for key, (_, name, status, start, end, params, tags, points, datasets) in picture(uri).items():
-        own = {tag: value for tag, value in tags.items() if tag not in ("mlflow.parentRunId", run_content.NOTE)}
+        own = {tag: value for tag, value in tags.items() if tag not in ("mlflow.parentRunId", mlflow_internals.NOTE)}
         found[key] = (name, status, start, end, params, own, points, datasets)
     return found
 

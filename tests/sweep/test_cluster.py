@@ -17,7 +17,7 @@ from search_spaces.files import SHIPPED
 from search_spaces.loader import load_spec, parse_spec
 from sweep.cli.app import main
 from sweep.cluster.carried import CARRIED, LONGEST, carried, packed, read_there
-from sweep.cluster.jobs import SubmittedSweep, last_line, latest
+from sweep.cluster.jobs import SweepJob, last_line, latest
 from tests.sweep.command import SMALL
 from tests.sweep.examples import small_spec
 from trainers.errors import InputError, SpecError
@@ -103,9 +103,9 @@ def test_files_are_looked_for_on_the_cluster_and_named() -> None:
 
 def test_a_row_is_a_sweeps_last_job() -> None:
     jobs = [
-        SubmittedSweep("a-1", "a", "cancelled", 0.0, 60.0, None),
-        SubmittedSweep("b-1", "b", "done", 10.0, 20.0, 0),
-        SubmittedSweep("a-2", "a", "running", 70.0, None, None),
+        SweepJob("a-1", "a", "cancelled", 0.0, 60.0, None),
+        SweepJob("b-1", "b", "done", 10.0, 20.0, 0),
+        SweepJob("a-2", "a", "running", 70.0, None, None),
     ]
     rows = {row["sweep"]: row for row in latest(jobs)}
     assert (rows["a"]["job"], rows["a"]["state"], rows["a"]["jobs"]) == ("a-2", "running", 2)

@@ -13,13 +13,11 @@ from sweep.layout import Root
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
+from sweep.tracking.mlflow_internals import LONGEST_EXPERIMENT_TAG
 from sweep.tracking.sync import sync
 from sweep.tracking.ui import tables
 from sweep.tracking.views import ROWS, hyperparameters, links, views
 from tests.sweep.examples import SPEC, begin, small_spec
-
-LONGEST = 20_000
-"""Characters that MLflow keeps of an experiment's tag."""
 
 
 def states(plan: Plan) -> dict[str, dict[str, Any]]:
@@ -70,7 +68,7 @@ def test_searched_and_recipe_fields_count_as_swept() -> None:
 
 def test_a_views_state_stands_twice_and_fits_a_tag(small_plan: Plan) -> None:
     for view in views(small_plan):
-        assert len(view.value) < LONGEST
+        assert len(view.value) < LONGEST_EXPERIMENT_TAG
         listed = json.loads(view.value)
         packed = listed.pop("state").removeprefix("deflate;")
         state = json.loads(zlib.decompress(base64.b64decode(packed)))

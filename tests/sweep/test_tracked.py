@@ -20,6 +20,7 @@ from sweep.results.caption import caption
 from sweep.results.records import records
 from sweep.tracking import read_back, run_content, sync
 from sweep.tracking import server as server_module
+from sweep.tracking.mlflow_internals import LONGEST_TAG
 from sweep.tracking.server import Tracked, served, stored
 from tests.faults.server import TrackingServer
 from tests.sweep.examples import begin, play, record, slot_of, small_spec
@@ -128,8 +129,8 @@ def test_a_table_of_many_rows_is_in_order(small_plan: Plan) -> None:
     slots = tuple(replace(first, label=f"kd T={number}") for number in range(2000))
     tags = run_content.order_tags(replace(small_plan, slots=slots))
     assert len(tags) > 2
-    assert all(len(value) <= run_content.LONGEST_TAG for value in tags.values())
-    place = read_back._places(Tracked(0, tags), [], [])
+    assert all(len(value) <= LONGEST_TAG for value in tags.values())
+    place = read_back._places(Tracked(0, tags), [])
     assert sorted([*slots[1000:], *slots[:1000]], key=place) == list(slots)
 
 

@@ -29,8 +29,9 @@ from sweep.tracking import address, delivery
 from sweep.tracking import projector as projector_module
 from sweep.tracking.address import tracking_uri
 from sweep.tracking.delivery import delivered
+from sweep.tracking.mlflow_internals import LONGEST_TAG
 from sweep.tracking.projector import Projector
-from sweep.tracking.run_content import LONGEST_TAG, described, epoch_metrics, parameters, summary_metrics
+from sweep.tracking.run_content import described, epoch_metrics, parameters, summary_metrics
 from sweep.tracking.sync import sync
 from tests.sweep.examples import begin, epoch_body, job_of, play, record, slot_of, small_spec, teacher_of
 from trainers.errors import InputError, StorageError

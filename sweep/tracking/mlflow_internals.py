@@ -1,0 +1,175 @@
+"""What a sweep uses of MLflow that MLflow does not promise; read in MLflow 3.17 (3.17.2), which bounds the dependency.
+
+- names of the tags and lengths of their values that MLflow's server and page know;
+- its REST interface, asked past its client: the path, and the functions that send its login along;
+- the tables of its database: who reads them directly, and how the file is written.
+
+The state of a view of MLflow's page is one more thing of this kind; it is in :mod:`sweep.tracking.view_state`. All else
+that is used of MLflow is its documented client. `tests/sweep/test_mlflow_internals.py` holds the installed release to
+what is here. MLflow is imported in the functions: importing it takes seconds, and has to be prepared
+(:func:`sweep.tracking.address.quiet_mlflow`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from mlflow.store.entities import PagedList
+    from sqlalchemy import Connection, Select, TableClause
+
+RELEASE = "3.17"
+"""The release that all of this was read in."""
+
+# -- tags that MLflow's server or its page understands -----------------------------------------------------------------
+
+NOTE = "mlflow.note.content"
+"""Of a run or an experiment: what the page shows as its description, in Markdown."""
+PARENT_RUN = "mlflow.parentRunId"
+"""Of a run: the id of the run that it is nested under."""
+SOURCE_NAME, SOURCE_TYPE = "mlflow.source.name", "mlflow.source.type"
+"""Of a run: the file that it comes from, and of what kind that is (``LOCAL``)."""
+LOGGED_ARTIFACTS = "mlflow.loggedArtifacts"
+"""Of a run: which of its artifacts the page shows as tables, as JSON."""
+EXPERIMENT_KIND = "mlflow.experimentKind"
+"""Of an experiment: which of its tabs the page opens; ``custom_model_development`` opens the runs."""
+SHARED_VIEW = "mlflow.sharedViewState."
+"""How an experiment's tags begin that hold a view of its page; the view's name follows."""
+MODEL_VERSIONS = "mlflow.modelVersions"
+"""Of a logged model: its versions in the registry, as JSON."""
+DATA_CONTEXT = "mlflow.data.context"
+"""Of a run's data set: what it was used for."""
+LONGEST_TAG = 8_000
+"""Characters that MLflow keeps of the value of a run's tag."""
+LONGEST_EXPERIMENT_TAG = 20_000
+"""Characters that MLflow keeps of the value of an experiment's tag."""
+
+# -- the REST interface, past MLflow's client --------------------------------------------------------------------------
+
+SEARCH = "/api/2.0/mlflow/runs/search"
+"""The path that answers with a page of runs."""
+
+
+def search_runs(uri: str, asked: dict[str, Any], token: str | None) -> PagedList[dict[str, Any]]:
+    """A page of runs as the server's JSON has them; MLflow's client takes ten times as long to make objects of them.
+
+    Args:
+        uri: of an HTTP server.
+        asked: `experiment_ids`, `filter` and `max_results`.
+        token: of the page; None for the first.
+
+    Raises:
+        MlflowException: when the server does not answer, or refuses.
+    """
+    from mlflow.store.entities import PagedList
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request, verify_rest_response
+
+    host = get_default_host_creds(uri)  # type: ignore[no-untyped-call]
+    body = asked | ({"page_token": token} if token else {})
+    answer = http_request(host, SEARCH, "POST", json=body)  # type: ignore[no-untyped-call]
+    page = verify_rest_response(answer, SEARCH).json()
+    return PagedList(page.get("runs", ()), page.get("next_page_token"))
+
+
+# -- the database ------------------------------------------------------------------------------------------------------
+
+COLUMNS = {
+    "runs": ("run_uuid", "start_time", "lifecycle_stage"),
+    "tags": ("run_uuid", "key", "value"),
+    "params": ("run_uuid", "key", "value"),
+    "latest_metrics": ("run_uuid", "key", "value"),
+    "experiments": ("experiment_id", "name", "creation_time", "lifecycle_stage"),
+    "experiment_tags": ("experiment_id", "key", "value"),
+}
+"""All that is read of MLflow's database: columns by table."""
+ACTIVE = "active"
+"""The `lifecycle_stage` of what was not deleted."""
+
+
+def newest_value(connection: Connection, tag: str, having: dict[str, str | None]) -> str | None:
+    """A tag's value at the run that was started last of those with certain tags; None where there is no such run.
+
+    Args:
+        connection: to a database of MLflow's.
+        tag: whose value is wanted.
+        having: tags that the run must have, with their values; None for any value.
+    """
+    import sqlalchemy as sql
+
+    runs, wanted = _table("runs"), _table("tags").alias()
+    query = sql.select(wanted.c.value).join_from(runs, wanted, wanted.c.run_uuid == runs.c.run_uuid)
+    query = query.where(runs.c.lifecycle_stage == ACTIVE, wanted.c.key == tag)
+    for key, value in having.items():
+        other = _table("tags").alias()
+        query = query.join(other, other.c.run_uuid == runs.c.run_uuid)
+        query = query.where(other.c.key == key, sql.true() if value is None else other.c.value == value)
+    value = connection.scalar(query.order_by(runs.c.start_time.desc()).limit(1))
+    return None if value is None else str(value)
+
+
+def started_runs(connection: Connection, tag: str, value: str) -> dict[str, int]:
+    """The runs with a tag of this value that were not deleted: when each was started, in milliseconds since 1970."""
+    runs = _table("runs")
+    query = _of_tagged_runs(runs, ("run_uuid", "start_time"), tag, value).where(runs.c.lifecycle_stage == ACTIVE)
+    return {run: int(started) for run, started in connection.execute(query)}
+
+
+def values_of_runs(
+    connection: Connection, table: str, tag: str, value: str, names: Iterable[str] | None = None
+) -> Iterator[tuple[str, str, Any]]:
+    """Run, name and value of each entry of a table, for the runs with a tag of this value, deleted ones among them.
+
+    Args:
+        connection: to a database of MLflow's.
+        table: ``tags``, ``params`` or ``latest_metrics``.
+        tag: which the runs have.
+        value: of that tag.
+        names: of the entries that are wanted; None for all.
+    """
+    entries = _table(table)
+    query = _of_tagged_runs(entries, COLUMNS[table], tag, value)
+    wanted = query if names is None else query.where(entries.c.key.in_(tuple(names)))
+    yield from connection.execute(wanted)
+
+
+def tagged_experiments(database: Path, tag: str, most: int) -> list[tuple[str, str]]:
+    """Name and id of the experiments with a tag that were not deleted, the latest first.
+
+    Raises:
+        sqlite3.DatabaseError: when the file is not there, or no database of MLflow's; it is only read.
+    """
+    query = (
+        "SELECT e.name, e.experiment_id FROM experiments e JOIN experiment_tags t ON t.experiment_id = e.experiment_id"
+        " WHERE e.lifecycle_stage = ? AND t.key = ? ORDER BY e.creation_time DESC LIMIT ?"
+    )
+    with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as opened:
+        rows = opened.execute(query, (ACTIVE, tag, most)).fetchall()
+    return [(name, str(experiment)) for name, experiment in rows]
+
+
+def enter_wal_mode(database: Path) -> None:
+    """Have writing to a SQLite file cost less, and not wait for who reads it. It is remembered in the file."""
+    with suppress(sqlite3.OperationalError), closing(sqlite3.connect(database)) as db:  # MLflow will say what is wrong
+        db.execute("PRAGMA journal_mode=WAL")
+
+
+def _table(name: str) -> TableClause:
+    import sqlalchemy as sql
+
+    return sql.table(name, *map(sql.column, COLUMNS[name]))
+
+
+def _of_tagged_runs(table: TableClause, columns: Iterable[str], tag: str, value: str) -> Select[Any]:
+    """A table's rows that belong to the runs with a tag of this value."""
+    import sqlalchemy as sql
+
+    own = _table("tags").alias()
+    query = sql.select(*(table.c[name] for name in columns))
+    query = query.join_from(table, own, own.c.run_uuid == table.c.run_uuid)
+    return query.where(own.c.key == tag, own.c.value == value)

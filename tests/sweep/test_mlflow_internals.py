@@ -1,0 +1,134 @@
+"""What is used of MLflow beyond what it promises: that the installed release still has it, as it was read.
+
+Where a test fails, a new release of MLflow has changed something: read it there, follow it in
+`sweep/tracking/mlflow_internals.py` (or `view_state.py`), and raise the bound in `pyproject.toml`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import sqlite3
+from contextlib import closing
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweep.plan.slots import Plan
+from sweep.tracking import mlflow_internals, view_state
+from sweep.tracking.paging import pages
+from sweep.tracking.views import views
+
+FUNCTIONS = {
+    "mlflow.utils.credentials:get_default_host_creds": (("http://here:5000",), {}),
+    "mlflow.utils.rest_utils:http_request": (("creds", "/path", "POST"), {"json": {}}),
+    "mlflow.utils.rest_utils:verify_rest_response": (("response", "/path"), {}),
+    "mlflow.store.entities:PagedList": (([], None), {}),
+}
+"""What is called, and with what."""
+TAGS = {
+    "MLFLOW_RUN_NOTE": mlflow_internals.NOTE,
+    "MLFLOW_PARENT_RUN_ID": mlflow_internals.PARENT_RUN,
+    "MLFLOW_SOURCE_NAME": mlflow_internals.SOURCE_NAME,
+    "MLFLOW_SOURCE_TYPE": mlflow_internals.SOURCE_TYPE,
+    "MLFLOW_LOGGED_ARTIFACTS": mlflow_internals.LOGGED_ARTIFACTS,
+    "MLFLOW_MODEL_VERSIONS": mlflow_internals.MODEL_VERSIONS,
+    "MLFLOW_DATASET_CONTEXT": mlflow_internals.DATA_CONTEXT,
+}
+LENGTHS = {
+    "MAX_TAG_VAL_LENGTH": mlflow_internals.LONGEST_TAG,
+    "MAX_EXPERIMENT_TAG_VAL_LENGTH": mlflow_internals.LONGEST_EXPERIMENT_TAG,
+}
+
+
+def internal(module: str, name: str) -> Any:
+    """An attribute of one of MLflow's modules."""
+    mlflow = pytest.importorskip("mlflow")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        pytest.fail(f"MLflow {mlflow.__version__} has no {module}.{name} any more: {error}")
+
+
+@cache
+def page() -> str:
+    """The scripts of MLflow's page."""
+    scripts = Path(internal("mlflow", "__file__")).parent / "server" / "js" / "build"
+    return "".join(path.read_text(errors="ignore") for path in sorted(scripts.rglob("*.js")))
+
+
+def test_the_release_is_the_one_that_was_read() -> None:
+    version = internal("mlflow", "__version__")
+    assert version.startswith(mlflow_internals.RELEASE + "."), (
+        f"MLflow {version} is installed, {mlflow_internals.RELEASE} was read; pyproject.toml should not allow it"
+    )
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_take_what_they_are_called_with(name: str) -> None:
+    given, named = FUNCTIONS[name]
+    signature = inspect.signature(internal(*name.split(":")))
+    try:
+        signature.bind(*given, **named)
+    except TypeError as error:
+        pytest.fail(f"{name}{signature} is called with {len(given)} values and {list(named)}: {error}")
+
+
+def test_the_path_is_where_the_server_searches_runs() -> None:
+    service = internal("mlflow.protos.service_pb2", "MlflowService")
+    paths = internal("mlflow.utils.rest_utils", "extract_api_info_for_service")(service, "/api/2.0")
+    search = paths[internal("mlflow.protos.service_pb2", "SearchRuns")]
+    assert search == (mlflow_internals.SEARCH, "POST"), f"runs are searched at {search}"
+
+
+@pytest.mark.parametrize("name", TAGS)
+def test_tags_have_the_names_that_mlflow_gives_them(name: str) -> None:
+    assert internal("mlflow.utils.mlflow_tags", name) == TAGS[name]
+
+
+@pytest.mark.parametrize("name", LENGTHS)
+def test_tags_may_be_as_long_as_mlflow_lets_them(name: str) -> None:
+    assert internal("mlflow.utils.validation", name) == LENGTHS[name]
+
+
+@pytest.mark.parametrize("table", mlflow_internals.COLUMNS)
+def test_the_database_has_the_columns_that_are_read(table: str, empty_store: Path) -> None:
+    with closing(sqlite3.connect(empty_store)) as database:
+        columns = {column for _, column, *_ in database.execute(f"PRAGMA table_info({table})")}
+    assert columns, f"MLflow's database has no table {table} any more"
+    gone = set(mlflow_internals.COLUMNS[table]) - columns
+    assert not gone, (
+        f"MLflow's table {table} has no {', '.join(sorted(gone))} any more, but {', '.join(sorted(columns))}"
+    )
+
+
+@pytest.mark.parametrize("tag", [mlflow_internals.EXPERIMENT_KIND, mlflow_internals.SHARED_VIEW])
+def test_tags_that_only_the_page_knows_are_known_to_it(tag: str) -> None:
+    assert f'"{tag}"' in page(), f"MLflow's page knows no tag {tag} any more"
+
+
+def test_the_page_knows_all_that_a_views_state_says(small_plan: Plan) -> None:
+    states = [json.loads(view.value) for view in views(small_plan)]
+    charts = [chart for state in states for chart in state["compareRunCharts"]]
+    sections = [section for state in states for section in state["compareRunSections"]]
+    words = {word for part in [*states, *charts, *sections] for word in part}
+    words |= {chart["type"] for chart in charts} | {view_state.NAMES.split("`")[1], "viewStateShareKey", "deflate;"}
+    gone = {word for word in words if word not in page()}
+    assert not gone, f"MLflow's page does not read {', '.join(sorted(gone))} any more"
+
+
+def test_pages_are_fetched_one_after_the_other_until_there_is_no_more() -> None:
+    paged = internal("mlflow.store.entities", "PagedList")
+    listing = {None: paged([1, 2], "second"), "second": paged([], "third"), "third": paged([3], "")}
+    fetched: list[str | None] = []
+
+    def fetch(token: str | None) -> Any:
+        fetched.append(token)
+        return listing[token]
+
+    numbers = pages(fetch)
+    assert (next(numbers), fetched) == (1, [None])
+    assert (list(numbers), fetched) == ([2, 3], [None, "second", "third"])
