@@ -77,6 +77,8 @@ class User:
 
     def __init__(self, folder: Path, spec: str = SMALL) -> None:
         self.folder = folder
+        self.program: tuple[str, ...] = ("-m", "sweep.cli")
+        """What Python runs for `sweep`."""
         self.home = folder / "home"
         self.home.mkdir(parents=True, exist_ok=True)
         self.write(spec)
@@ -94,7 +96,7 @@ class User:
             key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "TUNE_", "MLFLOW_"))
         }
         return subprocess.Popen(
-            [sys.executable, "-m", "sweep.cli", *arguments],
+            [sys.executable, *self.program, *arguments],
             cwd=self.folder,
             env=inherited | {"HOME": str(self.home)} | environment,
             stdout=subprocess.PIPE,
