@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -37,6 +38,9 @@ tracking: {models: none}
 """A real sweep of nine trials that takes seconds, less Ray's start."""
 
 
+STORE = "mlflow.db"
+
+
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
     """A folder that the first of all processes that test makes, and all share.
 
@@ -55,6 +59,22 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
             make(folder)
             made.touch()
     return folder
+
+
+def empty_store(factory: pytest.TempPathFactory) -> Path:
+    """A database that MLflow made and nothing has been written to; making one takes seconds, copying it none."""
+    from sweep.tracking.address import quiet_mlflow
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        quiet_mlflow()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what MLflow and SQLAlchemy say of each other while they are imported
+            from mlflow import MlflowClient
+
+            MlflowClient(tracking_uri=f"sqlite:///{folder / STORE}").search_experiments()
+
+    return made_once(factory, "empty-store", make) / STORE
 
 
 def repeated(epoch: dict[str, Any]) -> dict[str, Any]:
@@ -85,6 +105,12 @@ class User:
 
     def write(self, spec: str) -> None:
         (self.folder / "spec.yaml").write_text(spec)
+
+    def given(self, store: Path) -> User:
+        """With a database of MLflow's, which they need not make, below the root."""
+        self.root.path.mkdir(exist_ok=True)
+        shutil.copyfile(store, self.root.mlflow_database)
+        return self
 
     @property
     def root(self) -> Root:

@@ -4,7 +4,6 @@ temporary folder."""
 from __future__ import annotations
 
 import shutil
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from sweep.layout import Root, SweepPaths
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
+from tests.sweep import command
 from tests.sweep.examples import small_spec
 
 
@@ -54,17 +54,8 @@ def ledger(paths: SweepPaths) -> Iterator[Ledger]:
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database that MLflow made and nothing has been written to; making one takes seconds, copying it none."""
-    from sweep.tracking.address import quiet_mlflow
-
-    quiet_mlflow()
-    path = tmp_path_factory.mktemp("mlflow") / "empty.db"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what MLflow and SQLAlchemy say of each other while they are imported
-        from mlflow import MlflowClient
-
-        MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-    return path
+    """See :func:`tests.sweep.command.empty_store`."""
+    return command.empty_store(tmp_path_factory)
 
 
 @pytest.fixture

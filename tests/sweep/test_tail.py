@@ -168,9 +168,9 @@ def test_nobody_pauses_for_what_waits_for_its_teacher() -> None:
     assert queue.next() is not None
 
 
-@pytest.mark.slow
-def test_three_trials_on_two_cores_end_together(tmp_path: Path) -> None:
-    user = User(tmp_path, SPEC)
+@pytest.mark.slow(50)
+def test_three_trials_on_two_cores_end_together(tmp_path: Path, empty_store: Path) -> None:
+    user = User(tmp_path, SPEC).given(empty_store)
     user.program = ("-c", HASTY)
     done = user.sweep("run", "spec.yaml")
     assert done.code == 0, done.out + done.err
