@@ -21,12 +21,13 @@ INSIDE = """
 import json, os, subprocess, sys
 from pathlib import Path
 
-from sweep import machines
+from sweep.engine.session import environment, session
 from sweep.layout import Root
 from tests.sweep.command import children
+from trainers.process import WORKER_ENVIRONMENT
 
 root = Root(Path("runs"))
-machines.environment(root, verbose=False, address=None)
+environment(root, verbose=False, address=None)
 token = os.environ["RAY_AUTH_TOKEN"]
 import ray
 
@@ -39,7 +40,7 @@ def holds(path):
     except FileNotFoundError:  # a process that has ended
         return False
 
-with machines.session(None, verbose=False) as temporary:
+with session(None, verbose=False) as temporary:
     @ray.remote
     def ask():
         return os.environ.get("RAY_AUTH_TOKEN") == token
@@ -47,7 +48,7 @@ with machines.session(None, verbose=False) as temporary:
     def settings(names):
         return {name: os.environ.get(name) for name in names}
     told = {"worker": ray.get(ask.remote()), "length": len(token)}
-    told["settings"] = ray.get(settings.remote(list(machines.WORKER_ENVIRONMENT)))
+    told["settings"] = ray.get(settings.remote(list(WORKER_ENVIRONMENT)))
     processes = children(os.getpid())
     commands = [Path(f"/proc/{pid}/cmdline") for pid in [os.getpid(), *processes]]
     told["processes"] = len(processes)
