@@ -22,7 +22,7 @@ import pytest
 from sweep.layout import Root
 from sweep.ledger.store import Event, Kind, Ledger
 
-LONGEST = 300
+LONGEST = 600
 """Seconds after which a command is taken for hanging."""
 
 SMALL = """\
