@@ -8,6 +8,10 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from tests.order import pytest_collection_modifyitems
+
+__all__ = ["pytest_collection_modifyitems"]
+
 settings.register_profile(
     "project", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )

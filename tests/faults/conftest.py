@@ -10,9 +10,9 @@ import pytest
 from sweep.layout import Root
 from tests.faults.harness import SPEC, begin, results
 from tests.sweep.command import User, made_once
-from tests.sweep.conftest import contained
+from tests.sweep.conftest import contained, empty_store
 
-__all__ = ["contained"]
+__all__ = ["contained", "empty_store"]
 
 RESULTS = "results.txt"
 
@@ -27,9 +27,9 @@ class Undisturbed:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Undisturbed:
     def run(folder: Path) -> None:
-        user = User(folder, SPEC)
+        user = User(folder, SPEC).given(empty_store)
         done = user.end(begin(user))
         assert done.code == 0, done.out + done.err
         (folder / RESULTS).write_text(results(user))
@@ -39,6 +39,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
 
 
 @pytest.fixture
-def user(tmp_path: Path) -> User:
+def user(tmp_path: Path, empty_store: Path) -> User:
     """Somebody with the same spec, and nothing run yet."""
-    return User(tmp_path / "user", SPEC)
+    return User(tmp_path / "user", SPEC).given(empty_store)

@@ -7,13 +7,15 @@ import os
 import signal
 import subprocess
 from collections import Counter
+from pathlib import Path
 
-from tests.sweep.command import Done, User
+from tests.faults.cluster import program
+from tests.sweep.command import Done, User, children
 
 SPEC = """\
 name: small
 dataset: {digits: {image_size: 8}}
-recipe: {base: digits, epochs: 6, warmup_epochs: 0, samples_per_class: 20}
+recipe: {base: digits, epochs: 6, warmup_epochs: 0, samples_per_class: 20, test_per_class: 20}
 teachers: {recipe: {samples_per_class: null, epochs: 2}}
 pairs: [resnet14 -> resnet8]
 methods: [scratch, kd, {dhkd: {alpha: {range: [0.1, 10], log: true}, head: nonlinear}}]
@@ -43,6 +45,11 @@ def goes_on(user: User, process: subprocess.Popen[str], by: int) -> None:
 def kill_driver(user: User, process: subprocess.Popen[str]) -> Done:
     os.kill(process.pid, signal.SIGKILL)
     return user.end(process)
+
+
+def raylets(driver: int) -> list[int]:
+    """Those of a Ray of the driver's own."""
+    return [pid for pid in children(driver) if Path(program(pid)).name == "raylet"]
 
 
 def results(user: User) -> str:

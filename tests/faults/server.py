@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -19,10 +20,16 @@ START_SECONDS = 300
 
 
 class TrackingServer:
-    """`mlflow server` on a free port of this machine, its database and artifacts in a folder."""
+    """`mlflow server` on a free port of this machine.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: of its database and artifacts.
+        store: an empty database, which it need not make.
+    """
+
+    def __init__(self, folder: Path, store: Path) -> None:
         self._folder = folder
+        shutil.copyfile(store, self._database)
         self._port = free_port()
         self.uri = f"http://127.0.0.1:{self._port}"
         self.start()

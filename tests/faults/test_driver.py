@@ -15,7 +15,7 @@ from tests.faults.harness import begin, begun_after_their_end, kill_driver, resu
 from tests.sweep.command import User, children
 from trainers.storage.checkpoint import KEEP, Checkpoints
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(190)
 
 EARLY = 4
 """An epoch after which a trial goes on for a while."""

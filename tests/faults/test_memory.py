@@ -1,13 +1,17 @@
-"""A machine short of memory, where Ray ends the workers."""
+"""A machine so busy that Ray starts late, and so short of memory that Ray ends the workers."""
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 
-from tests.faults.harness import begin
+from tests.faults.cluster import wait_until_ended
+from tests.faults.harness import begin, raylets
 from tests.sweep.command import User
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(100)
 
 LONG = """\
 name: small
@@ -24,9 +28,16 @@ SHORT = {"RAY_memory_usage_threshold": "0.001", "RAY_memory_monitor_refresh_ms":
 """Ray looks every four seconds, and takes a thousandth of the memory for all there is."""
 
 
-def test_workers_that_ray_ends_for_want_of_memory_are_results_and_not_the_end(user: User) -> None:
+def test_a_ray_that_starts_late_and_ends_workers_for_want_of_memory_is_not_the_end(user: User) -> None:
     user.write(LONG)
-    done = user.end(begin(user, **SHORT))
+    process = begin(user, **SHORT)
+    user.wait_for(lambda: len(raylets(process.pid)) == 1, process)
+    (first,) = raylets(process.pid)
+    os.kill(first, signal.SIGSTOP)  # it is there, and does nothing, as where a machine is very busy
+    user.wait_for(lambda: raylets(process.pid) not in ([], [first]), process)
+    wait_until_ended([first])
+    done = user.end(process)
+    assert done.err.count("Ray did not start and is started anew (") == 1
     assert done.code == 1, done.out + done.err
     assert "Traceback" not in done.out + done.err
     failed = user.events("failed")

@@ -21,15 +21,15 @@ from tests.faults.server import TrackingServer
 from tests.sweep.test_tracking import forget, picture
 from trainers.errors import StorageError
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(60)
 
 LONGEST = 60
 """Seconds after which a delivery is taken for stuck."""
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[TrackingServer]:
-    started = TrackingServer(tmp_path)
+def server(tmp_path: Path, empty_store: Path) -> Iterator[TrackingServer]:
+    started = TrackingServer(tmp_path, empty_store)
     yield started
     started.kill()
 

@@ -20,6 +20,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.docker.compose import FOLDER, compose
@@ -32,7 +33,7 @@ PLAIN = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV
 """All that the processes have of this one's environment."""
 IMAGE = {"RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0", "RAY_USAGE_STATS_ENABLED": "0", "MLFLOW_DISABLE_TELEMETRY": "true"}
 """What the image sets."""
-START_SECONDS = 300
+START_SECONDS = 600
 AGENTS = 4
 """The head's, and those of three workers."""
 
@@ -99,29 +100,35 @@ class Service:
         self.start("head")
 
     def wait(self, workers: int) -> None:
-        """Until MLflow, the head and as many workers answer."""
-        self.wait_for("head", self._answers)
+        """Until MLflow, the head and as many workers answer, which start one after the other: side by side they would
+        take so much longer on a busy machine that Ray gives both up."""
+        self._come_up(lambda: self.answer(f"{self.address}/") == 200 and self._has(1))
         for number in range(workers):
             self.start("worker", number)
-        self.wait_for("head", lambda: self._joined(workers))
+            self._come_up(partial(self._has, 2 + number))
         self.wait_for("mlflow", lambda: self.answer(f"{self.mlflow}/health") == 200)
 
-    def _answers(self) -> bool:
-        """Whether the job server does."""
-        self._keep_up("head")
-        return self.answer(f"{self.address}/") == 200
+    def _come_up(self, enough: Callable[[], bool]) -> None:
+        """Until the parts of Ray are there that have been started. One that ends is started again, as Compose would: on
+        a busy machine Ray gives up after half a minute, and at once where a process of its own has not answered it."""
+        deadline = time.monotonic() + START_SECONDS
+        while not enough():
+            for name in [name for name in self._processes if name != "mlflow"]:
+                if time.monotonic() > deadline:
+                    raise AssertionError(f"not all of Ray is there: {(self.folder / f'{name}.txt').read_text()}")
+                if self._processes[name].poll() is not None:
+                    _end_session(self._processes[name].pid)
+                    role = name.rstrip("0123456789")
+                    self.start(role, int(name.removeprefix(role) or 0))
+            time.sleep(0.1)
 
-    def _keep_up(self, role: str, number: int = 0) -> None:
-        """Start again what has ended, as Compose would: on a busy machine Ray gives up after half a minute."""
-        if self._processes[f"{role}{number or ''}"].poll() is not None:
-            self.start(role, number)
-
-    def _joined(self, workers: int) -> bool:
-        """Whether the workers belong to the cluster."""
-        for number in range(workers):
-            self._keep_up("worker", number)
-        nodes = json.loads(self.page("/nodes?view=summary"))["data"]["summary"]
-        return sum(node["raylet"].get("state") == "ALIVE" for node in nodes) == 1 + workers
+    def _has(self, machines: int) -> bool:
+        """Whether so many belong to the cluster."""
+        try:
+            nodes = json.loads(self.page("/nodes?view=summary"))["data"]["summary"]
+        except OSError:  # the head is away, or too busy to answer
+            return False
+        return sum(node["raylet"].get("state") == "ALIVE" for node in nodes) == machines
 
     def start(self, role: str, number: int = 0) -> None:
         """A part, by its name in the compose file."""
@@ -242,6 +249,14 @@ class Service:
         common += ["--min-worker-port=0", "--max-worker-port=0"]
         own = [f"--ray-client-server-port={self._ports.client}"] if role == "head" else ["--num-cpus=1"]
         return common + own
+
+
+def _end_session(leader: int) -> None:
+    """Kill what a part that has ended by itself has left, which would be in the way of the next."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(stat.read_text().rpartition(")")[2].split()[3]) == leader:
+                kill(int(stat.parent.name))
 
 
 def _send(pids: list[int], number: signal.Signals) -> None:

@@ -20,7 +20,7 @@ from tests.service.service import Service
 from tests.sweep.command import LONGEST, Done, User
 from tests.sweep.undisturbed import LOGGED, undisturbed
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(250)
 
 __all__ = ["undisturbed"]
 
@@ -57,30 +57,34 @@ class Elsewhere(User):
 
 
 @pytest.fixture
-def started(undisturbed: User, tmp_path: Path) -> Iterator[tuple[Service, Elsewhere, User]]:
-    """The service, somebody who submits to it, and somebody who has run the same sweep on one machine."""
+def started(tmp_path: Path) -> Iterator[tuple[Service, Elsewhere]]:
+    """The service, and somebody who submits to it."""
     service = Service(tmp_path / "elsewhere" / "runs")
     try:
         service.begin()
         service.wait(workers=2)
-        yield service, Elsewhere(tmp_path / "elsewhere", service), undisturbed
+        yield service, Elsewhere(tmp_path / "elsewhere", service)
     finally:
         service.close()
 
 
 def test_the_service_from_a_closed_door_to_a_restored_dump(
-    started: tuple[Service, Elsewhere, User], tmp_path: Path
+    started: tuple[Service, Elsewhere], request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     """One test, for it is one service: its start takes longer than most tests."""
-    service, user, alone = started
+    service, user = started
     nobody_is_let_in_without_token_or_password(service, user)
-    a_submitted_sweep_survives_a_node_and_the_tracking_server_and_a_cancel(service, user, alone)
+    seen = a_submitted_sweep_survives_a_node_and_the_tracking_server_and_a_cancel(service, user)
+    the_table_is_that_of_one_machine(service, user, request.getfixturevalue("undisturbed"))
+    assert seen == []
+    assert secrets_in(service, written(user.root, service)) == []
     a_restored_dump_of_the_database_holds_the_same_table(service, user, tmp_path / "mlflow.dump")
 
 
 def a_submitted_sweep_survives_a_node_and_the_tracking_server_and_a_cancel(
-    service: Service, user: Elsewhere, alone: User
-) -> None:
+    service: Service, user: Elsewhere
+) -> list[str]:
+    """The secrets that were seen meanwhile."""
     assert user.remote("submit", "spec.yaml").out.startswith(f"submitted small-1 to {service.address}\n")
     assert not (user.root.sweep("small").ledger.exists() and user.events("stop"))  # at once, not after the sweep
     assert "already, as small-1" in user.refused("submit", "spec.yaml", **user.known)
@@ -108,7 +112,11 @@ def a_submitted_sweep_survives_a_node_and_the_tracking_server_and_a_cancel(
     assert user.remote("submit", "spec.yaml").out.startswith("submitted small-2 to")
     followed = user.remote("logs", "small", "-f")
     assert "finished resnet14→resnet8" in followed.out
+    return seen
 
+
+def the_table_is_that_of_one_machine(service: Service, user: Elsewhere, alone: User) -> None:
+    """`alone` has run the same sweep there; asked for at the end, when others have made it."""
     assert user.numbers() == alone.numbers()
     assert table(user) == table(alone)
     assert begun_after_their_end(user) == []
@@ -117,8 +125,6 @@ def a_submitted_sweep_survives_a_node_and_the_tracking_server_and_a_cancel(
     tracked = user.sweep("leaderboard", "small", "--from-mlflow", "--format", "json", **user.login)
     assert tracked.code == 0, tracked.err
     assert json.loads(tracked.out) == table(alone)
-    assert seen == []
-    assert secrets_in(service, written(user.root, service)) == []
 
 
 def nobody_is_let_in_without_token_or_password(service: Service, user: Elsewhere) -> None:

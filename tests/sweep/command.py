@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ import pytest
 from sweep.layout import Root
 from sweep.ledger.store import Event, Kind, Ledger
 
-LONGEST = 300
+LONGEST = 600
 """Seconds after which a command is taken for hanging."""
 
 SMALL = """\
@@ -35,6 +36,9 @@ seeds: 2
 tracking: {models: none}
 """
 """A real sweep of nine trials that takes seconds, less Ray's start."""
+
+
+STORE = "mlflow.db"
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
@@ -57,6 +61,28 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     return folder
 
 
+def empty_store(factory: pytest.TempPathFactory) -> Path:
+    """A database that MLflow made and nothing has been written to; making one takes seconds, copying it none."""
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        open_store(folder / STORE)
+
+    return made_once(factory, "empty-store", make) / STORE
+
+
+def open_store(path: Path) -> None:
+    """Have MLflow open a database, which it makes where there is none; quietly, also while it is imported."""
+    from sweep.tracking.address import quiet_mlflow
+
+    quiet_mlflow()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what MLflow and SQLAlchemy say of each other
+        from mlflow import MlflowClient
+
+        MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+
+
 def repeated(epoch: dict[str, Any]) -> dict[str, Any]:
     """Those of an epoch's numbers that must repeat digit by digit."""
     cost = ("seconds", "images_per_second", "teacher_images", "replayed")
@@ -77,12 +103,20 @@ class User:
 
     def __init__(self, folder: Path, spec: str = SMALL) -> None:
         self.folder = folder
+        self.program: tuple[str, ...] = ("-m", "sweep.cli")
+        """What Python runs for `sweep`."""
         self.home = folder / "home"
         self.home.mkdir(parents=True, exist_ok=True)
         self.write(spec)
 
     def write(self, spec: str) -> None:
         (self.folder / "spec.yaml").write_text(spec)
+
+    def given(self, store: Path) -> User:
+        """With a database of MLflow's, which they need not make, below the root."""
+        self.root.path.mkdir(exist_ok=True)
+        shutil.copyfile(store, self.root.mlflow_database)
+        return self
 
     @property
     def root(self) -> Root:
@@ -94,7 +128,7 @@ class User:
             key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "TUNE_", "MLFLOW_"))
         }
         return subprocess.Popen(
-            [sys.executable, "-m", "sweep.cli", *arguments],
+            [sys.executable, *self.program, *arguments],
             cwd=self.folder,
             env=inherited | {"HOME": str(self.home)} | environment,
             stdout=subprocess.PIPE,

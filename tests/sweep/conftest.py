@@ -4,7 +4,6 @@ temporary folder."""
 from __future__ import annotations
 
 import shutil
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from sweep.layout import Root, SweepPaths
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
-from tests.sweep.command import made_once
+from tests.sweep import command
 from tests.sweep.examples import small_spec
 
 
@@ -55,36 +54,25 @@ def ledger(paths: SweepPaths) -> Iterator[Ledger]:
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database that MLflow made and nothing has been written to; making one takes seconds, copying it none."""
-    from sweep.tracking.address import quiet_mlflow
+    """See :func:`tests.sweep.command.empty_store`."""
+    return command.empty_store(tmp_path_factory)
 
-    quiet_mlflow()
+
+@pytest.fixture(scope="session")
+def opened_store(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of this process's own, which MLflow has opened once: what it is imported with is behind it."""
     path = tmp_path_factory.mktemp("mlflow") / "empty.db"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what MLflow and SQLAlchemy say of each other while they are imported
-        shutil.copyfile(made_once(tmp_path_factory, "mlflow", _make_store) / "empty.db", path)
-        _open_store(path)
+    shutil.copyfile(empty_store, path)
+    command.open_store(path)
     return path
 
 
-def _make_store(folder: Path) -> None:
-    folder.mkdir()
-    _open_store(folder / "empty.db")
-
-
-def _open_store(path: Path) -> None:
-    """Has MLflow make the database, where there is none."""
-    from mlflow import MlflowClient
-
-    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-
-
 @pytest.fixture
-def new_store(empty_store: Path, tmp_path: Path) -> Callable[[str], str]:
+def new_store(opened_store: Path, tmp_path: Path) -> Callable[[str], str]:
     """Makes a tracking store of the given name; returns its URI."""
 
     def make(name: str = "mlflow.db") -> str:
-        shutil.copyfile(empty_store, tmp_path / name)
+        shutil.copyfile(opened_store, tmp_path / name)
         return f"sqlite:///{tmp_path / name}"
 
     return make

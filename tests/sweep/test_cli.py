@@ -162,7 +162,8 @@ def main_ends_well(*arguments: str) -> None:
 
 
 @pytest.mark.slow
-def test_more_than_the_machine_has_is_refused(user: User) -> None:
+def test_more_than_the_machine_has_is_refused(user: User, empty_store: Path) -> None:
+    user.given(empty_store)
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU, so that gpus: 1 is not too much")
     user.write(SMALL + "compute: {gpus: 1}\n")
@@ -173,7 +174,8 @@ def test_more_than_the_machine_has_is_refused(user: User) -> None:
 
 
 @pytest.mark.slow
-def test_the_ui_serves_what_was_tracked_and_ends_with_ctrl_c(user: User) -> None:
+def test_the_ui_serves_what_was_tracked_and_ends_with_ctrl_c(user: User, empty_store: Path) -> None:
+    user.given(empty_store)
     with Ledger(user.root.sweep("small").ledger) as ledger:
         ledger.append("sweep", body={"spec": SMALL})
     sync.sync(user.root, "small", address.tracking_uri(user.root, None))

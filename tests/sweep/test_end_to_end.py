@@ -6,38 +6,33 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
+from search_spaces.loader import parse_spec
 from sweep.ledger.store import Event
+from sweep.plan.expand import build_plan
 from tests.sweep.command import SMALL, User, repeated, workers
-from tests.sweep.undisturbed import LOGGED, undisturbed
+from tests.sweep.examples import job_of, slot_of
+from tests.sweep.undisturbed import undisturbed
 from trainers.config import TeacherConfig, TrialConfig
 from trainers.data import DATASETS
 from trainers.fit import fit
 from trainers.storage.checkpoint import Checkpoints, from_bytes
 from trainers.teacher.store import TeacherStore
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(5)
 
 TRIALS = 9
 
 __all__ = ["undisturbed"]
-
-
-def copy_of(user: User, folder: Path) -> User:
-    """Another user with the same sweep behind them."""
-    other = User(folder, LOGGED)
-    shutil.copytree(user.root.path, other.root.path)
-    return other
-
-
-def same_table(left: User, right: User) -> bool:
-    return left.leaderboard() == right.leaderboard() and left.numbers() == right.numbers()
 
 
 def started(user: User) -> list[str | None]:
@@ -148,55 +143,97 @@ def test_running_again_prints_the_table_and_runs_nothing(undisturbed: User) -> N
     assert done.out.partition("small on digits")[2] == table
 
 
-def test_ctrl_c_a_killed_worker_and_an_absent_tracking_server_cost_no_number(undisturbed: User, tmp_path: Path) -> None:
-    user = User(tmp_path / "user")
-    away = ("--tracking-uri", "http://me:secret@127.0.0.1:9")
-    process = user.start("run", "spec.yaml", *away)
-    user.wait_for(lambda: len(user.events("plan")) == 1, process)
+@pytest.mark.slow(180)
+def test_what_breaks_a_sweep_costs_no_number_and_what_goes_wrong_with_a_trial_stays_its_own(
+    request: pytest.FixtureRequest, new_store: Callable[[str], str], tmp_path: Path
+) -> None:
+    """One story, of one sweep: the start of each Ray takes longer than the training."""
+    user, tracked = User(tmp_path / "user"), new_store("tracked.db")
+    user.root.path.mkdir()
+    with small_disk(user.root.path) as refused:
+        if not refused:
+            a_full_disk_stops_the_sweep_with_one_message(user)
+        failing = a_trial_fails_alone_before_ctrl_c(user)
+        events_are_delivered_later(user, tracked, failing)
+        with a_damaged_teacher_is_refused(user) as weights:
+            a_worker_dies_a_trial_diverges_and_the_tracking_server_is_away(user, weights)
+        undisturbed: User = request.getfixturevalue("undisturbed")  # at the end, when others have made it
+        the_table_is_the_undisturbed_one_and_the_diverged(user, undisturbed)
+        what_has_ended_is_not_run_again(user, tracked)
+    if refused:
+        pytest.skip(f"all but the full disk, as there is no permission to mount a small file system: {refused}")
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[str]:
+    """A file system of a few hundred kB; yields why there is none where that is not permitted."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", str(folder)]
+    mounted = subprocess.run(mount, capture_output=True, text=True)
+    try:
+        yield mounted.stderr.strip() or "no reason" if mounted.returncode != 0 else ""
+    finally:
+        if mounted.returncode == 0:
+            subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def a_full_disk_stops_the_sweep_with_one_message(user: User) -> None:
+    done = user.sweep("run", "spec.yaml")
+    assert done.code in (1, 2), done.out
+    assert "Traceback" not in done.err + done.out
+    assert "No space left" in done.err + done.out or "full" in done.err + done.out
+    subprocess.run(["mount", "-o", "remount,size=200m", str(user.root.path)], check=True)
+
+
+def a_trial_fails_alone_before_ctrl_c(user: User) -> str:
+    """The failing trial's key: its folder holds what it cannot go on from."""
+    plan = build_plan(parse_spec(SMALL, "spec.yaml"))
+    failing = job_of(plan, slot_of(plan, "scratch")).key
+    strange = user.root.sweep("small").trial(failing) / "checkpoints"
+    foreign = {"key": "another trial", "distiller": {}, "optimizer": {}, "history": []}
+    Checkpoints(strange).save(1, foreign)
+
+    plans = len(user.events("plan")) if user.root.sweep("small").ledger.exists() else 0
+    process = user.start("run", "spec.yaml", *AWAY)
+    user.wait_for(lambda: len(user.events("plan")) == plans + 1, process)
     second = user.sweep("run", "spec.yaml")
     assert second.code == 2
     assert f"sweep 'small' is already running: process {process.pid} on " in second.err
     assert "running: process" in user.sweep("status").out
-    user.wait_for(lambda: len(user.events("epoch")) >= 6, process)
+    wanted = {job_of(plan, slot).key for slot in (slot_of(plan, "scratch", seed=1), plan.teachers[0])}
+    user.wait_for(lambda: wanted <= ended(user) and len(user.events("epoch")) >= 8, process)  # students have begun
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole process group
     done = user.end(process)
     assert done.code == 130
     assert "The same command goes on from here" in done.out
     assert "Traceback" not in done.err
-    assert len(user.events("final")) < TRIALS
-    waiting = user.sweep("status")
-    assert "interrupted" in waiting.out
-
-    process = user.start("run", "spec.yaml", *away)
-    epochs = len(user.events("epoch"))
-    user.wait_for(lambda: len(user.events("epoch")) >= epochs + 3 and bool(workers(process.pid)), process)
-    os.kill(workers(process.pid)[0], signal.SIGKILL)
-    done = user.end(process)
-    assert done.code == 0, done.out + done.err
-    assert "its worker died" in done.out
     assert "trying again" in done.out
-    assert done.out.count("is away") == 1
-    assert "sync small --tracking-uri http://***@127.0.0.1:9" in done.out
-    assert "secret" not in done.out + done.err
-    assert same_table(user, undisturbed)
-    synced = user.sweep("sync", "small")
+    assert "CheckpointError: the folder holds checkpoints of trial another trial" in done.out
+    log = strange.parent / "log.txt"
+    assert str(log) in done.out.replace("\n", "")
+    assert "Traceback" in log.read_text()
+    assert {event.trial for event in user.events("failed")} == {failing}
+    assert [event.body["again"] for event in user.events("failed")][-1] is False
+    assert len(user.events("final")) < TRIALS - 1
+    assert "interrupted" in user.sweep("status").out
+    rows = {row["label"]: row for row in user.leaderboard()}
+    assert (rows["scratch"]["n"], rows["scratch"]["missing"]) == (1, 1)
+    shutil.rmtree(strange)
+    return failing
+
+
+def events_are_delivered_later(user: User, tracked: str, failing: str) -> None:
+    synced = user.sweep("sync", "small", "--tracking-uri", tracked)
     assert synced.code == 0, synced.err
     assert f"{len(user.events())} events of 'small' delivered" in synced.out
-    client = MlflowClient(f"sqlite:///{user.root.mlflow_database}")
-    runs = client.search_runs([client.get_experiment_by_name("small").experiment_id])
-    assert len(runs) == TRIALS + 1
-    assert {run.info.status for run in runs} == {"FINISHED"}
+    (run,) = runs_of(tracked, f"tags.`sweep.key` = '{failing}'")
+    assert run.info.status == "FAILED"
+    assert "holds checkpoints of trial" in run.data.tags["reason"]
 
 
-def test_what_goes_wrong_with_a_trial_stays_its_own_and_a_longer_spec_runs_only_what_is_new(
-    undisturbed: User, tmp_path: Path
-) -> None:
-    user = copy_of(undisturbed, tmp_path / "user")
-    longer = SMALL.replace("seeds: 2", "seeds: 3")
-    user.write(longer)
+@contextmanager
+def a_damaged_teacher_is_refused(user: User) -> Iterator[Path]:
+    """It is trained anew in what follows, to the file that is yielded."""
     before = user.events()
-
-    # a damaged teacher is refused
     weights = next(user.root.teachers.glob("*/weights.pt"))
     whole = from_bytes(weights.read_bytes(), "whole")["state_dict"]
     weights.write_bytes(weights.read_bytes()[:1000])
@@ -207,64 +244,63 @@ def test_what_goes_wrong_with_a_trial_stays_its_own_and_a_longer_spec_runs_only_
     assert "Traceback" not in done.err
     assert user.events() == before
     shutil.rmtree(weights.parent)
-
-    # a trial that raises fails alone, and says why
-    scratch = next(event.body["config"] for event in user.events("start") if event.body["method"] == "scratch")
-    failing = TrialConfig.model_validate(scratch | {"seed": 2}).key
-    strange = user.root.sweep("small").trial(failing) / "checkpoints"
-    foreign = {"key": "another trial", "distiller": {}, "optimizer": {}, "history": []}
-    Checkpoints(strange).save(1, foreign)
-    done = user.sweep("run", "spec.yaml")
-    assert done.code == 1
-    again = from_bytes(weights.read_bytes(), "again")["state_dict"]  # the teacher is trained anew
+    yield weights
+    again = from_bytes(weights.read_bytes(), "again")["state_dict"]
     assert all(bool((again[name] == tensor).all()) for name, tensor in whole.items())
+
+
+def a_worker_dies_a_trial_diverges_and_the_tracking_server_is_away(user: User, teacher: Path) -> None:
+    """And the spec is longer than before."""
+    before, over = user.events()[-1].seq, ended(user)
+    user.write(DIVERGING)
+    process = user.start("run", "spec.yaml", *AWAY)
+    user.wait_for(teacher.exists, process)
+    epochs = len(user.events("epoch"))
+    user.wait_for(lambda: len(user.events("epoch")) >= epochs + 3 and bool(workers(process.pid)), process)
+    os.kill(workers(process.pid)[0], signal.SIGKILL)
+    done = user.end(process)
+    assert done.code == 1, done.out + done.err
+    assert "its worker died" in done.out
     assert "trying again" in done.out
-    assert "CheckpointError: the folder holds checkpoints of trial another trial" in done.out
-    log = strange.parent / "log.txt"
-    assert str(log) in done.out.replace("\n", "")
-    assert "Traceback" in log.read_text()
-    new = [event for event in user.events("start") if event.seq > before[-1].seq]
-    assert sorted(event.body["label"] for event in new if event.trial != failing) == ["dhkd α=0.5", "dhkd α=2", "kd"]
-    assert {event.body["seed"] for event in new} == {2}
-    rows = {row["label"]: row for row in user.leaderboard()}
-    assert (rows["scratch"]["n"], rows["scratch"]["missing"]) == (2, 1)
-    assert (rows["kd"]["n"], rows["kd"]["missing"]) == (3, 0)
-    client = MlflowClient(f"sqlite:///{user.root.mlflow_database}")
-    runs = client.search_runs([client.get_experiment_by_name("small").experiment_id], f"tags.`sweep.key` = '{failing}'")
-    assert [run.info.status for run in runs] == ["FAILED"]
-    assert "holds checkpoints of trial" in runs[0].data.tags["reason"]
-
-    # the next run tries it again, beside one that diverges, which is a result with a reason
-    shutil.rmtree(strange)
-    user.write(longer.replace("[0.5, 2]", "[0.5, 2, 1.0e+39]"))
-    done = user.sweep("run", "spec.yaml")
-    assert done.code == 1, done.out
     assert "diverged: resnet14→resnet8 · dhkd α=1e+39 · seed 0: loss term 'loss' became" in done.out
-    assert "3 diverged" in done.out
+    assert "2 diverged" in done.out
+    assert done.out.count("is away") == 1
+    assert "sync small --tracking-uri http://***@127.0.0.1:9" in done.out
+    assert "secret" not in done.out + done.err
     assert "loss term 'loss' became" in user.sweep("status", "--format", "csv").out
-    assert {row["label"]: row["n"] for row in user.leaderboard()}["scratch"] == 3
-    assert user.numbers().items() >= undisturbed.numbers().items()
+    new = {event.trial: event.body for event in user.events("start") if event.seq > before}
+    assert not new.keys() & over
+    assert sorted(body["seed"] for body in new.values() if body["label"] == DIVERGED) == [0, 1]
+
+
+def the_table_is_the_undisturbed_one_and_the_diverged(user: User, undisturbed: User) -> None:
+    assert [row for row in user.leaderboard() if row["label"] != DIVERGED] == undisturbed.leaderboard()
+    diverged = {event.trial for event in user.events("final") if event.body["state"] == "diverged"}
+    numbers = {place: body for place, body in user.numbers().items() if place[0] not in diverged}
+    assert numbers == undisturbed.numbers()
+
+
+def what_has_ended_is_not_run_again(user: User, tracked: str) -> None:
+    """Those that diverged would do so again. The tracking server is told the rest."""
     starts = started(user)
-    assert user.sweep("run", "spec.yaml").code == 1
-    assert started(user) == starts  # it would diverge again
+    assert user.sweep("run", "spec.yaml", "--tracking-uri", tracked).code == 1
+    assert started(user) == starts
+    runs = runs_of(tracked)
+    assert len(runs) == TRIALS + 2 + 1
+    failed = [run.data.tags["label"] for run in runs if run.info.status != "FINISHED"]
+    assert failed == [DIVERGED] * 2
 
 
-def test_a_full_disk_stops_the_sweep_with_one_message(undisturbed: User, tmp_path: Path) -> None:
-    user = User(tmp_path / "user")
-    user.root.path.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", str(user.root.path)], capture_output=True
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"no permission to mount a small file system: {mounted.stderr.decode().strip()}")
-    try:
-        done = user.sweep("run", "spec.yaml")
-        assert done.code in (1, 2), done.out
-        assert "Traceback" not in done.err + done.out
-        assert "No space left" in done.err + done.out or "full" in done.err + done.out
-        subprocess.run(["mount", "-o", "remount,size=200m", str(user.root.path)], check=True)
-        again = user.sweep("run", "spec.yaml")
-        assert again.code == 0, again.err
-        assert same_table(user, undisturbed)
-    finally:
-        subprocess.run(["umount", "-l", str(user.root.path)], check=True)
+AWAY = ("--tracking-uri", "http://me:secret@127.0.0.1:9")
+DIVERGED = "dhkd α=1e+39"
+DIVERGING = SMALL.replace("[0.5, 2]", "[0.5, 2, 1.0e+39]")
+
+
+def ended(user: User) -> set[str | None]:
+    return {event.trial for event in user.events("final")}
+
+
+def runs_of(tracked: str, query: str = "") -> list[Run]:
+    """Of the sweep, as MLflow has them."""
+    client = MlflowClient(tracked)
+    return list(client.search_runs([client.get_experiment_by_name("small").experiment_id], query))

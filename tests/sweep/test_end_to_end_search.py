@@ -17,7 +17,7 @@ from tests.faults.conftest import Undisturbed, undisturbed
 from tests.faults.harness import SPEC
 from tests.sweep.command import User
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(60)
 
 __all__ = ["undisturbed"]
 

@@ -273,10 +273,12 @@ def test_a_run_that_was_broken_off_leaves_its_models_to_the_next(root: Root, uri
 
 
 @pytest.mark.slow
-def test_a_server_is_given_models_and_versions_too(root: Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_is_given_models_and_versions_too(
+    root: Root, empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from mlflow import pytorch
 
-    server = TrackingServer(tmp_path)
+    server = TrackingServer(tmp_path, empty_store)
     try:
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)

@@ -11,20 +11,23 @@ from typing import Any
 
 import pytest
 
+from tests.sweep.command import made_once
 from trainers import process
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(1)
+TOLD = "told.json"
 
 INSIDE = """
 import json, os, subprocess, sys
 from pathlib import Path
 
-from sweep import machines
+from sweep.engine.session import environment, session
 from sweep.layout import Root
 from tests.sweep.command import children
+from trainers.process import WORKER_ENVIRONMENT
 
 root = Root(Path("runs"))
-machines.environment(root, verbose=False, address=None)
+environment(root, verbose=False, address=None)
 token = os.environ["RAY_AUTH_TOKEN"]
 import ray
 
@@ -37,7 +40,7 @@ def holds(path):
     except FileNotFoundError:  # a process that has ended
         return False
 
-with machines.session(None, verbose=False) as temporary:
+with session(None, verbose=False) as temporary:
     @ray.remote
     def ask():
         return os.environ.get("RAY_AUTH_TOKEN") == token
@@ -45,7 +48,7 @@ with machines.session(None, verbose=False) as temporary:
     def settings(names):
         return {name: os.environ.get(name) for name in names}
     told = {"worker": ray.get(ask.remote()), "length": len(token)}
-    told["settings"] = ray.get(settings.remote(list(machines.WORKER_ENVIRONMENT)))
+    told["settings"] = ray.get(settings.remote(list(WORKER_ENVIRONMENT)))
     processes = children(os.getpid())
     commands = [Path(f"/proc/{pid}/cmdline") for pid in [os.getpid(), *processes]]
     told["processes"] = len(processes)
@@ -71,7 +74,13 @@ OWN = {"MALLOC_TRIM_THRESHOLD_": "2000000"}
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a driver sees of its own Ray."""
-    folder = tmp_path_factory.mktemp("own")
+    folder = made_once(tmp_path_factory, "own-ray", look)
+    return dict(json.loads((folder / TOLD).read_text()))
+
+
+def look(folder: Path) -> None:
+    """Write down what a driver sees that runs in the folder."""
+    folder.mkdir()
     plain = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "TUNE_"))}
     done = subprocess.run(
         [sys.executable, "-c", INSIDE],
@@ -83,9 +92,10 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert not (folder / "home").exists()  # Ray writes a token there where it is given none
-    return dict(json.loads(done.stdout.partition("TOLD ")[2]))
+    (folder / TOLD).write_text(done.stdout.partition("TOLD ")[2])
 
 
+@pytest.mark.slow(60)
 def test_driver_and_workers_share_a_token_that_stands_nowhere_else(told: dict[str, Any]) -> None:
     assert told["worker"]
     assert told["length"] == 64

@@ -33,9 +33,9 @@ tracking: {models: none}
 """
 
 
-@pytest.mark.slow
-def test_a_sweep_of_two_workers_a_trial_survives_the_death_of_one(tmp_path: Path) -> None:
-    user = User(tmp_path / "two", SPLIT)
+@pytest.mark.slow(110)
+def test_a_sweep_of_two_workers_a_trial_survives_the_death_of_one(tmp_path: Path, empty_store: Path) -> None:
+    user = User(tmp_path / "two", SPLIT).given(empty_store)
     process = user.start("run", "spec.yaml")
     user.wait_for(lambda: len(user.events("epoch")) >= 2, process)
     os.kill(train_workers(process.pid)[-1], signal.SIGKILL)

@@ -214,12 +214,14 @@ def alone(user: User) -> dict[tuple[str, int], dict[str, Any]]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.slow(110)
 def test_a_sweep_whose_driver_and_disk_are_lost_goes_on_from_the_object_store(
-    object_store: ObjectStore, tmp_path: Path
+    object_store: ObjectStore, empty_store: Path, tmp_path: Path
 ) -> None:
     uri = object_store.uri("end-to-end")
     lost, heir, looker = (User(tmp_path / name, SHORT) for name in ("lost", "heir", "looker"))
+    lost.given(empty_store)
+    heir.given(empty_store)
     process = lost.start("run", "spec.yaml", "--storage", uri)
     lost.wait_for(lambda: len(lost.events("final")) >= 2 and len(lost.events("epoch")) >= 7, process)
     os.kill(process.pid, signal.SIGKILL)

@@ -141,8 +141,11 @@ def test_only_weight_files_are_taken_from_a_folder(user: User) -> None:
     assert names == ["model_best.pth.tar", "evil.pt", "ckpt_epoch_240.pth", "ckpt_epoch_240.pth"]
 
 
-@pytest.mark.slow
-def test_only_the_teachers_of_a_spec_are_trained_and_only_once(user: User, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.slow(45)
+def test_only_the_teachers_of_a_spec_are_trained_and_only_once(
+    user: User, empty_store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    user.given(empty_store)
     user.write(SMALL.replace("epochs: 2}", "epochs: 1}"))
     done = user.sweep("teachers", "train", "spec.yaml")
     assert done.code == 0, done.err

@@ -154,14 +154,14 @@ def test_a_sweep_that_the_server_does_not_know_is_refused(new_store: Store) -> N
 
 @pytest.mark.slow
 def test_an_http_server_gives_what_its_database_gives(
-    root: Root, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    root: Root, ledger: Ledger, empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search = {"trials": 3, "sampler": "grid", "pruner": "none"}
     plan = build_plan(small_spec(methods=["scratch", {"gdkd": {"k": {"choice": [2, 3, 4]}}}], search=search))
     play(ledger, plan, lambda slot: 70.0 + float(slot.varied.get("k", 0)) + slot.seed)
     monkeypatch.setattr(server_module, "PAGE", 4)  # there are six runs and their parent: two pages
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
-    server = TrackingServer(tmp_path)
+    server = TrackingServer(tmp_path, empty_store)
     try:
         sync.sync(root, "small", server.uri)
         for name in ("small", None):

@@ -8,6 +8,8 @@ import pytest
 
 from tests.sweep.command import SMALL, User, made_once
 
+AGAIN = "Ray did not start and is started anew"
+"""As happens where the machine is busy with other tests."""
 LOGGED = SMALL.replace("models: none", "models: best")
 
 
@@ -20,6 +22,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> User:
         done = user.sweep("run", "spec.yaml")
         assert done.code == 0, done.err
         (folder / "first.txt").write_text(done.out)
-        assert done.err == ""
+        errors = [line for line in done.err.splitlines() if not line.startswith(AGAIN)]
+        assert errors == []
 
     return User(made_once(tmp_path_factory, "undisturbed", run), LOGGED)
