@@ -1,1 +1,0 @@
-"""The methods that compare inner stations of teacher and student."""
