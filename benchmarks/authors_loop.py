@@ -13,8 +13,9 @@ What a step of github.com/penghui-yang/DHKD does (a descendant of RepDistiller),
    parameters, projected, added and cut up again;
 6. torch's SGD as it is by default. After each epoch the test set runs through, in batches of 32.
 
-The networks are this project's, which compute the authors' logits (``tests/trainers_zoo``); so the comparison is of the
-loops. Not re-created: reading options, logging to files, writing checkpoints, all of which take no measurable time.
+The networks are this project's, which compute the authors' logits (``tests/trainers/models/test_zoo.py``); so the
+comparison is of the loops. Not re-created: reading options, logging to files, writing checkpoints, all of which take no
+measurable time.
 
 How it was checked. ``tests/benchmarks/test_authors_loop.py``: its loss is the authors' own number, and two steps from
 the same start on the same batch end at our trainer's weights, with alignment and without. Against the release itself,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from tests.order import pytest_collection_modifyitems
+from tests.support.order import pytest_collection_modifyitems
 
 __all__ = ["pytest_collection_modifyitems"]
 

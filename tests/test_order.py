@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.order import shared_out
+from tests.support.order import shared_out
 
 
 def parts(items: list[str], workers: int) -> list[list[str]]:

@@ -5,8 +5,8 @@
 - the tables of its database: who reads them directly, and how the file is written.
 
 The state of a view of MLflow's page is one more thing of this kind; it is in :mod:`sweep.tracking.view_state`. All else
-that is used of MLflow is its documented client. `tests/sweep/test_mlflow_internals.py` holds the installed release to
-what is here. MLflow is imported in the functions: importing it takes seconds, and has to be prepared
+that is used of MLflow is its documented client. `tests/sweep/tracking/test_mlflow_internals.py` holds the installed
+release to what is here. MLflow is imported in the functions: importing it takes seconds, and has to be prepared
 (:func:`sweep.tracking.address.quiet_mlflow`).
 """
 

@@ -11,7 +11,7 @@ import torch
 from benchmarks.authors_loop import AuthorsLoop, Options, clamped_binary_kl_norm, top_percent
 from benchmarks.gradient_alignment import flat_aligned
 from tests import goldens
-from tests.trainers.test_gradient_alignment import TINY, Tiny
+from tests.trainers.loop.test_gradient_alignment import TINY, Tiny
 from trainers.config import DatasetConfig, MethodConfig, Recipe, TeacherConfig, TrialConfig
 from trainers.data import ImageData, Split
 from trainers.distillers import Setting, build_distiller

@@ -16,8 +16,8 @@ from sweep.engine.trainable import _state
 from sweep.formats import Format
 from sweep.layout import Root
 from sweep.plan.expand import build_plan
-from tests.sweep.command import User, children
-from tests.sweep.examples import small_spec
+from tests.support.command import User, children
+from tests.support.examples import small_spec
 from trainers.errors import InputError
 
 SPLIT = """\

@@ -1,4 +1,5 @@
-"""A search through the command that a user types, and the same with a larger budget; `tests/faults` breaks it off."""
+"""A search through the command that a user types, and the same with a larger budget; `tests/end_to_end/faults` breaks
+it off."""
 
 from __future__ import annotations
 
@@ -13,9 +14,9 @@ import pytest
 from sweep.formats import Format
 from sweep.ledger.store import Ledger
 from sweep.results import board, draw
-from tests.faults.conftest import Undisturbed, undisturbed
-from tests.faults.harness import SPEC
-from tests.sweep.command import User
+from tests.end_to_end.faults.conftest import Undisturbed, undisturbed
+from tests.support.command import User
+from tests.support.fault_harness import SPEC
 
 pytestmark = pytest.mark.slow(60)
 

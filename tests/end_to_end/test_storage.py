@@ -23,9 +23,9 @@ from sweep.ledger.snapshot import kept
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
-from tests.object_store import KEYS, ObjectStore, serving
-from tests.sweep.command import SMALL, User, repeated
-from tests.sweep.examples import begin, record, small_spec
+from tests.support.command import SMALL, User, repeated
+from tests.support.examples import begin, record, small_spec
+from tests.support.object_store import KEYS, ObjectStore, serving
 from tests.trainers.examples import finish
 from trainers.config import TeacherConfig, TrialConfig
 from trainers.data import DATASETS

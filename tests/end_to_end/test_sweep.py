@@ -19,9 +19,9 @@ from mlflow.entities import Run
 from search_spaces.loader import parse_spec
 from sweep.ledger.store import Event
 from sweep.plan.expand import build_plan
-from tests.sweep.command import SMALL, User, repeated, workers
-from tests.sweep.examples import job_of, slot_of
-from tests.sweep.undisturbed import undisturbed
+from tests.support.command import SMALL, User, repeated, workers
+from tests.support.examples import job_of, slot_of
+from tests.support.undisturbed import undisturbed
 from trainers.config import TeacherConfig, TrialConfig
 from trainers.data import DATASETS
 from trainers.fit import fit

@@ -9,7 +9,7 @@ from sweep.ledger.bodies import final_body, start_body
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan, Slot
-from tests.sweep.examples import begin, epoch_body, job_of, play, record, small_spec
+from tests.support.examples import begin, epoch_body, job_of, play, record, small_spec
 
 EVIL = '<script>alert("1")</script> & $x$'
 """A description that is to stay text."""

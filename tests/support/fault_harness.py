@@ -9,8 +9,8 @@ import subprocess
 from collections import Counter
 from pathlib import Path
 
-from tests.faults.cluster import program
-from tests.sweep.command import Done, User, children
+from tests.support.command import Done, User, children
+from tests.support.ray_cluster import program
 
 SPEC = """\
 name: small

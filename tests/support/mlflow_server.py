@@ -13,7 +13,7 @@ import urllib.request
 from contextlib import closing
 from pathlib import Path
 
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 START_SECONDS = 300
 """A server that takes longer is taken for dead."""

@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 BUCKET = "sweeps"
 KEYS = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": "opensesame", "AWS_EC2_METADATA_DISABLED": "true"}

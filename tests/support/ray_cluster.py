@@ -1,6 +1,6 @@
 """A Ray cluster on this machine, as a process of its own: a head without CPUs, and nodes of one CPU each.
 
-    python -m tests.faults.cluster      a line on its input adds a node; the end of its input ends the cluster
+    python -m tests.support.ray_cluster      a line on its input adds a node; the end of its input ends the cluster
 
 It answers with a line of JSON each time.
 """
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.engine.session import STARTS
-from tests.sweep.command import LONGEST, children
+from tests.support.command import LONGEST, children
 
 STORE_BYTES = 100_000_000
 """Shared memory of each node."""
@@ -43,7 +43,7 @@ class RayCluster:
         others = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "TUNE_"))}
         self._log = (self._folder / "log.txt").open("w+")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.cluster"],
+            [sys.executable, "-m", "tests.support.ray_cluster"],
             env=others | self.environment | quiet,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -24,10 +24,10 @@ from functools import partial
 from pathlib import Path
 
 from tests.docker.compose import FOLDER, compose
-from tests.faults.cluster import kill
-from tests.ports import free_ports
-from tests.sweep.command import children, workers
-from tests.sweep.postgres import Postgres, programs
+from tests.support.command import children, workers
+from tests.support.ports import free_ports
+from tests.support.postgres import Postgres, programs
+from tests.support.ray_cluster import kill
 
 PLAIN = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV")
 """All that the processes have of this one's environment."""

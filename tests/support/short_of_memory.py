@@ -1,6 +1,6 @@
 """A worker on a machine with too little memory, as a process of its own.
 
-    python -m tests.sweep.short_of_memory FOLDER      prints what it reports of two trials, a line of JSON each
+    python -m tests.support.short_of_memory FOLDER      prints what it reports of two trials, a line of JSON each
 
 The first has batches of a thousand large images and may take :data:`LEFT` bytes. The second is a small one, for which
 the same worker has all the memory there is.

@@ -29,7 +29,7 @@ from sweep.ledger.store import Kind, Ledger
 from sweep.plan.slots import Plan
 from sweep.results.standing import ended
 from sweep.search.searches import Searches
-from tests.sweep.examples import begin, epoch_body, teacher_of
+from tests.support.examples import begin, epoch_body, teacher_of
 from trainers.config import TeacherConfig
 
 Curve = Callable[[Job, int], float]

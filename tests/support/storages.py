@@ -7,17 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.object_store import KEYS, ObjectStore, serving
-from tests.trainers.conftest import digits, few, teacher
+from tests.support.object_store import KEYS, ObjectStore, serving
 from trainers.storage.shared import Storage, storage_at
-
-__all__ = ["digits", "few", "teacher"]
 
 Machine = Callable[[str], tuple[Storage, Path]]
 """A machine by its name: the storage, as it sees it, and its own root."""
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def keys() -> Iterator[None]:
     """Of the object store, in this process's environment."""
     with pytest.MonkeyPatch.context() as patch:
@@ -27,7 +24,8 @@ def keys() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def object_store() -> Iterator[ObjectStore]:
+def object_store(keys: None) -> Iterator[ObjectStore]:
+    """A server that speaks S3."""
     with serving() as store:
         yield store
 

@@ -13,8 +13,8 @@ from sweep.layout import Root, SweepPaths
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
-from tests.sweep import command
-from tests.sweep.examples import small_spec
+from tests.support import command
+from tests.support.examples import small_spec
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -54,7 +54,7 @@ def ledger(paths: SweepPaths) -> Iterator[Ledger]:
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """See :func:`tests.sweep.command.empty_store`."""
+    """See :func:`tests.support.command.empty_store`."""
     return command.empty_store(tmp_path_factory)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sweep.command import SMALL, User, made_once
+from tests.support.command import SMALL, User, made_once
 
 AGAIN = "Ray did not start and is started anew"
 """As happens where the machine is busy with other tests."""

@@ -16,7 +16,7 @@ from sweep.plan.slots import Plan, Slot
 from sweep.plan.teachers import stored_teachers
 from sweep.results.standing import ended
 from sweep.run import _record_stored_teachers
-from tests.sweep.examples import begin, small_spec
+from tests.support.examples import begin, small_spec
 from trainers.data.sources.digits import Digits
 from trainers.fit import fit
 from trainers.teacher.store import TeacherStore

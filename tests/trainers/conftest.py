@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.support.storages import keys, machine, object_store, uri
 from trainers.data import ImageData
 from trainers.data.sources.digits import Digits
 from trainers.fit import seeded_model
 from trainers.models import Network
 
-torch.set_num_threads(1)
+__all__ = ["keys", "machine", "object_store", "uri"]
 
 
 @pytest.fixture(scope="session")

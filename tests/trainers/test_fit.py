@@ -17,7 +17,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.processes import forked
+from tests.support.processes import forked
 from tests.trainers.examples import finish, small_trial
 from trainers.config import TrialConfig
 from trainers.data import ImageData, Split, TrainingData

@@ -2,7 +2,7 @@
 
 Another release may rename any of it without a word, and most of it would then be passed over in silence: a method that
 Ray calls no longer, a setting that nobody reads. So `pyproject.toml` keeps Ray below the next release, and
-`tests/sweep/test_ray_internals.py` names what a newer one lacks. What is here:
+`tests/sweep/engine/test_ray_internals.py` names what a newer one lacks. What is here:
 
 - :mod:`~sweep.engine.ray_internals.workers`: subclasses of two of Ray Tune's classes, put where its controller looks
   for the originals;

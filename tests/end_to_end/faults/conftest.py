@@ -8,11 +8,8 @@ from pathlib import Path
 import pytest
 
 from sweep.layout import Root
-from tests.faults.harness import SPEC, begin, results
-from tests.sweep.command import User, made_once
-from tests.sweep.conftest import contained, empty_store
-
-__all__ = ["contained", "empty_store"]
+from tests.support.command import User, made_once
+from tests.support.fault_harness import SPEC, begin, results
 
 RESULTS = "results.txt"
 
@@ -23,7 +20,7 @@ class Undisturbed:
 
     root: Root
     results: str
-    """See :func:`tests.faults.harness.results`."""
+    """See :func:`tests.support.fault_harness.results`."""
 
 
 @pytest.fixture(scope="session")

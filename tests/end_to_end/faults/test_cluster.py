@@ -9,10 +9,10 @@ from contextlib import closing
 
 import pytest
 
-from tests.faults.cluster import RayCluster, kill
-from tests.faults.conftest import Undisturbed
-from tests.faults.harness import begin, begun_after_their_end, goes_on, raylets, results
-from tests.sweep.command import Done, User, workers
+from tests.end_to_end.faults.conftest import Undisturbed
+from tests.support.command import Done, User, workers
+from tests.support.fault_harness import begin, begun_after_their_end, goes_on, raylets, results
+from tests.support.ray_cluster import RayCluster, kill
 
 pytestmark = pytest.mark.slow(220)
 

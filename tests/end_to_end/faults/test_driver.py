@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.faults.cluster import wait_until_ended
-from tests.faults.conftest import Undisturbed
-from tests.faults.harness import begin, begun_after_their_end, kill_driver, results
-from tests.sweep.command import User, children
+from tests.end_to_end.faults.conftest import Undisturbed
+from tests.support.command import User, children
+from tests.support.fault_harness import begin, begun_after_their_end, kill_driver, results
+from tests.support.ray_cluster import wait_until_ended
 from trainers.storage.checkpoint import KEEP, Checkpoints
 
 pytestmark = pytest.mark.slow(190)

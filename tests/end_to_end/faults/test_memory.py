@@ -7,9 +7,9 @@ import signal
 
 import pytest
 
-from tests.faults.cluster import wait_until_ended
-from tests.faults.harness import begin, raylets
-from tests.sweep.command import User
+from tests.support.command import User
+from tests.support.fault_harness import begin, raylets
+from tests.support.ray_cluster import wait_until_ended
 
 pytestmark = pytest.mark.slow(100)
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from sweep.engine import session
-from tests.faults.cluster import wait_until_ended
+from tests.support.ray_cluster import wait_until_ended
 from trainers.errors import MachineError
 
 

@@ -16,9 +16,9 @@ from sweep.layout import Root
 from sweep.tracking import delivery, mlflow_internals
 from sweep.tracking.projector import Projector
 from sweep.tracking.sync import sync
-from tests.faults.conftest import Undisturbed
-from tests.faults.server import TrackingServer
-from tests.sweep.test_tracking import forget, picture
+from tests.end_to_end.faults.conftest import Undisturbed
+from tests.support.mlflow_server import TrackingServer
+from tests.sweep.tracking.test_delivery import forget, picture
 from trainers.errors import StorageError
 
 pytestmark = pytest.mark.slow(60)

@@ -15,10 +15,10 @@ from sweep.formats import Format
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
 from sweep.results import board, draw
-from tests.faults.harness import begun_after_their_end
-from tests.service.service import Service
-from tests.sweep.command import LONGEST, Done, User
-from tests.sweep.undisturbed import LOGGED, undisturbed
+from tests.support.command import LONGEST, Done, User
+from tests.support.fault_harness import begun_after_their_end
+from tests.support.service import Service
+from tests.support.undisturbed import LOGGED, undisturbed
 
 pytestmark = pytest.mark.slow(250)
 

@@ -16,7 +16,7 @@ from sweep.layout import Root
 from sweep.ledger import lock
 from sweep.ledger.store import Ledger
 from sweep.plan.slots import Plan
-from tests.sweep.examples import begin, record, slot_of
+from tests.support.examples import begin, record, slot_of
 from trainers.data import DATASETS
 from trainers.distillers import METHODS
 from trainers.errors import InputError

@@ -13,7 +13,7 @@ import pytest
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
 from sweep.plan.slots import Plan
-from tests.sweep.examples import begin, record
+from tests.support.examples import begin, record
 
 HEAVY = ("torch", "torchvision", "ray", "mlflow", "optuna", "sklearn", "scipy", "matplotlib", "pandas")
 WATCHED = """

@@ -15,7 +15,7 @@ from sweep.layout import Root
 from sweep.ledger.store import Ledger
 from sweep.plan.slots import Plan
 from sweep.tracking import sync
-from tests.sweep.examples import begin, record
+from tests.support.examples import begin, record
 
 
 def typed(*words: str) -> Result:

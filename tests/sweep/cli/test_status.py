@@ -12,7 +12,7 @@ from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan, Slot
 from sweep.results.board import leaderboard
 from sweep.results.caption import caption
-from tests.sweep.examples import begin, record, slot_of, small_spec
+from tests.support.examples import begin, record, slot_of, small_spec
 from trainers.errors import InputError
 
 

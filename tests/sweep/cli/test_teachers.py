@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from sweep.cli.app import main
 from sweep.cli.teachers import read_dataset, teachers, weight_files
 from sweep.layout import Root
-from tests.sweep.command import SMALL, User
-from tests.trainers.test_checkpoint import Touch
+from tests.support.command import SMALL, User
+from tests.trainers.storage.test_checkpoint import Touch
 from trainers.errors import InputError
 from trainers.fit import seeded_model
 from trainers.teacher.store import TeacherStore

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from sweep.cli.app import app, main
 from sweep.ledger.store import Ledger
 from sweep.tracking import address, sync
-from tests.ports import free_port
-from tests.sweep.command import SMALL, User
+from tests.support.command import SMALL, User
+from tests.support.ports import free_port
 
 VERBS = [
     command.name or command.callback.__name__

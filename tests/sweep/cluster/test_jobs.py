@@ -1,4 +1,4 @@
-"""Submitting, as far as it goes without a cluster; the rest is in tests/service."""
+"""Submitting, as far as it goes without a cluster; the rest is in tests/end_to_end/service."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from search_spaces.loader import load_spec, parse_spec
 from sweep.cli.app import main
 from sweep.cluster.carried import CARRIED, LONGEST, carried, packed, read_there
 from sweep.cluster.jobs import SweepJob, last_line, latest
-from tests.sweep.command import SMALL
-from tests.sweep.examples import small_spec
+from tests.support.command import SMALL
+from tests.support.examples import small_spec
 from trainers.errors import InputError, SpecError
 
 

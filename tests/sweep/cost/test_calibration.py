@@ -19,7 +19,7 @@ from sweep.layout import Root
 from sweep.plan.expand import build_plan
 from sweep.plan.kinds import kind_name
 from sweep.plan.slots import Plan, Slot
-from tests.sweep.examples import slot_of, small_spec
+from tests.support.examples import slot_of, small_spec
 from trainers.config import TeacherConfig, TrialConfig
 from trainers.data import DATASETS
 from trainers.errors import InputError

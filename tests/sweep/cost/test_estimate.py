@@ -13,7 +13,7 @@ from sweep.layout import Root
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan, Slot
-from tests.sweep.examples import SPEC, begin, epoch_body, job_of, play, record, slot_of, small_spec
+from tests.support.examples import SPEC, begin, epoch_body, job_of, play, record, slot_of, small_spec
 from trainers.errors import InputError
 from trainers.models import build
 

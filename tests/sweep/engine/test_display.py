@@ -17,7 +17,7 @@ from sweep.ledger.bodies import final_body
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
 from sweep.text import duration
-from tests.sweep.examples import epoch_body, job_of, slot_of, small_spec
+from tests.support.examples import epoch_body, job_of, slot_of, small_spec
 
 
 def ended(test: float, epochs: int = 3) -> dict[str, Any]:

@@ -19,9 +19,9 @@ from sweep.layout import Root
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
-from tests.sweep.command import User
-from tests.sweep.examples import epoch_body, small_spec, teacher_of
-from tests.sweep.simulation import World, driver
+from tests.support.command import User
+from tests.support.examples import epoch_body, small_spec, teacher_of
+from tests.support.simulation import World, driver
 
 EPOCHS = 12
 EPOCH_SECONDS = epoch_body(1, 50.0)["seconds"]

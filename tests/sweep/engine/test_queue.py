@@ -16,7 +16,7 @@ from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan, Slot
 from sweep.plan.teachers import stored_teachers
 from sweep.results.standing import ended
-from tests.sweep.examples import begin, record, slot_of, small_spec, teacher_of
+from tests.support.examples import begin, record, slot_of, small_spec, teacher_of
 from trainers.config import DatasetConfig, MethodConfig, Recipe, TeacherConfig, TrialConfig
 
 

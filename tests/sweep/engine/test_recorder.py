@@ -12,8 +12,8 @@ from sweep.engine.job import Job
 from sweep.ledger.store import Kind
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
-from tests.sweep.examples import epoch_body, small_spec, teacher_of
-from tests.sweep.simulation import Driver, World, driver
+from tests.support.examples import epoch_body, small_spec, teacher_of
+from tests.support.simulation import Driver, World, driver
 
 EPOCHS = 4
 

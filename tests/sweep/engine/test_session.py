@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.sweep.command import made_once
+from tests.support.command import made_once
 from trainers import process
 
 pytestmark = pytest.mark.slow(1)
@@ -23,7 +23,7 @@ from pathlib import Path
 
 from sweep.engine.session import environment, session
 from sweep.layout import Root
-from tests.sweep.command import children
+from tests.support.command import children
 from trainers.process import WORKER_ENVIRONMENT
 
 root = Root(Path("runs"))
@@ -85,7 +85,7 @@ def look(folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", INSIDE],
         cwd=folder,
-        env=plain | OWN | {"PYTHONPATH": str(Path(__file__).parent.parent.parent), "HOME": str(folder / "home")},
+        env=plain | OWN | {"PYTHONPATH": str(Path(__file__).parents[3]), "HOME": str(folder / "home")},
         capture_output=True,
         text=True,
         check=False,

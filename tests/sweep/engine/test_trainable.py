@@ -17,7 +17,7 @@ from sweep.engine.trainable import TrialTrainable
 from sweep.layout import Root
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
-from tests.sweep.command import LONGEST, SMALL
+from tests.support.command import LONGEST, SMALL
 from trainers.config import TeacherConfig
 from trainers.storage.checkpoint import Checkpoints
 
@@ -102,7 +102,7 @@ def test_an_error_is_the_trials_result_with_a_log(plan: Plan, root: Root) -> Non
 
 @pytest.mark.slow
 def test_a_trial_that_runs_out_of_memory_says_so_and_leaves_its_worker_fit_for_the_next(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.sweep.short_of_memory", str(tmp_path)]
+    command = [sys.executable, "-m", "tests.support.short_of_memory", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST)
     assert done.returncode == 0, done.stderr
     large, small = map(json.loads, done.stdout.splitlines())

@@ -16,7 +16,7 @@ from sweep.ledger.bodies import final_body, start_body, stored_teacher_body
 from sweep.ledger.failures import is_out_of_memory, with_advice, worker_death
 from sweep.plan.slots import Plan
 from sweep.text import LONGEST_REASON, first_line
-from tests.sweep.examples import epoch_body, job_of, slot_of
+from tests.support.examples import epoch_body, job_of, slot_of
 from trainers.config import TrialConfig
 from trainers.teacher.passport import Passport
 

@@ -13,7 +13,7 @@ from sweep.plan import expand
 from sweep.plan.expand import build_plan
 from sweep.plan.labels import label, shown
 from sweep.plan.slots import Plan, SearchedCell
-from tests.sweep.examples import SPEC, slot_of, small_spec
+from tests.support.examples import SPEC, slot_of, small_spec
 from trainers.config import DatasetConfig, TeacherConfig
 from trainers.data import DATASETS
 from trainers.errors import CheckpointError, InputError

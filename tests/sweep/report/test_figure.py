@@ -14,7 +14,7 @@ from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.report import draw, figure
 from sweep.results.board import Leaderboard, leaderboard
-from tests.sweep.examples import SPEC, begin, record, small_spec
+from tests.support.examples import SPEC, begin, record, small_spec
 
 
 def board_of(folder: Path, spec: Spec, finished: bool = True) -> Leaderboard:

@@ -17,7 +17,7 @@ from sweep.report.history import Configuration, Curve, History, read
 from sweep.report.searches import importances, place
 from sweep.report.sensitivity import POOLED, Line, lines, pooled
 from sweep.report.sensitivity import verdict as judged
-from tests.sweep.examples_report import LIVE, accuracy, tell_all
+from tests.support.examples_report import LIVE, accuracy, tell_all
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,8 @@ from sweep.plan.slots import Plan
 from sweep.report.history import read
 from sweep.report.markup import EMPTY_ELEMENTS, Markup, element, joined, slug, table
 from sweep.report.page import page
-from tests.sweep.examples import begin, play, record
-from tests.sweep.examples_report import EVIL, accuracy, tell_all
+from tests.support.examples import begin, play, record
+from tests.support.examples_report import EVIL, accuracy, tell_all
 
 SECTIONS = [
     "Leaderboard",

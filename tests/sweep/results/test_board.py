@@ -25,7 +25,7 @@ from sweep.results.grid import FEATURES, grid, layout
 from sweep.results.read import trials
 from sweep.results.records import records
 from sweep.results.rows import Row
-from tests.sweep.examples import SPEC, begin, job_of, play, record, slot_of, small_spec
+from tests.support.examples import SPEC, begin, job_of, play, record, slot_of, small_spec
 from trainers.distillers import METHODS
 from trainers.errors import InputError
 

@@ -14,7 +14,7 @@ from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
 from sweep.results import export as exports
 from sweep.results.export import export
-from tests.sweep.examples import begin, record, slot_of, small_spec
+from tests.support.examples import begin, record, slot_of, small_spec
 from trainers.errors import InputError, StorageError
 
 
@@ -77,7 +77,7 @@ def test_the_file_is_the_same_however_trials_were_scheduled_and_batched(
 
 def test_columns_are_documented(told: Ledger, tmp_path: Path) -> None:
     export(told, tmp_path / "epochs.parquet")
-    text = (Path(__file__).parents[2] / "docs" / "leaderboard.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "leaderboard.md").read_text()
     section = text.partition("## Every epoch")[2]
     names = {name.partition(".")[0] for name in pq.read_schema(tmp_path / "epochs.parquet").names}
     assert {name for name in names if f"`{name}" not in section} == set()

@@ -19,8 +19,8 @@ from sweep.results.draw import render
 from sweep.results.published import PRINTED, bare, figures, gap, reported, reported_teacher
 from sweep.results.records import records
 from sweep.results.rows import Row
-from tests.sweep.examples import begin, record, small_spec
-from tests.sweep.test_leaderboard import check_latex
+from tests.support.examples import begin, record, small_spec
+from tests.sweep.results.test_board import check_latex
 from trainers.distillers import METHODS
 from trainers.models import MODELS
 

@@ -14,8 +14,8 @@ from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan, Slot
 from sweep.search.optuna_storage import _opened, mirror
-from tests.sweep.examples import play, small_spec
-from tests.sweep.postgres import Postgres, programs
+from tests.support.examples import play, small_spec
+from tests.support.postgres import Postgres, programs
 from trainers.errors import StorageError
 
 TRIALS = 5

@@ -20,8 +20,8 @@ from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan, SearchedCell
 from sweep.search.cell_search import CellSearch
 from sweep.search.searches import Searches
-from tests.sweep.examples import epoch_body, job_of, small_spec, teacher_of
-from tests.sweep.simulation import World, run
+from tests.support.examples import epoch_body, job_of, small_spec, teacher_of
+from tests.support.simulation import World, run
 from trainers.config import TeacherConfig
 
 SPACE = {"w2": {"range": [1, 4], "step": 1}, "k": {"choice": [3, 5, 7]}}

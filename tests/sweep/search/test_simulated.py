@@ -20,8 +20,8 @@ from sweep.ledger.store import Event, Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
 from sweep.results.board import Leaderboard, leaderboard
-from tests.sweep.examples import small_spec
-from tests.sweep.simulation import Curve, World, driver, run
+from tests.support.examples import small_spec
+from tests.support.simulation import Curve, World, driver, run
 
 EPOCHS = 9
 TRIALS = 13

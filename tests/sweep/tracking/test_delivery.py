@@ -33,7 +33,7 @@ from sweep.tracking.mlflow_internals import LONGEST_TAG
 from sweep.tracking.projector import Projector
 from sweep.tracking.run_content import described, epoch_metrics, parameters, summary_metrics
 from sweep.tracking.sync import sync
-from tests.sweep.examples import begin, epoch_body, job_of, play, record, slot_of, small_spec, teacher_of
+from tests.support.examples import begin, epoch_body, job_of, play, record, slot_of, small_spec, teacher_of
 from trainers.errors import InputError, StorageError
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from sweep.tracking.address import quiet_mlflow
 from sweep.tracking.candidates import allowed, candidates
 from sweep.tracking.models import Outcome, passport_tags
 from sweep.tracking.sync import log_models, sync, told_everything
-from tests.faults.server import TrackingServer
-from tests.sweep.examples import begin, play, record, slot_of, small_spec
+from tests.support.examples import begin, play, record, slot_of, small_spec
+from tests.support.mlflow_server import TrackingServer
 from trainers.config import TeacherConfig
 from trainers.errors import StorageError
 from trainers.exported import read_network

@@ -22,8 +22,8 @@ from sweep.tracking import read_back, run_content, sync
 from sweep.tracking import server as server_module
 from sweep.tracking.mlflow_internals import LONGEST_TAG
 from sweep.tracking.server import Tracked, served, stored
-from tests.faults.server import TrackingServer
-from tests.sweep.examples import begin, play, record, slot_of, small_spec
+from tests.support.examples import begin, play, record, slot_of, small_spec
+from tests.support.mlflow_server import TrackingServer
 from trainers.errors import InputError, StorageError
 
 Store = Callable[[str], str]

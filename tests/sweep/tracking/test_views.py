@@ -17,7 +17,7 @@ from sweep.tracking.mlflow_internals import LONGEST_EXPERIMENT_TAG
 from sweep.tracking.sync import sync
 from sweep.tracking.ui import tables
 from sweep.tracking.views import ROWS, hyperparameters, links, views
-from tests.sweep.examples import SPEC, begin, small_spec
+from tests.support.examples import SPEC, begin, small_spec
 
 
 def states(plan: Plan) -> dict[str, dict[str, Any]]:

@@ -1,13 +1,10 @@
-"""A cache of its own for every test, and one core."""
+"""A cache of its own for every test."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-import torch
-
-torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

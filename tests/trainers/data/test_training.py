@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.trainers.data.examples import write_folder, write_parquet
 from tests.trainers.examples import finish, small_recipe
-from tests.trainers_data.examples import write_folder, write_parquet
 from trainers.config import DatasetConfig, MethodConfig, TrialConfig
 from trainers.data import ImageData, Split
 from trainers.data.pixels.cache import MappedSplit

@@ -21,7 +21,7 @@ from trainers.fit import fit, seeded_model
 from trainers.models import Network
 from trainers.views.views import Views
 
-PAGE = Path(__file__).parents[2] / "docs" / "diagnostics.md"
+PAGE = Path(__file__).parents[3] / "docs" / "diagnostics.md"
 COLLAPSE = {name for name in MEASURES if name.startswith("nc")}
 AUXILIARY = {f"aux_{name}" for name in COLLAPSE}
 FIDELITY = {"fidelity_agreement", "fidelity_kl", "fidelity_correlation"}

@@ -34,7 +34,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from trainers.models import MODELS, Network, build
 from trainers.models.wrn import WideResNet
 
-GOLDENS = Path(__file__).parents[1] / "goldens" / "zoo"
+GOLDENS = Path(__file__).parents[2] / "goldens" / "zoo"
 INDEX: dict[str, dict[str, Any]] = json.loads((GOLDENS / "zoo.json").read_text())
 ARRAYS = np.load(GOLDENS / "zoo.npz", allow_pickle=False)
 LONG = ("imagenet/ResNet18", "imagenet/MobileNetV1", "ResNet50", "vgg19")

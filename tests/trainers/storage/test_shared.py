@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.object_store import BUCKET, KEYS, ObjectStore, serving
-from tests.trainers_storage.conftest import Machine
+from tests.support.object_store import BUCKET, KEYS, ObjectStore, serving
+from tests.support.storages import Machine
 from trainers.errors import InputError, StorageError
 from trainers.storage.shared import NOWHERE, Storage, connected, storage_at
 

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from tests.trainers.test_checkpoint import Touch
+from tests.trainers.storage.test_checkpoint import Touch
 from trainers.errors import CheckpointError, InputError
 from trainers.fit import seeded_model
 from trainers.models import MODELS, Network, auxiliary_head, build

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.storages import Machine
 from tests.trainers.examples import finish, small_trial
-from tests.trainers_storage.conftest import Machine
 from trainers.data import ImageData
 from trainers.errors import CheckpointError
 from trainers.fit import fit

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tests.trainers.examples import small_trial
-from tests.trainers.test_checkpoint import Touch
+from tests.trainers.storage.test_checkpoint import Touch
 from trainers.config import TeacherConfig, TrialConfig
 from trainers.data import ImageData
 from trainers.errors import CheckpointError

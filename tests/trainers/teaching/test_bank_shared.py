@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.trainers_bank.test_logit_bank import CLASSES, VIEWS, Computing, asked, damaged, truth, views
-from tests.trainers_storage.conftest import Machine
+from tests.support.storages import Machine
+from tests.trainers.teaching.test_logit_bank import CLASSES, VIEWS, Computing, asked, damaged, truth, views
 from trainers.storage.shared import storage_at
 from trainers.teaching import bank_exchange, bank_part, logit_bank
 from trainers.teaching.logit_bank import LogitBank, Shelf

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.trainers_bank.fill import CLASSES, EPOCHS, KILLED, PART_IMAGES, PROCESSES, VIEWS, addresses, truth
+from tests.trainers.teaching.fill import CLASSES, EPOCHS, KILLED, PART_IMAGES, PROCESSES, VIEWS, addresses, truth
 from trainers.teaching import logit_bank
 from trainers.teaching.logit_bank import LogitBank
 
@@ -20,7 +20,7 @@ from trainers.teaching.logit_bank import LogitBank
 def test_eight_processes_fill_one_bank_while_one_of_them_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = [sys.executable, "-m", "tests.trainers_bank.fill", str(tmp_path)]
+    command = [sys.executable, "-m", "tests.trainers.teaching.fill", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
     found = json.loads(done.stdout)
     assert found["ends"] == [-signal.SIGKILL if number == KILLED else 0 for number in range(PROCESSES)]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.trainers_views.pillow import FILL, PILLOW, one_by_one, pictures, to_pillow, to_tensor
+from tests.trainers.views.pillow import FILL, PILLOW, one_by_one, pictures, to_pillow, to_tensor
 from trainers.views.augment import OPERATIONS, RANDAUGMENT, applied
 from trainers.views.pixel_ops import filled_boxes
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.transforms import AutoAugment, AutoAugmentPolicy
 from torchvision.transforms.v2 import AutoAugment as AutoAugmentV2
 
-from tests.trainers_views.pillow import one_by_one, pictures, to_pillow, to_tensor
+from tests.trainers.views.pillow import one_by_one, pictures, to_pillow, to_tensor
 from trainers.draws import integers, uniform
 from trainers.views.augment import (
     AUTOAUGMENT,

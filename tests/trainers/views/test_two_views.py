@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from tests.trainers_views.pillow import pictures
+from tests.trainers.views.pillow import pictures
 from trainers.config import Recipe
 from trainers.data import ImageData, Split
 from trainers.draws import integers

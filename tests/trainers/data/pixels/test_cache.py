@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.trainers_data.examples import pixels, structs, write_parquet, write_shard
+from tests.trainers.data.examples import pixels, structs, write_parquet, write_shard
 from trainers.data import ImageData
 from trainers.data.pixels import cache
 from trainers.data.pixels.cache import MappedSplit, cache_folder, channel_statistics

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.object_store import ObjectStore, serving
-from tests.trainers_data.examples import encode, pixels, write_parquet
+from tests.support.object_store import ObjectStore, serving
+from tests.trainers.data.examples import encode, pixels, write_parquet
 from trainers.data import DATASETS, ImageData
 from trainers.data.pixels.cache import VARIABLE
 from trainers.errors import InputError

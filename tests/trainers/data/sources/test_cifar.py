@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.trainers_data.examples import (
+from tests.trainers.data.examples import (
     Pixels,
     cifar10_binary_files,
     cifar10_files,

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 
-from tests.trainers_data.examples import Pixels, encode, pixels, write_folder
+from tests.trainers.data.examples import Pixels, encode, pixels, write_folder
 from trainers.config import Recipe
 from trainers.data import ImageData, Images, TrainingData
 from trainers.data.base import Framing

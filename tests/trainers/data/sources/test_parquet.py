@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 
-from tests.trainers_data.examples import NAMES, Pixels, encode, pixels, structs, write_parquet, write_shard
+from tests.trainers.data.examples import NAMES, Pixels, encode, pixels, structs, write_parquet, write_shard
 from trainers.data import DATASETS, ImageData, Images
 from trainers.data.pixels.cache import MappedSplit
 from trainers.data.sources.parquet import Parquet

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.trainers_data.examples import Pixels, encode, pixels, write_tiny_imagenet
+from tests.trainers.data.examples import Pixels, encode, pixels, write_tiny_imagenet
 from trainers.data import ImageData
 from trainers.data.pixels.cache import MappedSplit
 from trainers.data.sources.tiny_imagenet import TinyImageNet

@@ -28,7 +28,7 @@ from trainers.distillers.base import ramp
 from trainers.errors import InputError
 from trainers.models import Features, build
 
-DOCS = Path(__file__).parents[2] / "docs" / "methods.md"
+DOCS = Path(__file__).parents[4] / "docs" / "methods.md"
 LOGIT_METHODS = ("kd", "dkd", "gdkd", "gdkd3", "dist", "lskd", "nkd", "ttm", "wttm")
 AUX_LOSSES = ("binary_kl_norm", "binary_kl", "kl", "mse")
 
