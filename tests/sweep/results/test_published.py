@@ -20,7 +20,7 @@ from sweep.results.published import PRINTED, bare, figures, gap, reported, repor
 from sweep.results.records import records
 from sweep.results.rows import Row
 from tests.support.examples import begin, record, small_spec
-from tests.sweep.results.test_board import check_latex
+from tests.sweep.results.test_draw import check_latex
 from trainers.distillers import METHODS
 from trainers.models import MODELS
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 import socket
 import sqlite3
@@ -24,17 +23,16 @@ from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
 from sweep.results import draw, records
 from sweep.results.board import leaderboard
-from sweep.text import without_password
-from sweep.tracking import address, delivery
+from sweep.tracking import delivery
 from sweep.tracking import projector as projector_module
 from sweep.tracking.address import tracking_uri
 from sweep.tracking.delivery import delivered
 from sweep.tracking.mlflow_internals import LONGEST_TAG
 from sweep.tracking.projector import Projector
-from sweep.tracking.run_content import described, epoch_metrics, parameters, summary_metrics
+from sweep.tracking.run_content import epoch_metrics, parameters
 from sweep.tracking.sync import sync
 from tests.support.examples import begin, epoch_body, job_of, play, record, slot_of, small_spec, teacher_of
-from trainers.errors import InputError, StorageError
+from trainers.errors import StorageError
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -616,79 +614,3 @@ def test_who_reads_the_database_below_the_root_does_not_hold_the_sweep_up(
         assert sync(root, "small", own) == 1
         assert reader.execute("SELECT status FROM runs WHERE name = 'small'").fetchall() == before
     assert runs(own)["sweep"].info.status == "RUNNING"
-
-
-# -- addresses ----------------------------------------------------------------------------------------------------
-
-
-def test_the_address_is_the_one_given_then_the_environments_then_a_database_below_the_root(
-    root: Root, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert tracking_uri(root, None) == f"sqlite:///{root.path}/mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://there:5000")
-    assert tracking_uri(root, None) == "http://there:5000"
-    assert tracking_uri(root, "http://here:5000") == "http://here:5000"
-
-
-def test_a_relative_root_is_tracked_at_its_absolute_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert tracking_uri(Root(Path("runs")), None) == f"sqlite:///{tmp_path}/runs/mlflow.db"
-
-
-@pytest.mark.parametrize(
-    "uri", ["https://h", "postgresql+psycopg://u:p@h/db", "mysql+pymysql://h/db", "sqlite:////tmp/a.db"]
-)
-def test_addresses_of_servers_and_databases_are_taken_as_they_are(root: Root, uri: str) -> None:
-    assert tracking_uri(root, uri) == uri
-
-
-@pytest.mark.parametrize("uri", ["localhost:5000", "file:///tmp/mlruns", "./mlruns", "ftp://h", "nonsense", "http://["])
-def test_other_addresses_are_refused_with_what_would_be_right(root: Root, uri: str) -> None:
-    with pytest.raises(InputError, match=r"is not an address that MLflow reads; give http://host:port of a server"):
-        tracking_uri(root, uri)
-
-
-def test_a_refused_address_is_shown_without_its_password(root: Root) -> None:
-    with pytest.raises(InputError) as refused:
-        tracking_uri(root, "ftp://me:secret@host/")
-    assert "secret" not in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("uri", "shown"),
-    [
-        ("postgresql://me:secret@host:5432/db", "postgresql://***@host:5432/db"),
-        ("http://me:p@ss@host", "http://***@host"),
-        ("http://host:5000", "http://host:5000"),
-        ("sqlite:////tmp/mlflow.db", "sqlite:////tmp/mlflow.db"),
-    ],
-)
-def test_passwords_are_not_shown(uri: str, shown: str) -> None:
-    assert without_password(uri) == shown
-
-
-def test_quiet_mlflow_leaves_what_the_user_has_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
-    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
-    address.quiet_mlflow()
-    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "60"
-    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
-
-
-def test_an_epoch_without_validation_has_no_such_metric() -> None:
-    assert "val_acc" not in epoch_metrics(epoch_body(1, 90.0))
-    assert epoch_metrics(epoch_body(1, 90.0, 80.0))["val_acc"] == 80.0
-
-
-def test_a_stored_teacher_without_epochs_has_its_accuracies(small_plan: Plan) -> None:
-    last = {"epoch": 20, "val_acc": None, "test_acc": 97.0}
-    stored = {"state": "finished", "epochs": 0, "seconds": 0.0, "last": last, "best": last, "best_by": "last"}
-    assert summary_metrics(stored) == {"best_epoch": 20, "best_test_acc": 97.0, "train_seconds": 0, "test_acc": 97.0}
-
-
-def test_what_stands_above_a_table_stays_when_the_table_is_cut() -> None:
-    above = ["[a link](#)", "![a figure](figure.png)"]
-    assert described("| a table |\n", above) == "[a link](#)\n\n![a figure](figure.png)\n\n| a table |\n"
-    cut = described("| a row |\n" * 1000, above)
-    assert cut.startswith("[a link](#)\n\n![a figure](figure.png)\n\n| a row |\n")
-    assert len(cut) <= LONGEST_TAG

@@ -1,0 +1,81 @@
+"""The words under the table."""
+
+from __future__ import annotations
+
+from sweep.ledger.store import Ledger
+from sweep.plan.expand import build_plan
+from sweep.plan.slots import Plan
+from sweep.results.board import leaderboard
+from sweep.results.caption import caption
+from tests.support.boards import better_with_k, cell, of_three_seeds, searched_plan, tell, three_epochs
+from tests.support.examples import begin, play, record, small_spec
+
+
+def test_the_papers_protocol_shows_the_best_test_epoch_and_says_so(ledger: Ledger) -> None:
+    plan = build_plan(small_spec(methods=["kd"], seeds=1, protocol="paper"))
+    kd = three_epochs(ledger, plan, paper=True)
+    assert (kd.values, kd.best, kd.last) == ({0: 95.0}, {0: 95.0}, {0: 92.0})
+    assert "best epoch on the test set, as the papers report it:" in caption(leaderboard(ledger))
+
+
+def test_the_caption_says_what_is_shown_against_what(ledger: Ledger, small_plan: Plan) -> None:
+    tell(ledger, small_plan)
+    assert caption(leaderboard(ledger)) == (
+        "Top-1 test accuracy in %, last epoch: mean ± standard deviation (number of seeds)."
+        " Δ: mean difference to kd over common seeds."
+        " Nothing can be told apart: a paired test needs 3 common seeds, there are 2."
+        " Every configuration of the spec is shown; none was selected."
+        " Trials: 9 finished."
+    )
+
+
+def test_a_tie_for_want_of_a_test_is_counted(ledger: Ledger) -> None:
+    board = of_three_seeds(ledger, {"dhkd α=1": [91.1, 91.6]})
+    assert cell(board, "dhkd α=1").standing == "tied"
+    assert "1 † for want of a test: fewer than 3 common seeds, or differences all equal." in caption(board)
+
+
+def test_equal_differences_are_told_from_too_few_seeds(ledger: Ledger) -> None:
+    plan = build_plan(small_spec(seeds=3, methods=["scratch", "kd"]))
+    tell(ledger, plan, {(n, s): a + s for n, a in (("scratch", 80.0), ("kd", 90.0)) for s in range(3)})
+    assert "the differences are the same in every seed" in caption(leaderboard(ledger))
+
+
+def test_columns_without_enough_seeds_are_named_beside_others(ledger: Ledger) -> None:
+    pairs = ["resnet20 -> resnet8", "resnet14 -> resnet32"]
+    plan = build_plan(small_spec(seeds=3, methods=["kd", "dhkd"], pairs=pairs))
+    begin(ledger, plan)
+    for slot in plan.students:
+        if slot.pair == "resnet20→resnet8" or slot.seed < 2:
+            record(ledger, plan, slot, [{"kd": [90.0, 90.6, 90.9], "dhkd": [93.0, 93.8, 93.7]}[slot.method][slot.seed]])
+    board = leaderboard(ledger)
+    why = "Nothing can be told apart under resnet14→resnet32: a paired test needs 3 common seeds, there are 2."
+    assert why in caption(board)
+    assert [c.standing for c in board.rows if c.pair == "resnet20→resnet8"] == ["worse", "best"]
+
+
+def test_the_caption_tells_the_budgets_that_finite_spaces_leave(ledger: Ledger) -> None:
+    methods = [{"gdkd": {"k": {"choice": [2, 3]}}}, {"dhkd": {"alpha": {"choice": [0.5, 1, 2]}}}]
+    plan = build_plan(small_spec(methods=methods, search={"trials": 20, "sampler": "grid", "pruner": "none"}))
+    play(ledger, plan, lambda slot: 80.0 + slot.seed + sum(slot.varied.values()))
+    board = leaderboard(ledger)
+    assert "the best of 2 to 3 configurations (grid, seed 0)" in caption(board)
+    assert [(c.label, c.budget) for c in board.rows] == [("gdkd tuned", 2), ("dhkd tuned", 3)]
+
+
+def test_the_caption_says_what_was_searched_and_by_what(ledger: Ledger) -> None:
+    play(ledger, searched_plan(), better_with_k)
+    assert (
+        "Tuned rows: in each cell the best of 6 configurations (grid, seed 0) by validation accuracy after the last"
+        " epoch, run again with all seeds; every other row is shown as the spec has it."
+    ) in caption(leaderboard(ledger))
+    assert "none was selected" not in caption(leaderboard(ledger))
+
+
+def test_the_papers_protocol_chooses_by_test_accuracy_and_says_so(ledger: Ledger) -> None:
+    plan = searched_plan(protocol="paper", seeds=[4, 7])
+    play(ledger, plan, better_with_k)
+    board = leaderboard(ledger)
+    assert cell(board, "gdkd tuned").values == {4: 78.5, 7: 81.5}
+    assert "best epoch on the test set, as the papers report it" in caption(board)
+    assert "(grid, seed 4) by best test accuracy, as protocol 'paper' allows, run again" in caption(board)

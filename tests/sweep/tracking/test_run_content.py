@@ -1,0 +1,27 @@
+"""What a run holds, from the ledger's bodies."""
+
+from __future__ import annotations
+
+from sweep.plan.slots import Plan
+from sweep.tracking.mlflow_internals import LONGEST_TAG
+from sweep.tracking.run_content import described, epoch_metrics, summary_metrics
+from tests.support.examples import epoch_body
+
+
+def test_an_epoch_without_validation_has_no_such_metric() -> None:
+    assert "val_acc" not in epoch_metrics(epoch_body(1, 90.0))
+    assert epoch_metrics(epoch_body(1, 90.0, 80.0))["val_acc"] == 80.0
+
+
+def test_a_stored_teacher_without_epochs_has_its_accuracies(small_plan: Plan) -> None:
+    last = {"epoch": 20, "val_acc": None, "test_acc": 97.0}
+    stored = {"state": "finished", "epochs": 0, "seconds": 0.0, "last": last, "best": last, "best_by": "last"}
+    assert summary_metrics(stored) == {"best_epoch": 20, "best_test_acc": 97.0, "train_seconds": 0, "test_acc": 97.0}
+
+
+def test_what_stands_above_a_table_stays_when_the_table_is_cut() -> None:
+    above = ["[a link](#)", "![a figure](figure.png)"]
+    assert described("| a table |\n", above) == "[a link](#)\n\n![a figure](figure.png)\n\n| a table |\n"
+    cut = described("| a row |\n" * 1000, above)
+    assert cut.startswith("[a link](#)\n\n![a figure](figure.png)\n\n| a row |\n")
+    assert len(cut) <= LONGEST_TAG
