@@ -20,7 +20,7 @@ from trainers.errors import BusyError, InputError, StorageError
 HOLDER = """
 import sys, time
 from pathlib import Path
-from sweep import lock
+from sweep.ledger import lock
 
 with lock.exclusive(Path(sys.argv[1]), "sweep 'a'"):
     print("held", flush=True)
