@@ -20,6 +20,8 @@ from tests.support.command import User, children
 from tests.support.examples import small_spec
 from trainers.errors import InputError
 
+pytestmark = pytest.mark.slow(1)
+
 SPLIT = """\
 name: small
 dataset: {digits: {image_size: 8}}

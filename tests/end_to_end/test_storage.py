@@ -32,6 +32,8 @@ from trainers.data import DATASETS
 from trainers.fit import fit
 from trainers.storage.content import tensors_key
 
+pytestmark = pytest.mark.slow(5)
+
 EPOCHS = 4
 
 

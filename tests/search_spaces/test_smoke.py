@@ -17,6 +17,8 @@ from search_spaces.smoke import IMAGES, TEST_IMAGES, shrunk
 from sweep.plan.expand import build_plan
 from trainers.data import DATASETS, TrainingData
 
+pytestmark = pytest.mark.slow(1)
+
 SIZES = {"cifar10": (10, 32), "cifar100": (100, 32), "tiny_imagenet": (200, 64), "imagenet": (1000, 64)}
 """Classes and the side of a picture, in pixels: the shape of each data set (ImageNet's as smoke runs shrink it)."""
 

@@ -15,6 +15,8 @@ from sweep.ledger.store import Ledger
 from sweep.plan.slots import Plan
 from tests.support.examples import begin, record
 
+pytestmark = pytest.mark.slow(1)
+
 HEAVY = ("torch", "torchvision", "ray", "mlflow", "optuna", "sklearn", "scipy", "matplotlib", "pandas")
 WATCHED = """
 import atexit, json, sys

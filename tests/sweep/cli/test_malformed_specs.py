@@ -10,6 +10,8 @@ from typer.main import get_command
 
 from sweep.cli import app
 
+pytestmark = pytest.mark.slow(2)
+
 SPECS = 1000
 BLOCKS = 4
 """Tests that share them, to run side by side."""

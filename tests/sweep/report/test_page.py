@@ -23,6 +23,8 @@ from sweep.report.page import page
 from tests.support.examples import begin, play, record
 from tests.support.examples_report import EVIL, accuracy, tell_all
 
+pytestmark = pytest.mark.slow(1)
+
 SECTIONS = [
     "Leaderboard",
     "Sensitivity",
@@ -134,7 +136,6 @@ def test_bad_ends_are_told_with_their_reasons(parsed: Balance) -> None:
     assert "loss term 'kd' became nan at epoch 2, step 1" in parsed.words
 
 
-@pytest.mark.slow
 def test_the_same_ledger_makes_the_same_bytes(told: Path, text: str) -> None:
     """In another process too, where sets and hashes have another order."""
     code = (

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
 
+pytestmark = pytest.mark.slow(2)
+
 NewStore = Callable[..., str]
 QUICK = {"base": "digits", "epochs": 1, "warmup_epochs": 0, "samples_per_class": 4, "test_per_class": 4}
 SMALLEST = "resnet8 -> resnet8"
@@ -202,7 +204,6 @@ def test_two_deliveries_log_everything_once(root: Root, uri: str) -> None:
     assert {model.model_id: (model.tags, len(model.metrics)) for model in models(uri)} == before
 
 
-@pytest.mark.slow
 def test_another_sweep_with_the_same_teacher_adds_no_version(root: Root, uri: str) -> None:
     deliver(root, uri)
     trained(root, ["scratch", "kd"], name="again")
@@ -210,7 +211,6 @@ def test_another_sweep_with_the_same_teacher_adds_no_version(root: Root, uri: st
     assert len(client_of(uri).search_model_versions("name = 'resnet8-digits'")) == 1
 
 
-@pytest.mark.slow
 def test_a_delivery_that_breaks_off_anywhere_is_completed_by_the_next(
     root: Root, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,7 +272,6 @@ def test_a_run_that_was_broken_off_leaves_its_models_to_the_next(root: Root, uri
     assert deliver(root, uri) == Outcome()
 
 
-@pytest.mark.slow
 def test_a_server_is_given_models_and_versions_too(
     root: Root, empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,6 +25,8 @@ from trainers.loop.data_parallel import ALONE, Group, SyncBatchNorm, refuse_work
 from trainers.models import Network
 from trainers.result import EpochResult
 
+pytestmark = pytest.mark.slow(5)
+
 WORKERS = 2
 PATIENCE = 120
 """Seconds."""

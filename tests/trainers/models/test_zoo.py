@@ -34,16 +34,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from trainers.models import MODELS, Network, build
 from trainers.models.wrn import WideResNet
 
+pytestmark = pytest.mark.slow(1)
+
 GOLDENS = Path(__file__).parents[2] / "goldens" / "zoo"
 INDEX: dict[str, dict[str, Any]] = json.loads((GOLDENS / "zoo.json").read_text())
 ARRAYS = np.load(GOLDENS / "zoo.npz", allow_pickle=False)
-LONG = ("imagenet/ResNet18", "imagenet/MobileNetV1", "ResNet50", "vgg19")
-"""A training pass in float64 takes these seconds."""
-TRAINED = [
-    pytest.param(name, marks=pytest.mark.slow if name in LONG else ())
-    for name, golden in sorted(INDEX.items())
-    if "train" in golden
-]
+TRAINED = sorted(name for name, golden in INDEX.items() if "train" in golden)
 STATISTICS_TOLERANCE = 1e-5  # of the golden's standard deviation
 POOLED_TOLERANCE = 2e-6  # of the largest entry
 TRAINED_TOLERANCE = 1e-6  # relative, for numbers of the float64 pass
