@@ -13,6 +13,7 @@ release to what is here. MLflow is imported in the functions: importing it takes
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -151,6 +152,39 @@ def tagged_experiments(database: Path, tag: str, most: int) -> list[tuple[str, s
     with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as opened:
         rows = opened.execute(query, (ACTIVE, tag, most)).fetchall()
     return [(name, str(experiment)) for name, experiment in rows]
+
+
+def make_whole(database: Path) -> None:
+    """Make MLflow's SQLite file where there is none: beside its place, and moved there when it is complete.
+
+    MLflow makes it in dozens of steps, which SQLite does not take back together; a process that is killed between two
+    would leave a file that no later one can use.
+    """
+    from mlflow import MlflowClient
+
+    if has_tables(database):
+        return
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{database.name}.", dir=database.parent) as folder:
+        new = Path(folder) / database.name
+        MlflowClient(tracking_uri=f"sqlite:///{new.absolute()}").search_experiments(max_results=1)
+        if not has_tables(database):  # another driver may have been quicker
+            new.replace(database)
+
+
+def has_tables(database: Path) -> bool:
+    """Whether there is a database in a SQLite file; MLflow will say what is wrong with one that cannot be read."""
+    if not database.exists():
+        return False
+    with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(database)) as db:
+        return db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
+    return True
+
+
+def is_half_made(error: BaseException) -> bool:
+    """Whether MLflow failed since a file of its own was left between two steps of its making."""
+    done_before = ("already exists", "duplicate column name")
+    return type(error).__name__ == "OperationalError" and any(words in str(error) for words in done_before)
 
 
 def enter_wal_mode(database: Path) -> None:

@@ -18,7 +18,8 @@ from sweep.ledger.store import Ledger
 from sweep.text import first_line, without_password
 from sweep.tracking.address import own_database, quiet_mlflow
 from sweep.tracking.delivery import Delivery, delivered
-from sweep.tracking.mlflow_internals import enter_wal_mode
+from sweep.tracking.mlflow_internals import enter_wal_mode, is_half_made, make_whole
+from trainers.errors import StorageError
 
 _log = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
@@ -32,11 +33,26 @@ REFRESH_SHARE = 100
 
 
 def connect(root: Root, paths: SweepPaths, ledger: Ledger, uri: str) -> Delivery:
-    """A connection to a tracking server, quietly."""
+    """A connection to a tracking server, quietly. The database below the root is made where there is none.
+
+    Raises:
+        StorageError: when that was left half made by an earlier release, whose driver was killed.
+        Exception: whatever MLflow, its store or the network raise.
+    """
     quiet_mlflow()
-    if uri == own_database(root):
-        enter_wal_mode(root.mlflow_database)
-    return Delivery(root, paths, ledger, uri)
+    own = uri == own_database(root)
+    try:
+        if own:
+            make_whole(root.mlflow_database)
+            enter_wal_mode(root.mlflow_database)
+        return Delivery(root, paths, ledger, uri)
+    except Exception as error:
+        if own and is_half_made(error):
+            raise StorageError(
+                f"MLflow's database {root.mlflow_database} was left half made and cannot be used; move it away, and"
+                " sweep sync fills a new one from the ledger, which has everything"
+            ) from error
+        raise
 
 
 class Projector(threading.Thread):
@@ -78,7 +94,9 @@ class Projector(threading.Thread):
         _log.debug("delivery to %s failed", uri, exc_info=True)
         if not self._warned:
             self._warned = True
-            self._note(f"MLflow at {uri} is away ({first_line(error, without_password)}); going on")
+            of_ours = isinstance(error, StorageError)  # which says itself what is wrong, and what to do
+            why = error if of_ours else f"MLflow at {uri} is away ({first_line(error, without_password)})"
+            self._note(f"{why}; going on")
         self._pause = min(self._pause * 2, LONGEST_PAUSE)
 
     def _describe(self, delivery: Delivery, *, last: bool) -> None:

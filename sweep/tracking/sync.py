@@ -35,6 +35,8 @@ def sync(root: Root, name: str, uri: str) -> int:
             while delivery.deliver():
                 continue
             delivery.describe()
+        except StorageError:  # of our own files, with the way out
+            raise
         except Exception as error:  # whatever MLflow, its store or the network raise
             raise _away(uri, error) from error
         return pending
