@@ -18,7 +18,8 @@ from typing import Any
 from sweep.layout import Root, SweepPaths
 from sweep.ledger.store import Ledger
 from sweep.plan.labels import teacher_of
-from sweep.plan.slots import Plan, Slot
+from sweep.plan.slots import Plan, SearchedCell, Slot
+from trainers.config import TeacherConfig
 from trainers.errors import InputError
 
 FOR_GOOD = ("finished", "diverged")
@@ -140,13 +141,35 @@ def outcomes(ledger: Ledger) -> tuple[dict[str, str], dict[str, tuple[str, dict[
 
 def _trials(plan: Plan, ledger: Ledger, done: dict[str, int]) -> list[Trial]:
     keys, states = outcomes(ledger)
+    slots = [*plan.slots, *_searched_slots(plan, ledger)]
+    keys |= _known_otherwise(slots, keys, states)
 
     def trial(slot: Slot) -> Trial:
         key = keys.get(slot.id)
         state, body = states.get(key or "", ("waiting", {}))
         return Trial(slot, key, state, body, done.get(key or "", 0))
 
-    return [trial(slot) for slot in [*plan.slots, *_searched_slots(plan, ledger)]]
+    return [trial(slot) for slot in slots]
+
+
+def _known_otherwise(
+    slots: list[Slot], keys: dict[str, str], states: dict[str, tuple[str, dict[str, Any]]]
+) -> dict[str, str]:
+    """Keys of those slots whose trial was started as another slot's: the same one, in a spec that named it otherwise.
+
+    A teacher may be named by its architecture in one run and by its hash in the next; the key is the same.
+    """
+    new = [slot for slot in slots if slot.id not in keys]
+    if not new or states.keys() <= {keys[slot.id] for slot in slots if slot.id in keys}:
+        return {}
+    teachers = {key: body["teacher"] for key, (_, body) in states.items() if "teacher" in body}
+    known = [slot for slot in new if slot.teacher is None or slot.teacher in teachers]
+    found = {slot.id: slot.trial(_config(teachers.get(slot.teacher or ""))).key for slot in known}
+    return {slot: key for slot, key in found.items() if key in states}
+
+
+def _config(teacher: dict[str, Any] | None) -> TeacherConfig | None:
+    return None if teacher is None else TeacherConfig.model_validate(teacher)
 
 
 def _searched_slots(plan: Plan, ledger: Ledger) -> list[Slot]:
@@ -167,10 +190,10 @@ def trained_teachers(trials: Iterable[Trial]) -> dict[str, float]:
 
 def _stored_teachers(plan: Plan, root: Root) -> dict[str, float]:
     """Accuracies of the teachers that the plan takes as they are stored, from their passports where these are here."""
-    taught = {teacher_of(slot.pair): slot.config["teacher"] for slot in plan.students if slot.teacher is None}
-    taught |= {teacher_of(cell.pair): cell.config["teacher"] for cell in plan.cells if cell.teacher is None}
-    places = {name: root.teachers / teacher["hash"] / "passport.json" for name, teacher in taught.items() if teacher}
-    return {name: json.loads(place.read_text())["test_acc"] for name, place in places.items() if place.exists()}
+    places: list[Slot | SearchedCell] = [*plan.students, *plan.cells]
+    taught = [(teacher_of(place.pair), place.config["teacher"]) for place in places]
+    passports = {name: root.teachers / teacher["hash"] / "passport.json" for name, teacher in taught if teacher}
+    return {name: json.loads(file.read_text())["test_acc"] for name, file in passports.items() if file.exists()}
 
 
 def _searches(plan: Plan, ledger: Ledger) -> dict[str, Searched]:
