@@ -51,7 +51,8 @@ class Asked:
 def suggest(
     space: Space, history: Sequence[Asked], *, sampler: str, metrics: Sequence[str], seed: int
 ) -> dict[str, Any] | None:
-    """The next point of `space`; None where a finite sequence has come to its end.
+    """The next point of `space`; None where a finite sequence has come to its end. A finite sequence goes on with the
+    first of its points that was not tried, whichever sampler has tried the others.
 
     Args:
         space: what is searched.
@@ -71,7 +72,8 @@ def suggest(
     points = list(all_points(space))
     if sampler == "brute_force":
         random.Random(_seed(seed)).shuffle(points)
-    return points[number] if number < len(points) else None
+    tried = [asked.params for asked in history]
+    return next((point for point in points if point not in tried), None)
 
 
 def _halton(space: Space, number: int, seed: int) -> dict[str, Any]:

@@ -157,3 +157,13 @@ def test_every_field_of_a_wide_space_has_a_value() -> None:
         assert found is not None
         assert in_space(space, found)
         assert len(set(found.values())) == 50
+
+
+@pytest.mark.parametrize("sampler", ["grid", "brute_force"])
+def test_a_finite_sampler_tries_every_point_whoever_tried_the_first(sampler: str) -> None:
+    space = {"alpha": {"choice": [1, 2, 3]}, "k": {"range": [2, 3], "integer": True, "log": False}}
+    history = [Asked({"alpha": 3, "k": 2}, "finished", (90.0,)), Asked({"alpha": 1, "k": 3}, "pruned")]
+    while (params := suggest(space, history, sampler=sampler, metrics=["val_acc"], seed=0)) is not None:
+        assert params not in [asked.params for asked in history]
+        history.append(Asked(params))
+    assert {tuple(asked.params.values()) for asked in history} == {(alpha, k) for alpha in (1, 2, 3) for k in (2, 3)}
