@@ -126,7 +126,7 @@ class Ledger:
         self, kind: Kind, trial: str | None = None, epoch: int | None = None, body: dict[str, Any] | None = None
     ) -> bool:
         """Write one event; False where that epoch or final state is written already (nothing changes then)."""
-        text = json.dumps(body or {}, ensure_ascii=False)
+        text = json.dumps(body or {}, ensure_ascii=False).encode(errors="replace").decode()  # half a character is "?"
         with self._explained():
             done = self._db.execute(
                 "INSERT OR IGNORE INTO events (time, kind, trial, epoch, body) VALUES (?, ?, ?, ?, ?)",

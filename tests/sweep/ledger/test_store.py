@@ -274,3 +274,9 @@ except StorageError as error:
     with Ledger(path) as ledger:
         assert ledger.epochs_done() == {"a": int(written)}
         assert int(written) > 0
+
+
+def test_half_a_character_in_a_reason_is_no_harm(ledger: Ledger) -> None:
+    """A lone surrogate, as a file's name that is no UTF-8 leaves in a message."""
+    ledger.append("failed", "a", body={"reason": "no file b\udcffd", "log": "α"})
+    assert [event.body for event in ledger.events("failed")] == [{"reason": "no file b?d", "log": "α"}]
