@@ -184,7 +184,8 @@ class TrainingData:
         """Hold out `recipe.val_fraction` of each class, then keep `recipe.samples_per_class` of the rest.
 
         Raises:
-            InputError: when a class has too few images for what the recipe asks.
+            InputError: when a class has too few images for what the recipe asks, or a share of them is held out that is
+                no image of any class.
         """
         chosen = bits(recipe.split_seed, "split", 0, data.train.index)
         train, val = [], []
@@ -201,6 +202,12 @@ class TrainingData:
             val.append(members[:held])
             train.append(members[held : held + wanted])
         held_out = torch.cat(val).sort().values
+        if recipe.val_fraction > 0 and not len(held_out):
+            most = max(int((data.train.labels == label).sum()) for label in range(data.num_classes))
+            raise InputError(
+                f"data set '{data.name}': val_fraction {recipe.val_fraction:g} holds out none of a class's {most}"
+                f" training images; above {0.5 / most:.2g} it holds out some, and 0 holds out none on purpose"
+            )
         return cls(
             source=data,
             train=data.train.take(torch.cat(train).sort().values),

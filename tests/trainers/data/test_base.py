@@ -132,3 +132,14 @@ def test_asking_for_too_many_images_says_which_class_has_how_many(digits: ImageD
 def test_holding_everything_out_is_refused(digits: ImageData) -> None:
     with pytest.raises(InputError, match="leave 0, but samples_per_class asks for 1"):
         TrainingData.cut(digits, Recipe(val_fraction=0.999))
+
+
+def test_a_share_that_holds_out_no_image_is_refused(few: ImageData) -> None:
+    with pytest.raises(
+        InputError, match=r"val_fraction 0\.001 holds out none of a class's \d+ training images; above 0\.00"
+    ):
+        TrainingData.cut(few, Recipe(val_fraction=0.001))
+    assert TrainingData.cut(few, Recipe(val_fraction=0.0)).val is None
+    smallest = TrainingData.cut(few, Recipe(val_fraction=0.01)).val
+    assert smallest is not None
+    assert len(smallest) > 0
