@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
+from sweep.exit_codes import DONE
 from sweep.layout import Root
 from sweep.text import without_password
 from sweep.tracking.address import quiet_mlflow, tracking_uri
@@ -23,7 +29,7 @@ LATEST = 5
 
 
 def serve(root: Root, given: str | None, port: int) -> int:
-    """Run the MLflow server until it is interrupted; its exit code.
+    """Run the MLflow server until it is interrupted or terminated; its exit code.
 
     Raises:
         InputError: when nothing has been tracked yet, the port is taken, or the tracking URI is a server already.
@@ -40,11 +46,29 @@ def serve(root: Root, given: str | None, port: int) -> int:
     # not on the command line, where every user of the machine could read a password in it
     environment = {"MLFLOW_BACKEND_STORE_URI": uri, "PYTHONWARNINGS": "ignore"}
     process = subprocess.Popen(_command(root, port), env=os.environ | environment)
+    asked = threading.Event()
+
+    def end(number: int, frame: object) -> None:
+        asked.set()
+        _end(process)
+
+    before = signal.signal(signal.SIGTERM, end)
     try:
-        return process.wait()
-    except KeyboardInterrupt:
+        code = process.wait()
+    except KeyboardInterrupt:  # a terminal's, which has reached the server too
         process.wait()
-        return 0
+        return DONE
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return DONE if asked.is_set() else code
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """Hand SIGTERM on to the server and to what it has started, which else would keep the port."""
+    whole = psutil.Process(server.pid)
+    for process in [*whole.children(recursive=True), whole]:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
 
 
 def _tell_addresses(uri: str, port: int) -> None:

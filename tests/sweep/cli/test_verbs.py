@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -17,7 +20,7 @@ from typer.testing import CliRunner
 from sweep.cli.app import app, main
 from sweep.ledger.store import Ledger
 from sweep.tracking import address, sync
-from tests.support.command import SMALL, User
+from tests.support.command import LONGEST, SMALL, User
 from tests.support.ports import free_port
 
 VERBS = [
@@ -173,6 +176,23 @@ def test_more_than_the_machine_has_is_refused(user: User, empty_store: Path) -> 
     assert "Traceback" not in done.err + done.out
 
 
+def served(user: User, port: int) -> tuple[subprocess.Popen[str], bytes]:
+    """`sweep ui`, and what it answers of the experiment `small` once it does."""
+    process = user.start("ui", "--port", str(port))
+    url = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get-by-name?experiment_name=small"
+    deadline = time.monotonic() + LONGEST
+    answer = b""
+    while not answer and time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as response:
+                answer = response.read()
+        except urllib.error.HTTPError as error:
+            answer = error.read()
+        except OSError:
+            time.sleep(0.3)
+    return process, answer
+
+
 @pytest.mark.slow
 def test_the_ui_serves_what_was_tracked_and_ends_with_ctrl_c(user: User, empty_store: Path) -> None:
     user.given(empty_store)
@@ -180,16 +200,7 @@ def test_the_ui_serves_what_was_tracked_and_ends_with_ctrl_c(user: User, empty_s
         ledger.append("sweep", body={"spec": SMALL})
     sync.sync(user.root, "small", address.tracking_uri(user.root, None))
     port = free_port()
-    process = user.start("ui", "--port", str(port))
-    url = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get-by-name?experiment_name=small"
-    deadline = time.monotonic() + 120
-    answer = b""
-    while not answer and time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=5) as response:
-                answer = response.read()
-        except OSError:
-            time.sleep(0.3)
+    process, answer = served(user, port)
     taken = user.sweep("ui", "--port", str(port))
     os.killpg(process.pid, signal.SIGINT)
     done = user.end(process)
@@ -198,3 +209,20 @@ def test_the_ui_serves_what_was_tracked_and_ends_with_ctrl_c(user: User, empty_s
     assert f"port {port} cannot be used" in taken.err
     assert f"MLflow UI at http://127.0.0.1:{port}" in done.out
     assert done.code == 0
+
+
+@pytest.mark.slow
+def test_the_ui_leaves_nothing_behind_when_it_is_terminated(user: User, empty_store: Path) -> None:
+    user.given(empty_store)
+    port = free_port()
+    process, answer = served(user, port)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    done = user.end(process)
+    assert b"error_code" in answer, "it answers that there is no such experiment"
+    assert done.code == 0
+    assert children
+    assert psutil.wait_procs(children, timeout=LONGEST)[1] == []
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
