@@ -17,8 +17,12 @@ MOST_TROUBLES = 10
 """Lines at the end of a run; `sweep status` has all."""
 
 
-def trial_rows(paths: SweepPaths) -> list[dict[str, Any]]:
-    """One row per planned trial."""
+TROUBLED = (*BROKEN, "diverged")
+"""States of trials that gave no number, and will not without somebody's doing."""
+
+
+def trial_rows(paths: SweepPaths, *, failed: bool = False) -> list[dict[str, Any]]:
+    """One row per planned trial, or per one that broke or diverged."""
     with closing(Ledger(paths.ledger)) as ledger:
         _, planned = trials(ledger)
     alive = lock.holder(paths.lock) is not None
@@ -33,6 +37,7 @@ def trial_rows(paths: SweepPaths) -> list[dict[str, Any]]:
             "log": trial.body.get("log", ""),
         }
         for trial in planned
+        if not failed or trial.state in TROUBLED
     ]
 
 
@@ -55,7 +60,7 @@ def troubles(paths: SweepPaths) -> list[str]:
         _, planned = trials(ledger)
     bad: dict[tuple[str, str], list[Trial]] = {}
     for trial in distinct(planned):
-        if trial.state in (*BROKEN, "diverged"):
+        if trial.state in TROUBLED:
             bad.setdefault((trial.state, trial.body.get("reason", "")), []).append(trial)
     lines = [_trouble(state, reason, some) for (state, reason), some in bad.items()]
     left = len(lines) - MOST_TROUBLES

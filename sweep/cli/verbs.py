@@ -63,6 +63,7 @@ def status(
     root: RootOption = DEFAULT_ROOT,
     storage: StorageOption = None,
     address: ClusterOption = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only the trials that broke or diverged.")] = False,
     how: FormatOption = Format.TABLE,
 ) -> None:
     """Show how far a sweep is: every trial with its state, and why it failed; or (--address) how a submitted one is."""
@@ -75,7 +76,7 @@ def status(
     chosen = chosen_sweep(name, place)
     if how is Format.TABLE:
         typer.echo(summary(place.sweep(chosen)), nl=False)
-    typer.echo(listing(trial_rows(place.sweep(chosen)), how), nl=False)
+    typer.echo(listing(trial_rows(place.sweep(chosen), failed=failed), how), nl=False)
 
 
 def studies(

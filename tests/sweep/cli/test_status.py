@@ -107,6 +107,7 @@ def test_what_went_wrong_is_listed_by_reason(paths: SweepPaths, ledger: Ledger, 
         f"failed: {slots[3].name}: ValueError: no (log: log.txt)",
         f"diverged: {slots[4].name}: loss term 'kd' became nan at epoch 2, step 1",
     ]
+    assert [line["trial"] for line in trial_rows(paths, failed=True)] == [slot.name for slot in slots[:5]]
 
 
 def test_a_long_list_of_what_went_wrong_is_cut(paths: SweepPaths, ledger: Ledger) -> None:
