@@ -43,7 +43,7 @@ def test_one_trial_that_did_not_finish_is_not_done(ledger: Ledger, small_plan: P
 
 
 def accuracy(job: Job, epoch: int) -> float:
-    return 50.0 + epoch + job.trial.method.params.get("w2", 0)
+    return 50.0 + epoch + float(job.trial.method.params.get("w2", 0))
 
 
 def broken(job: Job, epoch: int) -> float:
