@@ -6,8 +6,11 @@ from dataclasses import asdict
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from sweep.engine.display import PlainDisplay
 from sweep.engine.queue import TrialQueue
+from sweep.exit_codes import DONE
 from sweep.layout import Root
 from sweep.ledger.bodies import final_body
 from sweep.ledger.store import Ledger
@@ -15,9 +18,11 @@ from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan, Slot
 from sweep.plan.teachers import stored_teachers
 from sweep.results.standing import ended
-from sweep.run import _record_stored_teachers
-from tests.support.examples import begin, small_spec
+from sweep.run import _record_start, _record_stored_teachers, run_sweep
+from tests.support.examples import begin, record, small_spec
+from tests.sweep.cost.test_estimate import timed
 from trainers.data.sources.digits import Digits
+from trainers.errors import InputError
 from trainers.fit import fit
 from trainers.teacher.store import TeacherStore
 
@@ -75,3 +80,60 @@ def test_a_teacher_that_another_sweep_trained_costs_this_one_nothing(plan: Plan,
     assert list(ledger.events("epoch")) == []
     (final,) = ledger.events("final")
     assert (final.body["seconds"], final.body["last"]["test_acc"]) == (0.0, epochs[-1]["test_acc"])
+
+
+# -- what a driver that was killed left -------------------------------------------------------------------------------
+
+
+def test_what_ran_when_a_driver_was_killed_is_noted_as_interrupted(
+    root: Root, ledger: Ledger, small_plan: Plan
+) -> None:
+    begin(ledger, small_plan)
+    states = ("finished", "running", "interrupted", "failed", "diverged", "running")
+    keys = [
+        record(ledger, small_plan, slot, [50.0] if state != "failed" else [], state)
+        for slot, state in zip(small_plan.slots, states, strict=False)
+    ]
+    before = ledger.last_seq()
+    _record_start(small_spec(), small_plan, root.sweep("small"), ledger)
+    noted = [(event.kind, event.trial) for event in ledger.events() if event.seq > before]
+    assert sorted(noted[:2]) == sorted([("interrupted", keys[1]), ("interrupted", keys[5])])
+    assert noted[2:] == [("sweep", None), ("plan", None)]
+
+
+# -- the budget -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep that would start is done at once, and this process's environment stays as it is."""
+    monkeypatch.setattr("sweep.engine.session.environment", lambda *_: None)
+    monkeypatch.setattr("sweep.run._run_and_tell", lambda *_: DONE)
+
+
+def start(root: Root, **budget: Any) -> int:
+    display = PlainDisplay(Console(quiet=True))
+    return run_sweep(small_spec(budget=budget), root, f"sqlite:///{root.path}/mlflow.db", display)
+
+
+BEYOND = [{"max_trials": 8}, {"max_device_hours": 1.9}, {"deadline": "2020-01-01 00:00"}]
+WITHIN = [{"max_trials": 9}, {"max_device_hours": 1000}, {"deadline": "9999-01-01 00:00"}, {}]
+
+
+@pytest.mark.usefixtures("nothing_runs")
+@pytest.mark.parametrize("budget", BEYOND, ids=str)
+def test_a_sweep_beyond_its_budget_does_not_start(
+    root: Root, ledger: Ledger, small_plan: Plan, budget: dict[str, Any]
+) -> None:
+    timed(ledger, small_plan, small_plan.teachers[0], 3600.0, 3600.0)
+    before = ledger.last_seq()
+    with pytest.raises(InputError, match=rf"budget\.{next(iter(budget))}"):
+        start(root, **budget)
+    assert ledger.last_seq() == before
+
+
+@pytest.mark.usefixtures("nothing_runs")
+@pytest.mark.parametrize("budget", WITHIN, ids=str)
+def test_a_sweep_within_its_budget_starts(root: Root, ledger: Ledger, budget: dict[str, Any]) -> None:
+    assert start(root, **budget) == DONE
+    assert ledger.latest("plan") is not None

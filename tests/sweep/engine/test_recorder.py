@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sweep.cost.budget import BudgetWatch
 from sweep.engine.job import Job
+from sweep.engine.recorder import Recorder
 from sweep.ledger.store import Kind
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
 from tests.support.examples import epoch_body, small_spec, teacher_of
-from tests.support.simulation import Driver, World, driver
+from tests.support.simulation import Driver, Killed, World, driver
 
 EPOCHS = 4
 
@@ -164,3 +167,113 @@ def test_the_ledger_says_how_an_attempt_broke(sweep: Driver, state: str) -> None
     (event,) = sweep.ledger.events("failed")
     assert event.body == {"state": state, "reason": "no", "log": "log.txt", "again": True}
     assert f"{state}: {job.slot.name}: no (log: log.txt); trying again" in sweep.out.getvalue()
+
+
+# -- the ledger first -------------------------------------------------------------------------------------------------
+
+NOTED: dict[str, Kind] = {"finished": "final", "diverged": "final", "failed": "failed", "pruned": "pruned"}
+"""What the ledger calls a trial's end."""
+
+
+def told_end(sweep: Driver, state: str) -> Job:
+    """The trial that comes to such an end, told by its worker or made by its search or the user."""
+    job = poor_one(sweep) if state == "pruned" else search_jobs(sweep)[0]
+    epochs = range(2, EPOCHS + 1 if state == "finished" else 3)
+    report: dict[str, Any] = {"epochs": [epoch_body(epoch, 1.0, 1.0) for epoch in epochs], "done": False}
+    if state in ("finished", "diverged", "failed"):
+        report |= {"state": state, "reason": "no", "log": "", "done": True}
+    sweep.recorder.stop_requested = state == "interrupted"
+    sweep.tell(job.key, report)
+    return job
+
+
+def is_killed_before(sweep: Driver, kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the driver be killed before it can write such an event."""
+    append = sweep.ledger.append
+
+    def mortal(noted: Kind, *more: Any, **others: Any) -> bool:
+        if noted == kind:
+            raise Killed
+        return append(noted, *more, **others)
+
+    monkeypatch.setattr(sweep.ledger, "append", mortal)
+
+
+@pytest.mark.parametrize("state", ["finished", "diverged", "failed", "interrupted"])
+def test_the_queue_hears_of_an_end_when_the_ledger_has_it(
+    sweep: Driver, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """What follows from an end, as another trial's start, must not be noted before it."""
+    before = list(sweep.queue.live)
+    is_killed_before(sweep, NOTED.get(state, "interrupted"), monkeypatch)
+    with pytest.raises(Killed):
+        told_end(sweep, state)
+    assert sweep.queue.live == before
+    monkeypatch.undo()
+    assert told_end(sweep, state) not in sweep.queue.live
+
+
+@pytest.mark.parametrize("state", ["finished", "diverged", "pruned"])
+@pytest.mark.parametrize("killed", [True, False], ids=["killed", "noted"])
+def test_checkpoints_go_when_the_ledger_has_the_end(
+    sweep: Driver, world: World, monkeypatch: pytest.MonkeyPatch, state: str, killed: bool
+) -> None:
+    """A driver that is killed before it could note the end has lost nothing: the trial goes on from them."""
+    dropped: list[Path] = []
+    sweep.recorder._drop = dropped.append
+    folders = {world.paths.trial(job.key) / "checkpoints" for job in search_jobs(sweep)}
+    if killed:
+        is_killed_before(sweep, NOTED[state], monkeypatch)
+        with pytest.raises(Killed):
+            told_end(sweep, state)
+        gone = []
+    else:
+        gone = [world.paths.trial(told_end(sweep, state).key) / "checkpoints"]
+    assert {folder for folder in folders if not folder.exists()} == set(gone)
+    assert dropped == gone
+
+
+# -- the budget -------------------------------------------------------------------------------------------------------
+
+EACH = epoch_body(1, 1.0)["seconds"]
+
+
+def watched(sweep: Driver, **budget: Any) -> Recorder:
+    """The sweep's recorder, where the spec has a budget."""
+    plan = replace(sweep.plan, budget=budget)
+    sweep.recorder._watch = BudgetWatch(plan, sweep.ledger)
+    return sweep.recorder
+
+
+def test_a_budget_that_is_used_up_stops_the_run(sweep: Driver) -> None:
+    four_epochs = 4 * EACH
+    recorder = watched(sweep, max_device_hours=(four_epochs + EACH / 2) / 3600)
+    recorder.on_step_end(0, [])
+    assert not recorder.stopped()
+    good, other, *_ = search_jobs(sweep)
+    sweep.step(good.key)
+    recorder.on_step_end(0, [])
+    assert recorder.stopped()
+    sweep.step(other.key)  # its epoch counts, and is its last in this run
+    assert kinds(sweep, other)[-2:] in (["epoch", "interrupted"], ["epoch", "pruned"])
+    assert sweep.queue.live
+    assert other not in sweep.queue.live
+
+
+@pytest.mark.parametrize(("deadline", "stops"), [("2020-01-01 00:00", True), ("9999-01-01 00:00", False)])
+def test_a_deadline_that_has_come_stops_the_run(sweep: Driver, deadline: str, stops: bool) -> None:
+    recorder = watched(sweep, deadline=deadline)
+    recorder.on_step_end(0, [])
+    assert recorder.stopped() == stops
+
+
+def test_epochs_that_a_resumed_trial_tells_of_again_cost_nothing(sweep: Driver) -> None:
+    recorder = watched(sweep, max_device_hours=5.5 * EACH / 3600)  # four epochs are in the ledger
+    good, other, *_ = search_jobs(sweep)
+    for _ in range(3):
+        sweep.tell(good.key, {"epochs": [epoch_body(epoch, 60.0, 60.0) for epoch in (1, 2)], "done": False})
+        recorder.on_step_end(0, [])
+        assert not recorder.stopped()
+    sweep.tell(other.key, {"epochs": [epoch_body(2, 60.0, 60.0)], "done": False})
+    recorder.on_step_end(0, [])
+    assert recorder.stopped()
