@@ -190,12 +190,13 @@ def test_three_trials_on_two_cores_end_together(tmp_path: Path, empty_store: Pat
     user.program = ("-c", HASTY)
     done = user.sweep("run", "spec.yaml")
     assert done.code == 0, done.out + done.err
-    (paused,) = user.events("interrupted")
-    assert f"paused {name_of(user.root, paused.trial)}, to run the longest before it" in done.out
+    paused = [event.trial for event in user.events("interrupted")]  # one; more where a busy machine's epochs differ
+    assert paused, done.out
+    assert f"paused {name_of(user.root, paused[0])}, to run the longest before it" in done.out
     starts = [event.trial for event in user.events("start")]
-    assert Counter(starts)[paused.trial] == 2
-    assert starts.index(paused.trial) < 2
-    assert starts[-1] == paused.trial
+    assert Counter(starts) == {trial: 1 + Counter(paused)[trial] for trial in starts}
+    assert starts.index(paused[0]) < 2
+    assert starts[-1] in paused
     assert len(user.events("final")) == 3
     assert len(user.events("epoch")) == 3 * LONG
 
