@@ -203,6 +203,16 @@ def test_the_sample_is_drawn_by_address(cut: TrainingData) -> None:
     assert set(some_of_each(shuffled, 0, 3).index.tolist()) == set(drawn[0].tolist())
 
 
+def test_the_recipe_s_split_seed_draws_the_sample(recipe: Recipe, cut: TrainingData, views: Views) -> None:
+    found = []
+    for seed in (0, 1):
+        told = recipe.model_copy(update={"split_seed": seed})
+        drawn = Sample.draw(told, cut.train, cut.test, views, PLAIN, None, per_class=2)
+        assert torch.equal(drawn.train.index, some_of_each(cut.train, seed, 2).index)
+        found.append(drawn.train.index)
+    assert not torch.equal(*found)
+
+
 # -- without a trace
 
 
