@@ -1,10 +1,10 @@
-"""Exceptions in one line."""
+"""Exceptions in one line, and what may be shown of a URI."""
 
 from __future__ import annotations
 
 import pytest
 
-from sweep.text import LONGEST_REASON, first_line
+from sweep.text import LONGEST_REASON, first_line, without_password
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,31 @@ def test_a_long_reason_is_cut() -> None:
     assert line.endswith("x…")
     exact = "x" * (LONGEST_REASON - len("ValueError: "))
     assert first_line(ValueError(exact)) == f"ValueError: {exact}"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "postgresql://host/db?password=hidden",
+        "postgresql://host/db?user=me&password=hidden",
+        "postgresql://host/db?sslmode=require&sslpassword=hidden&connect_timeout=5",
+        "postgresql://me:hidden@host/db?password=hidden",
+        "http://host:5000/?PASSWORD=hidden",
+        "http://host:5000/?access_token=hidden",
+        "http://host:5000/?client_secret=hidden&token=hidden",
+    ],
+)
+def test_no_password_of_a_uris_query_is_shown(uri: str) -> None:
+    assert "hidden" not in without_password(uri)
+    told = without_password(f"cannot connect to {uri} now")
+    assert "hidden" not in told
+    assert told.startswith("cannot connect to ")
+    assert told.endswith(" now")
+
+
+def test_the_rest_of_a_uris_query_is_shown() -> None:
+    plain = "postgresql://host:5432/db?user=me&sslmode=require"
+    assert without_password(plain) == plain
+    assert without_password("postgresql://host/db?user=me&password=hidden&sslmode=require") == (
+        "postgresql://host/db?user=me&password=***&sslmode=require"
+    )

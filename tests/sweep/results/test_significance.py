@@ -130,6 +130,19 @@ def test_rows_are_tested_over_their_mean_differences_under_each_pair() -> None:
     assert found["b"].delta is None
 
 
+def test_every_pair_weighs_the_same_however_many_seeds_it_has() -> None:
+    """Of a: 90 and 60, not the mean of its six trials, 85; of its differences to b over common seeds: 2 and 8."""
+    rows = [
+        row("a", [89.0, 90.0, 91.0, 90.0, 90.0], pair="t0→s"),
+        row("a", {3: 60.0}, pair="t1→s"),
+        row("b", {1: 88.0, 2: 89.0, 7: 99.0}, pair="t0→s"),
+        row("b", {3: 52.0, 4: 54.0}, pair="t1→s"),
+    ]
+    found = {name: one for (_, name), one in overall(rows, "b").items()}
+    assert {name: one.mean for name, one in found.items()} == pytest.approx({"a": 75.0, "b": (92.0 + 53.0) / 2})
+    assert found["a"].delta == pytest.approx((2.0 + 8.0) / 2)
+
+
 def test_a_row_that_lacks_a_pair_has_no_mean() -> None:
     rows = over_pairs(MEANS)
     assert {name for _, name in overall(rows[:-1], "b")} == {"a", "b"}

@@ -1,0 +1,85 @@
+"""What Ray is given when a session starts; tests/sweep/engine/test_session.py starts one."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from sweep.engine.session import session
+from trainers.process import WORKER_ENVIRONMENT
+
+CREDENTIALS = {
+    "MLFLOW_TRACKING_URI": "https://me:hidden@there:5000",
+    "MLFLOW_TRACKING_USERNAME": "hidden",
+    "MLFLOW_TRACKING_PASSWORD": "hidden",
+    "MLFLOW_TRACKING_TOKEN": "hidden",
+    "MLFLOW_TRACKING_CLIENT_CERT_PATH": "/hidden.pem",
+    "MLFLOW_BACKEND_STORE_URI": "postgresql://me:hidden@there/db",
+}
+CLUSTER = "ray-head:6379"
+
+
+@pytest.fixture
+def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What Ray was started with, each time; nothing starts."""
+    calls: list[dict[str, Any]] = []
+    monkeypatch.setattr(ray, "init", lambda **options: calls.append(options))
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return calls
+
+
+def begun(address: str | None, calls: list[dict[str, Any]]) -> dict[str, Any]:
+    """The options of one session's start."""
+    with session(address, verbose=False):
+        (options,) = calls
+    return options
+
+
+@pytest.mark.parametrize("address", [None, CLUSTER])
+def test_workers_see_nothing_of_mlflows_address_and_credentials(
+    address: str | None, started: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On this machine they inherit the driver's environment but for what Ray is told of it."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    told = begun(address, started)["runtime_env"]["env_vars"]
+    seen = {name: value for name, value in (os.environ | told).items() if value}
+    assert seen.keys() & CREDENTIALS.keys() == set()
+    assert [name for name, value in seen.items() if "hidden" in value] == []
+
+
+@pytest.mark.parametrize("address", [None, CLUSTER])
+def test_workers_get_what_makes_them_fast_but_for_what_the_user_has_set(
+    address: str | None, started: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in WORKER_ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+    own = {"MALLOC_TRIM_THRESHOLD_": "2000000", "SWEEP_CACHE": "/cache"}
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    told = begun(address, started)["runtime_env"]["env_vars"]
+    expected = WORKER_ENVIRONMENT | own
+    assert {name: told.get(name) for name in expected} == expected
+
+
+def test_a_ray_of_our_own_is_local_and_has_no_dashboard(
+    started: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever cluster the environment names."""
+    monkeypatch.setenv("RAY_ADDRESS", CLUSTER)
+    options = begun(None, started)
+    assert options["address"] == "local"
+    assert options["include_dashboard"] is False
+
+
+def test_a_cluster_is_joined_at_its_address(started: list[dict[str, Any]]) -> None:
+    """With no settings of a head: Ray refuses them where a cluster is running already."""
+    options = begun(CLUSTER, started)
+    assert options["address"] == CLUSTER
+    assert options.keys() & {"include_dashboard", "object_store_memory", "num_cpus"} == set()
