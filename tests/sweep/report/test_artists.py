@@ -104,12 +104,15 @@ def bars(axes: Axes, label: str | None = None, along: Literal["x", "y"] = "y") -
     ]
     points, caps, (ranges,) = found.lines
     assert points is not None
-    assert ranges.get_linewidth()[0] > 0
+    assert np.all(np.asarray(ranges.get_linewidth()) > 0)
     assert len(caps) == 2
-    places, means = (points.get_xdata(), points.get_ydata())[:: 1 if along == "y" else -1]
-    value = 1 if along == "y" else 0
-    ends = [sorted(segment[:, value]) for segment in np.asarray(ranges.get_segments())]
-    return {float(place): (float(mean), *map(float, end)) for place, mean, end in zip(places, means, ends, strict=True)}
+    x, y = np.asarray(points.get_xdata(), dtype=float), np.asarray(points.get_ydata(), dtype=float)
+    places, means, value = (x, y, 1) if along == "y" else (y, x, 0)
+    found_bars: Bars = {}
+    for place, mean, segment in zip(places.tolist(), means.tolist(), ranges.get_segments(), strict=True):
+        low, high = sorted(np.asarray(segment)[:, value].tolist())
+        found_bars[place] = (mean, low, high)
+    return found_bars
 
 
 def expected(labels: Sequence[str], places: Sequence[float]) -> Any:

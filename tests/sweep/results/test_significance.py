@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from scipy.stats import ttest_rel
 
+from sweep.results import significance
 from sweep.results.metrics import METRICS
 from sweep.results.rows import Row
-from sweep.results.significance import judged, overall, standings, untested_ties
+from sweep.results.significance import common_seeds, judged, overall, standings, untested_ties
 from sweep.search.suggest import DIRECTIONS
 
 
@@ -160,6 +161,13 @@ def test_ties_that_were_tested_are_told_from_those_that_were_not() -> None:
     assert [one.label for one in untested_ties(few)] == ["d"]
     assert [one.label for one in untested_ties(judged([row(name, some) for name, some in CLEAR.items()], None))] == []
     assert untested_ties([row("a", [])]) == []
+
+
+def test_a_column_is_testable_where_some_row_shares_enough_seeds_with_its_highest_mean() -> None:
+    top, many, one = row("a", [90.0, 91.0, 92.0, 93.0]), row("b", [80.0, 81.0, 82.0]), row("c", {0: 70.0, 9: 71.0})
+    assert (common_seeds([many, top, one]), significance.testable([many, top, one])) == (3, True)
+    assert (common_seeds([top, one]), significance.testable([top, one])) == (1, False)
+    assert (common_seeds([top]), common_seeds([])) == (0, 0)
 
 
 def test_every_metric_of_a_search_has_its_words() -> None:
