@@ -17,6 +17,8 @@ def duration(seconds: float) -> str:
 
 
 LONGEST_REASON = 160
+SECRETS = "password|passwd|pwd|token|secret|api_?key|odbc_connect"
+"""In the names of a URI's arguments whose values are not shown; the last holds a whole connection, password and all."""
 
 
 def first_line(error: BaseException, hide: Callable[[str], str] = str) -> str:
@@ -39,4 +41,4 @@ def signed(value: float) -> str:
 def without_password(uri: str) -> str:
     """A tracking URI (or a text that holds one) fit to be shown."""
     text = re.sub(r"(://)(?!/)\S*@", r"\1***@", uri)
-    return re.sub(r"(?i)([?&]\w*(?:password|token|secret)\w*=)[^&\s]*", r"\1***", text)
+    return re.sub(rf"(?i)([?&;]\w*(?:{SECRETS})\w*=)[^&\s]*", r"\1***", text)

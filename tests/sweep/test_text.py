@@ -39,6 +39,10 @@ def test_a_long_reason_is_cut() -> None:
         "http://host:5000/?PASSWORD=hidden",
         "http://host:5000/?access_token=hidden",
         "http://host:5000/?client_secret=hidden&token=hidden",
+        "http://host:5000/?api_key=hidden",
+        "mysql+pymysql://host/db?user=me&passwd=hidden",
+        "mssql+pyodbc:///?odbc_connect=DRIVER%3Dx%3BUID%3Dme%3BPWD%3Dhidden",
+        "postgresql://host/db?user=me;password=hidden;more",
     ],
 )
 def test_no_password_of_a_uris_query_is_shown(uri: str) -> None:
