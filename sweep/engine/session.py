@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -47,9 +48,11 @@ def session(address: str | None, verbose: bool) -> Iterator[Path]:
     Yields a folder of temporary files, which is removed at the end.
 
     Raises:
-        InputError: where no cluster answers at `address`.
+        InputError: where no cluster answers at `address`, or a Ray of our own could start no worker.
         MachineError: where a Ray of our own does not start.
     """
+    if address is None:
+        _check_python()
     _remove_leftovers()
     temporary = Path(tempfile.mkdtemp(prefix=f"{RAY_FOLDER}{os.getpid()}-"))
     import ray
@@ -139,6 +142,16 @@ def _handed_on() -> dict[str, str]:
 def _hidden() -> dict[str, str]:
     """The tracking server's address and credentials, blanked for workers: they have no business there."""
     return {name: "" for name in os.environ if name.startswith(("MLFLOW_TRACKING", "MLFLOW_BACKEND"))}
+
+
+def _check_python() -> None:
+    """Raises InputError where Python lies at a path with a space: Ray would try for ever to start its workers, whose
+    command it takes apart at spaces."""
+    if " " in sys.executable:
+        raise InputError(
+            f"Ray starts no worker with a Python whose path has a space in it ({sys.executable}); put the"
+            " environment, or the folder that it lies in, at a path without one"
+        )
 
 
 def _remove_leftovers() -> None:

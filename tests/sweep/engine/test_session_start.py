@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import ray
 
 from sweep.engine.session import session
+from trainers.errors import InputError
 from trainers.process import WORKER_ENVIRONMENT
 
 CREDENTIALS = {
@@ -83,3 +85,17 @@ def test_a_cluster_is_joined_at_its_address(started: list[dict[str, Any]]) -> No
     options = begun(CLUSTER, started)
     assert options["address"] == CLUSTER
     assert options.keys() & {"include_dashboard", "object_store_memory", "num_cpus"} == set()
+
+
+def test_a_python_that_ray_cannot_start_is_refused_at_once(
+    started: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its workers' command is taken apart at spaces, and Ray would try again for ever."""
+    monkeypatch.setattr(sys, "executable", "/home/me/my papers/.venv/bin/python")
+    with (
+        pytest.raises(InputError, match=r"a space in it \(/home/me/my papers/\.venv/bin/python\)"),
+        session(None, verbose=False),
+    ):
+        pass
+    assert started == []
+    begun(CLUSTER, started)  # whose workers have a Python of their own
