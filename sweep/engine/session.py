@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import secrets
@@ -71,7 +72,7 @@ def session(address: str | None, verbose: bool) -> Iterator[Path]:
             _join(partial(init, address=address), address)
         yield temporary
     finally:
-        ray.shutdown()
+        _shut_down()
         shutil.rmtree(temporary, ignore_errors=True)
 
 
@@ -92,14 +93,12 @@ def _join(init: Callable[[], object], address: str) -> None:
 def _start(init: Callable[[], object]) -> None:
     """Start a Ray of our own, again where its processes do not come up in the 30 s that it gives them: on a machine
     that is busy with other things they sometimes do not."""
-    import ray
-
     before = psutil.Process().children()
     for left in reversed(range(STARTS)):
         try:
             init()
         except Exception as error:  # Ray raises no narrower class
-            ray.shutdown()
+            _shut_down()
             _end([child for child in psutil.Process().children() if child not in before])
             if not left:
                 raise MachineError(
@@ -109,6 +108,24 @@ def _start(init: Callable[[], object]) -> None:
             _log.warning("Ray did not start and is started anew (%s)", first_line(error))
         else:
             return
+
+
+def _shut_down() -> None:
+    """Leave Ray, with no reference to an object of Ray's waiting in garbage.
+
+    Python may collect such garbage in any thread (another one tells MLflow meanwhile). A reference that is dropped
+    while Ray's core goes down makes that core end this process at once, with the table not yet written.
+    """
+    import ray
+
+    collecting = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        ray.shutdown()
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _end(processes: list[psutil.Process]) -> None:

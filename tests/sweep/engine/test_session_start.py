@@ -1,10 +1,13 @@
-"""What Ray is given when a session starts; tests/sweep/engine/test_session.py starts one."""
+"""What Ray is given when a session starts, and how it is left; tests/sweep/engine/test_session.py starts one."""
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import tempfile
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +102,29 @@ def test_a_python_that_ray_cannot_start_is_refused_at_once(
         pass
     assert started == []
     begun(CLUSTER, started)  # whose workers have a Python of their own
+
+
+class Cycle:
+    """Garbage that only the collector frees, such as Ray Tune leaves, with references to objects of Ray's in it."""
+
+    def __init__(self) -> None:
+        self.me = self
+
+
+def test_no_thread_collects_garbage_while_ray_goes_down(
+    started: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reference of Ray's that is freed in that moment would end the process without a word."""
+    seen = []
+    before = weakref.ref(Cycle())
+
+    def shutdown() -> None:
+        during = weakref.ref(Cycle())
+        with ThreadPoolExecutor(1) as other:
+            other.submit(lambda: [[] for _ in range(100_000)]).result()
+        seen.append((before(), during() is not None))
+
+    monkeypatch.setattr(ray, "shutdown", shutdown)
+    begun(None, started)
+    assert seen == [(None, True)]
+    assert gc.isenabled()
