@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 DONE, SOME_FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
-"""All is done; some trials failed, the budget is used up or the cluster was lost; the input is wrong, or the machine
-does not let the command go on; it was stopped."""
+"""All is done; some trials failed, a report could not be written, the budget is used up or the cluster was lost; the
+input is wrong, or the machine does not let the command go on; it was stopped."""
 CAME_TO_ITS_END = (DONE, SOME_FAILED)
 """Of a run that was not broken off."""
 STATES = {DONE: "done", SOME_FAILED: "incomplete", WRONG_INPUT: "refused", INTERRUPTED: "stopped"}

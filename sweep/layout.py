@@ -78,7 +78,8 @@ class Root:
 
     def names(self) -> list[str]:
         """Sweeps that have a ledger, the one written to last first."""
-        ledgers = sorted(self.sweeps.glob("*/ledger.db"), key=_last_written, reverse=True)
+        there = [ledger for ledger in self.sweeps.glob("*/ledger.db") if ledger.is_file()]  # no foreign folder
+        ledgers = sorted(there, key=_last_written, reverse=True)
         return [ledger.parent.name for ledger in ledgers]
 
     def choose(self, name: str | None) -> str:

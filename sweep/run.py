@@ -74,7 +74,8 @@ def run_sweep(
             where all teachers are stored already.
 
     Returns:
-        The exit code: 0 done; 1 some trials failed, the budget is used up or the cluster was lost; 130 interrupted.
+        The exit code: 0 done; 1 some trials failed, a report could not be written, the budget is used up or the cluster
+        was lost; 130 interrupted.
 
     Raises:
         InputError, CheckpointError, StorageError, MachineError: see :mod:`trainers.errors`; nothing that was computed
@@ -104,7 +105,7 @@ def run_sweep(
         _record_start(spec, plan, paths, ledger)
         drop = stack.enter_context(snapshot.kept(root, spec.name, display.note))
         _record_stored_teachers(plan, queue, root, ledger, drop)
-        report = partial(make_reports, paths, with_page=False)
+        report = partial(_make_reports, paths, display, with_page=False)
         run = Run(wanted, root, queue, ledger, display, watch, report, drop, address)
         return _run_and_tell(run, uri, verbose)
 
@@ -145,8 +146,10 @@ def _nothing_new(plan: Plan, paths: SweepPaths, ledger: Ledger, uri: str) -> boo
     report, stop, last = ledger.latest("report"), ledger.latest("stop"), ledger.last_seq()
     if report is None or stop is None or stop.seq != last or not told_everything(ledger, uri):
         return False  # the last run did not come to its end, or this server was not told
-    drawn = [report.body["figure"], report.body.get("page", {}).get("file")]
-    return paths.leaderboard.exists() and all((paths.folder / file).exists() for file in drawn if file)
+    if report.body.get("unwritten"):
+        return False  # perhaps it can be written now
+    drawn = [paths.leaderboard.name, report.body["figure"], report.body.get("page", {}).get("file")]
+    return all((paths.folder / file).is_file() for file in drawn if file)
 
 
 # -- the ledger's bookkeeping -----------------------------------------------------------------------------------------
@@ -219,7 +222,8 @@ def _run_and_tell(run: Run, uri: str, verbose: bool) -> int:
     finally:
         run.display.end()
         try:
-            make_reports(run.paths, run.ledger)
+            whole = _make_reports(run.paths, run.display, run.ledger)
+            code = SOME_FAILED if code == DONE and not whole else code
             run.ledger.append("stop", body={"exit_code": code})
         finally:
             pending = projector.close()
@@ -229,6 +233,14 @@ def _run_and_tell(run: Run, uri: str, verbose: bool) -> int:
     elif code in CAME_TO_ITS_END:
         _log_models(run, uri, again)
     return code
+
+
+def _make_reports(paths: SweepPaths, display: Display, ledger: Ledger, *, with_page: bool = True) -> bool:
+    """Make table, figure and page, and tell which of them could not be written; whether all of them were."""
+    unwritten = make_reports(paths, ledger, with_page=with_page)
+    for line in unwritten:
+        display.note(line)
+    return not unwritten
 
 
 def _run_trials(run: Run, verbose: bool) -> int:

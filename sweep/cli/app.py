@@ -1,7 +1,7 @@
 """The command line: verbs only. Knobs live in the spec.
 
-Exit codes: 0 done; 1 some trials failed, the budget is used up or the cluster was lost; 2 the input is wrong, or the
-machine does not let the command go on; 130 interrupted.
+Exit codes: 0 done; 1 some trials failed, a report of the run could not be written, the budget is used up or the cluster
+was lost; 2 the input is wrong, or the machine does not let the command go on; 130 interrupted.
 """
 
 from __future__ import annotations

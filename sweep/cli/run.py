@@ -83,10 +83,11 @@ def _print_places(console: Console, paths: SweepPaths, browse: str) -> None:
 
     for line in troubles(paths):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
-    if paths.figure.exists():
+    if paths.figure.is_file():
         console.print(f"figure       {paths.figure}", soft_wrap=True, highlight=False)
-    console.print(f"leaderboard  {paths.leaderboard}", soft_wrap=True, highlight=False)
-    if paths.report.exists():
+    if paths.leaderboard.is_file():
+        console.print(f"leaderboard  {paths.leaderboard}", soft_wrap=True, highlight=False)
+    if paths.report.is_file():
         console.print(f"report       {paths.report}", soft_wrap=True, highlight=False)
     console.print(f"browse       {browse}", soft_wrap=True, highlight=False)
 

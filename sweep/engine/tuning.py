@@ -47,7 +47,7 @@ class Run:
     ledger: Ledger
     display: Display
     watch: BudgetWatch
-    report: Callable[[Ledger], None]
+    report: Callable[[Ledger], object]
     """Makes table and figure where the cluster is lost, and no time is left for the page."""
     drop: Callable[[Path], None] = lambda folder: None
     """Takes a folder that the storage may forget when it knows the ledger (:func:`sweep.ledger.snapshot.kept`)."""

@@ -276,7 +276,7 @@ class Keeper(threading.Thread):
 
     def _give_reports(self) -> None:
         for path in (self._paths.spec, self._paths.leaderboard, self._paths.figure, self._paths.report):
-            if path.exists():
+            if path.is_file():
                 self._root.storage.push(path, anew=True)
 
     def _try(self, do: Callable[[], None]) -> bool:

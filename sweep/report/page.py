@@ -13,6 +13,7 @@ from sweep.ledger.store import Ledger
 from sweep.report import curves, effort, failures, fidelity, gains, gradients, searches, sensitivity, style, summary
 from sweep.report.history import History, read
 from sweep.report.markup import Markup, element, joined, paragraph
+from sweep.report.outputs import Outputs
 from sweep.report.section import Section
 from sweep.report.style import Picture, Studio
 from trainers.errors import StorageError
@@ -33,12 +34,15 @@ def write(ledger: Ledger, output: Path, figures: Path | None = None) -> None:
 
     Raises:
         InputError: where the sweep has no plan yet.
-        StorageError: when a file cannot be written.
+        StorageError: when a file cannot be written, naming each; all others are written.
     """
     text, pictures = page(read(ledger))
-    write_atomically(output, text.encode())
+    outputs = Outputs()
+    with outputs.one(output):
+        write_atomically(output, text.encode())
     if figures is not None:
-        _write_figures(figures, pictures)
+        _write_figures(figures, pictures, outputs)
+    outputs.check()
 
 
 def page(history: History) -> tuple[str, list[Picture]]:
@@ -60,18 +64,25 @@ def page(history: History) -> tuple[str, list[Picture]]:
     return _document(history, [section for section in sections if section is not None]), studio.pictures
 
 
-def _write_figures(folder: Path, pictures: Sequence[Picture]) -> None:
+def _write_figures(folder: Path, pictures: Sequence[Picture], outputs: Outputs) -> None:
     wanted = set()
     with style.drawing():
         for picture, kind in itertools.product(pictures, KINDS):
-            write_atomically(folder / f"{picture.name}.{kind}", picture.printed(kind))
-            wanted.add(f"{picture.name}.{kind}")
-    stale = [file for kind in KINDS for file in folder.glob(f"*.{kind}") if file.name not in wanted]
-    for file in stale:
-        try:
-            file.unlink(missing_ok=True)
-        except OSError as error:
-            raise StorageError(f"cannot remove {file}: {error.strerror or error}") from error
+            path = folder / f"{picture.name}.{kind}"
+            with outputs.one(path):
+                write_atomically(path, picture.printed(kind))
+            wanted.add(path.name)
+    for file in [file for kind in KINDS for file in folder.glob(f"*.{kind}")]:
+        if file.name not in wanted and file.is_file():
+            with outputs.one(file):
+                _remove(file)
+
+
+def _remove(file: Path) -> None:
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot remove {file}: {error.strerror or error}") from error
 
 
 # -- the document -----------------------------------------------------------------------------------------------------

@@ -225,7 +225,7 @@ class Delivery:
     def _files(self, run: str, figure: str | None, page: str | None) -> None:
         """The figure and the page, as far as they are in the sweep's folder, and the figure once more in small."""
         there = {name: self._paths.folder / name for name in (figure, page) if name}
-        there = {name: path for name, path in there.items() if path.exists()}
+        there = {name: path for name, path in there.items() if path.is_file()}
         for path in there.values():
             self.client.log_artifact(run, str(path))
         if figure and figure in there:

@@ -34,6 +34,7 @@ def test_sweeps_are_listed_the_latest_first(root: Root) -> None:
     for name, mtime in (("old", 1000.0), ("new", 3000.0), ("between", 2000.0)):
         ledger_at(root, name, mtime)
     (root.sweeps / "no-ledger").mkdir()
+    (root.sweeps / "foreign" / "ledger.db").mkdir(parents=True)
     assert root.names() == ["new", "between", "old"]
 
 

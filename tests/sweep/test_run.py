@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from sweep.cost.budget import BudgetWatch
 from sweep.engine.display import PlainDisplay
 from sweep.engine.queue import TrialQueue
-from sweep.exit_codes import DONE
+from sweep.engine.tuning import Run
+from sweep.exit_codes import DONE, SOME_FAILED
 from sweep.layout import Root
 from sweep.ledger.bodies import final_body
 from sweep.ledger.store import Ledger
@@ -18,8 +21,9 @@ from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan, Slot
 from sweep.plan.teachers import stored_teachers
 from sweep.results.standing import ended
-from sweep.run import _record_start, _record_stored_teachers, run_sweep
-from tests.support.examples import begin, record, small_spec
+from sweep.run import _nothing_new, _record_start, _record_stored_teachers, _run_and_tell, run_sweep
+from sweep.tracking.sync import told_everything
+from tests.support.examples import begin, record, small_spec, teacher_of
 from tests.sweep.cost.test_estimate import timed
 from trainers.data.sources.digits import Digits
 from trainers.errors import InputError
@@ -137,3 +141,44 @@ def test_a_sweep_beyond_its_budget_does_not_start(
 def test_a_sweep_within_its_budget_starts(root: Root, ledger: Ledger, budget: dict[str, Any]) -> None:
     assert start(root, **budget) == DONE
     assert ledger.latest("plan") is not None
+
+
+# -- the end ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def over(ledger: Ledger) -> Plan:
+    """A plan of which nothing is left to run."""
+    plan = build_plan(small_spec(tracking={"models": "none"}))
+    begin(ledger, plan)
+    for slot in plan.slots:
+        record(ledger, plan, slot, [80.0, 90.0 + slot.seed])
+    return plan
+
+
+def run_of(plan: Plan, root: Root, ledger: Ledger, console: Console) -> Run:
+    """A run of a plan that is over."""
+    teachers = {slot.id: teacher_of(slot) for slot in plan.teachers}
+    queue = TrialQueue(plan, teachers, set(ledger.finals()))
+    assert queue.exhausted
+    return Run(plan, root, queue, ledger, PlainDisplay(console), BudgetWatch(plan, ledger), lambda _: None)
+
+
+def test_a_page_that_cannot_be_written_costs_neither_the_table_nor_mlflow(
+    over: Plan, root: Root, ledger: Ledger, new_store: Callable[[str], str]
+) -> None:
+    paths, uri = root.sweep(over.name), new_store("mlflow.db")
+    paths.report.mkdir()
+    console = Console(width=200)
+    with console.capture() as said:
+        code = _run_and_tell(run_of(over, root, ledger, console), uri, False)
+    assert said.get() == f"cannot write {paths.report}: Is a directory\n"
+    assert code == SOME_FAILED
+    assert "| kd |" in paths.leaderboard.read_text()
+    assert paths.figure.is_file()
+    assert told_everything(ledger, uri)
+    assert not _nothing_new(over, paths, ledger, uri), "the same command tries again"
+    paths.report.rmdir()
+    assert _run_and_tell(run_of(over, root, ledger, console), uri, False) == DONE
+    assert paths.report.is_file()
+    assert _nothing_new(over, paths, ledger, uri)
