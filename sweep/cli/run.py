@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -18,11 +19,13 @@ from sweep.cli.options import (
     shrunk_spec,
 )
 from sweep.cli.verbs import board_of_sweep
+from sweep.cli.waiting import telling
 from sweep.exit_codes import INTERRUPTED
 from sweep.layout import DEFAULT_ROOT, Root, SweepPaths
 
 if TYPE_CHECKING:
     from search_spaces.schema import Spec
+    from sweep.engine.display import Display
 
 
 def run(
@@ -38,10 +41,11 @@ def run(
     verbose: VerboseOption = False,
 ) -> None:
     """Run a sweep, or go on with it: only what is missing is run."""
-    from search_spaces.loader import load_spec
+    with telling(f"reading {spec} and its data set" if smoke else f"reading {spec}", terminal=True):
+        from search_spaces.loader import load_spec
 
-    place = Root.at(root, storage)
-    loaded = shrunk_spec(load_spec(spec), place) if smoke else load_spec(spec)
+        place = Root.at(root, storage)
+        loaded = shrunk_spec(load_spec(spec), place) if smoke else load_spec(spec)
     _run(loaded, place, tracking_uri, address, verbose)
 
 
@@ -56,19 +60,31 @@ def _run(loaded: Spec, place: Root, tracking_uri: str | None, address: str | Non
     """Run a sweep and show what came of it."""
     from sweep.cluster.carried import nothing_lost
     from sweep.engine.display import for_console
-    from sweep.run import run_sweep
     from sweep.tracking import address as tracking
 
     uri = tracking.tracking_uri(place, tracking_uri)
     console = Console()
+    display = for_console(console)
     try:
-        code = run_sweep(loaded, place, uri, for_console(console), verbose, address=address)
+        with telling(partial(doing, loaded.name, display), terminal=True):
+            from sweep.run import run_sweep
+
+            code = run_sweep(loaded, place, uri, display, verbose, address=address)
     except KeyboardInterrupt:
         console.print(f"stopped; {nothing_lost()}")
         raise typer.Exit(INTERRUPTED) from None
     _print_leaderboard(console, place, loaded.name)
     _print_places(console, place.sweep(loaded.name), _browse(place, uri))
     raise typer.Exit(code)
+
+
+def doing(name: str, display: Display) -> str:
+    """What a run does before its display begins and after it has ended; nothing in between, where that speaks."""
+    if display.progress is not None:
+        return ""
+    if display.begun:
+        return f"making the reports of {name}, and telling MLflow"
+    return f"preparing {name}: its data set, what of it is done, workers"
 
 
 def _print_leaderboard(console: Console, root: Root, name: str) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 from sweep.layout import SweepPaths
 from sweep.ledger import lock
 from sweep.ledger.failures import BROKEN
 from sweep.ledger.store import Ledger
+from sweep.plan.slots import Plan
 from sweep.results.read import Trial, distinct, trials
 from sweep.text import duration
 
@@ -21,37 +23,51 @@ TROUBLED = (*BROKEN, "diverged")
 """States of trials that gave no number, and will not without somebody's doing."""
 
 
-def trial_rows(paths: SweepPaths, *, failed: bool = False) -> list[dict[str, Any]]:
-    """One row per planned trial, or per one that broke or diverged."""
-    with closing(Ledger(paths.ledger)) as ledger:
-        _, planned = trials(ledger)
-    alive = lock.holder(paths.lock) is not None
-    return [
-        {
-            "trial": trial.slot.name,
-            "key": trial.key or "",
-            "state": _state(trial, alive),
-            "epoch": f"{trial.epochs}/{trial.slot.epochs}",
-            "test": f"{trial.body['last']['test_acc']:.2f}" if "last" in trial.body else "",
-            "reason": trial.body.get("reason", ""),
-            "log": trial.body.get("log", ""),
-        }
-        for trial in planned
-        if not failed or trial.state in TROUBLED
-    ]
+@dataclass(frozen=True)
+class Seen:
+    """A sweep as its ledger had it at one moment."""
+
+    plan: Plan
+    trials: list[Trial]
+    """Of every slot of the plan, in its order."""
+    driver: str | None
+    """Who runs it, as a sentence; None where nobody does."""
+
+    def rows(self, *, failed: bool = False) -> list[dict[str, Any]]:
+        """One row per planned trial, or per one that broke or diverged."""
+        return [
+            {
+                "trial": trial.slot.name,
+                "key": trial.key or "",
+                "state": self._state(trial),
+                "epoch": f"{trial.epochs}/{trial.slot.epochs}",
+                "test": f"{trial.body['last']['test_acc']:.2f}" if "last" in trial.body else "",
+                "reason": trial.body.get("reason", ""),
+                "log": trial.body.get("log", ""),
+            }
+            for trial in self.trials
+            if not failed or trial.state in TROUBLED
+        ]
+
+    @property
+    def summary(self) -> str:
+        """One line on the sweep as a whole."""
+        each = distinct(self.trials)
+        counts = ", ".join(f"{count} {state}" for state, count in Counter(map(self._state, each)).items())
+        seconds = duration(sum(trial.body.get("seconds", 0.0) for trial in each))
+        by = f"running: {self.driver}" if self.driver else "not running"
+        return f"{self.plan.name} on {self.plan.dataset}: {len(each)} trials: {counts}; {seconds} of training; {by}\n\n"
+
+    def _state(self, trial: Trial) -> str:
+        """A trial that was running when its driver died is waiting to be continued."""
+        return "interrupted" if trial.state == "running" and not self.driver else trial.state
 
 
-def summary(paths: SweepPaths) -> str:
-    """One line on the sweep as a whole."""
+def look(paths: SweepPaths) -> Seen:
+    """Read the ledger once. Raises InputError where the sweep has no plan yet."""
     with closing(Ledger(paths.ledger)) as ledger:
         plan, planned = trials(ledger)
-    planned = distinct(planned)
-    running = lock.holder(paths.lock)
-    states = Counter(_state(trial, running is not None) for trial in planned)
-    counts = ", ".join(f"{count} {state}" for state, count in states.items())
-    seconds = duration(sum(trial.body.get("seconds", 0.0) for trial in planned))
-    by = f"running: {running}" if running else "not running"
-    return f"{plan.name} on {plan.dataset}: {len(planned)} trials: {counts}; {seconds} of training; {by}\n\n"
+    return Seen(plan, planned, lock.holder(paths.lock))
 
 
 def troubles(paths: SweepPaths) -> list[str]:
@@ -71,8 +87,3 @@ def _trouble(state: str, reason: str, some: list[Trial]) -> str:
     others = "" if len(some) == 1 else " and 1 other" if len(some) == 2 else f" and {len(some) - 1} others"
     log = some[0].body.get("log", "")
     return f"{state}: {some[0].slot.name}{others}: {reason}{f' (log: {log})' if log else ''}"
-
-
-def _state(trial: Trial, alive: bool) -> str:
-    """A trial that was running when its driver died is waiting to be continued."""
-    return "interrupted" if trial.state == "running" and not alive else trial.state

@@ -6,6 +6,7 @@ Three verbs, each followed by what it does.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,8 @@ from rich.console import Console
 from search_spaces.fields import FieldReader
 from search_spaces.yaml_lines import Document
 from sweep.cli.options import FormatOption, RootOption, SpecArgument, StorageOption, UriOption, VerboseOption
+from sweep.cli.run import doing
+from sweep.cli.waiting import telling
 from sweep.exit_codes import DONE, INTERRUPTED, SOME_FAILED
 from sweep.formats import Format, listing
 from sweep.layout import DEFAULT_ROOT, Root
@@ -84,7 +87,8 @@ def teachers_import(
 ) -> None:
     """Store published checkpoints as teachers, with their accuracy as it is measured here."""
     place = Root.at(root, storage)
-    reports, good = import_all(path, dataset, architecture, place, lambda line: typer.echo(line, err=True))
+    with telling(f"importing {path}: reading its data set, and measuring teachers on it"):
+        reports, good = import_all(path, dataset, architecture, place, lambda line: typer.echo(line, err=True))
     typer.echo(listing(reports, how), nl=False)
     raise typer.Exit(DONE if good else SOME_FAILED)
 
@@ -204,8 +208,10 @@ def teachers_train(
     place = Root.at(root, storage)
     uri = address_of(place, tracking_uri)
     console = Console()
+    shown = display.for_console(console)
     try:
-        code, trained = train(spec, place, uri, display.for_console(console), verbose)
+        with telling(partial(doing, spec, shown), terminal=True):
+            code, trained = train(spec, place, uri, shown, verbose)
     except KeyboardInterrupt:
         console.print(f"stopped; {nothing_lost()}")
         raise typer.Exit(INTERRUPTED) from None

@@ -25,12 +25,15 @@ from sweep.cli.options import (
     chosen_sweep,
     shrunk_spec,
 )
+from sweep.cli.waiting import telling
 from sweep.formats import Format, TableFormat, listing
 from sweep.layout import DEFAULT_ROOT, Root
 from trainers.errors import InputError
 
 if TYPE_CHECKING:
     from sweep.results.board import Leaderboard
+
+READING = "reading the ledger"
 
 
 def plan(
@@ -45,17 +48,20 @@ def plan(
     how: FormatOption = Format.TABLE,
 ) -> None:
     """Show what a spec would run, and what of it is done."""
-    from search_spaces.loader import load_spec
-    from sweep.cli.preview import calibrated, preview
+    with telling(f"reading {spec} and its data set"):
+        from search_spaces.loader import load_spec
+        from sweep.cli.preview import calibrated, preview
 
-    place = Root.at(root, storage)
-    loaded = shrunk_spec(load_spec(spec), place) if smoke else load_spec(spec)
+        place = Root.at(root, storage)
+        loaded = shrunk_spec(load_spec(spec), place) if smoke else load_spec(spec)
     if calibrate:
         said = calibrated(loaded, place, how, lambda what: typer.echo(f"measuring {what}", err=True))
         typer.echo(said, nl=False)
         if how is not Format.TABLE:
             return
-    typer.echo(preview(loaded, place, how), nl=False)
+    with telling(f"planning {loaded.name}: its data set, and what of it is done"):
+        shown = preview(loaded, place, how)
+    typer.echo(shown, nl=False)
 
 
 def status(
@@ -70,13 +76,15 @@ def status(
     if address:
         cluster.status(name, address, how)
         return
-    from sweep.cli.status import summary, trial_rows
+    from sweep.cli.status import look
 
     place = Root.at(root, storage)
-    chosen = chosen_sweep(name, place)
+    with telling(READING):
+        seen = look(place.sweep(chosen_sweep(name, place)))
+        shown = listing(seen.rows(failed=failed), how)
     if how is Format.TABLE:
-        typer.echo(summary(place.sweep(chosen)), nl=False)
-    typer.echo(listing(trial_rows(place.sweep(chosen), failed=failed), how), nl=False)
+        typer.echo(seen.summary, nl=False)
+    typer.echo(shown, nl=False)
 
 
 def studies(
@@ -97,10 +105,13 @@ def studies(
     from sweep.text import without_password
 
     place = Root.at(root, shared)
-    paths = place.sweep(chosen_sweep(name, place))
-    typer.echo(listing(rows(paths), how), nl=False)
+    with telling(READING):
+        paths = place.sweep(chosen_sweep(name, place))
+        shown = listing(rows(paths), how)
+    typer.echo(shown, nl=False)
     if storage is not None:
-        new = optuna_storage.mirror(paths, storage)
+        with telling("writing Optuna's studies"):
+            new = optuna_storage.mirror(paths, storage)
         typer.echo(f"{new} new trials in {without_password(storage)}", err=True)
 
 
@@ -124,7 +135,8 @@ def leaderboard(
     from sweep.results.board import with_published
 
     place, remote = Root.at(root, storage), from_mlflow or tracking_uri is not None
-    board = board_of_sweep(name if remote else chosen_sweep(name, place), place, remote, tracking_uri)
+    with telling("reading MLflow's runs" if remote else READING):
+        board = board_of_sweep(name if remote else chosen_sweep(name, place), place, remote, tracking_uri)
     _print_board(with_published(board) if published else board, how)
 
 
@@ -157,7 +169,7 @@ def export(
     place = Root.at(root, storage)
     paths = place.sweep(chosen_sweep(name, place))
     path = output or paths.epochs
-    with closing(Ledger(paths.ledger)) as ledger:
+    with telling(f"writing every epoch to {path}"), closing(Ledger(paths.ledger)) as ledger:
         count = write(ledger, path)
     typer.echo(f"{count} epochs in {path}")
 
@@ -176,10 +188,10 @@ def report(
     place = Root.at(root, storage)
     paths = place.sweep(chosen_sweep(name, place))
     os.environ.setdefault("MPLCONFIGDIR", str(place.matplotlib.absolute()))
-    from sweep.report import write
+    with telling(READING) as say, closing(Ledger(paths.ledger)) as ledger:
+        from sweep.report import write
 
-    with closing(Ledger(paths.ledger)) as ledger:
-        write(ledger, output or paths.report, paths.figures)
+        write(ledger, output or paths.report, paths.figures, say)
     typer.echo(f"report   {output or paths.report}")
     typer.echo(f"figures  {paths.figures}")
 
@@ -196,7 +208,9 @@ def list_(
         return
     from sweep.cli.catalogue import rows
 
-    typer.echo(listing(rows(what, Root(root)), how), nl=False)
+    with telling(f"listing {what}"):
+        shown = listing(rows(what, Root(root)), how)
+    typer.echo(shown, nl=False)
 
 
 def sync(
@@ -215,7 +229,8 @@ def sync(
     chosen = chosen_sweep(name, place)
     uri = address.tracking_uri(place, tracking_uri)
     with lock.exclusive(place.sweep(chosen).lock, f"sweep '{chosen}' (which delivers its own events)"):
-        count = sync(place, chosen, uri)
+        with telling(f"telling MLflow of '{chosen}'"):
+            count = sync(place, chosen, uri)
         models = log_models(place, chosen, uri, lambda what: typer.echo(what, err=True))
     shown = f"{count} events and {models.logged} models" if models.logged else f"{count} events"
     typer.echo(f"{shown} of '{chosen}' delivered to {without_password(uri)}")

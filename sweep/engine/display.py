@@ -90,10 +90,13 @@ class Display(ABC):
     def __init__(self, console: Console) -> None:
         self.console = console
         self.progress: Progress | None = None
+        """None before trials start, and after the last."""
+        self.begun = False
+        """Whether trials have started."""
 
     def begin(self, progress: Progress) -> None:
         """Trials are about to start."""
-        self.progress = progress
+        self.progress, self.begun = progress, True
 
     def started(self, job: Job) -> None:
         """A worker has taken a trial up."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Literal
@@ -23,7 +23,11 @@ KINDS: tuple[Literal["png", "pdf"], ...] = ("png", "pdf")
 """Of the files beside the page, for print."""
 
 
-def write(ledger: Ledger, output: Path, figures: Path | None = None) -> None:
+def _unheard(what: str) -> None:
+    """Where nobody asks what is being done."""
+
+
+def write(ledger: Ledger, output: Path, figures: Path | None = None, say: Callable[[str], None] = _unheard) -> None:
     """Write the report of a sweep as its ledger has it now.
 
     Args:
@@ -31,23 +35,24 @@ def write(ledger: Ledger, output: Path, figures: Path | None = None) -> None:
         output: where the page goes.
         figures: the folder that its figures go into as PNG and PDF, which takes longer than the page; PNG and PDF files
             of an earlier report are removed there. None for the page alone.
+        say: is told what is being done, in a few words.
 
     Raises:
         InputError: where the sweep has no plan yet.
         StorageError: when a file cannot be written, naming each; all others are written.
     """
-    text, pictures = page(read(ledger))
+    text, pictures = page(read(ledger), say)
     outputs = Outputs()
     with outputs.one(output):
         write_atomically(output, text.encode())
     if figures is not None:
-        _write_figures(figures, pictures, outputs)
+        _write_figures(figures, pictures, outputs, say)
     outputs.check()
 
 
-def page(history: History) -> tuple[str, list[Picture]]:
+def page(history: History, say: Callable[[str], None] = _unheard) -> tuple[str, list[Picture]]:
     """The whole text, and its pictures; equal for equal histories."""
-    studio = Studio()
+    studio = Studio(say)
     with style.drawing():
         sections = [
             summary.leaderboard(history),
@@ -64,10 +69,13 @@ def page(history: History) -> tuple[str, list[Picture]]:
     return _document(history, [section for section in sections if section is not None]), studio.pictures
 
 
-def _write_figures(folder: Path, pictures: Sequence[Picture], outputs: Outputs) -> None:
+def _write_figures(
+    folder: Path, pictures: Sequence[Picture], outputs: Outputs, say: Callable[[str], None] = _unheard
+) -> None:
     wanted = set()
     with style.drawing():
-        for picture, kind in itertools.product(pictures, KINDS):
+        for place, (picture, kind) in enumerate(itertools.product(pictures, KINDS), start=1):
+            say(f"writing figure {place} of {len(KINDS) * len(pictures)} for print")
             path = folder / f"{picture.name}.{kind}"
             with outputs.one(path):
                 write_atomically(path, picture.printed(kind))

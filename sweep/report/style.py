@@ -10,7 +10,7 @@ import io
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -133,10 +133,11 @@ class Picture:
 
 
 class Studio:
-    """Makes pictures of figures, each under a name of its own."""
+    """Makes pictures of figures, each under a name of its own; `say` is told which, in a few words."""
 
-    def __init__(self) -> None:
+    def __init__(self, say: Callable[[str], None] = lambda what: None) -> None:
         self.pictures: list[Picture] = []
+        self._say = say
         self._taken: Counter[str] = Counter()
 
     def picture(self, figure: Figure, title: str, *words: str) -> Picture:
@@ -144,6 +145,7 @@ class Studio:
         name = "-".join(slug(word) for word in words if slug(word))
         self._taken[name] += 1
         name += f"-{self._taken[name]}" if self._taken[name] > 1 else ""
+        self._say(f"drawing figure {len(self.pictures) + 1}: {title}")
         _lay_out(figure)
         svg = _inline(_as_svg(figure), name, title)
         self.pictures.append(Picture(name, title, round(figure.get_figwidth() * CSS_PIXELS), svg, figure))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sweep.cli.status import MOST_TROUBLES, summary, trial_rows, troubles
+from sweep.cli.status import MOST_TROUBLES, look, troubles
 from sweep.layout import SweepPaths
 from sweep.ledger import lock
 from sweep.ledger.store import Ledger
@@ -29,12 +29,12 @@ def told(ledger: Ledger, small_plan: Plan) -> Plan:
 
 
 def row(paths: SweepPaths, name: str) -> dict[str, str]:
-    (found,) = [line for line in trial_rows(paths) if line["trial"] == name]
+    (found,) = [line for line in look(paths).rows() if line["trial"] == name]
     return {key: value for key, value in found.items() if key not in ("trial", "key")}
 
 
 def test_every_planned_trial_has_a_row_in_the_plans_order(paths: SweepPaths, told: Plan) -> None:
-    rows = trial_rows(paths)
+    rows = look(paths).rows()
     assert [line["trial"] for line in rows] == [slot.name for slot in told.slots]
     assert len({tuple(line) for line in rows}) == 1
     assert [bool(line["key"]) for line in rows] == [line["state"] != "waiting" for line in rows]
@@ -61,16 +61,15 @@ def test_what_ran_when_its_driver_died_is_interrupted(paths: SweepPaths, told: P
 
 def test_the_summary_counts_states_and_names_the_driver(paths: SweepPaths, told: Plan) -> None:
     start = "small on digits: 9 trials: 1 finished, 1 diverged, "
-    assert summary(paths) == start + "2 interrupted, 4 waiting, 1 failed; 6 s of training; not running\n\n"
+    assert look(paths).summary == start + "2 interrupted, 4 waiting, 1 failed; 6 s of training; not running\n\n"
     with lock.exclusive(paths.lock, "sweep 'small'"):
-        text = summary(paths)
+        text = look(paths).summary
     assert text.startswith(start + "1 running, 4 waiting, 1 failed, 1 interrupted; 6 s of training; running: process ")
 
 
 def test_a_sweep_without_a_plan_has_no_status(paths: SweepPaths, ledger: Ledger) -> None:
-    for look in (trial_rows, summary):
-        with pytest.raises(InputError, match="holds no plan yet"):
-            look(paths)
+    with pytest.raises(InputError, match="holds no plan yet"):
+        look(paths)
 
 
 def broken(ledger: Ledger, plan: Plan, slot: Slot, state: str | None, reason: str, log: str = "") -> None:
@@ -88,7 +87,7 @@ def test_the_ways_to_break_are_told_apart(paths: SweepPaths, ledger: Ledger, sma
     shown = [row(paths, slot.name) for slot in slots]
     assert [line["state"] for line in shown] == ["failed", "failed", "out-of-memory", "worker-died"]
     assert {line["reason"] for line in shown} == {"why"}
-    assert "2 failed, 1 out-of-memory, 1 worker-died" in summary(paths)
+    assert "2 failed, 1 out-of-memory, 1 worker-died" in look(paths).summary
     board = leaderboard(ledger)
     assert board.states == {"failed": 2, "out-of-memory": 1, "worker-died": 1, "waiting": 5}
     assert "1 out-of-memory, 5 waiting, 1 worker-died" in caption(board)
@@ -107,7 +106,7 @@ def test_what_went_wrong_is_listed_by_reason(paths: SweepPaths, ledger: Ledger, 
         f"failed: {slots[3].name}: ValueError: no (log: log.txt)",
         f"diverged: {slots[4].name}: loss term 'kd' became nan at epoch 2, step 1",
     ]
-    assert [line["trial"] for line in trial_rows(paths, failed=True)] == [slot.name for slot in slots[:5]]
+    assert [line["trial"] for line in look(paths).rows(failed=True)] == [slot.name for slot in slots[:5]]
 
 
 def test_a_long_list_of_what_went_wrong_is_cut(paths: SweepPaths, ledger: Ledger) -> None:
