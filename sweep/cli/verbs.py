@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,8 +29,8 @@ from sweep.cli.options import (
 )
 from sweep.cli.waiting import telling
 from sweep.formats import Format, TableFormat, listing
-from sweep.layout import DEFAULT_ROOT, Root
-from trainers.errors import InputError
+from sweep.layout import DEFAULT_ROOT, Root, SweepPaths
+from trainers.errors import InputError, StorageError
 
 if TYPE_CHECKING:
     from sweep.results.board import Leaderboard
@@ -168,10 +170,19 @@ def export(
 
     place = Root.at(root, storage)
     paths = place.sweep(chosen_sweep(name, place))
-    path = output or paths.epochs
+    path = output or _in_folder(paths, paths.epochs)
     with telling(f"writing every epoch to {path}"), closing(Ledger(paths.ledger)) as ledger:
         count = write(ledger, path)
     typer.echo(f"{count} epochs in {path}")
+
+
+def _in_folder(paths: SweepPaths, file: Path) -> Path:
+    """A file in the sweep's folder, where a verb writes by default. Raises StorageError where it cannot be written."""
+    from sweep.ledger.reading import may_write
+
+    if not may_write(paths.folder):
+        raise StorageError(f"{paths.folder} cannot be written; --output FILE writes {file.name} elsewhere")
+    return file
 
 
 def report(
@@ -183,17 +194,29 @@ def report(
     ] = None,
 ) -> None:
     """Write a sweep's report as one HTML page, and its figures as PNG and PDF."""
+    from sweep.ledger.reading import may_write
     from sweep.ledger.store import Ledger
 
     place = Root.at(root, storage)
     paths = place.sweep(chosen_sweep(name, place))
-    os.environ.setdefault("MPLCONFIGDIR", str(place.matplotlib.absolute()))
-    with telling(READING) as say, closing(Ledger(paths.ledger)) as ledger:
+    page = output or _in_folder(paths, paths.report)
+    figures = paths.figures if may_write(paths.folder) else page.with_name(f"{page.stem}-figures")
+    with telling(READING) as say, _fonts(place), closing(Ledger(paths.ledger)) as ledger:
         from sweep.report import write
 
-        write(ledger, output or paths.report, paths.figures, say)
-    typer.echo(f"report   {output or paths.report}")
-    typer.echo(f"figures  {paths.figures}")
+        write(ledger, page, figures, say)
+    typer.echo(f"report   {page}")
+    typer.echo(f"figures  {figures}")
+
+
+@contextmanager
+def _fonts(place: Root) -> Iterator[None]:
+    """A folder for Matplotlib's font cache: below the root, or where that cannot be written one for the time being."""
+    from sweep.ledger.reading import may_write
+
+    with TemporaryDirectory() as brief:
+        os.environ.setdefault("MPLCONFIGDIR", str(place.matplotlib.absolute()) if may_write(place.path) else brief)
+        yield
 
 
 def list_(

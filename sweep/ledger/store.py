@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from pydantic_core import from_json
 
+from sweep.ledger import reading
 from trainers.errors import StorageError
 
 Kind = Literal[
@@ -76,7 +77,7 @@ class Event:
 
 
 class Ledger:
-    """One sweep's ledger. Each thread opens its own.
+    """One sweep's ledger. Each thread opens its own. One that cannot be written can still be read.
 
     Raises:
         StorageError: from any method, when the file cannot be read or written.
@@ -85,10 +86,13 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self.path = path
         with self._explained():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
-            self._enter_wal_mode()
-            self._db.execute("PRAGMA synchronous=NORMAL")
+            if reading.only_readable(path):
+                self._db = reading.connect(path)
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
+                self._enter_wal_mode()
+                self._db.execute("PRAGMA synchronous=NORMAL")
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version > VERSION:
                 raise StorageError(f"{path} was written by a later version of this program; update it to read the file")
