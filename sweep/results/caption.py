@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
 TIED, OTHER_RECIPE, DIFFERS = "†", "‡", "*"
 """Marks of a row that is not told apart from its column's best, of another recipe, and of a Δ that the seeds show."""
+NEAR_CHANCE = 0.1
+"""Share of the way from chance to 100 % up to which a teacher's accuracy draws a remark."""
 
 
 def caption(board: Leaderboard) -> str:
     """All of it, in one paragraph."""
-    parts = [_number(board), _difference(board), *_tests(board), _selection(board), _recipes(board)]
+    parts = [_number(board), _teachers(board), _difference(board), *_tests(board), _selection(board), _recipes(board)]
     parts += [_published(board), _trials(board)]
     return " ".join(part for part in parts if part)
 
@@ -29,6 +31,20 @@ def caption(board: Leaderboard) -> str:
 def _number(board: Leaderboard) -> str:
     what = "best epoch on the test set, as the papers report it" if board.metric == "best" else "last epoch"
     return f"Top-1 test accuracy in %, {what}: mean ± standard deviation (number of seeds)."
+
+
+def _teachers(board: Leaderboard) -> str:
+    """A remark on teachers that know next to nothing, where the plan says how many classes there are."""
+    classes = board.plan.images.get("classes")
+    if not classes:
+        return ""
+    chance = 100 / classes
+    most = chance + NEAR_CHANCE * (100 - chance)
+    near = [f"{name} at {accuracy:.2f} %" for name, accuracy in sorted(board.teachers.items()) if accuracy <= most]
+    if not near:
+        return ""
+    who = f"{'Teacher' if len(near) == 1 else 'Teachers'} {', '.join(near)}"
+    return f"{who}: near chance ({chance:.3g} % of {classes} classes), so there is little to learn from."
 
 
 def _difference(board: Leaderboard) -> str:
