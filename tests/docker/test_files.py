@@ -89,6 +89,35 @@ def test_workers_know_nothing_of_mlflow_and_all_of_ray_has_a_token() -> None:
         assert SERVICES[name]["secrets"] == ["ray_token"]
 
 
+def test_mlflow_alone_reaches_postgres_and_the_head_alone_mlflow() -> None:
+    networks = {name: set(service["networks"]) for name, service in SERVICES.items()}
+    assert networks == {
+        "postgres": {"database"},
+        "mlflow": {"database", "tracking"},
+        "head": {"tracking", "cluster"},
+        "worker": {"cluster"},
+        "gpu-worker": {"cluster"},
+    }
+    declared = compose()["networks"]
+    assert set(declared) == set.union(*networks.values())
+    assert declared["database"] == {"internal": True}, "PostgreSQL has no business elsewhere"
+    for name, needs in ((name, service.get("depends_on", ())) for name, service in SERVICES.items()):
+        assert [other for other in needs if not networks[name] & networks[other]] == [], name
+
+
+def test_images_that_are_fetched_can_be_pinned_by_digest() -> None:
+    digest = "@sha256:" + "0" * 64
+    pinned = compose(SWEEP_POSTGRES_IMAGE=f"postgres{digest}", SWEEP_PYTHON_IMAGE=f"python{digest}")["services"]
+    assert pinned["postgres"]["image"] == f"postgres{digest}"
+    assert pinned["head"]["build"]["args"]["PYTHON_IMAGE"] == f"python{digest}"
+    text = (FOLDER / "Dockerfile").read_text()
+    default = compose()["services"]["head"]["build"]["args"]["PYTHON_IMAGE"]
+    assert f"ARG PYTHON_IMAGE={default}\n" in text
+    stages = re.findall(r"^FROM (\S+)(?: AS (\w+))?$", text, re.MULTILINE)
+    made_here = {name for _, name in stages}
+    assert {base for base, _ in stages} - made_here == {"${PYTHON_IMAGE}"}
+
+
 def test_every_service_is_looked_after() -> None:
     assert [name for name, service in SERVICES.items() if "healthcheck" not in service] == []
     assert [name for name, service in SERVICES.items() if service["restart"] != "unless-stopped"] == []
