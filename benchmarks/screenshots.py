@@ -13,6 +13,7 @@ import base64
 import io
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -33,6 +34,7 @@ from sweep.layout import Root
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
 from sweep.tracking.address import quiet_mlflow, tracking_uri
+from sweep.tracking.guard import PARAMETER, TOKEN
 from sweep.tracking.views import views
 
 SPEC = """\
@@ -83,11 +85,11 @@ def main() -> None:
         plan = build_plan(parse_spec(SPEC, spec.name))
         with served(root) as address, closing(Browser(given.browser, f"{folder}/profile")) as browser:
             for name, (page, height) in pages(root, plan).items():
-                photograph(browser, f"{address}/{page}", given.output / f"mlflow-{name}.png", height)
+                photograph(browser, f"{address}{page}", given.output / f"mlflow-{name}.png", height)
 
 
 def pages(root: Root, plan: Plan) -> dict[str, tuple[str, int]]:
-    """What is photographed: the page's address below the server's, and the picture's height."""
+    """What is photographed: the page's address within MLflow's, and the picture's height."""
     quiet_mlflow()
     client = MlflowClient(tracking_uri(root, None))
     experiment = client.get_experiment_by_name(plan.name)
@@ -189,15 +191,22 @@ def small(picture: bytes) -> bytes:
 
 @contextmanager
 def served(root: Root) -> Iterator[str]:
-    """`sweep ui` on a free port."""
+    """`sweep ui` on a free port; the link, to which a page's address within MLflow is added."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "sweep.cli", "ui", "--root", str(root.path), "--port", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    token = secrets.token_urlsafe()
+    server = subprocess.Popen(
+        command,
+        env=os.environ | {TOKEN: token},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     try:
         wait_for(f"http://127.0.0.1:{port}/health", PATIENCE_SECONDS)
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}/?{PARAMETER}={token}"
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait()

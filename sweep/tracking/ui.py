@@ -1,8 +1,10 @@
-"""`sweep ui`: MLflow's own server on the local tracking database, for this machine only."""
+"""`sweep ui`: MLflow's own server on the local tracking database, on this machine, for those who have its link."""
 
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import signal
 import socket
 import sqlite3
@@ -18,6 +20,7 @@ from sweep.exit_codes import DONE
 from sweep.layout import Root
 from sweep.text import without_password
 from sweep.tracking.address import quiet_mlflow, tracking_uri
+from sweep.tracking.guard import PARAMETER, TOKEN
 from sweep.tracking.mlflow_internals import SHARED_VIEW, tagged_experiments
 from sweep.tracking.view_state import address
 from sweep.tracking.views import TABLE
@@ -26,13 +29,20 @@ from trainers.errors import InputError
 HOST = "127.0.0.1"
 LATEST = 5
 """Sweeps whose tables' addresses are printed."""
+TOKEN_BYTES = 24
+"""Of a token that is drawn at random."""
+FIT = re.compile(r"[A-Za-z0-9_-]{16,}")
+"""What a token must be that the user has set."""
 
 
 def serve(root: Root, given: str | None, port: int) -> int:
     """Run the MLflow server until it is interrupted or terminated; its exit code.
 
+    The server asks every request for a token (:mod:`sweep.tracking.guard`), which stands in the links that are printed.
+
     Raises:
-        InputError: when nothing has been tracked yet, the port is taken, or the tracking URI is a server already.
+        InputError: when nothing has been tracked yet, the port is taken, the tracking URI is a server already, or the
+            user has set a token that is none.
     """
     uri = tracking_uri(root, given)
     if uri.startswith(("http:", "https:")):
@@ -40,11 +50,12 @@ def serve(root: Root, given: str | None, port: int) -> int:
     if uri.startswith("sqlite:") and given is None and not root.mlflow_database.exists():
         raise InputError(f"nothing has been tracked below {root.path} yet; first: sweep run SPEC")
     _check_free(port)
+    token = _token()
     quiet_mlflow()
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # fewer processes; nothing here uses them
-    _tell_addresses(uri, port)
+    _tell_addresses(uri, f"http://{HOST}:{port}/?{PARAMETER}={token}")
     # not on the command line, where every user of the machine could read a password in it
-    environment = {"MLFLOW_BACKEND_STORE_URI": uri, "PYTHONWARNINGS": "ignore"}
+    environment = {"MLFLOW_BACKEND_STORE_URI": uri, TOKEN: token, "PYTHONWARNINGS": "ignore"}
     process = subprocess.Popen(_command(root, port), env=os.environ | environment)
     asked = threading.Event()
 
@@ -71,18 +82,28 @@ def _end(server: subprocess.Popen[bytes]) -> None:
             process.terminate()
 
 
-def _tell_addresses(uri: str, port: int) -> None:
+def _token() -> str:
+    """Drawn anew each time, unless the user has set one, so that links stay as they are."""
+    given = os.environ.get(TOKEN)
+    if given and not FIT.fullmatch(given):
+        raise InputError(f"{TOKEN} must have 16 or more letters, digits, '-' or '_', found {len(given)} characters")
+    return given or secrets.token_urlsafe(TOKEN_BYTES)
+
+
+def _tell_addresses(uri: str, link: str) -> None:
     """Print where MLflow's page is, and the tables of the latest sweeps where they can be looked up."""
-    print(f"MLflow UI at http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
+    print(f"MLflow UI at {link} (Ctrl-C ends it)", flush=True)
     if uri.startswith("sqlite:"):
         for name, page in tables(uri):
-            print(f"  {name:20} http://{HOST}:{port}/{page}", flush=True)
+            print(f"  {name:20} {link}{page}", flush=True)
+    print("a link is a password: whoever has it sees and changes what is tracked, nobody else does", flush=True)
 
 
 def _command(root: Root, port: int) -> list[str]:
-    server = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    server = [sys.executable, "-m", "sweep.tracking.guard", "server"]
+    place = ["--host", HOST, "--port", str(port), "--workers", "1"]
     artifacts = ["--artifacts-destination", str(root.artifacts.absolute())]
-    return server + artifacts + ["--uvicorn-opts", "--log-level warning"]
+    return server + place + artifacts + ["--uvicorn-opts", "--log-level warning"]
 
 
 def tables(uri: str) -> list[tuple[str, str]]:

@@ -176,15 +176,23 @@ def test_more_than_the_machine_has_is_refused(user: User, empty_store: Path) -> 
     assert "Traceback" not in done.err + done.out
 
 
+TOKEN = "a-token-of-these-tests"
+
+
+def experiment(port: int, token: str = TOKEN) -> urllib.request.Request:
+    """What asks a server for the experiment `small`, as MLflow's client does."""
+    url = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get-by-name?experiment_name=small"
+    return urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+
+
 def served(user: User, port: int) -> tuple[subprocess.Popen[str], bytes]:
     """`sweep ui`, and what it answers of the experiment `small` once it does."""
-    process = user.start("ui", "--port", str(port))
-    url = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get-by-name?experiment_name=small"
+    process = user.start("ui", "--port", str(port), SWEEP_UI_TOKEN=TOKEN)
     deadline = time.monotonic() + LONGEST
     answer = b""
     while not answer and time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(url, timeout=5) as response:
+            with urllib.request.urlopen(experiment(port), timeout=5) as response:
                 answer = response.read()
         except urllib.error.HTTPError as error:
             answer = error.read()
@@ -201,13 +209,19 @@ def test_the_ui_serves_what_was_tracked_and_ends_with_ctrl_c(user: User, empty_s
     sync.sync(user.root, "small", address.tracking_uri(user.root, None))
     port = free_port()
     process, answer = served(user, port)
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(experiment(port, "another-token-than-that"), timeout=LONGEST)
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    with browser.open(f"http://127.0.0.1:{port}/?token={TOKEN}", timeout=LONGEST) as page:
+        assert (page.status, page.url) == (200, f"http://127.0.0.1:{port}/")
+        assert b"<title>MLflow</title>" in page.read()
     taken = user.sweep("ui", "--port", str(port))
     os.killpg(process.pid, signal.SIGINT)
     done = user.end(process)
     assert json.loads(answer)["experiment"]["name"] == "small", done
     assert taken.code == 2
     assert f"port {port} cannot be used" in taken.err
-    assert f"MLflow UI at http://127.0.0.1:{port}" in done.out
+    assert f"MLflow UI at http://127.0.0.1:{port}/?token={TOKEN}" in done.out
     assert done.code == 0
 
 

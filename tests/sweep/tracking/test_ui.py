@@ -14,6 +14,7 @@ import pytest
 from sweep.layout import Root
 from sweep.tracking.ui import serve
 from tests.support.ports import free_port
+from trainers.errors import InputError
 
 PAGE = "http://127.0.0.1"
 
@@ -53,7 +54,32 @@ def test_the_server_listens_on_this_machine_alone(
     assert options["--host"] == "127.0.0.1"
     assert options["--port"] == str(port)
     assert command.count("--host") == command.count("--port") == 1
-    assert f"{PAGE}:{port} " in capsys.readouterr().out
+    assert f"{PAGE}:{port}/?token=" in capsys.readouterr().out
+
+
+def test_the_server_is_guarded_by_a_token_of_its_own_that_the_printed_link_has(
+    root: Root, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokens = set()
+    for _ in range(2):
+        process = served(root, f"sqlite:///{root.path}/mlflow.db", free_port(), monkeypatch)
+        assert process.command[1:4] == ["-m", "sweep.tracking.guard", "server"]
+        token = process.env["SWEEP_UI_TOKEN"]
+        assert len(token) == 32
+        assert f"/?token={token} (Ctrl-C" in capsys.readouterr().out
+        assert token not in " ".join(process.command), "which every user of the machine can read"
+        tokens.add(token)
+    assert len(tokens) == 2
+
+
+def test_a_token_of_the_users_own_is_kept_and_a_poor_one_refused(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWEEP_UI_TOKEN", "a-token-of-my-own")
+    process = served(root, f"sqlite:///{root.path}/mlflow.db", free_port(), monkeypatch)
+    assert process.env["SWEEP_UI_TOKEN"] == "a-token-of-my-own"
+    for poor in ("short", "0123456789abcdef;Path=/"):
+        monkeypatch.setenv("SWEEP_UI_TOKEN", poor)
+        with pytest.raises(InputError, match="SWEEP_UI_TOKEN must have 16 or more letters"):
+            serve(root, f"sqlite:///{root.path}/mlflow.db", free_port())
 
 
 def test_a_databases_password_is_on_no_command_line_and_not_printed(
