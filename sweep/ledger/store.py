@@ -142,7 +142,8 @@ class Ledger:
         """Events in the order written: of some kinds (default all), after a `seq`, of one trial (default all)."""
         where, values = ["seq > ?"], [after]
         if kinds:
-            where.append(f"kind IN ({','.join('?' * len(kinds))})")
+            most = trial is None and "epoch" in kinds and len(kinds) > 1  # then in the file's order, without sorting
+            where.append(f"{'+' if most else ''}kind IN ({','.join('?' * len(kinds))})")
         if trial is not None:
             where.append("trial = ?")
         query = f"SELECT * FROM events WHERE {' AND '.join(where)} ORDER BY seq LIMIT ?"
@@ -173,8 +174,9 @@ class Ledger:
 
     def epochs_done(self) -> dict[str, int]:
         """How many epochs of each trial are recorded, by trial key."""
+        counted = "SELECT trial, COUNT(*) FROM events WHERE +kind = 'epoch' GROUP BY trial"  # of an index alone
         with self._explained():
-            rows = self._db.execute("SELECT trial, COUNT(*) FROM events WHERE kind = 'epoch' GROUP BY trial").fetchall()
+            rows = self._db.execute(counted).fetchall()
         return dict(rows)
 
     def epoch_names(self, part: str) -> list[str]:

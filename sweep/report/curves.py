@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sweep.report import style
 from sweep.report.history import Configuration, History
-from sweep.report.markup import element, joined, paragraph
+from sweep.report.markup import Markup, element, joined, paragraph
 from sweep.report.section import Section
 from sweep.report.style import Picture, Studio
 
@@ -18,6 +18,10 @@ BAND = 0.12
 """Opacity of a standard deviation."""
 MARKS = 8
 """Markers on a curve, about."""
+MOST_DRAWN = 140
+"""Configurations of the whole page that are drawn, but :data:`FEWEST_DRAWN` of each pair at least: nobody looks through
+hundreds of figures."""
+FEWEST_DRAWN = 4 * len(style.SERIES)
 NAMES = {
     "test_acc": "test",
     "train_acc": "train",
@@ -32,9 +36,10 @@ def section(history: History, studio: Studio) -> Section | None:
     parts = []
     for pair in history.pairs:
         told = [config for config in history.of(pair) if config.curves]
-        pictures = [picture for some in chunks(told) for picture in _pictures(studio, pair, some)]
+        drawn = foremost(history, told)
+        pictures = [picture for some in chunks(drawn) for picture in _pictures(studio, pair, some)]
         if pictures:
-            parts.append(joined([element("h3", pair), style.gallery(pictures)]))
+            parts.append(joined([element("h3", pair), left_out(drawn, told), style.gallery(pictures)]))
     return Section("curves", "Learning curves", joined([paragraph(_EXPLAINED), *parts])) if parts else None
 
 
@@ -42,6 +47,27 @@ _EXPLAINED = (
     "Means over the seeds that finished, with their standard deviation as a band. Train accuracy is measured on the"
     " augmented views during the epoch; validation and test accuracy after it."
 )
+
+
+def foremost(history: History, some: Sequence[Configuration]) -> Sequence[Configuration]:
+    """Those of a pair's configurations that are drawn, in the table's order: all of them, or where there are many the
+    baseline and those with the highest means."""
+    most = max(FEWEST_DRAWN, MOST_DRAWN // max(len(history.pairs), 1))
+    if len(some) <= most:
+        return some
+    ranked = sorted(some, key=lambda config: (config.row.label != history.board.baseline, -(config.row.mean or 0.0)))
+    kept = {id(config) for config in ranked[:most]}
+    return [config for config in some if id(config) in kept]
+
+
+def left_out(drawn: Sequence[Configuration], told: Sequence[Configuration]) -> Markup:
+    """A remark where some are not drawn."""
+    if len(drawn) == len(told):
+        return Markup()
+    return paragraph(
+        f"Drawn are the {len(drawn)} of {len(told):,} configurations with the highest means, and the baseline among"
+        " them; `sweep export` has the epochs of all."
+    )
 
 
 def chunks(some: Sequence[Configuration]) -> list[Sequence[Configuration]]:

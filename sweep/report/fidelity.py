@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import fmean
 
 from sweep.report import style
-from sweep.report.curves import chunks, picture
+from sweep.report.curves import chunks, foremost, left_out, picture
 from sweep.report.history import Configuration, History
 from sweep.report.markup import element, joined, paragraph, table
 from sweep.report.section import Section
@@ -26,16 +26,17 @@ def section(history: History, studio: Studio) -> Section | None:
     for pair in history.pairs:
         told = [config for config in history.of(pair) if any(config.has(name) for name in MEASURES)]
         names = [name for name in MEASURES if any(config.has(name) for config in told)]
+        drawn = foremost(history, told)
         pictures = [
             picture(studio, some, {name: "-"}, MEASURES[name], pair, name.replace("_", "-"))
             for name in names
-            for some in chunks(told)
+            for some in chunks(drawn)
         ]
         if told:
             columns = ["method", *(MEASURES[name] for name in names)]
             rows = [[config.name, *(last(config, name) for name in names)] for config in told]
             numbers = table(columns, rows, right=range(1, len(columns)))
-            parts.append(joined([element("h3", pair), style.gallery(pictures), numbers]))
+            parts.append(joined([element("h3", pair), left_out(drawn, told), style.gallery(pictures), numbers]))
     return Section("fidelity", "Fidelity to the teacher", joined([paragraph(_EXPLAINED), *parts])) if parts else None
 
 

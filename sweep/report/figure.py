@@ -73,8 +73,9 @@ def _panel(axes: Axes, rows: list[Row]) -> None:
         return
     lines = _lines(rows, swept)
     bands = [row for row in rows if row.tuned or swept not in row.varied]
+    prefix = _prefixes(rows)
     for color, row in zip(itertools.cycle(BAND_COLORS), bands, strict=False):
-        style.band(axes, row.mean or 0.0, row.std or 0.0, color, _prefix(row, rows) + row.label)
+        style.band(axes, row.mean or 0.0, row.std or 0.0, color, prefix[row.recipe] + row.label)
     for color, (name, points) in zip(itertools.cycle(COLORS), lines.items(), strict=False):
         places = [float(row.varied[swept]) for row in points]
         means, spreads = [row.mean or 0.0 for row in points], [row.std or 0.0 for row in points]
@@ -98,23 +99,26 @@ def swept_parameter(rows: Iterable[Row]) -> str | None:
 def _lines(rows: list[Row], swept: str) -> dict[str, list[Row]]:
     """The rows that have `swept`, by everything else in which they differ, each line in rising order."""
     lines: dict[str, list[Row]] = {}
+    prefix = _prefixes(rows)
     for row in rows:
         if swept in row.varied and not row.tuned:
             rest = " ".join(f"{key}={value}" for key, value in row.varied.items() if key != swept)
-            lines.setdefault(f"{_prefix(row, rows)}{row.method} {rest}".strip(), []).append(row)
+            lines.setdefault(f"{prefix[row.recipe]}{row.method} {rest}".strip(), []).append(row)
     return {name: sorted(points, key=lambda row: row.varied[swept]) for name, points in lines.items()}
 
 
-def _prefix(row: Row, rows: list[Row]) -> str:
-    """The recipe's name, where the panel has several."""
-    return f"{row.recipe} · " if len({other.recipe for other in rows}) > 1 else ""
+def _prefixes(rows: list[Row]) -> dict[str, str]:
+    """What stands before the names of a recipe's rows: its own, where the panel has several."""
+    recipes = {row.recipe for row in rows}
+    return {recipe: f"{recipe} · " if len(recipes) > 1 else "" for recipe in recipes}
 
 
 def _dots(axes: Axes, rows: list[Row]) -> None:
     places = range(len(rows))
     means, spreads = [row.mean or 0.0 for row in rows], [row.std or 0.0 for row in rows]
     axes.errorbar(means, places, xerr=spreads, fmt="o", capsize=3, color=COLORS[0])
-    axes.set_yticks(places, [_prefix(row, rows) + row.label for row in rows])
+    prefix = _prefixes(rows)
+    axes.set_yticks(places, [prefix[row.recipe] + row.label for row in rows])
     axes.invert_yaxis()
     axes.set_xlabel("test accuracy, %")
     axes.grid(visible=False, axis="y")

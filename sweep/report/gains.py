@@ -24,6 +24,8 @@ SQUARE = (1.05, 0.62)
 """Inches of a teacher with a student."""
 LETTER, MARGIN = 0.085, 0.75
 """Inches of a letter beside the map, and of what else stands around it."""
+MOST_MAPS = 60
+"""Configurations with a map: those that gain most."""
 DARK = 0.5
 """Luminance of a ground that takes light text."""
 
@@ -67,12 +69,22 @@ def section(history: History, studio: Studio) -> Section | None:
     if len(history.pairs) < 2 or not by_name:
         return None
     widest = max((abs(made.mean) for by_pair in by_name.values() for made in by_pair.values()), default=0.0) or 1.0
-    pictures = [_map(history, studio, name, by_pair, widest) for name, by_pair in by_name.items()]
+    drawn = foremost(by_name)
+    pictures = [_map(history, studio, name, by_name[name], widest) for name in drawn]
     text = (
         f"Mean difference to {history.board.baseline} over common seeds, in percentage points, with its standard"
         " deviation; blue is a gain. All maps have one scale; a pair that the sweep does not have is left blank."
     )
+    if len(drawn) < len(by_name):
+        text += f" Drawn are the {len(drawn)} of {len(by_name):,} configurations that gain most, mean over pairs."
     return Section("gains", "Gain by teacher and student", joined([paragraph(text), style.gallery(pictures)]))
+
+
+def foremost(by_name: dict[str, dict[str, Gain]]) -> list[str]:
+    """The configurations that have a map, in the table's order."""
+    ranked = sorted(by_name, key=lambda name: -fmean(made.mean for made in by_name[name].values()))
+    kept = set(ranked[:MOST_MAPS])
+    return [name for name in by_name if name in kept]
 
 
 def _map(history: History, studio: Studio, name: str, by_pair: dict[str, Gain], widest: float) -> Picture:

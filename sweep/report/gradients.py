@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import Literal
 
 from sweep.report import style
-from sweep.report.curves import chunks, curve, epoch_axis, picture
+from sweep.report.curves import chunks, curve, epoch_axis, foremost, left_out, picture
 from sweep.report.fidelity import last
 from sweep.report.history import Configuration, History
 from sweep.report.markup import Markup, element, items, joined, paragraph, table
@@ -115,14 +115,18 @@ def _conflict(history: History, studio: Studio) -> Markup:
     if not told:
         return Markup()
     lines = [joined([element("b", f"{config.name}, {config.pair}:"), " ", _sentence(config)]) for config in told]
+    by_pair = {pair: [config for config in told if config.pair == pair] for pair in history.pairs}
+    drawn = {pair: foremost(history, some) for pair, some in by_pair.items()}
     pictures = [
         _cosines(studio, some, name, pair)
-        for pair in dict.fromkeys(config.pair for config in told)
-        for some in chunks([config for config in told if config.pair == pair])
+        for pair, members in drawn.items()
+        for some in chunks(members)
         for name in COSINES
         if any(config.has(name) for config in some)
     ]
-    return joined([element("h3", "Gradient conflict"), paragraph(_CONFLICT), items(lines), style.gallery(pictures)])
+    remark = left_out([config for members in drawn.values() for config in members], told)
+    head = [element("h3", "Gradient conflict"), paragraph(_CONFLICT), items(lines)]
+    return joined([*head, remark, style.gallery(pictures)])
 
 
 _CONFLICT = (
@@ -153,9 +157,10 @@ def _collapse(history: History, studio: Studio) -> Markup:
     parts = []
     for pair in history.pairs:
         told = [config for config in history.of(pair) if config.has("nc1")]
-        pictures = [_variability(studio, some, pair) for some in chunks(told)]
+        drawn = foremost(history, told)
+        pictures = [_variability(studio, some, pair) for some in chunks(drawn)]
         if told:
-            parts.append(joined([element("h4", pair), style.gallery(pictures), _measures(told)]))
+            parts.append(joined([element("h4", pair), left_out(drawn, told), style.gallery(pictures), _measures(told)]))
     return joined([element("h3", "Neural collapse"), paragraph(_COLLAPSE), *parts]) if parts else Markup()
 
 

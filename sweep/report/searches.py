@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 ENOUGH_FOR_IMPORTANCE = 10
 """Finished trials; a forest fitted to fewer says little."""
 ENOUGH_FOR_SLICES = 4
+MOST_DRAWN = 40
+"""Searches with figures; of the others it is told how far they are."""
 FOREST_SEED = 0
 SLICE = (3.6, 2.7)
 """Inches."""
@@ -42,8 +44,9 @@ BAR, AROUND = 0.34, 0.95
 
 def section(history: History, studio: Studio) -> Section | None:
     """A part for each searched cell; nothing where nothing was searched."""
-    parts = [_part(search, studio) for search in history.searches]
-    return Section("searches", "Searches", joined([paragraph(_EXPLAINED), *parts])) if parts else None
+    parts = [_part(search, studio, drawn=place < MOST_DRAWN) for place, search in enumerate(history.searches)]
+    many = [paragraph(f"The first {MOST_DRAWN} of {len(parts):,} are drawn.")] if len(parts) > MOST_DRAWN else []
+    return Section("searches", "Searches", joined([paragraph(_EXPLAINED), *many, *parts])) if parts else None
 
 
 _EXPLAINED = (
@@ -53,17 +56,17 @@ _EXPLAINED = (
 )
 
 
-def _part(search: CellSearch, studio: Studio) -> Markup:
+def _part(search: CellSearch, studio: Studio, *, drawn: bool) -> Markup:
     cell = search.cell
     finished = [asked for asked in search.asked if asked.state == "finished" and asked.values]
     states = ", ".join(f"{_count(search, state)} {word}" for state, word in _STATES.items() if _count(search, state))
     told = [f"{len(search.asked)} of {cell.budget} configurations tried ({states or 'none'}); {cell.search['sampler']}"]
     pictures: list[Picture] = []
-    if len(cell.space) > 1 and len(finished) >= ENOUGH_FOR_IMPORTANCE:
-        pictures.append(_importance(search, studio))
-    elif len(cell.space) > 1:
+    if len(cell.space) > 1 and len(finished) < ENOUGH_FOR_IMPORTANCE:
         told.append(f"fewer than {ENOUGH_FOR_IMPORTANCE} finished, too few to tell what mattered")
-    if len(finished) >= ENOUGH_FOR_SLICES:
+    elif len(cell.space) > 1 and drawn:
+        pictures.append(_importance(search, studio))
+    if len(finished) >= ENOUGH_FOR_SLICES and drawn:
         pictures += [_slice(search, name, studio) for name in cell.space]
     head = element("h3", f"{untuned(cell.label)}, {cell.pair}, {cell.recipe}")
     return joined([head, paragraph("; ".join(told) + "."), style.gallery(pictures)])

@@ -32,6 +32,8 @@ from sweep.results.statistics import spread
 LEVEL = 0.95
 """Of the test."""
 POOLED = "all pairs"
+MOST_FIGURES = 10
+"""Of one number under one pair; the lines beyond them are judged and not drawn."""
 
 
 @dataclass(frozen=True)
@@ -199,14 +201,17 @@ def _part(history: History, studio: Studio, parameter: str, swept: list[Line]) -
         verdicts += [joined([element("b", f"{line.name}, {pair}:"), " ", verdict(line).text]) for line in some]
     symbol = SYMBOLS.get(parameter, parameter)
     title = f"{symbol} ({parameter})" if symbol != parameter else parameter
-    return joined([element("h3", title), style.gallery(pictures), items(verdicts)])
+    most = MOST_FIGURES * len(style.SERIES)
+    many = any(sum(line.pair == pair for line in swept) > most for pair in pairs)
+    remark = [paragraph(f"The first {most} lines of each pair are drawn, all are judged.")] if many else []
+    return joined([element("h3", title), *remark, style.gallery(pictures), items(verdicts)])
 
 
 def _pictures(history: History, studio: Studio, pair: str, swept: list[Line]) -> list[Picture]:
-    """A pair's lines, as many to a figure as there are colours."""
+    """A pair's lines, as many to a figure as there are colours; of very many lines the first."""
     most = len(style.SERIES)
     parts = [swept[start : start + most] for start in range(0, len(swept), most)]
-    return [_picture(history, studio, pair, part) for part in parts]
+    return [_picture(history, studio, pair, part) for part in parts[:MOST_FIGURES]]
 
 
 def _picture(history: History, studio: Studio, pair: str, swept: list[Line]) -> Picture:

@@ -54,7 +54,9 @@ LETTER = 0.074
 LONGEST_NAME = 52
 """Letters of a legend's line."""
 CLOSEST = 0.055
-"""Share of the axis between two ticks, at least."""
+"""Share of the axis between two labelled ticks, at least."""
+MOST_TICKS = 100
+"""Without a label; of more values only those with one have a tick."""
 DPI = 200
 CSS_PIXELS = 96
 """Of an inch."""
@@ -276,7 +278,10 @@ def _thinned(axes: Axes, values: Sequence[float]) -> tuple[list[float], list[str
         free = not kept or place - kept[-1] >= CLOSEST
         kept += [place] if free else []
         labels.append(f"{value:g}" if free else "")
-    return list(values), labels
+    if len(values) <= MOST_TICKS:
+        return list(values), labels
+    named = [(value, text) for value, text in zip(values, labels, strict=True) if text]
+    return [value for value, _ in named], [text for _, text in named]
 
 
 def band(axes: Axes, mean: float, spread: float, color: str, name: str) -> None:

@@ -38,7 +38,9 @@ class Searches:
         return list(searches._all.values())
 
     def _replay(self, ledger: Ledger) -> None:
-        """Bring the searches to where the ledger's events leave them."""
+        """Bring the searches to where the ledger's events leave them; epochs of a sweep without any are not read."""
+        if not self._all:
+            return
         replayed: dict[Kind, Callable[[Event], None]] = {
             "ask": partial(self._replay_ask, ledger),
             "epoch": self._replay_epoch,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,21 @@ def test_one_that_may_be_written_is_opened_to_be_written(told: Path) -> None:
     assert not only_readable(told / "none.db")
     with Ledger(told / "ledger.db") as ledger:
         assert ledger.append("stop")
+
+
+def plan_of(ledger: Ledger, read: Callable[[], object]) -> str:
+    """How SQLite goes about what is read."""
+    statements: list[str] = []
+    ledger._db.set_trace_callback(statements.append)
+    read()
+    ledger._db.set_trace_callback(None)
+    return " ".join(str(row) for row in ledger._db.execute(f"EXPLAIN QUERY PLAN {statements[-1]}"))
+
+
+def test_a_walk_through_all_epochs_sorts_nothing(tmp_path: Path) -> None:
+    """Their bodies are most of a ledger: sorting them takes as long as reading them, and as much memory."""
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        assert "TEMP B-TREE" not in plan_of(ledger, lambda: list(ledger.events("start", "epoch", "final")))
+        assert "TEMP B-TREE" not in plan_of(ledger, lambda: list(ledger.events("epoch", trial="a")))
+        assert "by_kind" in plan_of(ledger, lambda: list(ledger.events("failed", "final")))
+        assert "COVERING INDEX" in plan_of(ledger, ledger.epochs_done)
