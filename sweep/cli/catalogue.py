@@ -6,9 +6,9 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
-from sweep.layout import Root
+from sweep.layout import Root, SweepPaths
 from sweep.plan.labels import shown
-from trainers.errors import InputError, unknown_name
+from trainers.errors import InputError, StorageError, unknown_name
 
 
 def rows(what: str, root: Root) -> list[dict[str, Any]]:
@@ -60,18 +60,22 @@ def _specs(root: Root) -> list[dict[str, Any]]:
 
 
 def _sweeps(root: Root) -> list[dict[str, Any]]:
+    return [{"sweep": name, **_how_far(root.sweep(name))} for name in root.names()]
+
+
+def _how_far(paths: SweepPaths) -> dict[str, Any]:
+    """A sweep's columns; one whose ledger cannot be read says so, and costs the others nothing."""
     from sweep.ledger import lock
     from sweep.ledger.store import Ledger
     from sweep.results import read
 
-    listed = []
-    for name in root.names():
-        with closing(Ledger(root.sweep(name).ledger)) as ledger:
+    try:
+        with closing(Ledger(paths.ledger)) as ledger:
             trials = read.distinct(read.trials(ledger)[1]) if ledger.latest("plan") else []
-        done = sum(trial.state == "finished" for trial in trials)
-        running = "yes" if lock.holder(root.sweep(name).lock) else ""
-        listed.append({"sweep": name, "trials": len(trials), "finished": done, "running": running})
-    return listed
+    except StorageError:
+        return {"trials": None, "finished": None, "running": f"unreadable: sweep status {paths.folder.name}"}
+    done = sum(trial.state == "finished" for trial in trials)
+    return {"trials": len(trials), "finished": done, "running": "yes" if lock.holder(paths.lock) else ""}
 
 
 def _fields(model: Any) -> str:

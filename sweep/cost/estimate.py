@@ -6,9 +6,10 @@ import os
 import statistics
 from collections import Counter
 from collections.abc import Collection, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.cost import calibration
@@ -17,6 +18,7 @@ from sweep.ledger.store import Ledger
 from sweep.plan.kinds import kind_name, kind_of
 from sweep.plan.labels import teacher_of
 from sweep.text import duration
+from trainers.errors import StorageError
 
 if TYPE_CHECKING:
     from sweep.plan.slots import Plan, SearchedCell, Slot
@@ -40,11 +42,15 @@ class Pace:
         self._rehearsed = calibration.remembered(root).timed
         self._seconds: dict[tuple[Any, ...], list[float]] = {}
         for name in root.names():
-            with closing(Ledger(root.sweep(name).ledger)) as ledger:
-                timed = ledger.seconds_per_epoch()
-                for event in ledger.events("start"):
-                    if event.trial in timed:
-                        self._note(event.body, timed[event.trial])
+            with suppress(StorageError):  # of another sweep, which says so itself
+                self._read(root.sweep(name).ledger)
+
+    def _read(self, path: Path) -> None:
+        with closing(Ledger(path)) as ledger:
+            timed = ledger.seconds_per_epoch()
+            for event in ledger.events("start"):
+                if event.trial in timed:
+                    self._note(event.body, timed[event.trial])
 
     def _note(self, body: dict[str, Any], seconds: float) -> None:
         exact = kind_of(body["pair"], body["config"])
