@@ -39,7 +39,7 @@ class Seen:
             {
                 "trial": trial.slot.name,
                 "key": trial.key or "",
-                "state": self._state(trial),
+                "state": trial.state,
                 "epoch": f"{trial.epochs}/{trial.slot.epochs}",
                 "test": f"{trial.body['last']['test_acc']:.2f}" if "last" in trial.body else "",
                 "reason": trial.body.get("reason", ""),
@@ -53,14 +53,10 @@ class Seen:
     def summary(self) -> str:
         """One line on the sweep as a whole."""
         each = distinct(self.trials)
-        counts = ", ".join(f"{count} {state}" for state, count in Counter(map(self._state, each)).items())
+        counts = ", ".join(f"{count} {state}" for state, count in Counter(trial.state for trial in each).items())
         seconds = duration(sum(trial.body.get("seconds", 0.0) for trial in each))
         by = f"running: {self.driver}" if self.driver else "not running"
         return f"{self.plan.name} on {self.plan.dataset}: {len(each)} trials: {counts}; {seconds} of training; {by}\n\n"
-
-    def _state(self, trial: Trial) -> str:
-        """A trial that was running when its driver died is waiting to be continued."""
-        return "interrupted" if trial.state == "running" and not self.driver else trial.state
 
 
 def look(paths: SweepPaths) -> Seen:
