@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import socket
 import threading
 import time
@@ -23,8 +24,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import Field, TypeAdapter, ValidationError
+
+from search_spaces.schema import NAME_PATTERN
 from sweep.layout import Root, SweepPaths
+from sweep.ledger.checks import WAY_OUT
 from sweep.ledger.lock import alive
 from sweep.ledger.store import Ledger
 from trainers.errors import BusyError, InputError, StorageError
@@ -39,23 +45,29 @@ READS, READ_PAUSE_SECONDS = 3, 0.2
 """Of a label that is no label: it may have changed while it was read."""
 
 
+LONGEST_PATIENCE = 86_400.0
+"""Seconds. A snapshot that takes an hour asks for less than a day (see :class:`Keeper`)."""
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 @dataclass(frozen=True)
 class Label:
-    """What stands beside a snapshot."""
+    """What stands beside a snapshot. Whoever writes to the storage may have written it, so each field is checked when
+    it is read: a path is made of its name, and its text is shown."""
 
-    id: str
+    id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
     """The ledger's."""
-    file: str
+    file: Annotated[str, Field(pattern=r"^[0-9]{9,18}-[0-9a-f]{8}\.db$")]
     """The snapshot's name: that of no other one, since a file that changed while it was fetched might arrive mixed."""
-    seq: int
+    seq: Annotated[int, Field(ge=0, lt=2**63)]
     """Of the last event that is in the snapshot for certain; 0 where there is none."""
-    time: float
+    time: Seconds
     """Of that event."""
-    host: str
-    pid: int
-    beat: float
+    host: Annotated[str, Field(pattern=r"^\P{Cc}+$", max_length=255)]
+    pid: Annotated[int, Field(ge=1, lt=2**31)]
+    beat: Seconds
     """When the driver wrote this, by its clock; another number is another sign of life."""
-    patience: float
+    patience: Annotated[Seconds, Field(le=LONGEST_PATIENCE)]
     """Seconds without a beat after which the driver is taken for dead."""
     over: bool
     """Whether the driver has ended."""
@@ -64,6 +76,9 @@ class Label:
     def is_lost(self) -> bool:
         """Whether its driver ran on this machine, and has ended without saying so."""
         return self.host == socket.gethostname() and (self.pid == os.getpid() or not alive(self.pid))
+
+
+_LABEL = TypeAdapter(Label)
 
 
 def take_over(root: Root, name: str, note: Callable[[str], None]) -> None:
@@ -117,19 +132,37 @@ def restore(root: Root, name: str | None) -> None:
             if _holds(here, label.seq, label.time):
                 return
             end = _end(here)
-    fetched = paths.snapshots / label.file
-    root.storage.pull(fetched)
-    if not fetched.exists():
-        raise StorageError(
-            f"the storage {root.storage.uri} lacks {label.file} of sweep '{chosen}', which its label names"
-        )
+    fetched = _fetched(root, chosen, label)
     with Ledger(fetched) as there:
-        if there.id != label.id:
-            raise StorageError(f"the storage's {label.file} of sweep '{chosen}' is not the one of its label")
         known = end is None or _holds(there, *end)
         last = _end(there)
     _replace(paths, fetched, last[1], keep=not known)
     root.storage.pull(root.teachers, "*/passport.json")  # whose accuracies stand in its table
+
+
+def _fetched(root: Root, name: str, label: Label) -> Path:
+    """The snapshot that a label names, fetched, and found to be a whole ledger and the label's.
+
+    Raises:
+        StorageError: when it is not; nothing of it is left here.
+    """
+    fetched, store = root.sweep(name).snapshots / label.file, f"the storage {root.storage.uri}"
+    root.storage.pull(fetched, anew=True)
+    if not fetched.is_file():
+        raise StorageError(f"{store} lacks {label.file} of sweep '{name}', which its label names")
+    try:
+        with Ledger(fetched) as there:
+            there.verify()
+            if there.id != label.id or not _holds(there, label.seq, label.time):
+                raise StorageError("it is not the one of its label")
+    except StorageError as error:
+        for end in ("", "-wal", "-shm"):
+            fetched.with_name(fetched.name + end).unlink(missing_ok=True)
+        why = str(error).removesuffix(f"; {WAY_OUT}")  # which is that of a ledger of this machine's
+        raise StorageError(
+            f"{store} has a damaged {label.file} of sweep '{name}' ({why}); {_way_out(root, name)}"
+        ) from error
+    return fetched
 
 
 def _replace(paths: SweepPaths, fetched: Path, changed: float, keep: bool) -> None:
@@ -152,18 +185,27 @@ def _label(root: Root, name: str) -> Label | None:
         if content is None:
             return None
         try:
-            return Label(**json.loads(content))
-        except (ValueError, TypeError) as error:
+            return _LABEL.validate_json(content, strict=True)
+        except ValidationError as error:
             if left == 0:
-                raise StorageError(f"the storage {root.storage.uri} has a damaged label of sweep '{name}'") from error
+                raise StorageError(
+                    f"the storage {root.storage.uri} has a damaged label of sweep '{name}'; {_way_out(root, name)}"
+                ) from error
         time.sleep(READ_PAUSE_SECONDS)
     return None
+
+
+def _way_out(root: Root, name: str) -> str:
+    """What helps where the storage's snapshot cannot be used."""
+    snapshots = root.sweep(name).snapshots.relative_to(root.path)
+    return f"remove {snapshots} there: the next run, on the machine that has the ledger, gives it anew"
 
 
 def _latest(root: Root) -> str | None:
     """The sweep whose driver wrote to the storage last."""
     pattern = root.sweep("*").snapshot_label.relative_to(root.sweeps).as_posix()
-    names = [Path(name).parts[0] for name in root.storage.sizes(root.sweeps) if Path(name).match(pattern)]
+    found = {Path(name).parts[0] for name in root.storage.sizes(root.sweeps) if Path(name).match(pattern)}
+    names = [name for name in found if re.fullmatch(NAME_PATTERN, name)]
     labels = {name: label for name in names if (label := _label(root, name)) is not None}
     return max(labels, key=lambda name: labels[name].time, default=None)
 
@@ -236,7 +278,7 @@ class Keeper(threading.Thread):
         """Give a snapshot, if there is something new, and a sign of life; then forget what is dropped."""
         dropped = list(self._dropped)
         started = time.monotonic()
-        with Ledger(self._paths.ledger) as ledger:
+        with Ledger(self._paths.ledger, make=False) as ledger:
             seq, when = _end(ledger)
             if seq != self._seq:
                 self._give(ledger, f"{seq:09d}-{uuid.uuid4().hex[:8]}.db")
