@@ -22,16 +22,15 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from search_spaces.schema import NAME_PATTERN
 from sweep.layout import Root, SweepPaths
 from sweep.ledger.checks import WAY_OUT
-from sweep.ledger.lock import alive
+from sweep.ledger.label import LONGEST_PATIENCE, Label, read_label
 from sweep.ledger.store import Ledger
 from trainers.errors import BusyError, InputError, StorageError
 from trainers.storage.files import write_atomically
@@ -43,42 +42,6 @@ SHARE_OF_TIME = 0.1
 
 READS, READ_PAUSE_SECONDS = 3, 0.2
 """Of a label that is no label: it may have changed while it was read."""
-
-
-LONGEST_PATIENCE = 86_400.0
-"""Seconds. A snapshot that takes an hour asks for less than a day (see :class:`Keeper`)."""
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-@dataclass(frozen=True)
-class Label:
-    """What stands beside a snapshot. Whoever writes to the storage may have written it, so each field is checked when
-    it is read: a path is made of its name, and its text is shown."""
-
-    id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-    """The ledger's."""
-    file: Annotated[str, Field(pattern=r"^[0-9]{9,18}-[0-9a-f]{8}\.db$")]
-    """The snapshot's name: that of no other one, since a file that changed while it was fetched might arrive mixed."""
-    seq: Annotated[int, Field(ge=0, lt=2**63)]
-    """Of the last event that is in the snapshot for certain; 0 where there is none."""
-    time: Seconds
-    """Of that event."""
-    host: Annotated[str, Field(pattern=r"^\P{Cc}+$", max_length=255)]
-    pid: Annotated[int, Field(ge=1, lt=2**31)]
-    beat: Seconds
-    """When the driver wrote this, by its clock; another number is another sign of life."""
-    patience: Annotated[Seconds, Field(le=LONGEST_PATIENCE)]
-    """Seconds without a beat after which the driver is taken for dead."""
-    over: bool
-    """Whether the driver has ended."""
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether its driver ran on this machine, and has ended without saying so."""
-        return self.host == socket.gethostname() and (self.pid == os.getpid() or not alive(self.pid))
-
-
-_LABEL = TypeAdapter(Label)
 
 
 def take_over(root: Root, name: str, note: Callable[[str], None]) -> None:
@@ -155,6 +118,8 @@ def _fetched(root: Root, name: str, label: Label) -> Path:
             there.verify()
             if there.id != label.id or not _holds(there, label.seq, label.time):
                 raise StorageError("it is not the one of its label")
+            if any("/" in name or name in (".", "..") for name in _names(there)):
+                raise StorageError("it names files that do not lie below the sweep")
     except StorageError as error:
         for end in ("", "-wal", "-shm"):
             fetched.with_name(fetched.name + end).unlink(missing_ok=True)
@@ -163,6 +128,16 @@ def _fetched(root: Root, name: str, label: Label) -> Path:
             f"{store} has a damaged {label.file} of sweep '{name}' ({why}); {_way_out(root, name)}"
         ) from error
     return fetched
+
+
+def _names(ledger: Ledger) -> Iterator[str]:
+    """What paths are made of: the trials' folders, their teachers' hashes, the reports' files."""
+    for event in ledger.events():
+        if event.kind == "sweep":  # whose file is the spec's, wherever that lies
+            continue
+        parts = [event.body, *(event.body.get(part) for part in ("teacher", "page"))]
+        named = [part.get(field) for part in parts if isinstance(part, dict) for field in ("figure", "hash", "file")]
+        yield from (name for name in (event.trial, *named) if isinstance(name, str))
 
 
 def _replace(paths: SweepPaths, fetched: Path, changed: float, keep: bool) -> None:
@@ -185,7 +160,7 @@ def _label(root: Root, name: str) -> Label | None:
         if content is None:
             return None
         try:
-            return _LABEL.validate_json(content, strict=True)
+            return read_label(content)
         except ValidationError as error:
             if left == 0:
                 raise StorageError(
@@ -283,7 +258,7 @@ class Keeper(threading.Thread):
             if seq != self._seq:
                 self._give(ledger, f"{seq:09d}-{uuid.uuid4().hex[:8]}.db")
                 self._seq, self._took = seq, time.monotonic() - started
-            patience = 1.5 * self._pause + 2 * self._took
+            patience = min(1.5 * self._pause + 2 * self._took, LONGEST_PATIENCE)
             here, now = socket.gethostname(), time.time()
             label = Label(ledger.id, self._files[-1], seq, when, here, os.getpid(), now, patience, over)
         write_atomically(self._paths.snapshot_label, json.dumps(asdict(label)).encode())

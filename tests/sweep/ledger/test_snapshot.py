@@ -18,7 +18,8 @@ import pytest
 
 from sweep.layout import Root
 from sweep.ledger import snapshot
-from sweep.ledger.snapshot import Keeper, Label, kept, restore, take_over
+from sweep.ledger.label import Label
+from sweep.ledger.snapshot import Keeper, kept, restore, take_over
 from sweep.ledger.store import Event, Ledger
 from trainers.errors import BusyError, InputError, StorageError
 from trainers.storage.files import write_atomically
@@ -379,6 +380,29 @@ def test_a_snapshot_that_is_not_what_was_given_takes_no_ledger_s_place(
         restore(other, NAME)
     assert events(other) == before
     assert list(other.sweep(NAME).snapshots.iterdir()) == []
+
+
+NAMES: list[tuple[str | None, dict[str, Any]]] = [
+    ("../../../victim", {}),
+    ("..", {}),
+    (None, {"figure": "/etc/hostname"}),
+    (None, {"figure": None, "page": {"file": "../../victim"}}),
+    (None, {"figure": None, "page": {"file": ".."}, "teacher": "none"}),
+    ("a", {"teacher": {"architecture": "resnet20", "hash": "../../victim"}}),
+]
+
+
+@pytest.mark.parametrize(("trial", "body"), NAMES, ids=str)
+def test_a_snapshot_that_names_files_elsewhere_is_refused(
+    root: Root, other: Root, trial: str | None, body: dict[str, Any]
+) -> None:
+    """Else a driver would give them to MLflow."""
+    with Ledger(root.sweep(NAME).ledger) as ledger:
+        ledger.append("report" if trial is None else "final", trial, body=body)
+    run(root)
+    with pytest.raises(StorageError, match="it names files that do not lie below the sweep"):
+        restore(other, NAME)
+    assert not other.sweep(NAME).ledger.exists()
 
 
 def test_a_snapshot_is_fetched_anew_whatever_lies_in_its_place(root: Root, other: Root, shared: Path) -> None:
