@@ -20,7 +20,7 @@ from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
 from sweep.plan.teachers import stored_teachers
 from sweep.results.outgrown import outgrown
-from sweep.results.standing import Standing, standing
+from sweep.results.standing import Standing, no_longer_needed, standing
 from trainers.data import DATASETS
 from trainers.teacher.store import TeacherStore
 
@@ -148,7 +148,7 @@ def _standing(plan: Plan, root: Root) -> Standing:
     if not path.exists():
         return standing(plan, teachers, None)
     with closing(Ledger(path)) as ledger:
-        return standing(plan, teachers, ledger)
+        return standing(plan, teachers | no_longer_needed(plan, teachers, ledger), ledger)
 
 
 def _outgrown(plan: Plan, over: Standing, root: Root) -> list[str]:

@@ -87,3 +87,20 @@ def is_damage(error: Exception) -> bool:
 def sentence(path: Path, what: str) -> str:
     """The message for a ledger that is damaged."""
     return f"the ledger {path} cannot be used: {what}; {WAY_OUT}"
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file lies at a path: its device and inode; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def gone(path: Path) -> str:
+    """The message for a ledger that was removed."""
+    return (
+        f"the ledger {path} was removed, or replaced by another, while it was in use: what happens from now on cannot"
+        " be noted. Put the folder back, or begin anew with the same command"
+    )

@@ -26,7 +26,19 @@ from sweep.ledger import checks
 from trainers.errors import StorageError
 
 Kind = Literal[
-    "sweep", "plan", "ask", "start", "epoch", "final", "pruned", "failed", "interrupted", "chosen", "report", "stop"
+    "sweep",
+    "plan",
+    "ask",
+    "start",
+    "epoch",
+    "final",
+    "retrained",
+    "pruned",
+    "failed",
+    "interrupted",
+    "chosen",
+    "report",
+    "stop",
 ]
 """What happened:
 
@@ -36,6 +48,8 @@ Kind = Literal[
 - `start`: a trial was handed to a worker; body: the slot's labels and the trial's config.
 - `epoch`: one epoch's result; written once per trial and epoch.
 - `final`: a trial ended for good (`state`: finished or diverged); written once per trial.
+- `retrained`: a teacher that had ended was no longer stored, and was trained again to other weights; body: as `final`,
+  which it takes the place of.
 - `pruned`: a search gave the trial up after an epoch; a confirming slot of the same content would run it to its end.
 - `failed`: an attempt at a trial broke; body: state (see :data:`sweep.ledger.failures.Broken`), reason and log. A later
   run tries again.
@@ -108,7 +122,7 @@ class Ledger:
         self._file: tuple[int, int] | None = None
         self._has_sums = False
         if not make and not path.exists():
-            raise StorageError(_gone(path))
+            raise StorageError(checks.gone(path))
         with self._explained():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
@@ -130,7 +144,7 @@ class Ledger:
             )
         if version < VERSION:
             self._db.executescript(f"BEGIN IMMEDIATE;{_SCHEMA} PRAGMA user_version={VERSION}; COMMIT;")
-        self._file = _identity(self.path)
+        self._file = checks.identity(self.path)
         if version < VERSION:
             name = uuid.uuid4().hex
             values = ("id", name, ID_SUM, checks.fact_sum("id", name))
@@ -231,8 +245,8 @@ class Ledger:
             return self._event(row) if row else None
 
     def finals(self) -> dict[str, dict[str, Any]]:
-        """The body of every final event, by trial key."""
-        return {event.trial or "": event.body for event in self.events("final")}
+        """The body of every final event, by trial key; of a teacher that was trained again, the latest."""
+        return {event.trial or "": event.body for event in self.events("final", "retrained")}
 
     def is_final(self, trial: str) -> bool:
         """Whether a trial ended for good."""
@@ -314,27 +328,11 @@ class Ledger:
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """SQLite's and the disk's errors as one sentence."""
-        if self._file is not None and _identity(self.path) != self._file:
-            raise StorageError(_gone(self.path))
+        if self._file is not None and checks.identity(self.path) != self._file:
+            raise StorageError(checks.gone(self.path))
         try:
             yield
         except (sqlite3.Error, OSError, ValueError) as error:
             if checks.is_damage(error):
                 raise StorageError(checks.sentence(self.path, str(error))) from error
             raise StorageError(f"the ledger {self.path} cannot be used: {error}") from error
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file lies at a path: its device and inode; None where there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _gone(path: Path) -> str:
-    return (
-        f"the ledger {path} was removed, or replaced by another, while it was in use: what happens from now on cannot"
-        " be noted. Put the folder back, or begin anew with the same command"
-    )
