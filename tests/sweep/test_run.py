@@ -15,6 +15,7 @@ from sweep.engine.queue import TrialQueue
 from sweep.engine.tuning import Run
 from sweep.exit_codes import DONE, SOME_FAILED
 from sweep.layout import Root
+from sweep.ledger import lock
 from sweep.ledger.bodies import final_body
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
@@ -99,7 +100,9 @@ def test_what_ran_when_a_driver_was_killed_is_noted_as_interrupted(
         for slot, state in zip(small_plan.slots, states, strict=False)
     ]
     before = ledger.last_seq()
-    _record_start(small_spec(), small_plan, root.sweep("small"), ledger)
+    paths = root.sweep("small")
+    with lock.exclusive(paths.lock, "sweep 'small'"):  # as the driver holds it that begins
+        _record_start(small_spec(), small_plan, paths, ledger)
     noted = [(event.kind, event.trial) for event in ledger.events() if event.seq > before]
     assert sorted(noted[:2]) == sorted([("interrupted", keys[1]), ("interrupted", keys[5])])
     assert noted[2:] == [("sweep", None), ("plan", None)]
