@@ -100,9 +100,8 @@ def test_what_ran_when_a_driver_was_killed_is_noted_as_interrupted(
         for slot, state in zip(small_plan.slots, states, strict=False)
     ]
     before = ledger.last_seq()
-    paths = root.sweep("small")
-    with lock.exclusive(paths.lock, "sweep 'small'"):  # as the driver holds it that begins
-        _record_start(small_spec(), small_plan, paths, ledger)
+    with lock.exclusive(root.sweep("small").lock, "sweep 'small'"):
+        _record_start(small_spec(), small_plan, root.sweep("small"), ledger)
     noted = [(event.kind, event.trial) for event in ledger.events() if event.seq > before]
     assert sorted(noted[:2]) == sorted([("interrupted", keys[1]), ("interrupted", keys[5])])
     assert noted[2:] == [("sweep", None), ("plan", None)]
