@@ -14,7 +14,7 @@ from ray.tune.experiment import Trial
 
 from sweep.cost.budget import BudgetWatch
 from sweep.engine.display import Display
-from sweep.engine.job import Job
+from sweep.engine.job import Job, devices
 from sweep.engine.queue import TrialQueue
 from sweep.layout import SweepPaths
 from sweep.ledger.bodies import final_body, start_body
@@ -97,7 +97,7 @@ class Recorder(Callback):
     def _started(self, job: Job) -> None:
         self._begun.add(job.key)
         if not self._ledger.is_final(job.key):  # a teacher that is only stored anew has its result already
-            self._ledger.append("start", job.key, body=start_body(job.slot, job.trial))
+            self._ledger.append("start", job.key, body=start_body(job.slot, job.trial, self._devices(job)))
         self._display.started(job)
 
     def _result(self, job: Job, result: dict[str, Any]) -> None:
@@ -106,7 +106,7 @@ class Recorder(Callback):
         for epoch in epochs:
             new = self._ledger.append("epoch", job.key, epoch["epoch"], epoch)
             if new and self._watch is not None:
-                self._watch.spend(epoch["seconds"])
+                self._watch.spend(epoch["seconds"], self._devices(job))
         state = result.get("state")
         if state is None:
             self._display.epoch(job, result["epochs"][-1])
@@ -153,6 +153,9 @@ class Recorder(Callback):
         self._ledger.append("failed", job.key, body=body)
         self._queue.failed(job.key, crowded)
         self._display.ended(job, state, body)
+    def _devices(self, job: Job) -> float:
+        return devices(job, self._queue.plan)
+
 
     def _worker_died(self, job: Job, trial: Trial) -> None:
         written = Path(trial.error_file) if trial.error_file else None  # by Ray, on this machine

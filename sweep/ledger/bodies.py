@@ -10,9 +10,16 @@ if TYPE_CHECKING:
     from trainers.teacher.passport import Passport
 
 
-def start_body(slot: Slot, trial: TrialConfig) -> dict[str, Any]:
-    """What the ledger notes of a trial when it starts: its place in the plan and its whole config."""
-    return {
+def start_body(slot: Slot, trial: TrialConfig, devices: float | None = None) -> dict[str, Any]:
+    """What the ledger notes of a trial when it starts: its place in the plan and its whole config.
+
+    Args:
+        slot: its place.
+        trial: its config.
+        devices: that it has: GPUs, or CPUs where it has none; None where that is not known.
+    """
+    noted = {} if devices is None else {"devices": devices}
+    return noted | {
         "slot": slot.id,
         "name": slot.name,
         "stage": slot.stage,
