@@ -19,6 +19,7 @@ from sweep.engine.display import Display
 from sweep.engine.job import describe
 from sweep.engine.queue import TrialQueue
 from sweep.engine.room import Room
+from sweep.engine.vigil import Vigil
 from sweep.engine.watch import watched
 from sweep.exit_codes import SOME_FAILED
 from sweep.layout import Root, SweepPaths
@@ -76,9 +77,8 @@ def tune(run: Run, temporary: Path) -> str:
         StorageError: when what happened could not be noted.
     """
     from sweep.engine.ray_internals.workers import own_workers
-    from sweep.engine.recorder import Recorder
 
-    recorder = Recorder(run.paths, run.ledger, run.queue, run.display, run.watch, run.drop)
+    recorder = _recorder(run)
     tuner = _tuner(run, recorder, temporary)
     with _stop_signals(recorder, run.display), own_workers():
         try:
@@ -93,6 +93,13 @@ def tune(run: Run, temporary: Path) -> str:
     if recorder.cluster_lost:
         return run.without_ray
     return (run.watch.over(datetime.now()) or BY_USER) if recorder.stop_requested else ""
+
+
+def _recorder(run: Run) -> Recorder:
+    from sweep.engine.recorder import Recorder
+
+    vigil = Vigil(run.plan.compute.get("max_epoch_minutes"))
+    return Recorder(run.paths, run.ledger, run.queue, run.display, run.watch, run.drop, vigil)
 
 
 def _tuner(run: Run, recorder: Recorder, temporary: Path) -> Tuner:
@@ -119,7 +126,7 @@ def _tuner(run: Run, recorder: Recorder, temporary: Path) -> Tuner:
             verbose=0,
             callbacks=[recorder],
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # checkpoints are the trainer's own
-            stop=StopAfterEpoch(recorder.stopped),
+            stop=StopAfterEpoch(recorder.stopped, recorder.out_of_time),
         ),
     )
 
