@@ -59,6 +59,7 @@ class Recorder(Callback):
         self._hung: dict[str, str] = {}
         self._looked = 0.0
         self._ends_at: float | None = None
+        self._says: list[str] = []
         self.stop_requested = False
         self.cluster_lost = False
         self.fatal: Exception | None = None
@@ -71,6 +72,12 @@ class Recorder(Callback):
         """Whether what runs should end where it is: the budget is used up, and an epoch has had its time since."""
         return self._ends_at is not None and self._vigil.look() >= self._ends_at
 
+    def stop(self, says: str) -> None:
+        """End the sweep after the epochs in flight, and say so soon. A signal's handler may call this: it must not
+        write, since the signal may have come in the middle of another write."""
+        self.stop_requested = True
+        self._says.append(says)
+
     def lose_cluster(self) -> None:
         """The cluster is gone: nothing more will be heard of the trials that run."""
         self.cluster_lost = self.stop_requested = True
@@ -80,6 +87,8 @@ class Recorder(Callback):
         hung."""
         if self.cluster_lost:
             return
+        while self._says:
+            self._display.note(self._says.pop(0))
         self._display.tick()
         now = self._vigil.look()
         if self._ends_at is None and self._watch is not None and self._watch.over(datetime.now()):

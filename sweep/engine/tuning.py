@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 BY_USER = "stopped"
 """Why a run ended early: by Ctrl-C."""
+STOPPING = "stopping after the epochs in flight; once more stops now"
+"""What is said of the first Ctrl-C."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def tune(run: Run, temporary: Path) -> str:
 
     recorder = _recorder(run)
     tuner = _tuner(run, recorder, temporary)
-    with _stop_signals(recorder, run.display), own_workers():
+    with _stop_signals(recorder), own_workers():
         try:
             with watched(recorder.lose_cluster, partial(_end_without_head, run, recorder)):
                 tuner.fit()
@@ -160,14 +162,13 @@ def _end_without_head(run: Run, recorder: Recorder) -> None:
 
 
 @contextmanager
-def _stop_signals(recorder: Recorder, display: Display) -> Iterator[None]:
+def _stop_signals(recorder: Recorder) -> Iterator[None]:
     """The first SIGINT or SIGTERM ends the sweep after the epochs in flight; the second ends it now."""
 
     def stop(number: int, frame: Any) -> None:
         if recorder.stop_requested:  # by the user or the budget before, or because the cluster is gone
             raise KeyboardInterrupt
-        recorder.stop_requested = True
-        display.note("stopping after the epochs in flight; once more stops now")
+        recorder.stop(STOPPING)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

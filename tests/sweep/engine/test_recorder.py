@@ -406,3 +406,12 @@ def test_a_deadline_ends_what_runs_though_no_epoch_comes(
     passes(sweep, clock, 1)
     assert sweep.stopper.stop_all()
     assert killed == []
+
+
+def test_a_user_s_stop_waits_for_the_epochs_in_flight(sweep: Driver, clock: Clock) -> None:
+    """Who does not want to wait asks once more."""
+    sweep.recorder.stop("stopping")
+    assert "stopping" not in sweep.out.getvalue()  # a signal's handler may have come in the middle of a write
+    passes(sweep, clock, 3 * LEAST_SECONDS)
+    assert sweep.out.getvalue().count("stopping") == 1
+    assert not sweep.recorder.out_of_time()
