@@ -31,6 +31,7 @@ from sweep.exit_codes import CAME_TO_ITS_END, DONE, INTERRUPTED, SOME_FAILED, WR
 from sweep.layout import Root, SweepPaths
 from sweep.ledger import lock, snapshot
 from sweep.ledger.bodies import final_body, start_body, stored_teacher_body
+from sweep.ledger.earlier import go_on, spec_file
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan, Slot
@@ -92,6 +93,7 @@ def run_sweep(
         if only_teachers and len(teachers) == len(wanted.slots):
             return DONE
         ledger = stack.enter_context(Ledger(paths.ledger))
+        go_on(ledger, spec, plan)
         teachers |= no_longer_needed(wanted, teachers, ledger)
         queue = TrialQueue(wanted, teachers, ended(plan, teachers, ledger), Searches(wanted, ledger))
         if queue.exhausted and _nothing_new(plan, paths, ledger, uri):
@@ -159,8 +161,8 @@ def _record_start(spec: Spec, plan: Plan, paths: SweepPaths, ledger: Ledger) -> 
         for trial in read.distinct(read.trials(ledger)[1]):
             if trial.state == "running":
                 ledger.append("interrupted", trial.key)
-    body = {"spec": spec.text, "source": spec.source, "host": socket.gethostname(), "pid": os.getpid()}
-    ledger.append("sweep", body=body)
+    origin = {"spec": spec.text, "source": spec.source, "file": spec_file(spec)}
+    ledger.append("sweep", body=origin | {"host": socket.gethostname(), "pid": os.getpid()})
     ledger.append("plan", body=plan.to_json())
 
 

@@ -216,16 +216,16 @@ def _cell(place: _Place, data: ImageData) -> SearchedCell:
 
     asked_for = "student_macs" in place.spec.search.metrics
     student_macs = macs(place.pair.student, data.num_classes, data.image_size) if asked_for else 0
-    config = place.config(place.spec.seeds[0]).model_dump(mode="json")
+    config = place.config(place.spec.seeds[0])
     return SearchedCell(
-        id=content_key([config, place.space, place.waits_for]),
+        id=content_key([config.key_content(), place.space, place.waits_for]),
         pair=pair_name(place.pair, place.teacher),
         method=place.grid.name,
         label=label(place.grid.name, place.varied) + TUNED,
         varied=place.varied,
         recipe=place.recipe_label,
         seeds=place.spec.seeds,
-        config=config,
+        config=config.model_dump(mode="json"),
         space=place.space,
         search=place.spec.search.model_dump(mode="json"),
         teacher=place.waits_for,

@@ -280,7 +280,7 @@ def locked(path: Path) -> Iterator[None]:
     """Hold the lock file at `path`, waiting for whoever has it; the system lets go of it when its holder dies.
 
     Raises:
-        StorageError: when the cache cannot be written.
+        StorageError: when the cache cannot be written, or its disk has no locks.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -288,7 +288,13 @@ def locked(path: Path) -> Iterator[None]:
     except OSError as error:
         raise StorageError(f"cannot write the cache at {path.parent} ({VARIABLE}): {error.strerror}") from error
     with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            raise StorageError(
+                f"the disk of the cache at {path.parent} has no file locks ({error.strerror}); choose a --root on a"
+                f" disk of this machine, or name a folder there in {VARIABLE} where no sweep does"
+            ) from error
         yield
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import logging
 import multiprocessing
@@ -295,6 +297,17 @@ def test_statistics_of_more_images_than_are_counted_at_a_time() -> None:
     scaled = images.double() / 255
     assert mean == pytest.approx(scaled.mean((0, 2, 3)).tolist(), rel=1e-12)
     assert std == pytest.approx(scaled.std((0, 2, 3), correction=0).tolist(), rel=1e-12)
+
+
+def test_a_disk_without_locks_is_named_with_the_way_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    def refuse(file: object, operation: int) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(StorageError, match=rf"cache at {cache} has no file locks \(Function not impl.*choose a --root"):
+        opened(folder)
 
 
 def test_one_class_is_refused_where_an_older_release_has_decoded_it(tmp_path: Path) -> None:
