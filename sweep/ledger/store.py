@@ -275,9 +275,12 @@ class Ledger:
         """What decides the cost of training, in the order written: kind and trial of every plan, start and epoch, and
         of it `compute` (as JSON), `devices` (None where none were noted) and `seconds`; a quick way past the rest."""
         paths = "CASE kind WHEN 'plan' THEN '$.compute' WHEN 'start' THEN '$.devices' ELSE '$.seconds' END"
-        query = f"SELECT kind, trial, json_extract(body, {paths}) FROM events WHERE kind IN (?, ?, ?) ORDER BY seq"
+        query = f"SELECT *, json_extract(body, {paths}) FROM events WHERE kind IN (?, ?, ?) ORDER BY seq"
         with self._explained():
-            yield from self._db.execute(query, ("plan", "start", "epoch"))
+            for *row, told in self._db.execute(query, ("plan", "start", "epoch")):
+                if not checks.is_whole(row, KINDS):
+                    raise StorageError(self._not_as_written(row))
+                yield row[2], row[3], told
 
     def count(self, after: int = 0) -> int:
         """How many events have a later `seq` (which may have gaps: earlier releases left one for what was written
