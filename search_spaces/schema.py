@@ -25,6 +25,9 @@ class Compute(Frozen):
     """Processes that train one trial together, each with so many `cpus` and `gpus` and its share of every batch."""
     retries: int = Field(1, ge=0)
     """Further attempts at a trial that raised or lost its worker; never for one that diverged."""
+    max_epoch_minutes: float | None = Field(None, gt=0, allow_inf_nan=False)
+    """After which a worker that has told of no epoch is ended as hung, its start and the reading of the data included;
+    null learns that from the epochs of such trials in this run: ten times the longest, and at least ten minutes."""
 
     bank_gb: float | None = Field(None, ge=0)
     """Gigabytes that the logit bank below the root may take, with what it holds already; 0 keeps nothing new, null is a

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sweep.cost.estimate import Estimate, devices
+from sweep.cost.prices import device_seconds
 from sweep.ledger.store import Ledger
 from trainers.errors import InputError
 
@@ -20,7 +21,8 @@ class BudgetWatch:
         self._budget = plan.budget
         self._share = devices(plan)
         self._plan = plan
-        self._used = ledger.seconds_trained()
+        self._used = device_seconds(ledger) if self._budget.get("max_device_hours") is not None else 0.0
+        """Seconds times devices."""
         deadline = self._budget.get("deadline")
         self._deadline = datetime.fromisoformat(deadline) if deadline else None
 
@@ -32,7 +34,7 @@ class BudgetWatch:
                 f"{self._plan.name} has {self._plan.count} trials, and budget.max_trials is {trials}; raise it, or ask"
                 " for less"
             )
-        used = self._used * self._share / 3600
+        used = self._used / 3600
         if hours is not None and used + left.device_hours > hours:
             raise InputError(
                 f"{self._plan.name} needs about {left.device_hours:.2g} device hours and has had {used:.2g}, and"
@@ -44,14 +46,19 @@ class BudgetWatch:
                 f" {self._deadline:%Y-%m-%d %H:%M}; move it, or ask for less"
             )
 
-    def spend(self, seconds: float) -> None:
-        """Count an epoch."""
-        self._used += seconds
+    def spend(self, seconds: float, devices: float | None = None) -> None:
+        """Count an epoch.
+
+        Args:
+            seconds: that it took.
+            devices: of its trial; None for what the plan gives each.
+        """
+        self._used += seconds * (self._share if devices is None else devices)
 
     def over(self, now: datetime) -> str:
         """Why no more is to run; empty while there is budget left."""
         hours = self._budget.get("max_device_hours")
-        if hours is not None and self._used * self._share / 3600 >= hours:
+        if hours is not None and self._used / 3600 >= hours:
             return f"budget.max_device_hours ({hours:g}) is used up"
         if self._deadline is not None and self._now(now) >= self._deadline:
             return f"budget.deadline ({self._deadline:%Y-%m-%d %H:%M}) has come"

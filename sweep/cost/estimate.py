@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.cost import calibration
+from sweep.cost.prices import devices_of
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
 from sweep.plan.kinds import kind_name, kind_of
@@ -135,8 +136,7 @@ def estimate(plan: Plan, over: Collection[str], tried: Mapping[str, int], root: 
 
 def devices(plan: Plan) -> float:
     """Of one trial: the GPUs of its workers, or their CPUs where they have none."""
-    workers = plan.compute.get("workers", 1)  # a ledger may be from before there were any
-    return float(workers * (plan.compute["gpus"] or plan.compute["cpus"]))
+    return devices_of(plan.compute)
 
 
 def _sharing(plan: Plan) -> Counter[tuple[str, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from sweep.cost.prices import devices_of
 from sweep.layout import Root
 from sweep.plan.slots import Plan, Slot
 from trainers.config import TrialConfig
@@ -28,6 +29,11 @@ class Job:
 def share(gpus: float, crowded: int) -> float:
     """The GPUs of a trial that ran out of memory so often: a fraction doubles each time, up to a whole one."""
     return min(gpus * 2**crowded, 1.0) if gpus < 1 else gpus
+
+
+def devices(job: Job, plan: Plan) -> float:
+    """That a job's trial has: GPUs, or CPUs where it has none; more of a GPU where it ran out of memory."""
+    return devices_of(plan.compute | {"gpus": share(plan.compute["gpus"], job.crowded)})
 
 
 def describe(job: Job, plan: Plan, root: Root) -> dict[str, Any]:

@@ -108,17 +108,23 @@ class CellScheduler(FIFOScheduler):
 
 
 class StopAfterEpoch(Stopper):
-    """Ends every trial after the epoch it is in, once `stopped` says so; its checkpoint is then on the disk."""
+    """Ends every trial after the epoch it is in, once `stopped` says so; its checkpoint is then on the disk.
 
-    def __init__(self, stopped: Callable[[], bool]) -> None:
+    Args:
+        stopped: whether the sweep is to end.
+        at_once: whether what still runs then is to end where it is, and to go on from its last checkpoint later.
+    """
+
+    def __init__(self, stopped: Callable[[], bool], at_once: Callable[[], bool] = lambda: False) -> None:
         self._stopped = stopped
+        self._at_once = at_once
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return self._stopped()
 
     def stop_all(self) -> bool:
-        """Never: what runs ends by itself, after its epoch, and the searcher hands out no more."""
-        return False
+        """As a rule not: what runs ends by itself, after its epoch, and the searcher hands out no more."""
+        return self._at_once()
 
     def __getstate__(self) -> dict[str, Any]:
         """See :meth:`PlanSearcher.__getstate__`."""

@@ -14,8 +14,10 @@ from ray.tune.experiment import Trial
 
 from sweep.cost.budget import BudgetWatch
 from sweep.engine.display import Display
-from sweep.engine.job import Job
+from sweep.engine.job import Job, devices
 from sweep.engine.queue import TrialQueue
+from sweep.engine.ray_internals.workers import end_worker, has_worker
+from sweep.engine.vigil import Vigil
 from sweep.layout import SweepPaths
 from sweep.ledger.bodies import final_body, start_body, taught_elsewhere
 from sweep.ledger.failures import BROKEN, Broken, worker_death
@@ -23,6 +25,11 @@ from sweep.ledger.store import Ledger
 from trainers.config import TeacherConfig
 
 _log = logging.getLogger(__name__)
+LOOK_SECONDS = 1.0
+"""How often it is looked whether a worker is hung."""
+LAST_SECONDS = 60.0
+"""What runs when the budget is used up gets the time of its longest epoch to end the one that it is in; at least
+this."""
 
 
 class Recorder(Callback):
@@ -37,6 +44,7 @@ class Recorder(Callback):
         display: Display,
         watch: BudgetWatch | None = None,
         drop: Callable[[Path], None] = lambda folder: None,
+        vigil: Vigil | None = None,
     ) -> None:
         self._paths = paths
         self._ledger = ledger
@@ -44,7 +52,14 @@ class Recorder(Callback):
         self._display = display
         self._watch = watch
         self._drop = drop
+        self._vigil = vigil or Vigil()
         self._begun: set[str] = set()
+        self._trials: dict[str, Trial] = {}
+        self._trials_known = 0
+        self._hung: dict[str, str] = {}
+        self._looked = 0.0
+        self._ends_at: float | None = None
+        self._says: list[str] = []
         self.stop_requested = False
         self.cluster_lost = False
         self.fatal: Exception | None = None
@@ -53,20 +68,57 @@ class Recorder(Callback):
         """Whether trials should end after the epoch they are in."""
         return self.stop_requested or self.fatal is not None
 
+    def out_of_time(self) -> bool:
+        """Whether what runs should end where it is: the budget is used up, and an epoch has had its time since."""
+        return self._ends_at is not None and self._vigil.look() >= self._ends_at
+
+    def stop(self, says: str) -> None:
+        """End the sweep after the epochs in flight, and say so soon. A signal's handler may call this: it must not
+        write, since the signal may have come in the middle of another write."""
+        self.stop_requested = True
+        self._says.append(says)
+
     def lose_cluster(self) -> None:
         """The cluster is gone: nothing more will be heard of the trials that run."""
         self.cluster_lost = self.stop_requested = True
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Let the display refresh, and ask for the sweep's end where its budget is used up."""
+        """Let the display refresh, ask for the sweep's end where its budget is used up, and end workers that are
+        hung."""
         if self.cluster_lost:
             return
+        while self._says:
+            self._display.note(self._says.pop(0))
         self._display.tick()
-        if self._watch is not None and not self.stop_requested and self._watch.over(datetime.now()):
+        now = self._vigil.look()
+        if self._ends_at is None and self._watch is not None and self._watch.over(datetime.now()):
             self.stop_requested = True
+            self._ends_at = now + max(LAST_SECONDS, self._vigil.longest(self._queue.live))
+        self._know(trials)
+        if now - self._looked >= LOOK_SECONDS:
+            self._looked = now
+            for trial in [self._trials[job.key] for job in self._queue.live if job.key in self._trials]:
+                self._guarded(self._look_after, trial, trial)
+
+    def _know(self, trials: list[Trial]) -> None:
+        """Take over Ray's new trials; its list only grows."""
+        for trial in trials[self._trials_known :]:
+            self._trials[trial.config["key"]] = trial
+        self._trials_known = len(trials)
+
+    def _look_after(self, job: Job, trial: Trial) -> None:
+        """End the worker of a live trial where it is hung; Ray then tells of its death."""
+        if has_worker(trial):
+            self._vigil.asked(job)
+        reason = self._vigil.hung(job)
+        if reason:
+            self._hung[job.key] = reason
+            self._vigil.left(job.key)  # and from the next look on it gets the time to die
+            end_worker(trial)
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Note that a worker has taken a trial up."""
+        self._trials[trial.config["key"]] = trial
         self._guarded(self._started, trial)
 
     def on_trial_result(
@@ -96,17 +148,22 @@ class Recorder(Callback):
 
     def _started(self, job: Job) -> None:
         self._begun.add(job.key)
+        self._vigil.begun(job)
         if not self._ledger.is_final(job.key):  # a teacher that is only stored anew has its result already
-            self._ledger.append("start", job.key, body=start_body(job.slot, job.trial))
+            self._ledger.append("start", job.key, body=start_body(job.slot, job.trial, self._devices(job)))
         self._display.started(job)
 
+    def _devices(self, job: Job) -> float:
+        return devices(job, self._queue.plan)
+
     def _result(self, job: Job, result: dict[str, Any]) -> None:
+        self._vigil.heard(job)
         self._queue.report(job.key, result["epochs"])  # of its last epoch the scheduler does not hear
         epochs, ends = self._counting(job, result)
         for epoch in epochs:
             new = self._ledger.append("epoch", job.key, epoch["epoch"], epoch)
             if new and self._watch is not None:
-                self._watch.spend(epoch["seconds"])
+                self._watch.spend(epoch["seconds"], self._devices(job))
         state = result.get("state")
         if state is None:
             self._display.epoch(job, result["epochs"][-1])
@@ -137,6 +194,7 @@ class Recorder(Callback):
         if teacher is not None and not noted:
             self._note_retrained(job, result)
         self._queue.finished(job.key, teacher, body)
+        self._left(job)
         self._drop_checkpoints(job)
         self._display.ended(job, state, body)
 
@@ -160,9 +218,13 @@ class Recorder(Callback):
         body = {"state": state, "reason": reason, "log": log, "again": again}
         self._ledger.append("failed", job.key, body=body)
         self._queue.failed(job.key, crowded)
+        self._left(job)
         self._display.ended(job, state, body)
 
     def _worker_died(self, job: Job, trial: Trial) -> None:
+        if job.key in self._hung:
+            self._failed(job, "hung", self._hung[job.key])
+            return
         written = Path(trial.error_file) if trial.error_file else None  # by Ray, on this machine
         self._failed(job, *worker_death(written.read_text() if written and written.exists() else ""))
 
@@ -171,12 +233,20 @@ class Recorder(Callback):
         to make room for another."""
         if self._queue.given_up(job.key):
             body = self._queue.pruned(job.key)
+            self._left(job)
             self._drop_checkpoints(job)
             self._display.ended(job, "pruned", body)
             return
         self._ledger.append("interrupted", job.key)
+        self._left(job)
         if self._queue.interrupted(job.key):
             self._display.paused(job)
+
+    def _left(self, job: Job) -> None:
+        """No worker has the trial any more."""
+        self._vigil.left(job.key)
+        self._trials.pop(job.key, None)
+        self._hung.pop(job.key, None)
 
     def interrupt_live(self, ledger: Ledger | None = None) -> None:
         """Note the trials that were stopped in the middle of an epoch; another thread gives a ledger of its own."""

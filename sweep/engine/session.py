@@ -6,9 +6,7 @@ import gc
 import logging
 import os
 import secrets
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -17,10 +15,10 @@ from typing import Any
 
 import psutil
 
+from sweep.engine import temporary
 from sweep.engine.ray_internals.settings import NO_WORKERS_AHEAD, OLD_OUTPUT, TEMPORARY_FOLDER
 from sweep.engine.watch import PROBE_SECONDS
 from sweep.layout import Root
-from sweep.ledger.lock import alive
 from sweep.text import first_line
 from trainers.errors import InputError, MachineError
 from trainers.process import WORKER_ENVIRONMENT
@@ -38,24 +36,20 @@ OBJECT_STORE_BYTES = 100_000_000
 """Ray's shared memory; trials pass next to nothing through it."""
 STARTS = 3
 """How often a Ray of our own is started before the machine is given up."""
-RAY_FOLDER = "sweep-ray-"
-"""How the folders of Ray's temporary files begin; the driver's process number follows."""
 
 
 @contextmanager
 def session(address: str | None, verbose: bool) -> Iterator[Path]:
     """Ray, silent unless `verbose`: the cluster at `address`, or a Ray of our own without one.
 
-    Yields a folder of temporary files, which is removed at the end.
+    Yields a folder of temporary files that nobody else may enter, which is removed at the end.
 
     Raises:
-        InputError: where no cluster answers at `address`, or a Ray of our own could start no worker.
+        InputError: where no cluster answers at `address`, or a Ray of our own could start no worker or no socket.
         MachineError: where a Ray of our own does not start.
     """
     if address is None:
         _check_python()
-    _remove_leftovers()
-    temporary = Path(tempfile.mkdtemp(prefix=f"{RAY_FOLDER}{os.getpid()}-"))
     import ray
 
     logging.getLogger("ray.tune").setLevel(logging.INFO if verbose else logging.CRITICAL)
@@ -65,15 +59,15 @@ def session(address: str | None, verbose: bool) -> Iterator[Path]:
         logging_level=logging.INFO if verbose else logging.ERROR,
         runtime_env={"env_vars": WORKER_ENVIRONMENT | _handed_on() | _hidden()},
     )
-    try:
-        if address is None:
-            _start(partial(init, **_own(temporary)))
-        else:
-            _join(partial(init, address=address), address)
-        yield temporary
-    finally:
-        _shut_down()
-        shutil.rmtree(temporary, ignore_errors=True)
+    with temporary.held(for_ray=address is None) as folder:
+        try:
+            if address is None:
+                _start(partial(init, **_own(folder / temporary.FOR_RAY)))
+            else:
+                _join(partial(init, address=address), address)
+            yield folder
+        finally:
+            _shut_down()
 
 
 def _join(init: Callable[[], object], address: str) -> None:
@@ -140,14 +134,13 @@ def _end(processes: list[psutil.Process]) -> None:
     psutil.wait_procs(processes, timeout=PROBE_SECONDS)
 
 
-def _own(temporary: Path) -> dict[str, Any]:
-    """A Ray of our own. Its files lie in the system's temporary folder, not below the root: its sockets have paths of
-    at most 107 characters."""
+def _own(folder: Path) -> dict[str, Any]:
+    """A Ray of our own. Its files lie in a temporary folder, not below the root: sockets' paths must be short."""
     return {
         "address": "local",  # not a cluster that RAY_ADDRESS happens to name
         "include_dashboard": False,
         "object_store_memory": OBJECT_STORE_BYTES,
-        TEMPORARY_FOLDER: str(temporary),
+        TEMPORARY_FOLDER: str(folder),
     }
 
 
@@ -169,14 +162,6 @@ def _check_python() -> None:
             f"Ray starts no worker with a Python whose path has a space in it ({sys.executable}); put the"
             " environment, or the folder that it lies in, at a path without one"
         )
-
-
-def _remove_leftovers() -> None:
-    """Ray's temporary files of drivers that were killed before they could remove them."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{RAY_FOLDER}*"):
-        pid = folder.name.removeprefix(RAY_FOLDER).partition("-")[0]
-        if pid.isdigit() and not alive(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def environment(root: Root, verbose: bool, address: str | None) -> None:

@@ -19,6 +19,7 @@ from sweep.engine.display import Display
 from sweep.engine.job import describe
 from sweep.engine.queue import TrialQueue
 from sweep.engine.room import Room
+from sweep.engine.vigil import Vigil
 from sweep.engine.watch import watched
 from sweep.exit_codes import SOME_FAILED
 from sweep.layout import Root, SweepPaths
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 BY_USER = "stopped"
 """Why a run ended early: by Ctrl-C."""
+STOPPING = "stopping after the epochs in flight; once more stops now"
+"""What is said of the first Ctrl-C."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +79,10 @@ def tune(run: Run, temporary: Path) -> str:
         StorageError: when what happened could not be noted.
     """
     from sweep.engine.ray_internals.workers import own_workers
-    from sweep.engine.recorder import Recorder
 
-    recorder = Recorder(run.paths, run.ledger, run.queue, run.display, run.watch, run.drop)
+    recorder = _recorder(run)
     tuner = _tuner(run, recorder, temporary)
-    with _stop_signals(recorder, run.display), own_workers():
+    with _stop_signals(recorder), own_workers():
         try:
             with watched(recorder.lose_cluster, partial(_end_without_head, run, recorder)):
                 tuner.fit()
@@ -93,6 +95,13 @@ def tune(run: Run, temporary: Path) -> str:
     if recorder.cluster_lost:
         return run.without_ray
     return (run.watch.over(datetime.now()) or BY_USER) if recorder.stop_requested else ""
+
+
+def _recorder(run: Run) -> Recorder:
+    from sweep.engine.recorder import Recorder
+
+    vigil = Vigil(run.plan.compute.get("max_epoch_minutes"))
+    return Recorder(run.paths, run.ledger, run.queue, run.display, run.watch, run.drop, vigil)
 
 
 def _tuner(run: Run, recorder: Recorder, temporary: Path) -> Tuner:
@@ -119,7 +128,7 @@ def _tuner(run: Run, recorder: Recorder, temporary: Path) -> Tuner:
             verbose=0,
             callbacks=[recorder],
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # checkpoints are the trainer's own
-            stop=StopAfterEpoch(recorder.stopped),
+            stop=StopAfterEpoch(recorder.stopped, recorder.out_of_time),
         ),
     )
 
@@ -153,14 +162,13 @@ def _end_without_head(run: Run, recorder: Recorder) -> None:
 
 
 @contextmanager
-def _stop_signals(recorder: Recorder, display: Display) -> Iterator[None]:
+def _stop_signals(recorder: Recorder) -> Iterator[None]:
     """The first SIGINT or SIGTERM ends the sweep after the epochs in flight; the second ends it now."""
 
     def stop(number: int, frame: Any) -> None:
         if recorder.stop_requested:  # by the user or the budget before, or because the cluster is gone
             raise KeyboardInterrupt
-        recorder.stop_requested = True
-        display.note("stopping after the epochs in flight; once more stops now")
+        recorder.stop(STOPPING)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

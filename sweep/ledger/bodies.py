@@ -15,9 +15,16 @@ STORED = "last"
 """In place of what chose the best epoch: of a teacher that was stored before, of which only its last is known."""
 
 
-def start_body(slot: Slot, trial: TrialConfig) -> dict[str, Any]:
-    """What the ledger notes of a trial when it starts: its place in the plan and its whole config."""
-    return {
+def start_body(slot: Slot, trial: TrialConfig, devices: float | None = None) -> dict[str, Any]:
+    """What the ledger notes of a trial when it starts: its place in the plan and its whole config.
+
+    Args:
+        slot: its place.
+        trial: its config.
+        devices: that it has: GPUs, or CPUs where it has none; None where that is not known.
+    """
+    noted = {} if devices is None else {"devices": devices}
+    return noted | {
         "slot": slot.id,
         "name": slot.name,
         "stage": slot.stage,

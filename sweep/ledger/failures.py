@@ -1,4 +1,4 @@
-"""How an attempt at a trial breaks, and how to tell: an exception, want of memory, or the end of its process."""
+"""How an attempt at a trial breaks, and how to tell: an exception, no memory, the end of its process, or silence."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Literal
 
 from sweep.text import shortened
 
-Broken = Literal["failed", "out-of-memory", "worker-died"]
-"""States of a trial whose attempt broke: an exception, no memory, or the end of its process. All are tried again."""
-BROKEN: tuple[Broken, ...] = ("failed", "out-of-memory", "worker-died")
+Broken = Literal["failed", "out-of-memory", "worker-died", "hung"]
+"""States of a trial whose attempt broke: an exception, no memory, the end of its process, or a process that was ended
+because it stood still (:mod:`sweep.engine.vigil`). All are tried again."""
+BROKEN: tuple[Broken, ...] = ("failed", "out-of-memory", "worker-died", "hung")
 NO_MEMORY = ("out of memory", "allocate memory", "_alloc_failed", "outofmemoryerror", "low on memory")
 """What torch on a GPU, its CPU allocator, CUDA's libraries and Ray say where memory is short; in lower case."""
 MEMORY_ADVICE = "a smaller recipe.batch_size needs less; a larger compute.cpus or compute.gpus leaves each trial more"

@@ -45,7 +45,7 @@ Kind = Literal[
 - `sweep`: a driver started on this sweep; body: spec, host, pid.
 - `plan`: the spec as expanded at that start; body: see :mod:`sweep.plan.expand`.
 - `ask`: a search suggested a configuration; body: the cell, the suggestion's number and values, and its slot.
-- `start`: a trial was handed to a worker; body: the slot's labels and the trial's config.
+- `start`: a trial was handed to a worker; body: the slot's labels, the trial's config and its devices.
 - `epoch`: one epoch's result; written once per trial and epoch.
 - `final`: a trial ended for good (`state`: finished or diverged); written once per trial.
 - `retrained`: a teacher that had ended was no longer stored, and was trained again to other weights; body: as `final`,
@@ -276,11 +276,16 @@ class Ledger:
             rows = self._db.execute(f"SELECT trial, {mean} FROM events WHERE kind = 'epoch' GROUP BY trial").fetchall()
         return dict(rows)
 
-    def seconds_trained(self) -> float:
-        """Seconds of all epochs of all trials."""
-        total = "COALESCE(SUM(json_extract(body, '$.seconds')), 0)"
+    def priced(self) -> Iterator[tuple[Kind, str | None, Any]]:
+        """What decides the cost of training, in the order written: kind and trial of every plan, start and epoch, and
+        of it `compute` (as JSON), `devices` (None where none were noted) and `seconds`; a quick way past the rest."""
+        paths = "CASE kind WHEN 'plan' THEN '$.compute' WHEN 'start' THEN '$.devices' ELSE '$.seconds' END"
+        query = f"SELECT *, json_extract(body, {paths}) FROM events WHERE kind IN (?, ?, ?) ORDER BY seq"
         with self._explained():
-            return float(self._db.execute(f"SELECT {total} FROM events WHERE kind = 'epoch'").fetchone()[0])
+            for *row, told in self._db.execute(query, ("plan", "start", "epoch")):
+                if not checks.is_whole(row, KINDS):
+                    raise StorageError(self._not_as_written(row))
+                yield row[2], row[3], told
 
     def count(self, after: int = 0) -> int:
         """How many events have a later `seq` (which may have gaps: earlier releases left one for what was written

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from sweep.cost.estimate import devices
-from sweep.ledger.store import Ledger
+from sweep.cost.prices import device_seconds
+from sweep.ledger.store import Event, Ledger
 from sweep.plan.labels import label
 from sweep.plan.slots import Plan, Slot
 from sweep.results.board import Leaderboard, leaderboard
@@ -107,7 +107,7 @@ class Effort:
     """What the sweep has cost, from the ledger's epochs and times."""
 
     device_seconds: float
-    """Of all epochs, times the devices of a trial."""
+    """Of all epochs, each times the devices that its trial had then."""
     wall_seconds: float
     """In which a driver was at work."""
     taught_epochs: int
@@ -154,7 +154,7 @@ def read(ledger: Ledger) -> History:
     plan, planned = trials(ledger)
     started = ledger.latest("sweep")
     wanted = {trial.key for trial in planned if trial.key and trial.slot.stage == "confirm"}
-    curves, effort = _epochs(plan, ledger, wanted)
+    curves, effort = _epochs(ledger, wanted)
     return History(
         board=board,
         spec=started.body["spec"] if started else "",
@@ -166,26 +166,46 @@ def read(ledger: Ledger) -> History:
     )
 
 
-def _epochs(plan: Plan, ledger: Ledger, wanted: set[str]) -> tuple[dict[str, Curve], Effort]:
+class _Work:
+    """Adds up the time in which a driver was at work, from one event to the next: a clock that is set back in between
+    takes nothing away from what went before."""
+
+    def __init__(self) -> None:
+        self._seconds, self._doubtful, self._latest = 0.0, 0.0, 0.0
+
+    @property
+    def seconds(self) -> float:
+        """So far."""
+        return self._seconds + self._doubtful
+
+    def hear(self, event: Event) -> None:
+        """Take over the next event."""
+        passed, self._latest = max(event.time - self._latest, 0.0), event.time
+        if event.kind == "interrupted":
+            self._doubtful += passed
+        elif event.kind == "sweep":  # it was this driver that noted them, before it began: of one that was killed
+            self._doubtful = 0.0
+        else:
+            self._seconds += self._doubtful + (passed if event.kind != "stop" else 0.0)
+            self._doubtful = 0.0
+
+
+def _epochs(ledger: Ledger, wanted: set[str]) -> tuple[dict[str, Curve], Effort]:
     """One walk through the events: curves of the wanted trials, and what everything cost."""
     curves = {key: Curve() for key in wanted}
     with_teacher: set[str | None] = set()
     live: list[int] = []
-    seconds, wall, began, latest = 0.0, 0.0, 0.0, 0.0
-    for event in ledger.events("sweep", "start", "epoch", "pruned", "final", "failed", "interrupted"):
-        if event.kind == "sweep":
-            wall += latest - began
-            began = event.time
-        latest = event.time
+    work = _Work()
+    for event in ledger.events("sweep", "start", "epoch", "pruned", "final", "failed", "interrupted", "stop"):
+        work.hear(event)
         if event.kind == "start" and event.body["config"]["teacher"]:
             with_teacher.add(event.trial)
         elif event.kind == "epoch":
-            seconds += event.body["seconds"]
             if event.trial in with_teacher and LIVE in event.body:
                 live.append(event.body[LIVE])
             if event.trial in curves:
                 curves[event.trial].note(event.epoch or 1, event.body)
-    return curves, Effort(seconds * devices(plan), wall + latest - began, len(live), live.count(0), sum(live))
+    return curves, Effort(device_seconds(ledger), work.seconds, len(live), live.count(0), sum(live))
 
 
 def _configurations(board: Leaderboard, planned: list[Trial], curves: dict[str, Curve]) -> list[Configuration]:

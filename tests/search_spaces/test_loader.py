@@ -333,7 +333,7 @@ def test_protocol_paper_trains_on_everything() -> None:
         ({"baseline": ""}, f"{LAST}: baseline: unknown baseline (one of this spec's methods) 'None'; "),
         (
             {"compute": "{cpu: 1}"},
-            f"{LAST}: compute.cpu: unknown key 'cpu'; did you mean 'cpus'? valid: bank_gb, cpus, gpus, retries,",
+            f"{LAST}: compute.cpu: unknown key 'cpu'; did you mean 'cpus'? valid: bank_gb, cpus, gpus, max_epoch",
         ),
         ({"compute": "{cpus: 0}"}, f"{LAST}: compute.cpus: should be greater than or equal to 1, found 0"),
         ({"compute": "{gpus: -0.5}"}, f"{LAST}: compute.gpus: must be 0 or more, or auto, found -0.5"),

@@ -7,6 +7,8 @@ passed on as the kind that Ray Tune handles, its name and text kept.
 And Ray Tune keeps one idle worker, as it knows of no trial that could need a second: a sweep's trials wait in its own
 queue (:meth:`sweep.engine.ray_search.PlanSearcher.suggest`). So where several trials had ended before a teacher, all
 other workers would be started anew after it, which takes longer than a short trial. Here they are kept for a while.
+
+Nor does Ray Tune let anybody end the worker of one trial: see :func:`end_worker`.
 """
 
 from __future__ import annotations
@@ -17,9 +19,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import ray
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.tune.execution import tune_controller
+from ray.tune.experiment import Trial
 from ray.tune.utils.object_cache import _ObjectCache
 
 LONGEST_IDLE = 60.0
@@ -90,6 +94,18 @@ class ActorManager(RayActorManager):
         if isinstance(exception, RayActorError):
             self._idle.doubt()
         super()._actor_task_failed(tracked_actor_task, exception)
+
+
+def has_worker(trial: Trial) -> bool:
+    """Whether a worker runs a trial, or was told to take it up."""
+    return trial.temporary_state.ray_actor is not None
+
+
+def end_worker(trial: Trial) -> None:
+    """Kill a trial's worker, whatever it is at; Ray Tune then hears of its death as of any other."""
+    worker = trial.temporary_state.ray_actor
+    if worker is not None:
+        ray.kill(worker)
 
 
 @contextmanager

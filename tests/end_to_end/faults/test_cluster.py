@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
 from contextlib import closing
 
 import pytest
 
 from tests.end_to_end.faults.conftest import Undisturbed
 from tests.support.command import Done, User, workers
-from tests.support.fault_harness import begin, begun_after_their_end, goes_on, raylets, results
+from tests.support.fault_harness import SPEC, begin, begun_after_their_end, goes_on, raylets, results
 from tests.support.ray_cluster import RayCluster, kill
 
-pytestmark = pytest.mark.slow(220)
+pytestmark = pytest.mark.slow(285)
 
 KILLS = 2
+MINUTES = 1
+"""Without an epoch, after which a worker is hung; its start and a first epoch take seconds."""
 NOTHING_LOST = "; nothing is lost. The same command goes on from here"
 
 
@@ -41,11 +44,26 @@ def test_a_sweep_outlives_workers_machines_its_cluster_and_its_ray(undisturbed: 
 
 
 def our_own_ray_dies(user: User) -> None:
+    user.write(SPEC.replace("retries: 20", f"retries: 20, max_epoch_minutes: {MINUTES}"))
     process = begin(user)
     goes_on(user, process, by=3)
+    all_workers_stand_still(user, process)
     (raylet,) = raylets(process.pid)
     kill_all(raylet, *workers(process.pid))
     ends_well(user, user.end(process), "Ray has died on this machine")
+
+
+def all_workers_stand_still(user: User, process: subprocess.Popen[str]) -> None:
+    stopped = workers(process.pid)
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    user.wait_for(lambda: "hung" in states(user), process)
+    goes_on(user, process, by=1)
+
+
+def states(user: User) -> set[str]:
+    """In which attempts have broken."""
+    return {event.body["state"] for event in user.events("failed")}
 
 
 def kill_all(*processes: int) -> None:
@@ -64,13 +82,15 @@ def workers_machines_and_the_cluster_die(cluster: RayCluster, user: User) -> Non
         killed += bool(training) and kill(draw.choice(training))
     user.wait_for(lambda: len(workers(cluster.pid)) == 2, process)
     failed = user.events("failed")
-    assert len(failed) >= KILLS - 1  # one may have had no trial at that moment
+    died = [event for event in failed if event.body["state"] != "hung"]
+    assert len(died) >= KILLS - 1  # one may have had no trial at that moment
 
     goes_on(user, process, by=2)
     cluster.kill_node(draw)
     user.wait_for(lambda: len(user.events("failed")) > len(failed), process)
     goes_on(user, process, by=2)  # on the other
-    assert all("its worker died" in event.body["reason"] and event.body["again"] for event in user.events("failed"))
+    assert all("its worker" in event.body["reason"] and event.body["again"] for event in user.events("failed"))
+    assert states(user) == {"hung", "worker-died"}
     cluster.raylets.append(cluster.add_node())
     user.wait_for(lambda: len(workers(cluster.pid)) == 2, process)
 

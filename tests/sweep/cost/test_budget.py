@@ -9,6 +9,7 @@ import pytest
 
 from sweep.cost.budget import BudgetWatch
 from sweep.cost.estimate import Estimate, Pace
+from sweep.cost.prices import device_seconds
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
@@ -108,7 +109,7 @@ def test_a_watch_knows_the_hours_of_a_whole_played_search(root: Root, ledger: Le
     begin(ledger, plan)
     done = play(ledger, plan, lambda slot: 80.0)
     assert len(done) == 2 + 4 + 1
-    assert ledger.seconds_trained() == len(done) * 3 * EACH
+    assert device_seconds(ledger) == len(done) * 3 * EACH
     watch = BudgetWatch(plan, ledger)
     watch.spend(3600 - len(done) * 3 * EACH - 1)
     assert watch.over(NOON) == ""

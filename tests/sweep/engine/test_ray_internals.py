@@ -21,13 +21,14 @@ from ray.train import TrainingFailedError, WorkerGroupError
 from ray.tune.constants import TUNE_ENV_VARS
 from ray.tune.execution import tune_controller
 from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
 from ray.tune.experimental.output import AirVerbosity, get_air_verbosity
 from ray.tune.utils.object_cache import _ObjectCache
 
 from sweep.engine import session
 from sweep.engine.ray_internals import READ_IN
 from sweep.engine.ray_internals.settings import NO_WORKERS_AHEAD, OLD_OUTPUT, TEMPORARY_FOLDER
-from sweep.engine.ray_internals.workers import ActorManager, IdleWorkers
+from sweep.engine.ray_internals.workers import ActorManager, IdleWorkers, end_worker, has_worker
 from sweep.layout import Root
 
 OVERRIDDEN = {
@@ -151,6 +152,34 @@ def test_ray_tune_knows_the_variables_that_a_sweep_sets(tmp_path: Path, monkeypa
     monkeypatch.setattr(os, "environ", environment)
     session.environment(Root(tmp_path), False, None)
     assert {name for name in environment if name.startswith("TUNE_")} <= TUNE_ENV_VARS
+
+
+def test_a_trial_knows_its_worker_as_the_controller_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[Any] = []
+    monkeypatch.setattr(ray, "kill", killed.append)
+    trial = Trial("TrialTrainable", stub=True)
+    assert not has_worker(trial)
+    end_worker(trial)
+    assert killed == []
+    worker = Worker()
+    trial.set_ray_actor(worker)  # type: ignore[no-untyped-call]
+    assert "set_ray_actor" in _names_in(TuneController)
+    assert has_worker(trial)
+    end_worker(trial)
+    assert killed == [worker]
+    trial.set_ray_actor(None)  # type: ignore[no-untyped-call]
+    assert not has_worker(trial)
+
+
+class Worker:
+    """What Ray Tune asks of one that it is given."""
+
+    @property
+    def get_auto_filled_metrics(self) -> Worker:
+        return self
+
+    def remote(self, **options: Any) -> None:
+        return None
 
 
 # -- what would be told -----------------------------------------------------------------------------------------------

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 
 from sweep.cost.budget import BudgetWatch
 from sweep.engine.job import Job
-from sweep.engine.recorder import Recorder
+from sweep.engine.recorder import LAST_SECONDS, LOOK_SECONDS, Recorder
+from sweep.engine.vigil import LEAST_SECONDS, Vigil
 from sweep.ledger.store import Kind
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
@@ -277,3 +279,139 @@ def test_epochs_that_a_resumed_trial_tells_of_again_cost_nothing(sweep: Driver) 
     sweep.tell(other.key, {"epochs": [epoch_body(2, 60.0, 60.0)], "done": False})
     recorder.on_step_end(0, [])
     assert recorder.stopped()
+
+
+def test_a_start_says_which_devices_the_trial_has(sweep: Driver) -> None:
+    """A trial that ran out of memory gets a larger share of a GPU, and is paid for as that."""
+    sweep.queue.plan = replace(sweep.plan, compute=sweep.plan.compute | {"gpus": 0.25})
+    recorder = watched(sweep, max_device_hours=1)
+    job = search_jobs(sweep)[0]
+    sweep.tell(job.key, {"state": "out-of-memory", "reason": "no", "log": "", "epochs": [], "done": True})
+    while (again := sweep.start()) is not None and again.key != job.key:
+        pass
+    assert again is not None
+    last = list(sweep.ledger.events("start", trial=job.key))[-1]
+    assert last.body["devices"] == 0.5
+    assert recorder._watch is not None
+    before = recorder._watch._used
+    sweep.tell(job.key, {"epochs": [epoch_body(2, 1.0, 1.0)], "done": False})
+    assert recorder._watch._used - before == EACH * 0.5
+
+
+# -- workers that stand still ------------------------------------------------------------------------------------------
+
+
+class Clock:
+    """Stands still until it is told."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(sweep: Driver) -> Clock:
+    """By which the sweep's recorder goes."""
+    clock = Clock()
+    sweep.recorder._vigil = Vigil(None, clock)
+    for job in sweep.queue.live:
+        sweep.recorder._vigil.begun(job)
+    return clock
+
+
+@pytest.fixture
+def killed(sweep: Driver, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Keys of the trials whose workers were killed, in that order; each trial's worker is its key here."""
+    keys: list[str] = []
+    monkeypatch.setattr(ray, "kill", keys.append)
+    for key, trial in sweep.trials.items():
+        trial.temporary_state.ray_actor = key
+    return keys
+
+
+def passes(sweep: Driver, clock: Clock, seconds: float) -> None:
+    """Time, in Ray Tune's steps."""
+    for _ in range(int(seconds / LOOK_SECONDS)):
+        clock.now += LOOK_SECONDS
+        sweep.recorder.on_step_end(0, list(sweep.trials.values()))
+
+
+def test_a_worker_that_stands_still_is_killed_and_its_trial_tried_again(
+    sweep: Driver, clock: Clock, killed: list[str]
+) -> None:
+    still, *others = search_jobs(sweep)
+    for job in (still, *others):
+        sweep.tell(job.key, {"epochs": [epoch_body(1, 1.0, 1.0)], "done": False})
+    for seconds in (49, *[50] * 11):
+        passes(sweep, clock, seconds)
+        for job in others:
+            sweep.tell(job.key, {"epochs": [epoch_body(1, 1.0, 1.0)], "done": False})
+    assert killed == []
+    passes(sweep, clock, 1)
+    assert killed == [still.key]
+    assert still in sweep.queue.live  # until Ray tells of the death
+    sweep.recorder.on_trial_error(0, [], sweep.trials[still.key])
+    (event,) = sweep.ledger.events("failed")
+    assert (event.trial, event.body["state"], event.body["again"]) == (still.key, "hung", True)
+    assert "told of no epoch for 10:00 min" in event.body["reason"]
+    assert f"hung: {still.slot.name}: its worker told of no epoch" in sweep.out.getvalue()
+    assert sweep.start() == still
+    assert sweep.recorder._hung == {}  # should its next worker die, that is another death
+
+
+def test_a_worker_whose_death_ray_does_not_tell_of_is_killed_again(
+    sweep: Driver, clock: Clock, killed: list[str]
+) -> None:
+    still = search_jobs(sweep)[0]
+    sweep.tell(still.key, {"epochs": [epoch_body(1, 1.0, 1.0)], "done": False})
+    passes(sweep, clock, 2 * LEAST_SECONDS + 2)
+    assert killed.count(still.key) == 2
+
+
+def test_a_worker_that_does_not_take_up_a_trial_is_killed(sweep: Driver, clock: Clock, killed: list[str]) -> None:
+    """As one that stood still while it was idle: of its trial's start nothing is heard."""
+    still = search_jobs(sweep)[0]
+    sweep.recorder._vigil.left(still.key)
+    passes(sweep, clock, LEAST_SECONDS)
+    assert killed == []
+    passes(sweep, clock, 1)
+    assert killed == [still.key]
+
+
+def test_a_trial_that_waits_inside_ray_for_its_devices_is_left_alone(
+    sweep: Driver, clock: Clock, killed: list[str]
+) -> None:
+    waits = search_jobs(sweep)[0]
+    sweep.recorder._vigil.left(waits.key)
+    sweep.trials[waits.key].temporary_state.ray_actor = None
+    passes(sweep, clock, 3 * LEAST_SECONDS)
+    assert killed == []
+
+
+@pytest.mark.parametrize("longest", [5.0, 300.0])
+def test_a_deadline_ends_what_runs_though_no_epoch_comes(
+    sweep: Driver, clock: Clock, killed: list[str], longest: float
+) -> None:
+    """An epoch in flight gets the time of the longest so far, or a minute."""
+    passes(sweep, clock, longest)
+    sweep.tell(search_jobs(sweep)[0].key, {"epochs": [epoch_body(1, 1.0, 1.0)], "done": False})
+    recorder = watched(sweep, deadline="2020-01-01 00:00")
+    sweep.stopper._at_once = recorder.out_of_time
+    assert not sweep.stopper.stop_all()
+    passes(sweep, clock, 1)
+    assert recorder.stopped()
+    passes(sweep, clock, max(longest, LAST_SECONDS) - 1)
+    assert not sweep.stopper.stop_all()
+    passes(sweep, clock, 1)
+    assert sweep.stopper.stop_all()
+    assert killed == []
+
+
+def test_a_user_s_stop_waits_for_the_epochs_in_flight(sweep: Driver, clock: Clock) -> None:
+    """Who does not want to wait asks once more."""
+    sweep.recorder.stop("stopping")
+    assert "stopping" not in sweep.out.getvalue()  # a signal's handler may have come in the middle of a write
+    passes(sweep, clock, 3 * LEAST_SECONDS)
+    assert sweep.out.getvalue().count("stopping") == 1
+    assert not sweep.recorder.out_of_time()

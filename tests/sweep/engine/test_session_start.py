@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 import weakref
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,14 @@ CLUSTER = "ray-head:6379"
 
 
 @pytest.fixture
-def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
     """What Ray was started with, each time; nothing starts."""
     calls: list[dict[str, Any]] = []
     monkeypatch.setattr(ray, "init", lambda **options: calls.append(options))
     monkeypatch.setattr(ray, "shutdown", lambda: None)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    return calls
+    with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as short:
+        monkeypatch.setattr(tempfile, "tempdir", short)
+        yield calls
 
 
 def begun(address: str | None, calls: list[dict[str, Any]]) -> dict[str, Any]:
@@ -81,6 +83,13 @@ def test_a_ray_of_our_own_is_local_and_has_no_dashboard(
     options = begun(None, started)
     assert options["address"] == "local"
     assert options["include_dashboard"] is False
+
+
+def test_ray_s_files_lie_in_a_folder_that_only_we_may_enter(started: list[dict[str, Any]]) -> None:
+    """Ray opens its own to all users. Ray Tune's lies beside that, with pickles in it."""
+    with session(None, verbose=False) as folder:
+        assert folder.stat().st_mode & 0o077 == 0
+        assert Path(started[0]["_temp_dir"]).parent == folder
 
 
 def test_a_cluster_is_joined_at_its_address(started: list[dict[str, Any]]) -> None:

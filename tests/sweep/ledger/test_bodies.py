@@ -35,6 +35,7 @@ def test_a_start_names_the_slot_and_holds_the_whole_config(small_plan: Plan) -> 
         "seed": 1,
     }
     assert TrialConfig.model_validate(config).key == job.key
+    assert start_body(job.slot, job.trial, 0.5)["devices"] == 0.5
 
 
 def test_the_best_epoch_is_chosen_on_validation_where_there_is_one() -> None:

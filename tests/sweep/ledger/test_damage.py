@@ -171,7 +171,7 @@ def test_a_damaged_file_is_refused_or_whole(path: Path, damage: Callable[[bytear
                     told.append(event)
                 for kind in ("start", "epoch", "final"):
                     told.extend(ledger.events(kind))  # type: ignore[arg-type]
-                list(ledger.starts()), ledger.epochs_done(), ledger.seconds_trained(), ledger.fact("delivered")
+                list(ledger.starts()), ledger.epochs_done(), list(ledger.priced()), ledger.fact("delivered")
                 ledger.verify()
         except StorageError as error:
             assert WAY_OUT in str(error) or "update it to read the file" in str(error), (seed, error)

@@ -6,10 +6,15 @@ import math
 from array import array
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from sweep.ledger import store
+from sweep.ledger.bodies import start_body
 from sweep.ledger.store import Ledger
+from sweep.plan.expand import build_plan
 from sweep.report.effort import section as effort_section
 from sweep.report.gains import gains
 from sweep.report.gradients import Cosine, cosine, verdict
@@ -17,6 +22,7 @@ from sweep.report.history import Configuration, Curve, History, read
 from sweep.report.searches import importances, place
 from sweep.report.sensitivity import POOLED, Line, lines, pooled
 from sweep.report.sensitivity import verdict as judged
+from tests.support.examples import begin, epoch_body, job_of, record, small_spec
 from tests.support.examples_report import LIVE, accuracy, tell_all
 
 
@@ -167,6 +173,51 @@ def test_the_cost_counts_every_epoch_and_what_the_bank_served(history: History) 
     assert section is not None
     assert f"({epochs - len(told)} of {epochs})" in section.content
     assert "0% of the searches’ epochs (0 of 96)" in section.content
+
+
+def test_a_clock_that_was_set_back_takes_no_time_at_work_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        times = iter([1000.0, 1000.0, 1010.0, 1030.0, 1030.0 - 3600, 1040.0 - 3600, 9000.0, 9000.0, 9005.0])
+        monkeypatch.setattr(store, "time", SimpleNamespace(time=times.__next__))
+        plan = build_plan(small_spec())
+        begin(ledger, plan)
+        teacher = job_of(plan, plan.teachers[0])
+        ledger.append("start", teacher.key, body=start_body(teacher.slot, teacher.trial))
+        for epoch in (1, 2, 3):
+            ledger.append("epoch", teacher.key, epoch, epoch_body(epoch, 1.0))
+        begin(ledger, plan)
+        ledger.append("interrupted", teacher.key)
+        assert list(times) == []
+        assert read(ledger).effort.wall_seconds == 30 + 10 + 5
+
+
+@pytest.mark.parametrize(("stopped", "seconds"), [(True, 15), (False, 10)], ids=["stopped", "killed"])
+def test_a_killed_driver_is_at_work_until_its_last_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: bool, seconds: float
+) -> None:
+    """What it left is noted by the next one, perhaps days later."""
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        later = 1015 if stopped else 900_000
+        times = iter([1000.0, 1000.0, 1000.0, 1010.0, later, *([1020.0] if stopped else []), 900_000.0, 900_000.0])
+        monkeypatch.setattr(store, "time", SimpleNamespace(time=times.__next__))
+        plan = build_plan(small_spec())
+        begin(ledger, plan)
+        key = record(ledger, plan, plan.teachers[0], [1.0], "running")
+        ledger.append("interrupted", key)
+        if stopped:
+            ledger.append("stop", body={"exit_code": 130})
+        begin(ledger, plan)
+        assert list(times) == []
+        assert read(ledger).effort.wall_seconds == seconds
+
+
+def test_what_was_trained_with_other_devices_is_counted_with_those(tmp_path: Path) -> None:
+    plan = build_plan(small_spec(compute={"cpus": 4}))
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        begin(ledger, plan)
+        record(ledger, plan, plan.teachers[0], [1.0, 2.0, 3.0])
+        begin(ledger, replace(plan, compute=plan.compute | {"cpus": 1}))
+        assert read(ledger).effort.device_seconds == 3 * 2.0 * 4
 
 
 def test_accuracies_are_as_they_were_made_up(history: History) -> None:

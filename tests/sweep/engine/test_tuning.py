@@ -1,0 +1,54 @@
+"""What a run hands to Ray Tune; nothing starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ray.tune import RunConfig, Tuner
+from rich.console import Console
+
+from sweep.cost.budget import BudgetWatch
+from sweep.engine import tuning
+from sweep.engine.display import PlainDisplay
+from sweep.engine.queue import TrialQueue
+from sweep.engine.tuning import Run
+from sweep.layout import Root
+from sweep.ledger.store import Ledger
+from sweep.plan.expand import build_plan
+from tests.support.examples import small_spec
+
+
+@pytest.fixture
+def run(tmp_path: Path, ledger: Ledger) -> Run:
+    plan = build_plan(small_spec(compute={"max_epoch_minutes": 0.5}, budget={"deadline": "2020-01-01 00:00"}))
+    queue, watch = TrialQueue(plan, {}, set()), BudgetWatch(plan, ledger)
+    return Run(plan, Root(tmp_path), queue, ledger, PlainDisplay(Console()), watch, lambda ledger: None)
+
+
+def test_the_spec_s_limit_of_an_epoch_is_the_one_that_workers_have(run: Run) -> None:
+    recorder = tuning._recorder(run)
+    job = run.queue.next()
+    assert job is not None
+    recorder._vigil.begun(job)
+    recorder._vigil._clock.now += 29
+    assert recorder._vigil.hung(job) == ""
+    recorder._vigil._clock.now += 1
+    assert "compute.max_epoch_minutes: 0.5" in recorder._vigil.hung(job)
+
+
+def test_what_runs_ends_after_its_epoch_and_at_once_when_that_does_not_come(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[RunConfig] = []
+    monkeypatch.setattr(Tuner, "__init__", lambda self, trainable, tune_config, run_config: given.append(run_config))
+    recorder = tuning._recorder(run)
+    tuning._tuner(run, recorder, tmp_path)
+    stop = given[0].stop
+    assert not stop("a trial", {})
+    assert not stop.stop_all()
+    recorder.on_step_end(0, [])  # the deadline has come
+    assert stop("a trial", {})
+    assert not stop.stop_all()
+    recorder._vigil._clock.now += 60
+    assert stop.stop_all()

@@ -1,0 +1,186 @@
+"""When a worker is taken for hung: told by a clock that stands until it is moved."""
+
+from __future__ import annotations
+
+import pytest
+
+from search_spaces.loader import parse_spec
+from sweep.engine.job import Job
+from sweep.engine.vigil import LEAST_FIRST_SECONDS, LEAST_SECONDS, TIMES, Vigil
+from sweep.plan.slots import Plan
+from tests.support.examples import job_of, slot_of, small_spec
+from trainers.errors import InputError
+
+HOUR = 3600.0
+
+
+class Clock:
+    """Stands still until it is told."""
+
+    now = 1e6
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Watched:
+    """A vigil, and time that passes for it in the small steps in which a driver looks."""
+
+    def __init__(self, minutes: float | None = None) -> None:
+        self.clock = Clock()
+        self.vigil = Vigil(minutes, self.clock)
+
+    def wait(self, seconds: float) -> None:
+        left = seconds
+        while left > 0:
+            self.clock.now += min(left, 5.0)
+            left -= 5.0
+            self.vigil.look()
+
+    def trains(self, job: Job, *seconds: float) -> None:
+        """A trial is taken up, and does epochs."""
+        self.vigil.begun(job)
+        for epoch in seconds:
+            self.wait(epoch)
+            self.vigil.heard(job)
+
+
+@pytest.fixture
+def kd(small_plan: Plan) -> Job:
+    return job_of(small_plan, slot_of(small_plan, "kd"))
+
+
+@pytest.fixture
+def sibling(small_plan: Plan) -> Job:
+    """Another seed of the same."""
+    return job_of(small_plan, slot_of(small_plan, "kd", seed=1))
+
+
+@pytest.fixture
+def other(small_plan: Plan) -> Job:
+    """Another method on the same networks."""
+    return job_of(small_plan, slot_of(small_plan, "dhkd α=1"))
+
+
+@pytest.fixture
+def teacher(small_plan: Plan) -> Job:
+    return job_of(small_plan, small_plan.teachers[0])
+
+
+def test_a_worker_is_hung_after_ten_times_its_longest_epoch(kd: Job) -> None:
+    run = Watched()
+    run.trains(kd, 100.0, 120.0, 80.0)
+    run.wait(TIMES * 120.0 - 5)
+    assert run.vigil.hung(kd) == ""
+    run.wait(5)
+    assert run.vigil.hung(kd) == "its worker told of no epoch for 20:00 min, and the longest took 2:00 min"
+
+
+def test_no_epoch_is_too_long_before_ten_minutes(kd: Job) -> None:
+    run = Watched()
+    run.trains(kd, 1.0, 1.0)
+    run.wait(LEAST_SECONDS - 5)
+    assert run.vigil.hung(kd) == ""
+    run.wait(5)
+    assert run.vigil.hung(kd)
+
+
+def test_a_first_epoch_gets_an_hour_for_what_comes_before_it(kd: Job, sibling: Job) -> None:
+    run = Watched()
+    run.trains(kd, 1.0, 1.0)
+    run.vigil.begun(sibling)
+    run.wait(LEAST_FIRST_SECONDS - 5)
+    assert run.vigil.hung(sibling) == ""
+    run.wait(5)
+    assert run.vigil.hung(sibling)
+
+
+def test_the_longest_epoch_is_that_of_the_kind_and_else_of_the_same_networks(
+    kd: Job, sibling: Job, other: Job, teacher: Job
+) -> None:
+    run = Watched()
+    run.trains(kd, 2 * HOUR)
+    for job in (sibling, other, teacher):
+        run.vigil.begun(job)
+    run.wait(TIMES * 2 * HOUR)
+    assert run.vigil.hung(sibling)
+    assert run.vigil.hung(other)
+    assert run.vigil.hung(teacher) == ""  # of which nothing is known
+    run.trains(other, 4 * HOUR)
+    run.vigil.begun(other)
+    run.wait(TIMES * 2 * HOUR)
+    assert run.vigil.hung(sibling)
+    assert run.vigil.hung(other) == ""  # which has an epoch of its own to go by now
+
+
+def test_what_nothing_is_known_of_is_never_hung(kd: Job) -> None:
+    run = Watched()
+    run.vigil.begun(kd)
+    run.wait(1000 * HOUR)
+    assert run.vigil.hung(kd) == ""
+
+
+@pytest.mark.parametrize("epochs", [(), (1.0,), (HOUR, HOUR)], ids=["none", "short", "long"])
+def test_a_limit_that_is_written_down_holds_for_every_epoch(kd: Job, epochs: tuple[float, ...]) -> None:
+    run = Watched(minutes=0.5)
+    run.trains(kd, *epochs)
+    run.wait(25)
+    assert run.vigil.hung(kd) == ""
+    run.wait(5)
+    assert run.vigil.hung(kd) == "its worker told of no epoch for 30 s (compute.max_epoch_minutes: 0.5)"
+
+
+def test_a_worker_that_does_not_even_take_a_trial_up_is_hung(kd: Job) -> None:
+    run = Watched()
+    for _ in range(int(LEAST_SECONDS / 5)):
+        run.vigil.asked(kd)
+        assert run.vigil.hung(kd) == ""
+        run.wait(5)
+    assert run.vigil.hung(kd) == "its worker did not take it up for 10:00 min"
+
+
+def test_a_trial_that_was_left_is_hung_no_more_and_begins_anew(kd: Job) -> None:
+    run = Watched()
+    run.trains(kd, 1.0)
+    run.wait(HOUR)
+    assert run.vigil.hung(kd)
+    run.vigil.left(kd.key)
+    assert run.vigil.hung(kd) == ""
+    run.vigil.begun(kd)
+    run.wait(LEAST_FIRST_SECONDS - 5)
+    assert run.vigil.hung(kd) == ""
+
+
+def test_nobody_is_late_while_the_driver_itself_was_stopped(kd: Job) -> None:
+    """Its workers were stopped with it."""
+    run = Watched()
+    run.trains(kd, 1.0, 1.0)
+    run.clock.now += 100 * HOUR
+    run.vigil.look()
+    assert run.vigil.hung(kd) == ""
+    run.wait(LEAST_SECONDS)
+    assert run.vigil.hung(kd)
+
+
+def test_the_longest_epoch_of_what_runs_is_known(kd: Job, other: Job, teacher: Job) -> None:
+    run = Watched()
+    assert run.vigil.longest([kd, teacher]) == 0
+    run.trains(kd, 30.0, 20.0)
+    assert run.vigil.longest([kd, teacher]) == 30.0
+    assert run.vigil.longest([other]) == 30.0
+    assert run.vigil.longest([]) == 0
+
+
+# -- the spec's field -------------------------------------------------------------------------------------------------
+
+
+def test_the_spec_has_the_limit() -> None:
+    assert small_spec().compute.max_epoch_minutes is None
+    assert small_spec(compute={"max_epoch_minutes": 0.5}).compute.max_epoch_minutes == 0.5
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", ".inf", ".nan", "soon"])
+def test_a_limit_that_is_none_is_refused(wrong: str) -> None:
+    text = "name: a\ndataset: digits\npairs: [resnet14 -> resnet8]\nmethods: [kd]\n"
+    with pytest.raises(InputError, match="max_epoch_minutes"):
+        parse_spec(f"{text}compute: {{max_epoch_minutes: {wrong}}}\n", "spec.yaml")
