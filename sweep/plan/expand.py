@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from search_spaces.cuts import cuts
 from search_spaces.schema import MethodGrid, Pair, Spec, Variant
 from search_spaces.space import corners
 from sweep.plan.labels import TUNED, label
@@ -98,7 +99,7 @@ def _data(spec: Spec) -> tuple[DataSource, ImageData]:
 
     source = DATASETS[spec.dataset].model_validate(spec.dataset_options)
     data = source.load()
-    for recipe in {spec.teacher_recipe, *(variant.value for pair in spec.pairs for variant in pair.recipes)}:
+    for recipe in cuts(spec):
         TrainingData.cut(data, recipe)
     return source, data
 
