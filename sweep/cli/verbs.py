@@ -194,9 +194,9 @@ def list_(
     if address and what == "sweeps":
         cluster.sweeps(address, how)
         return
-    from sweep.cli.catalogue import rows
+    from sweep.cli.catalogue import printed
 
-    typer.echo(listing(rows(what, Root(root)), how), nl=False)
+    typer.echo(printed(what, Root(root), how), nl=False)
 
 
 def sync(
