@@ -37,7 +37,7 @@ from sweep.plan.slots import Plan, Slot
 from sweep.plan.teachers import store_named_files, stored_teachers
 from sweep.report.make import make_reports
 from sweep.results import read
-from sweep.results.standing import done_and_left, ended, exit_code, standing, trials_of
+from sweep.results.standing import done_and_left, ended, exit_code, no_longer_needed, standing, trials_of
 from sweep.search.searches import Searches
 from sweep.text import without_password
 from sweep.tracking.address import command
@@ -92,6 +92,7 @@ def run_sweep(
         if only_teachers and len(teachers) == len(wanted.slots):
             return DONE
         ledger = stack.enter_context(Ledger(paths.ledger))
+        teachers |= no_longer_needed(wanted, teachers, ledger)
         queue = TrialQueue(wanted, teachers, ended(plan, teachers, ledger), Searches(wanted, ledger))
         if queue.exhausted and _nothing_new(plan, paths, ledger, uri):
             with snapshot.kept(root, spec.name, display.note):

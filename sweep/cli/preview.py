@@ -19,7 +19,7 @@ from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
 from sweep.plan.teachers import stored_teachers
-from sweep.results.standing import Standing, standing
+from sweep.results.standing import Standing, no_longer_needed, standing
 from trainers.data import DATASETS
 from trainers.teacher.store import TeacherStore
 
@@ -146,4 +146,4 @@ def _standing(plan: Plan, root: Root) -> Standing:
     if not path.exists():
         return standing(plan, teachers, None)
     with closing(Ledger(path)) as ledger:
-        return standing(plan, teachers, ledger)
+        return standing(plan, teachers | no_longer_needed(plan, teachers, ledger), ledger)

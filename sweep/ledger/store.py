@@ -22,7 +22,19 @@ from pydantic_core import from_json
 from trainers.errors import StorageError
 
 Kind = Literal[
-    "sweep", "plan", "ask", "start", "epoch", "final", "pruned", "failed", "interrupted", "chosen", "report", "stop"
+    "sweep",
+    "plan",
+    "ask",
+    "start",
+    "epoch",
+    "final",
+    "retrained",
+    "pruned",
+    "failed",
+    "interrupted",
+    "chosen",
+    "report",
+    "stop",
 ]
 """What happened:
 
@@ -32,6 +44,8 @@ Kind = Literal[
 - `start`: a trial was handed to a worker; body: the slot's labels and the trial's config.
 - `epoch`: one epoch's result; written once per trial and epoch.
 - `final`: a trial ended for good (`state`: finished or diverged); written once per trial.
+- `retrained`: a teacher that had ended was no longer stored, and was trained again to other weights; body: as `final`,
+  which it takes the place of.
 - `pruned`: a search gave the trial up after an epoch; a confirming slot of the same content would run it to its end.
 - `failed`: an attempt at a trial broke; body: state (see :data:`sweep.ledger.failures.Broken`), reason and log. A later
   run tries again.
@@ -160,8 +174,8 @@ class Ledger:
         return Event(row[0], row[1], row[2], row[3], row[4], from_json(row[5])) if row else None
 
     def finals(self) -> dict[str, dict[str, Any]]:
-        """The body of every final event, by trial key."""
-        return {event.trial or "": event.body for event in self.events("final")}
+        """The body of every final event, by trial key; of a teacher that was trained again, the latest."""
+        return {event.trial or "": event.body for event in self.events("final", "retrained")}
 
     def is_final(self, trial: str) -> bool:
         """Whether a trial ended for good."""
