@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
 
@@ -13,14 +13,12 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from search_spaces import yaml_lines
+from search_spaces.limits import MOST_POINTS
 from search_spaces.schema import Choice, Range, Variant
-from search_spaces.space import corners
+from search_spaces.space import corner_count, corners
 from search_spaces.yaml_lines import Document
 from trainers.config import Frozen, Recipe
 from trainers.errors import unknown_name
-
-MOST_POINTS = 10_000
-"""Points of one grid; more is a slip of the pen, and would fill the memory before it is noticed."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -47,10 +45,15 @@ class FieldReader:
         if len(self.document.mistakes) > before:
             return ()
         space = {key: _space(model.model_fields[key], fields[key]) for key in fields if _is_searched(fields[key])}
+        if count * corner_count(space) > MOST_POINTS:
+            combinations = f"{corner_count(space):,} combinations of two searched values, under {count:,} grid points"
+            self.add(path, f"{combinations}; at most {MOST_POINTS:,} together: search a range, or fewer choices")
+            return ()
+        around = corners(space) or [{}]
         variants = []
         for values in itertools.product(*(listed for _, listed in points)):
             chosen = dict(zip((key for key, _ in points), values, strict=True))
-            value = self._in_all_corners(path, model, chosen, space, start)
+            value = self._in_all_corners(path, model, chosen, around, start)
             if value is not None:
                 whole: Any = value if isinstance(value, Recipe) else value.model_dump(mode="json")
                 dumped = value.model_dump(mode="json")
@@ -62,12 +65,12 @@ class FieldReader:
         path: yaml_lines.Path,
         model: type[M],
         chosen: dict[str, Any],
-        space: dict[str, dict[str, Any]],
+        around: list[dict[str, Any]],
         start: dict[str, Any],
     ) -> M | None:
         """The point with the first of all searched values; None where some of them do not go with the rest."""
         first: M | None = None
-        for corner in corners(space) or [{}]:
+        for corner in around:
             value = self.model(path, model, chosen | corner, start)
             if value is None:
                 return None
@@ -94,10 +97,17 @@ class FieldReader:
             self.add(path, "an empty grid; give at least one value")
         for index, item in enumerate(value):
             self._check((*path, index), field, item)
-        repeated = [item for index, item in enumerate(value) if item in value[:index]]
-        if repeated:
-            self.add(path, f"the value {repeated[0]!r} stands twice in this grid")
+        self._check_once(path, value, "grid")
         return value
+
+    def _check_once(self, path: yaml_lines.Path, values: list[Any], what: str) -> None:
+        """No value stands twice."""
+        seen: set[Hashable] = set()
+        for value in values:
+            if (same := _hashable(value)) in seen:
+                self.add(path, f"the value {shown(value)} stands twice in this {what}")
+                return
+            seen.add(same)
 
     def check_fields(self, path: yaml_lines.Path, model: type[Frozen], fields: dict[str, Any]) -> None:
         """Each field by itself, where the whole cannot be checked."""
@@ -123,9 +133,8 @@ class FieldReader:
         key = "range" if kind is Range else "choice"
         for index, item in enumerate(value[key]):
             self._check((*path, key, index), field, item)
-        repeated = [item for index, item in enumerate(value[key]) if item in value[key][:index]]
-        if repeated:
-            self.add(path, f"the value {repeated[0]!r} stands twice in this choice")
+        if kind is Choice:
+            self._check_once(path, value["choice"], "choice")
         if kind is Range and len(self.document.mistakes) == before:
             step = value.get("step")
             if step is not None and step != int(step) and _is_integer(field, value):
@@ -218,19 +227,30 @@ def _is_integer(field: FieldInfo, value: dict[str, Any]) -> bool:
 
 def _written(field: FieldInfo, value: Any) -> Any:
     """A field's value as a dump of its model has it: 1 is 1.0 where the field is a float."""
-    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, field])  # type: ignore[arg-type]
+    adapter = _adapter(field)
     return adapter.dump_python(adapter.validate_json(_json(value), strict=True), mode="json")
+
+
+_adapters: dict[int, tuple[FieldInfo, TypeAdapter[Any]]] = {}
+"""By the field's identity, for fields cannot be hashed; each with its field, so that the identity stays its own."""
+
+
+def _adapter(field: FieldInfo) -> TypeAdapter[Any]:
+    """What checks one field by itself. It is made once: to make it takes longer than a hundred checks."""
+    if id(field) not in _adapters:
+        nested = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)  # has its own config
+        adapter: TypeAdapter[Any] = TypeAdapter(
+            Annotated[field.annotation, field],  # type: ignore[arg-type]
+            config=None if nested else ConfigDict(allow_inf_nan=False),
+        )
+        _adapters[id(field)] = field, adapter
+    return _adapters[id(field)][1]
 
 
 def _problem(field: FieldInfo, value: Any) -> str | None:
     """What is wrong with one value of a field; None when nothing is."""
-    nested = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)  # has a config of its own
-    adapter: TypeAdapter[Any] = TypeAdapter(
-        Annotated[field.annotation, field],  # type: ignore[arg-type]
-        config=None if nested else ConfigDict(allow_inf_nan=False),
-    )
     try:
-        adapter.validate_json(_json(value), strict=True)
+        _adapter(field).validate_json(_json(value), strict=True)
     except ValidationError as error:
         return _message(error.errors()[0])
     return None
@@ -244,6 +264,15 @@ def _message(detail: Any) -> str:
 
 def _json(value: Any) -> str:
     return json.dumps(value, default=str)
+
+
+def _hashable(value: Any) -> Hashable:
+    """Equal for equal values, lists and mappings included."""
+    if isinstance(value, list):
+        return tuple(map(_hashable, value))
+    if isinstance(value, dict):
+        return frozenset((key, _hashable(item)) for key, item in value.items())
+    return value if isinstance(value, Hashable) else repr(value)
 
 
 def is_int(value: Any) -> bool:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from search_spaces.limits import MOST_BYTES
 from trainers.errors import InputError, unknown_name
 
 SHIPPED = Path(__file__).parent
-LARGEST = 1_000_000
-"""Bytes; a longer file is not a spec."""
 
 
 def shipped_specs() -> dict[str, Path]:
@@ -43,12 +42,20 @@ def find_spec(spec: str) -> Path:
 def _read(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            data = file.read(LARGEST + 1)
+            data = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
-    if len(data) > LARGEST:
-        raise InputError(f"{path} is longer than {LARGEST:,} bytes: not a spec")
+    if len(data) > MOST_BYTES:
+        raise InputError(f"{path} is longer than {MOST_BYTES:,} bytes: not a spec")
     try:
         return data.decode()
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not a text file (byte {error.start} is not UTF-8): not a spec") from error
+
+
+def is_file(path: str) -> bool:
+    """Whether there is such a file; a name that no file can have names none."""
+    try:
+        return Path(path).is_file()
+    except OSError:  # such as a name that is too long
+        return False

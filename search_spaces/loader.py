@@ -8,15 +8,15 @@ an entry under `methods` or `recipe` spells out wins over them.
 
 from __future__ import annotations
 
-import itertools
 import re
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal
 
 from search_spaces import yaml_lines
-from search_spaces.fields import MOST_POINTS, FieldReader, is_int, shown
-from search_spaces.files import spec_text
+from search_spaces.fields import FieldReader, is_int, shown
+from search_spaces.files import is_file, spec_text
+from search_spaces.limits import MOST_CONFIGURATIONS, MOST_SEEDS, MOST_TRIED
+from search_spaces.places import configurations_of, joint_space, points_of, searched_places
 from search_spaces.schema import (
     NAME_PATTERN,
     Budget,
@@ -33,7 +33,7 @@ from search_spaces.schema import (
 from search_spaces.space import Space, count, size_of
 from search_spaces.yaml_lines import Document
 from trainers.config import Recipe
-from trainers.errors import SpecError, unknown_name
+from trainers.errors import SpecError, shortened, unknown_name
 
 KEYS = (
     "name",
@@ -52,7 +52,6 @@ KEYS = (
     "tracking",
 )
 REQUIRED = ("name", "dataset", "pairs", "methods")
-MOST_SEEDS = 10_000
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".tar", ".bin")
 """What the name of a teacher's file ends with."""
 PAPER_TRAINS_ON_ALL = "protocol 'paper' trains on the full training set; leave this out"
@@ -186,8 +185,10 @@ class _Reader(FieldReader):
     def _pairs(
         self, data: dict[str, Any], recipes: tuple[Variant, ...], methods: tuple[MethodGrid, ...], protocol: str
     ) -> tuple[Pair, ...]:
-        pairs: list[Pair] = []
-        for index, item in enumerate(self.listed(("pairs",), data.get("pairs"))):
+        pairs: dict[Pair, Pair] = {}
+        listed = self.listed(("pairs",), data.get("pairs"))
+        self._refuse_size(("pairs",), len(listed) * configurations_of(recipes, methods))
+        for index, item in enumerate(listed):
             path = ("pairs", index)
             text, values = next(iter(item.items())) if isinstance(item, dict) and len(item) == 1 else (item, None)
             pair = self._pair(path, text, item)
@@ -202,8 +203,15 @@ class _Reader(FieldReader):
                 pair = replace(pair, recipes=recipes_here, methods=self._methods(data.get("methods"), own.methods))
             else:
                 pair = replace(pair, recipes=recipes, methods=methods)
-            pairs.append(pair)
-        return tuple(pairs)
+            pairs[pair] = pair
+        return tuple(pairs.values())
+
+    def _refuse_size(self, path: yaml_lines.Path, configurations: int) -> None:
+        """Raises SpecError where there are absurdly many configurations, before more of them are made."""
+        if configurations > MOST_CONFIGURATIONS:
+            what = "pairs × recipes × methods, with every combination of two searched values"
+            self.add(path, f"{configurations:,} configurations ({what}); at most {MOST_CONFIGURATIONS:,}")
+            raise SpecError(self.document.mistakes)
 
     def _pair(self, path: yaml_lines.Path, text: Any, item: Any) -> Pair | None:
         """The pair that `text` names, without what is trained under it."""
@@ -217,8 +225,9 @@ class _Reader(FieldReader):
 
     def _teacher_kind(self, path: yaml_lines.Path, teacher: str) -> Literal["architecture", "stored", "file"]:
         if teacher.endswith(CHECKPOINT_SUFFIXES):
-            if not (self._elsewhere or Path(teacher).is_file()):
-                self.add(path, f"there is no file {teacher}; a teacher is an architecture, a stored one, or its file")
+            if not (self._elsewhere or is_file(teacher)):
+                what = "a teacher is an architecture, a stored one, or its file"
+                self.add(path, f"there is no file {shortened(teacher)}; {what}")
             return "file"
         architecture, at, _ = teacher.partition("@")
         self._known_model(path, architecture)
@@ -249,7 +258,7 @@ class _Reader(FieldReader):
         """The methods' grids, over the values that a pair brings (`own`)."""
         from trainers.distillers import METHODS
 
-        methods = []
+        methods, points = [], 0
         for index, item in enumerate(self.listed(("methods",), value)):
             path = ("methods", index)
             name, params = self.named(path, item)
@@ -259,15 +268,18 @@ class _Reader(FieldReader):
                 self.add((*path, name), unknown_name("method", name, METHODS))
                 continue
             methods.append(MethodGrid(name, self.grid((*path, name), METHODS[name].Params, params, own.get(name, {}))))
+            points += points_of(methods[-1])
+            self._refuse_size(path, points)
         return tuple(methods)
 
     def _seeds(self, value: Any) -> tuple[int, ...]:
         if is_int(value) and 1 <= value <= MOST_SEEDS:
             return tuple(range(value))
-        listed = value if isinstance(value, list) else []
+        listed = value if isinstance(value, list) and len(value) <= MOST_SEEDS else []
         if listed and all(is_int(seed) and seed >= 0 for seed in listed) and len(set(listed)) == len(listed):
             return tuple(listed)
-        self.add(("seeds",), f"must be a number of seeds from 1 on, or a list of different ones, found {shown(value)}")
+        wanted = f"a number of seeds from 1 on (at most {MOST_SEEDS:,}), or a list of different ones"
+        self.add(("seeds",), f"must be {wanted}, found {shown(value)}")
         return ()
 
     def _search(self, data: dict[str, Any], protocol: str, pairs: tuple[Pair, ...]) -> Search:
@@ -279,7 +291,7 @@ class _Reader(FieldReader):
             self.add(("search", "metrics"), f"protocol '{protocol}' {why}, so {wrong} cannot be searched for")
         elif not metrics[0].endswith("_acc") or len(set(metrics)) < len(metrics):
             self.add(("search", "metrics"), f"must be different ones, accuracy first, found {list(metrics)}")
-        spaces = [_joint_space(*place) for pair in pairs for place in _searched_places(pair)]
+        spaces = [joint_space(*place) for pair in pairs for place in searched_places(pair)]
         if "search" in data and not spaces and not self.document.mistakes:
             self.add(("search",), "nothing in this spec is searched; give a method or the recipe a range or a choice")
         if search.sampler in ("grid", "brute_force"):
@@ -297,12 +309,12 @@ class _Reader(FieldReader):
             self.add(("search", "sampler"), f"'{sampler}' needs a step (or choice) for {', '.join(endless)}")
             return
         most = max((count(space) or 0 for space in spaces), default=0)
-        if most > MOST_POINTS:
-            self.add(("search", "sampler"), f"'{sampler}' has {most:,} points to try; at most {MOST_POINTS:,}")
+        if most > MOST_TRIED:
+            self.add(("search", "sampler"), f"'{sampler}' has {most:,} points to try; at most {MOST_TRIED:,}")
 
     def _check_held_out(self, pairs: tuple[Pair, ...]) -> None:
         """A search by validation accuracy needs images to validate on."""
-        recipes = [recipe for pair in pairs for recipe, _ in _searched_places(pair)]
+        recipes = [recipe for pair in pairs for recipe, _ in searched_places(pair)]
         for recipe in recipes:
             searched = recipe.space.get("val_fraction", {})
             shares = searched.get("choice") or searched.get("range") or [recipe.value.val_fraction]
@@ -318,14 +330,3 @@ class _Reader(FieldReader):
         if data["baseline"] not in [*names] and names:
             self.add(("baseline",), unknown_name("baseline (one of this spec's methods)", data["baseline"], names))
         return str(data["baseline"])
-
-
-def _searched_places(pair: Pair) -> list[tuple[Variant, Variant]]:
-    """The recipes and methods of a pair's searched cells."""
-    methods = [variant for grid in pair.methods for variant in grid.variants]
-    return [place for place in itertools.product(pair.recipes, methods) if _joint_space(*place)]
-
-
-def _joint_space(recipe: Variant, method: Variant) -> Space:
-    """The searched fields of a recipe and of a method; the recipe's are called ``recipe.lr`` and so on."""
-    return {f"recipe.{key}": of for key, of in recipe.space.items()} | method.space

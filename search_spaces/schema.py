@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -14,14 +16,18 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """A sweep's name is a folder's name: no separators, no leading dot."""
 
 
+MOST_STEPS = 1_000_000
+"""Of a searched range; more is as good as none, and past what decimal fractions count exactly."""
+
+
 class Compute(Frozen):
     """What one trial gets, and how often a broken one is tried again."""
 
-    cpus: int = Field(1, ge=1)
+    cpus: int = Field(1, ge=1, le=4096)
     """Cores per trial; torch uses as many threads."""
     gpus: float | Literal["auto"] = 0
     """GPUs per trial; fractions share one. `auto`: the share with which a GPU trains the most images, as measured."""
-    workers: int = Field(1, ge=1)
+    workers: int = Field(1, ge=1, le=1024)
     """Processes that train one trial together, each with so many `cpus` and `gpus` and its share of every batch."""
     retries: int = Field(1, ge=0)
     """Further attempts at a trial that raised or lost its worker; never for one that diverged."""
@@ -29,7 +35,7 @@ class Compute(Frozen):
     """After which a worker that has told of no epoch is ended as hung, its start and the reading of the data included;
     null learns that from the epochs of such trials in this run: ten times the longest, and at least ten minutes."""
 
-    bank_gb: float | None = Field(None, ge=0)
+    bank_gb: float | None = Field(None, ge=0, le=1e9)
     """Gigabytes that the logit bank below the root may take, with what it holds already; 0 keeps nothing new, null is a
     tenth of what the disk has left."""
 
@@ -130,6 +136,8 @@ class Range(Frozen):
             raise ValueError("a logarithmic range has no step")
         if self.step is not None and self.step > high - low:
             raise ValueError(f"step {self.step:g} is longer than the range, found [{low:g}, {high:g}]")
+        if self.step is not None and (high - low) / self.step > MOST_STEPS:
+            raise ValueError(f"a range has at most {MOST_STEPS:,} steps, found [{low:g}, {high:g}] by {self.step:g}")
         return self
 
 
@@ -159,6 +167,30 @@ class MethodGrid:
 
 
 @dataclass(frozen=True)
+class Differing:
+    """The fields in which the points of grids differ, where they do not search them. It is found once for all points,
+    since to compare each with all others takes long where they are thousands."""
+
+    recipe: frozenset[str]
+    methods: dict[str, frozenset[str]]
+    """By method, over all its entries."""
+
+    @classmethod
+    def of(cls, recipes: Iterable[Variant], methods: Iterable[MethodGrid]) -> Differing:
+        """Of the points of a recipe's grid and of methods' grids."""
+        points: dict[str, list[Variant]] = {}
+        for grid in methods:
+            points.setdefault(grid.name, []).extend(grid.variants)
+        return cls(_differing(recipes), {name: _differing(variants) for name, variants in points.items()})
+
+
+def _differing(points: Iterable[Variant]) -> frozenset[str]:
+    first: dict[str, Any] = {}
+    fixed = (item for point in points for item in dict(point.value).items() if item[0] not in point.space)
+    return frozenset(key for key, value in fixed if first.setdefault(key, value) != value)
+
+
+@dataclass(frozen=True)
 class Pair:
     """Teacher -> student, and what is trained under it."""
 
@@ -172,6 +204,11 @@ class Pair:
     """Each value a :class:`~trainers.config.Recipe`; the spec's, with this pair's own values."""
     methods: tuple[MethodGrid, ...] = field(default=(), compare=False)
     """The spec's methods, with this pair's own values."""
+
+    @cached_property
+    def differing(self) -> Differing:
+        """The fields in which this pair's configurations differ."""
+        return Differing.of(self.recipes, self.methods)
 
     def __str__(self) -> str:
         return f"{self.teacher}→{self.student}"
@@ -206,3 +243,8 @@ class Spec:
     """The file as it was written."""
     source: str
     """Where it came from."""
+
+    @cached_property
+    def differing(self) -> Differing:
+        """The fields in which the configurations differ, before the pairs' own values."""
+        return Differing.of(self.recipes, self.methods)

@@ -66,3 +66,11 @@ def corners(space: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     for name, other in itertools.combinations(ends, 2):
         points += [first | {name: a, other: b} for a in ends[name][1:] for b in ends[other][1:]]
     return [*points, {name: values[-1] for name, values in ends.items()}] if ends else []
+
+
+def corner_count(*spaces: Space) -> int:
+    """How many points :func:`corners` has of all these spaces together; 1 of none, for the one point that there is."""
+    sizes = [len(of.get("choice") or of["range"]) for space in spaces for of in space.values()]
+    others = [size - 1 for size in sizes]
+    of_two = (sum(others) ** 2 - sum(other**2 for other in others)) // 2
+    return sum(sizes) + of_two + 1 if sizes else 1

@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from trainers.errors import Mistake
+from search_spaces.limits import LONGEST_NUMBER, MOST_DIGITS, MOST_ENTRIES, MOST_KEYS, MOST_MISTAKES
+from trainers.errors import Mistake, SpecError
 
 Path = tuple[str | int, ...]
 """Keys and list positions from the top of the document to a value."""
@@ -22,25 +23,32 @@ _Loader.add_implicit_resolver(
 )
 
 
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _PLAIN = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 _CONSTRUCTION = (ValueError, KeyError, IndexError, AttributeError, OverflowError)
 """What PyYAML's constructors raise for a scalar that is not of its tag's type."""
 
 
 class Document:
-    """A parsed document: `data`, the `mistakes` found while parsing, and the line of every value."""
+    """A parsed document: `data`, the `mistakes` found while parsing, and the line of every value.
+
+    Raises:
+        SpecError: with the mistakes, where they are too many to go on.
+    """
 
     def __init__(self, text: str, file: str) -> None:
         self.file = file
         self.mistakes: list[Mistake] = []
         self.data: Any = None
+        self._different: set[Mistake] = set()
+        self._last_line = text.count("\n") + 1
         self._lines: dict[Path, int] = {(): 1}
         self._seen: set[int] = set()
         try:
             self._parse(text)
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            self.add_line(mark.line + 1 if mark else 1, f"not YAML: {error.problem or error.context}")
+            mark, problem = error.problem_mark or error.context_mark, str(error.problem or error.context)
+            self.add_line(mark.line + 1 if mark else 1, f"not YAML: {problem[:_LONGEST_PROBLEM]}")
         except yaml.YAMLError as error:
             self.add_line(1, f"not YAML: {str(error).splitlines()[0]}")
         except RecursionError:
@@ -49,15 +57,21 @@ class Document:
             self.add_line(1, f"not YAML: {error}")
 
     def add(self, path: Path, message: str) -> None:
-        """A mistake at the value under `path` (or the nearest value above it)."""
+        """A mistake at the value under `path` (or the nearest value above it). Raises SpecError where they are too many
+        to go on."""
         where = path
         while where not in self._lines:
             where = where[:-1]
         self.add_line(self._lines[where], f"{dotted(path)}: {message}" if path else message)
 
     def add_line(self, line: int, message: str) -> None:
-        """A mistake at a line (counted from 1)."""
+        """A mistake at a line (counted from 1). Raises SpecError where they are too many to go on."""
         self.mistakes.append(Mistake(self.file, line, message))
+        self._different.add(self.mistakes[-1])
+        if len(self._different) == MOST_MISTAKES:
+            more = f"there may be more mistakes; after {MOST_MISTAKES} no more are looked for"
+            self.mistakes.append(Mistake(self.file, self._last_line, more))
+            raise SpecError(self.mistakes)
 
     def _parse(self, text: str) -> None:
         loader = _Loader(text)
@@ -75,6 +89,10 @@ class Document:
         self._seen.add(id(node))
         if isinstance(node, yaml.CollectionNode) and node.tag not in _PLAIN:
             self.add(path, f"tags such as {_short(node.tag)} are not read")
+        most, what = (MOST_ENTRIES, "entries") if isinstance(node, yaml.SequenceNode) else (MOST_KEYS, "keys")
+        if isinstance(node, yaml.CollectionNode) and len(node.value) > most:
+            self.add(path, f"has {len(node.value):,} {what}; at most {most:,}")
+            return None
         if isinstance(node, yaml.SequenceNode):
             return [self._build(loader, item, (*path, index)) for index, item in enumerate(node.value)]
         if isinstance(node, yaml.MappingNode):
@@ -82,6 +100,9 @@ class Document:
         return self._scalar(loader, node, path)
 
     def _scalar(self, loader: _Loader, node: yaml.Node, path: Path) -> Any:
+        if node.tag in _NUMBERS and len(node.value) > LONGEST_NUMBER:
+            self.add(path, f"is a number of {len(node.value):,} characters; at most {LONGEST_NUMBER} are read")
+            return None
         try:
             value = loader.construct_object(node)
         except _CONSTRUCTION as error:  # such as the date 2026-99-99, or `!!bool maybe`
@@ -90,6 +111,9 @@ class Document:
             return None
         if isinstance(value, str) and not _writable(value):
             self.add(path, "holds half of a surrogate pair, which is no character")
+            return None
+        if isinstance(value, int) and abs(value) >= 10**MOST_DIGITS:
+            self.add(path, f"is too large; whole numbers have at most {MOST_DIGITS} digits, found {str(value)[:60]}")
             return None
         return value
 
@@ -105,8 +129,14 @@ class Document:
         return built
 
 
+_LONGEST_KEY = 80
+"""Characters of a key that a message shows."""
+_LONGEST_PROBLEM = 200
+"""Characters of the parser's own messages, which name whole tokens."""
+
+
 def _short(tag: str) -> str:
-    return tag.replace("tag:yaml.org,2002:", "!!")
+    return tag.replace("tag:yaml.org,2002:", "!!")[:_LONGEST_KEY]
 
 
 def _writable(text: str) -> bool:
@@ -114,8 +144,9 @@ def _writable(text: str) -> bool:
 
 
 def dotted(path: Path) -> str:
-    """A path as a person writes it: ``methods[1].dhkd.alpha``."""
+    """A path as a person writes it: ``methods[1].dhkd.alpha``; long keys are cut."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        key = part if isinstance(part, int) or len(part) <= _LONGEST_KEY else f"{part[:_LONGEST_KEY]}…"
+        text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else key
     return text

@@ -5,15 +5,18 @@ Networks are built without numbers, once per architecture, and kept on torch's m
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 from trainers.config import TrialConfig
 from trainers.data.base import ImageData
-from trainers.distillers import Distiller, Setting, build_distiller
+from trainers.distillers import METHODS, Distiller, Setting, build_distiller
 from trainers.distillers.base import shapes
 from trainers.errors import InputError
 from trainers.models import Network, build
 from trainers.models.outline import Undrawn, outlines
+from trainers.storage.content import canonical_json
 
 
 def check(config: TrialConfig, data: ImageData, teacher: str | None) -> None:
@@ -36,13 +39,49 @@ def check(config: TrialConfig, data: ImageData, teacher: str | None) -> None:
         refuse_idle_epochs(build_distiller(config.method, student, setting), config)
 
 
+def decides(config: dict[str, Any]) -> str:
+    """What of a trial's config, as JSON, decides whether it can be built: equal ones need one look. Of a weight or a
+    temperature that is only whether it is 0."""
+    method, recipe = config["method"], config["recipe"]
+    return canonical_json(
+        [config["model"], method["name"], _outline(method["params"]), recipe["epochs"], recipe["compile"]]
+    )
+
+
+def _outline(value: Any) -> Any:
+    """A value with 0 or 1 for each float in it."""
+    if isinstance(value, dict):
+        return {key: _outline(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_outline(item) for item in value]
+    return float(value != 0) if isinstance(value, float) else value
+
+
 def refuse_idle_epochs(distiller: Distiller, config: TrialConfig) -> None:
     """Raises InputError where every loss weight of an epoch is 0."""
-    for epoch in range(1, config.recipe.epochs + 1):
+    for epoch in telling_epochs(config):
         if not any(distiller.weights(epoch).values()):
             raise InputError(
                 f"method '{config.method.name}': every loss weight is 0 in epoch {epoch}; nothing to learn"
             )
+
+
+def telling_epochs(config: TrialConfig) -> list[int]:
+    """Epochs that show every loss that is turned off: the first, the last, and those beside each whole number among the
+    hyperparameters, since a method turns a loss on or off at an epoch that one of them names."""
+    params = METHODS[config.method.name].Params.model_validate(config.method.params).model_dump()
+    beside = {number + step for number in _whole_numbers(params) for step in (-1, 0, 1)}
+    last = config.recipe.epochs
+    return sorted({1, last} | {epoch for epoch in beside if 1 <= epoch <= last})
+
+
+def _whole_numbers(value: Any) -> Iterator[int]:
+    """Those in a value, and in the lists and mappings that it holds."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _whole_numbers(item)
 
 
 @lru_cache(maxsize=128)

@@ -86,27 +86,39 @@ class Recipe(Keyed):
     """
 
     always: ClassVar[frozenset[str]] = frozenset(
-        {
-            *(
-                "epochs",
-                "batch_size",
-                "lr",
-                "momentum",
-                "nesterov",
-                "weight_decay",
-                "schedule",
-                "milestones",
-                "lr_decay",
-            ),
-            *("warmup_epochs", "views", "pad", "flip", "cutout", "randaugment_ops", "strong_cutout", "precision"),
-            *("teacher_logits", "compile", "sync_batch_norm", "val_fraction", "samples_per_class", "test_per_class"),
-            *("diagnostics", "diagnostics_every", "split_seed"),
-        }
+        [
+            "epochs",
+            "batch_size",
+            "lr",
+            "momentum",
+            "nesterov",
+            "weight_decay",
+            "schedule",
+            "milestones",
+            "lr_decay",
+            "warmup_epochs",
+            "views",
+            "pad",
+            "flip",
+            "cutout",
+            "randaugment_ops",
+            "strong_cutout",
+            "precision",
+            "teacher_logits",
+            "compile",
+            "sync_batch_norm",
+            "val_fraction",
+            "samples_per_class",
+            "test_per_class",
+            "diagnostics",
+            "diagnostics_every",
+            "split_seed",
+        ]
     )
 
-    epochs: int = Field(240, ge=1)
+    epochs: int = Field(240, ge=1, le=100_000)
     """Passes over the training subset."""
-    batch_size: int = Field(64, ge=2)
+    batch_size: int = Field(64, ge=2, le=1_000_000)
     """Images per step. A last batch of one image joins the batch before it: BatchNorm needs two."""
     lr: float = Field(0.05, gt=0)
     """Learning rate after warm-up; light networks (MobileNetV2, ShuffleNet) use 0.01 by custom."""
@@ -122,18 +134,18 @@ class Recipe(Keyed):
     """For `step`: the last epoch (counted from 1) before each drop."""
     lr_decay: float = Field(0.1, gt=0, lt=1)
     """For `step`: the factor of each drop."""
-    warmup_epochs: int = Field(0, ge=0)
+    warmup_epochs: int = Field(0, ge=0, le=100_000)
     """Linear warm-up of the learning rate from zero, per step, over so many epochs."""
     views: Literal["none", "weak", "autoaugment"] = "weak"
     """What the student sees of an image: `none` as it is; `weak` random crop after padding, and flip; `autoaugment`
     these, then AutoAugment's CIFAR-10 policy (arXiv 1805.09501) and Cutout, as GDKD's release trains its teachers."""
-    pad: int = Field(4, ge=0)
+    pad: int = Field(4, ge=0, le=1024)
     """Unless views are `none`: zero pixels added on each side before the crop back to the image's size."""
     flip: bool = True
     """Unless views are `none`: horizontal flip with probability one half."""
-    cutout: int = Field(16, ge=0)
+    cutout: int = Field(16, ge=0, le=2048)
     """For `autoaugment`: side in pixels of the black square of Cutout (arXiv 1708.04552), taken as even; 0 for none."""
-    randaugment_ops: int = Field(2, ge=0)
+    randaugment_ops: int = Field(2, ge=0, le=100)
     """For methods with a strong view (SLD, MLKD): operations drawn for each image, as in their releases."""
     strong_cutout: float = Field(0.5, ge=0, le=1)
     """For methods with a strong view: largest side of its grey square, as a share of the width; 0 for none."""

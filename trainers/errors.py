@@ -18,6 +18,9 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+LONGEST = 300
+"""Characters of a user's text that a message repeats."""
+
 
 class KDError(Exception):
     """Root of the tree; its text is one message meant for the user."""
@@ -88,4 +91,9 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
     swapped = [other for other in names if sorted(other) == sorted(str(name))]  # letters in the wrong order
     close = swapped or difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
     guess = f"did you mean '{close[0]}'? " if close else ""
-    return f"unknown {kind} '{name}'; {guess}valid: {', '.join(names)}"
+    return f"unknown {kind} '{shortened(str(name))}'; {guess}valid: {', '.join(names)}"
+
+
+def shortened(text: str) -> str:
+    """A user's text as a message repeats it: no longer than a path is."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

@@ -6,9 +6,16 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
+from sweep.formats import Format, listing
 from sweep.layout import Root, SweepPaths
 from sweep.plan.labels import shown
 from trainers.errors import InputError, StorageError, unknown_name
+
+
+def printed(what: str, root: Root, how: Format) -> str:
+    """One listing as text. Raises InputError for a kind that does not exist."""
+    found = rows(what, root)
+    return listing(_side_by_side(found) if what == "recipes" and how is Format.TABLE else found, how)
 
 
 def rows(what: str, root: Root) -> list[dict[str, Any]]:
@@ -49,6 +56,12 @@ def _recipes(root: Root) -> list[dict[str, Any]]:
     from trainers.recipes import RECIPES
 
     return [{"recipe": name, **recipe.model_dump(mode="json")} for name, recipe in RECIPES.items()]
+
+
+def _side_by_side(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Recipes as a person compares them: a column for each, and a row for each field, as a spec writes it."""
+    fields = [field for field in found[0] if field != "recipe"]
+    return [{"field": field} | {recipe["recipe"]: shown(recipe[field]) for recipe in found} for field in fields]
 
 
 def _specs(root: Root) -> list[dict[str, Any]]:

@@ -229,10 +229,10 @@ def list_(
     if address and what == "sweeps":
         cluster.sweeps(address, how)
         return
-    from sweep.cli.catalogue import rows
+    from sweep.cli.catalogue import printed
 
     with telling(f"listing {what}"):
-        shown = listing(rows(what, Root(root)), how)
+        shown = printed(what, Root(root), how)
     typer.echo(shown, nl=False)
 
 

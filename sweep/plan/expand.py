@@ -10,12 +10,12 @@ searched cell's id is made likewise, of the config that its trials share, its sp
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from search_spaces.cuts import cuts
 from search_spaces.schema import MethodGrid, Pair, Spec, Variant
 from search_spaces.space import corners
 from sweep.plan.labels import TUNED, label
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from trainers.data import DataSource, ImageData
     from trainers.teacher.store import TeacherStore
 
-LARGEST = 100_000
+LARGEST = 50_000
 """Trials; a spec that expands to more is taken for a slip."""
 
 
@@ -112,7 +112,7 @@ def _data(spec: Spec) -> tuple[DataSource, ImageData]:
 
     source = DATASETS[spec.dataset].model_validate(spec.dataset_options)
     data = source.load()
-    for recipe in {spec.teacher_recipe, *(variant.value for pair in spec.pairs for variant in pair.recipes)}:
+    for recipe in cuts(spec):
         TrainingData.cut(data, recipe)
     return source, data
 
@@ -130,12 +130,15 @@ def _with_whole_paths(source: DataSource) -> dict[str, Any]:
 
 def _check_methods(spec: Spec, students: list[Slot], teachers: dict[str, str], data: ImageData) -> None:
     """Raises InputError for every configuration that could not be built, in one message."""
-    from trainers.check import check
+    from trainers.check import check, decides
     from trainers.loop.data_parallel import refuse_workers
 
+    looked_at: set[tuple[str, str]] = set()
     problems: dict[str, None] = {}
-    for slot in students:
-        if slot.seed == spec.seeds[0]:
+    for slot in (slot for slot in students if slot.seed == spec.seeds[0]):
+        built = teachers[slot.pair], decides(slot.config)
+        if built not in looked_at:
+            looked_at.add(built)
             try:
                 check(slot.trial(), data, teachers[slot.pair])
                 if spec.compute.workers > 1:
@@ -177,12 +180,12 @@ class _Place:
     @cached_property
     def varied(self) -> dict[str, Any]:
         name = self.grid.name
-        return _varied(self.variant, _points(self.spec.methods, name), _points(self.pair.methods, name))
+        return _fixed(self.variant, self.spec.differing.methods[name] | self.pair.differing.methods[name])
 
     @cached_property
     def recipe_label(self) -> str:
-        grids = [[_dumped(recipe) for recipe in recipes] for recipes in (self.spec.recipes, self.pair.recipes)]
-        return label(self.spec.recipe_name, _varied(_dumped(self.recipe), *grids))
+        differing = self.spec.differing.recipe | self.pair.differing.recipe
+        return label(self.spec.recipe_name, _fixed(_dumped(self.recipe), differing))
 
     def config(self, seed: int) -> TrialConfig:
         return TrialConfig(
@@ -194,11 +197,16 @@ class _Place:
             seed=seed,
         )
 
+    @cached_property
+    def common(self) -> dict[str, Any]:
+        """What the trials' configs have in common, as JSON: there once for all seeds, since plans are long."""
+        return self.config(self.spec.seeds[0]).model_dump(mode="json", exclude={"seed"})
+
 
 def _student(place: _Place, seed: int) -> Slot:
-    config, waits_for = place.config(seed), place.waits_for
+    key, waits_for = place.config(seed).key, place.waits_for
     return Slot(
-        id=content_key([config.key, waits_for]) if waits_for else config.key,
+        id=content_key([key, waits_for]) if waits_for else key,
         stage="confirm",
         pair=pair_name(place.pair, place.teacher),
         method=place.grid.name,
@@ -206,7 +214,7 @@ def _student(place: _Place, seed: int) -> Slot:
         varied=place.varied,
         recipe=place.recipe_label,
         seed=seed,
-        config=config.model_dump(mode="json"),
+        config=place.common | {"seed": seed},
         teacher=waits_for,
     )
 
@@ -244,24 +252,10 @@ def _each_once(cells: list[SearchedCell]) -> dict[str, SearchedCell]:
     return once
 
 
-def _points(grids: Sequence[MethodGrid], method: str) -> list[Variant]:
-    """All points of a method, in all its entries."""
-    return [variant for grid in grids if grid.name == method for variant in grid.variants]
-
-
 def _dumped(recipe: Variant) -> Variant:
     return replace(recipe, value=recipe.value.model_dump(mode="json"))
 
 
-def _varied(point: Variant, *grids: list[Variant]) -> dict[str, Any]:
-    """The fixed fields of `point` in which the points of one of the grids differ, where they do not search them.
-
-    A pair's own values are no variation.
-    """
-
-    def differs(key: str, grid: list[Variant]) -> bool:
-        values = [other.value[key] for other in grid if key not in other.space]
-        return any(value != values[0] for value in values)
-
-    fixed = {key: value for key, value in point.value.items() if key not in point.space}
-    return {key: value for key, value in fixed.items() if any(differs(key, grid) for grid in grids)}
+def _fixed(point: Variant, keys: frozenset[str]) -> dict[str, Any]:
+    """Those fields of `point` that are among `keys` and not searched. A pair's own values are no variation."""
+    return {key: value for key, value in point.value.items() if key in keys and key not in point.space}

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search_spaces.files import LARGEST, find_spec, shipped_specs
+from search_spaces.files import find_spec, shipped_specs
+from search_spaces.limits import MOST_BYTES
 from search_spaces.loader import load_spec, parse_spec
 from search_spaces.schema import Pair, Spec
 from trainers.config import Recipe
@@ -306,13 +307,22 @@ def test_protocol_paper_trains_on_everything() -> None:
         ({"methods": "[dhkd: {align: [false, 2]}]"}, "5: methods[0].dhkd.align[1]: should be a valid boolean, found 2"),
         ({"methods": "[scratch: {alpha: 1}]"}, "5: methods[0].scratch.alpha: unknown key 'alpha'; valid: "),
         # seeds
-        ({"seeds": "0"}, "6: seeds: must be a number of seeds from 1 on, or a list of different ones, found 0"),
+        (
+            {"seeds": "0"},
+            "6: seeds: must be a number of seeds from 1 on (at most 10,000), or a list of different ones, found 0",
+        ),
         ({"seeds": "-3"}, "6: seeds: must be a number of seeds"),
         ({"seeds": "10001"}, "6: seeds: must be a number of seeds"),
         ({"seeds": "2.5"}, "6: seeds: must be a number of seeds"),
-        ({"seeds": "true"}, "6: seeds: must be a number of seeds from 1 on, or a list of different ones, found true"),
+        (
+            {"seeds": "true"},
+            "6: seeds: must be a number of seeds from 1 on (at most 10,000), or a list of different ones, found t",
+        ),
         ({"seeds": "'3'"}, "6: seeds: must be a number of seeds"),
-        ({"seeds": ""}, "6: seeds: must be a number of seeds from 1 on, or a list of different ones, found nothing"),
+        (
+            {"seeds": ""},
+            "6: seeds: must be a number of seeds from 1 on (at most 10,000), or a list of different ones, found n",
+        ),
         ({"seeds": "[]"}, "6: seeds: must be a number of seeds"),
         ({"seeds": "[1, 1]"}, "6: seeds: must be a number of seeds"),
         ({"seeds": "[1, -1]"}, "6: seeds: must be a number of seeds"),
@@ -428,7 +438,7 @@ def test_a_document_that_is_no_mapping_is_told_what_a_spec_is(content: str, foun
 def test_a_grid_beyond_measure_is_refused_at_once() -> None:
     values = ", ".join(str(number) for number in range(1, 200))
     found = the_mistake(methods=f"[dhkd: {{alpha: [{values}], ce_weight: [{values}], hidden: [{values}]}}]")
-    assert found == "5: methods[0].dhkd: a grid of 7,880,599 points; at most 10,000"
+    assert found == "5: methods[0].dhkd: a grid of 7,880,599 points; at most 2,000"
 
 
 def test_duplicate_keys_aliases_and_tags_stop_the_reading() -> None:
@@ -491,10 +501,10 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_too_long_is_refused_without_reading_it_all(tmp_path: Path) -> None:
     path = tmp_path / "long.yaml"
-    path.write_text(text() + "\n#" + "x" * LARGEST)
-    with pytest.raises(InputError, match="is longer than 1,000,000 bytes: not a spec"):
+    path.write_text(text() + "\n#" + "x" * MOST_BYTES)
+    with pytest.raises(InputError, match="is longer than 100,000 bytes: not a spec"):
         load_spec(str(path))
-    with pytest.raises(InputError, match="is longer than 1,000,000 bytes: not a spec"):
+    with pytest.raises(InputError, match="is longer than 100,000 bytes: not a spec"):
         load_spec("/dev/zero")
 
 

@@ -66,6 +66,20 @@ def test_a_table_shows_every_cell_in_one_line_each() -> None:
     assert all(line == line.rstrip() for line in lines)
 
 
+def test_a_table_of_many_rows_reads_as_one_of_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [*ROWS, {"name": "表 wide", "what": "[red]x[/red] :smile:", "n": 10**6}]
+    few = listing(rows, Format.TABLE)
+    monkeypatch.setattr(formats, "MANY_ROWS", 0)
+    assert listing(rows, Format.TABLE) == few
+    assert listing([{"a": "two\nlines\x07", "b": 1}], Format.TABLE).splitlines() == ["a          b", "two lines  1"]
+
+
+def test_many_rows_are_not_laid_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "Table", None)
+    lines = listing([{"n": number} for number in range(formats.MANY_ROWS + 1)], Format.TABLE).splitlines()
+    assert lines == ["n", *map(str, range(formats.MANY_ROWS + 1))]
+
+
 @pytest.mark.parametrize(
     "text", ["[red]shape [batch, classes][/red]", "no [/data/x] there", "list[int]", r"a\[b]", ":smile: ¹"]
 )

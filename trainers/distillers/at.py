@@ -63,7 +63,7 @@ class ATParams(MethodParams):
     """Weight of the cross-entropy with the labels."""
     feature_weight: float = Field(1000.0, ge=0)
     """Weight of `at`."""
-    p: int = Field(2, ge=1)
+    p: int = Field(2, ge=1, le=100)
     """Power of the activations whose mean over channels is the attention."""
 
 

@@ -72,7 +72,7 @@ class CATKDParams(MethodParams):
     """Weight of the cross-entropy with the labels; 0 is the authors' CAT."""
     cat_weight: float = Field(400.0, ge=0)
     """Weight of the distillation term; the authors tune it per pair, 0.7 to 600."""
-    resolution: int = Field(2, ge=1)
+    resolution: int = Field(2, ge=1, le=1_024)
     """Pixels, the side that class activation maps are averaged to; the authors use 4 for some ShuffleNets."""
     normalize: bool = True
     """Divide each map by its norm; the authors do not for pairs of one family, and weigh by 0.7 to 15 then."""

@@ -141,9 +141,9 @@ class CRDParams(MethodParams):
     """Weight of the cross-entropy with the labels."""
     crd_weight: float = Field(0.8, ge=0)
     """Weight of the contrastive term, both sums together."""
-    dim: int = Field(128, ge=1)
+    dim: int = Field(128, ge=1, le=65_536)
     """Width of the embeddings."""
-    negatives: int = Field(16384, ge=1)
+    negatives: int = Field(16384, ge=1, le=10_000_000)
     """`K`, images of other classes that each sample is told from; fewer where some class leaves fewer."""
     temperature: float = Field(0.07, gt=0)
     """`tau`, divides the cosines."""

@@ -80,7 +80,7 @@ class DHKDParams(MethodParams):
     """The loss on the auxiliary head; `kl` is KD's; `mse` is the mean over batch and classes, without temperature."""
     align: bool = False
     """Gradient alignment: project the auxiliary gradient where it opposes the cross-entropy's."""
-    hidden: int = Field(200, ge=1)
+    hidden: int = Field(200, ge=1, le=65_536)
     """Units of the nonlinear head."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Dropout probability of the nonlinear head."""

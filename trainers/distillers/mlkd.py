@@ -143,7 +143,7 @@ class MLKDParams(MethodParams):
     """Weight of the cross-entropy with the labels, in each view."""
     kd_weight: float = Field(0.9, ge=0)
     """Weight of each of `kd`, `cc`, `bc` and `kd_strong`."""
-    temperatures: Temperatures = Field((4, 3, 5, 2, 6), min_length=1)
+    temperatures: Temperatures = Field((4, 3, 5, 2, 6), min_length=1, max_length=100)
     """All `T`; the terms are summed over them. The release has 1 for 4 on ImageNet."""
     conf: float = Field(0.5, ge=0, le=1)
     """Quantile of the teacher's confidence up to which a sample counts."""

@@ -51,6 +51,8 @@ RARE_MARGIN = -3.0
 @torch.no_grad()
 def ofd_margins(weight: Tensor, bias: Tensor) -> Tensor:
     """Mean of the negative part of N(bias, weight²), per channel: float32 ``[c]``, at most 0; computed in float64."""
+    if weight.is_meta:  # an outline has no numbers, and to go without them torch would load its compiler: seconds
+        return weight.detach()
     std = weight.double().abs().clamp_min(torch.finfo(torch.float64).tiny)
     mean = bias.double()
     negative = torch.special.ndtr(-mean / std)

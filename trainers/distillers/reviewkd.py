@@ -138,7 +138,7 @@ class ReviewKDParams(MethodParams):
     """Weight of the distillation term; the authors use 0.6 to 8, mostly 5."""
     warmup_epochs: int = Field(20, ge=0)
     """Epochs over which reviewkd_weight rises linearly from 0; 0 for none."""
-    mid_channels: int = Field(512, ge=1)
+    mid_channels: int = Field(512, ge=1, le=65_536)
     """Channels inside the fusions, at most; never more than the student's pooled feature has."""
     student_preactivations: bool = False
     """Read the student's stages before their ReLU, as the teacher's always are."""

@@ -125,7 +125,7 @@ class SLDParams(MethodParams):
     """Weight of the cross-entropy with the labels, in each view."""
     kd_weight: float = Field(0.9, ge=0)
     """Weight of each divergence."""
-    temperatures: Temperatures = Field((1, 2, 3, 4, 5, 6), min_length=1)
+    temperatures: Temperatures = Field((1, 2, 3, 4, 5, 6), min_length=1, max_length=100)
     """All `T`; the divergences are summed over them."""
     start: int | None = Field(150, ge=0)
     """The last epoch without the pseudo-teacher, the student's own swapped logits; null never lets it in."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from contextlib import closing
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import Any
 import pytest
 
 from search_spaces.files import shipped_specs
-from sweep.cli.catalogue import LISTINGS, rows
+from sweep.cli.catalogue import LISTINGS, printed, rows
 from sweep.formats import Format, listing
 from sweep.layout import Root
 from sweep.ledger import lock
 from sweep.ledger.store import Ledger
 from sweep.plan.slots import Plan
 from tests.support.examples import begin, record, slot_of
+from trainers.config import Recipe
 from trainers.data import DATASETS
 from trainers.distillers import METHODS
 from trainers.errors import InputError
@@ -66,6 +68,23 @@ def test_a_recipe_is_listed_with_all_its_fields(root: Root) -> None:
     for row in rows("recipes", root):
         recipe = RECIPES[row.pop("recipe")]
         assert row == recipe.model_dump(mode="json")
+
+
+def test_recipes_stand_side_by_side_in_a_table(root: Root) -> None:
+    lines = printed("recipes", root, Format.TABLE).splitlines()
+    assert lines[0].split() == ["field", *RECIPES]
+    assert [line.split()[0] for line in lines[1:]] == list(Recipe.model_fields)
+    assert max(map(len, lines)) <= 100
+    written = {line.split()[0]: re.split(" {2,}", line)[1:] for line in lines[1:]}
+    assert written["lr"] == ["0.05", "0.01", "0.2", "0.05"]
+    assert written["samples_per_class"] == ["null", "null", "null", "10"]
+    assert written["flip"] == ["true", "true", "true", "false"]
+    assert written["milestones"][2] == "[30, 60, 90]"
+
+
+def test_programs_get_a_row_for_each_recipe(root: Root) -> None:
+    assert json.loads(printed("recipes", root, Format.JSON)) == rows("recipes", root)
+    assert printed("recipes", root, Format.CSV).splitlines()[0] == ",".join(["recipe", *Recipe.model_fields])
 
 
 @pytest.mark.parametrize("name", ["resnet8", "resnet20"])

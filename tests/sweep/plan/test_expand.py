@@ -12,7 +12,7 @@ from sweep.plan.slots import Plan
 from tests.support.examples import SPEC, slot_of, small_spec
 from tests.sweep.plan.test_labels import labels
 from tests.sweep.plan.test_slots import GDKD, only_cell
-from trainers.data import DATASETS
+from trainers.data import DATASETS, TrainingData
 from trainers.errors import InputError
 
 
@@ -223,6 +223,31 @@ def test_too_few_images_for_the_recipe_are_told_before_anything_runs() -> None:
 def test_too_few_images_for_the_teachers_recipe_are_told_too() -> None:
     with pytest.raises(InputError, match="samples_per_class asks for 900"):
         build_plan(small_spec(teachers={"recipe": {"samples_per_class": 900}}))
+
+
+@pytest.mark.parametrize(
+    ("searched", "message"),
+    [
+        ({"val_fraction": {"range": [0.001, 0.3]}}, "val_fraction 0.001 holds out none of a class's"),
+        ({"val_fraction": {"choice": [0.2, 0.3, 0.002]}}, "val_fraction 0.002 holds out none of a class's"),
+        ({"samples_per_class": {"range": [5, 700]}}, "samples_per_class asks for 700"),
+        ({"val_fraction": {"range": [0.1, 0.9]}, "samples_per_class": {"range": [5, 50]}}, "asks for 50"),
+    ],
+    ids=str,
+)
+def test_a_searched_cut_that_the_data_do_not_allow_is_told_before_anything_runs(
+    searched: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        build_plan(small_spec(recipe={"base": "digits", "epochs": 3} | searched, methods=["kd"]))
+
+
+def test_data_are_cut_once_for_recipes_that_cut_them_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    cut = TrainingData.cut
+    monkeypatch.setattr(TrainingData, "cut", lambda *args: made.append(args) or cut(*args))  # type: ignore[func-returns-value]
+    build_plan(small_spec(recipe=SPEC["recipe"] | {"lr": [0.1, 0.2, 0.3], "val_fraction": [0.2, 0.3]}))
+    assert len(made) <= 3  # the teacher's, and the students' two
 
 
 def test_a_pair_s_own_values_are_no_variation(small_plan: Plan) -> None:

@@ -1,0 +1,32 @@
+"""Where trials stand in a spec: a recipe and a method of their grids, under a pair."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from search_spaces.schema import MethodGrid, Pair, Variant
+from search_spaces.space import Space, corner_count
+
+
+def searched_places(pair: Pair) -> list[tuple[Variant, Variant]]:
+    """The recipes and methods of a pair's searched cells."""
+    methods = [variant for grid in pair.methods for variant in grid.variants]
+    return [place for place in itertools.product(pair.recipes, methods) if joint_space(*place)]
+
+
+def joint_space(recipe: Variant, method: Variant) -> Space:
+    """The searched fields of a recipe and of a method; the recipe's are called ``recipe.lr`` and so on."""
+    return {f"recipe.{key}": of for key, of in recipe.space.items()} | method.space
+
+
+def configurations_of(recipes: Sequence[Variant], methods: Sequence[MethodGrid]) -> int:
+    """How many configurations a pair has that are checked one by one: every recipe with every point of a method, and of
+    what is searched there all corners."""
+    searched = recipes[0].space if recipes else {}  # all points of a grid search the same
+    return len(recipes) * sum(points_of(grid, searched) for grid in methods)
+
+
+def points_of(grid: MethodGrid, searched: Space | None = None) -> int:
+    """The points of a method's grid, each with all corners of what it searches, and of what is `searched` beside it."""
+    return len(grid.variants) * corner_count(grid.variants[0].space, searched or {}) if grid.variants else 0
