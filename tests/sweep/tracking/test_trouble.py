@@ -80,16 +80,10 @@ def test_an_answer_is_told_as_it_was(
                 read_back.read("small", uri)
 
 
-@pytest.mark.parametrize(
-    ("uri", "why"),
-    [
-        ("http://127.0.0.1:9", r"ConnectionRefusedError: \[Errno 111\] Connection refused"),
-        ("http://nobody.invalid:5000", r"gaierror: \[Errno -\d+\] .*"),
-    ],
-)
-def test_of_a_server_that_is_not_there_the_cause_is_told(root: Root, ledger: Ledger, uri: str, why: str) -> None:
-    with pytest.raises(StorageError, match=rf"^MLflow at {uri} does not answer \({why}\); try again later$"):
-        sync(root, "small", uri)
+def test_of_a_server_that_is_not_there_the_cause_is_told(root: Root, ledger: Ledger) -> None:
+    cause = re.escape("MLflow at http://127.0.0.1:9 does not answer (ConnectionRefusedError: [Errno 111] ")
+    with pytest.raises(StorageError, match=rf"^{cause}Connection refused\); try again later$"):
+        sync(root, "small", "http://127.0.0.1:9")
 
 
 def test_one_that_hangs_is_away(
