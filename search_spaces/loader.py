@@ -179,10 +179,8 @@ class _Reader(FieldReader):
         if not variants or teachers is None:
             self.check_fields(("teachers", "recipe"), Recipe, teachers.recipe if teachers else {})
             return base, Recipe(), ()
-        # a grid over the recipe is for students; teachers take its fixed fields, then their own
-        chosen = variants[0].chosen
-        fixed = {key: value for key, value in chosen.items() if all(v.chosen[key] == value for v in variants)}
-        teacher = self.model(("teachers", "recipe"), Recipe, teachers.recipe, start | fixed)
+        # a grid over the recipe is for students: teachers take its first point, which no value added to it changes
+        teacher = self.model(("teachers", "recipe"), Recipe, teachers.recipe, start | variants[0].chosen)
         return base, teacher or Recipe(), variants
 
     def _pairs(

@@ -31,13 +31,14 @@ from sweep.exit_codes import CAME_TO_ITS_END, DONE, INTERRUPTED, SOME_FAILED, WR
 from sweep.layout import Root, SweepPaths
 from sweep.ledger import lock, snapshot
 from sweep.ledger.bodies import final_body, start_body, stored_teacher_body
+from sweep.ledger.earlier import go_on, spec_file
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan, Slot
 from sweep.plan.teachers import store_named_files, stored_teachers
 from sweep.report.make import make_reports
 from sweep.results import read
-from sweep.results.standing import done_and_left, ended, exit_code, standing, trials_of
+from sweep.results.standing import done_and_left, ended, exit_code, no_longer_needed, standing, trials_of
 from sweep.search.searches import Searches
 from sweep.tracking.address import command
 from sweep.tracking.projector import Projector
@@ -91,6 +92,8 @@ def run_sweep(
         if only_teachers and len(teachers) == len(wanted.slots):
             return DONE
         ledger = stack.enter_context(Ledger(paths.ledger))
+        go_on(ledger, spec, plan)
+        teachers |= no_longer_needed(wanted, teachers, ledger)
         queue = TrialQueue(wanted, teachers, ended(plan, teachers, ledger), Searches(wanted, ledger))
         if queue.exhausted and _nothing_new(plan, paths, ledger, uri):
             with snapshot.kept(root, spec.name, display.note):
@@ -157,8 +160,8 @@ def _record_start(spec: Spec, plan: Plan, paths: SweepPaths, ledger: Ledger) -> 
         for trial in read.distinct(read.trials(ledger)[1]):
             if trial.state == "running":
                 ledger.append("interrupted", trial.key)
-    body = {"spec": spec.text, "source": spec.source, "host": socket.gethostname(), "pid": os.getpid()}
-    ledger.append("sweep", body=body)
+    origin = {"spec": spec.text, "source": spec.source, "file": spec_file(spec)}
+    ledger.append("sweep", body=origin | {"host": socket.gethostname(), "pid": os.getpid()})
     ledger.append("plan", body=plan.to_json())
 
 

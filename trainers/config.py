@@ -2,12 +2,18 @@
 
 A :class:`TrialConfig` names everything that decides a trial's numbers. Its :attr:`~TrialConfig.key` is the hash of
 that content, so the same trial has the same key in every sweep, on every machine.
+
+It also has the same key in every release. What has a result is never trained again because a release knows one more
+field: the fields that were part of every key when results were first kept always are, and one that came later is part
+of a key where it has another value than the one that stands for how it was before (:class:`Keyed`,
+:data:`LATER_PARAMS`, :data:`LATER_OPTIONS`).
 """
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import Any, Literal
+from collections.abc import Mapping
+from functools import cache, cached_property
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -22,12 +28,81 @@ class Frozen(BaseModel):
     )
 
 
-class Recipe(Frozen):
+LATER_PARAMS: dict[str, dict[str, Any]] = {}
+"""By method: each hyperparameter that came later, with the value (as JSON) at which it is no part of a key. That value
+is the one that trains as the method did without it, and stays, also where the default becomes another one."""
+LATER_OPTIONS: dict[str, dict[str, Any]] = {}
+"""The same of data sets' options."""
+
+
+class Keyed(Frozen):
+    """A part of a trial's key."""
+
+    always: ClassVar[frozenset[str]]
+    """The fields that are part of every key. Another one came later, and is no part of a key at its default, which must
+    be the value that trains as before it came, and can never be changed."""
+
+    def key_content(self) -> dict[str, Any]:
+        """What a key is made of, as JSON."""
+        return self._keyed(self.model_dump(mode="json"))
+
+    def _keyed(self, dumped: dict[str, Any]) -> dict[str, Any]:
+        """What of this part, as JSON, belongs in a key; `dumped` is changed."""
+        for name, default in _later(type(self)).items():
+            if getattr(self, name) == default:
+                del dumped[name]
+        return dumped
+
+
+@cache
+def _later(part: type[Keyed]) -> dict[str, Any]:
+    """The fields that came later, with their defaults."""
+    later = {name: field for name, field in part.model_fields.items() if name not in part.always}
+    return {name: field.get_default(call_default_factory=True) for name, field in later.items()}
+
+
+def _without(content: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """Content without the fields that came later and have the value that they stand for."""
+    return {name: value for name, value in content.items() if name not in later or value != later[name]}
+
+
+def _keyed_params(method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """A method's hyperparameters as they are part of a key; one may be a method with its own (DHKD's `main`)."""
+    kept = _without(params, LATER_PARAMS.get(method, {}))
+    return {name: _keyed_method(value) for name, value in kept.items()}
+
+
+def _keyed_method(value: Any) -> Any:
+    if not (isinstance(value, dict) and value.keys() == {"name", "params"}):
+        return value
+    return {"name": value["name"], "params": _keyed_params(value["name"], value["params"])}
+
+
+class Recipe(Keyed):
     """Everything about training that is not the method.
 
     The defaults are the shared CIFAR-100 recipe of the field (CRD's and mdistiller's releases): 240 epochs of SGD,
     batch 64, learning rate 0.05 divided by ten after epochs 150, 180 and 210, weight decay on all parameters.
     """
+
+    always: ClassVar[frozenset[str]] = frozenset(
+        {
+            *(
+                "epochs",
+                "batch_size",
+                "lr",
+                "momentum",
+                "nesterov",
+                "weight_decay",
+                "schedule",
+                "milestones",
+                "lr_decay",
+            ),
+            *("warmup_epochs", "views", "pad", "flip", "cutout", "randaugment_ops", "strong_cutout", "precision"),
+            *("teacher_logits", "compile", "sync_batch_norm", "val_fraction", "samples_per_class", "test_per_class"),
+            *("diagnostics", "diagnostics_every", "split_seed"),
+        }
+    )
 
     epochs: int = Field(240, ge=1)
     """Passes over the training subset."""
@@ -93,8 +168,10 @@ class Recipe(Frozen):
         return self
 
 
-class DatasetConfig(Frozen):
+class DatasetConfig(Keyed):
     """A data set by name, with its source's options."""
+
+    always: ClassVar[frozenset[str]] = frozenset({"name", "options", "content"})
 
     name: str
     """Name in the registry of :mod:`trainers.data`."""
@@ -103,25 +180,41 @@ class DatasetConfig(Frozen):
     content: str = ""
     """Hash of the images and labels that were found, so that other data under the same name is another trial."""
 
+    def _keyed(self, dumped: dict[str, Any]) -> dict[str, Any]:
+        if self.name in LATER_OPTIONS:
+            dumped["options"] = _without(dumped["options"], LATER_OPTIONS[self.name])
+        return super()._keyed(dumped)
 
-class TeacherConfig(Frozen):
+
+class TeacherConfig(Keyed):
     """A trained teacher: architecture and the content hash of its weights."""
+
+    always: ClassVar[frozenset[str]] = frozenset({"architecture", "hash"})
 
     architecture: str
     hash: str
 
 
-class MethodConfig(Frozen):
+class MethodConfig(Keyed):
     """A distillation method by name, with all its hyperparameters."""
+
+    always: ClassVar[frozenset[str]] = frozenset({"name", "params"})
 
     name: str
     """Name in the registry of :mod:`trainers.distillers`."""
     params: dict[str, Any] = {}
     """Every field of the method's config, complete with defaults."""
 
+    def _keyed(self, dumped: dict[str, Any]) -> dict[str, Any]:
+        if LATER_PARAMS:  # whichever method's: one may be a part of another
+            dumped["params"] = _keyed_params(self.name, dumped["params"])
+        return super()._keyed(dumped)
 
-class TrialConfig(Frozen):
+
+class TrialConfig(Keyed):
     """A config with a seed: all that decides a trial's numbers, and nothing else."""
+
+    always: ClassVar[frozenset[str]] = frozenset({"dataset", "model", "teacher", "method", "recipe", "seed"})
 
     dataset: DatasetConfig
     model: str
@@ -133,7 +226,14 @@ class TrialConfig(Frozen):
     seed: int = Field(0, ge=0)
     """Decides initialisation, data order, views and dropout; equal seeds are paired across methods."""
 
+    def _keyed(self, dumped: dict[str, Any]) -> dict[str, Any]:
+        parts = {"dataset": self.dataset, "teacher": self.teacher, "method": self.method, "recipe": self.recipe}
+        for name, part in parts.items():
+            if part is not None:
+                dumped[name] = part._keyed(dumped[name])
+        return super()._keyed(dumped)
+
     @cached_property
     def key(self) -> str:
         """The trial's name: hash of its canonical content."""
-        return content_key(self.model_dump(mode="json"))
+        return content_key(self.key_content())

@@ -19,7 +19,8 @@ from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
 from sweep.plan.teachers import stored_teachers
-from sweep.results.standing import Standing, standing
+from sweep.results.outgrown import outgrown
+from sweep.results.standing import Standing, no_longer_needed, standing
 from trainers.data import DATASETS
 from trainers.teacher.store import TeacherStore
 
@@ -52,6 +53,7 @@ def preview(spec: Spec, root: Root, how: Format) -> str:
         left.text(datetime.now()),
         disk,
         *plan.notes,
+        *_outgrown(plan, over, root),
     ]
     return "\n".join([*lines, ""])
 
@@ -146,4 +148,14 @@ def _standing(plan: Plan, root: Root) -> Standing:
     if not path.exists():
         return standing(plan, teachers, None)
     with closing(Ledger(path)) as ledger:
-        return standing(plan, teachers, ledger)
+        return standing(plan, teachers | no_longer_needed(plan, teachers, ledger), ledger)
+
+
+def _outgrown(plan: Plan, over: Standing, root: Root) -> list[str]:
+    """What has a result and runs again all the same, as a line; none where there is nothing of the kind."""
+    path = root.sweep(plan.name).ledger
+    if not path.exists():
+        return []
+    with closing(Ledger(path)) as ledger:
+        remark = outgrown(plan, over.slots, ledger)
+    return [remark] if remark else []

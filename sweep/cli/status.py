@@ -25,12 +25,11 @@ def trial_rows(paths: SweepPaths, *, failed: bool = False) -> list[dict[str, Any
     """One row per planned trial, or per one that broke or diverged."""
     with closing(Ledger(paths.ledger)) as ledger:
         _, planned = trials(ledger)
-    alive = lock.holder(paths.lock) is not None
     return [
         {
             "trial": trial.slot.name,
             "key": trial.key or "",
-            "state": _state(trial, alive),
+            "state": trial.state,
             "epoch": f"{trial.epochs}/{trial.slot.epochs}",
             "test": f"{trial.body['last']['test_acc']:.2f}" if "last" in trial.body else "",
             "reason": trial.body.get("reason", ""),
@@ -47,7 +46,7 @@ def summary(paths: SweepPaths) -> str:
         plan, planned = trials(ledger)
     planned = distinct(planned)
     running = lock.holder(paths.lock)
-    states = Counter(_state(trial, running is not None) for trial in planned)
+    states = Counter(trial.state for trial in planned)
     counts = ", ".join(f"{count} {state}" for state, count in states.items())
     seconds = duration(sum(trial.body.get("seconds", 0.0) for trial in planned))
     by = f"running: {running}" if running else "not running"
@@ -71,8 +70,3 @@ def _trouble(state: str, reason: str, some: list[Trial]) -> str:
     others = "" if len(some) == 1 else " and 1 other" if len(some) == 2 else f" and {len(some) - 1} others"
     log = some[0].body.get("log", "")
     return f"{state}: {some[0].slot.name}{others}: {reason}{f' (log: {log})' if log else ''}"
-
-
-def _state(trial: Trial, alive: bool) -> str:
-    """A trial that was running when its driver died is waiting to be continued."""
-    return "interrupted" if trial.state == "running" and not alive else trial.state

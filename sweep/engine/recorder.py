@@ -17,7 +17,7 @@ from sweep.engine.display import Display
 from sweep.engine.job import Job
 from sweep.engine.queue import TrialQueue
 from sweep.layout import SweepPaths
-from sweep.ledger.bodies import final_body, start_body
+from sweep.ledger.bodies import final_body, start_body, taught_elsewhere
 from sweep.ledger.failures import BROKEN, Broken, worker_death
 from sweep.ledger.store import Ledger
 from trainers.config import TeacherConfig
@@ -132,11 +132,19 @@ class Recorder(Callback):
         body = final_body(state, epochs, self._queue.plan.protocol) | {
             key: result[key] for key in ("reason", "teacher") if key in result
         }
-        self._ledger.append("final", job.key, body=body)
+        noted = self._ledger.append("final", job.key, body=body)
         teacher = TeacherConfig.model_validate(result["teacher"]) if "teacher" in result else None
+        if teacher is not None and not noted:
+            self._note_retrained(job, result)
         self._queue.finished(job.key, teacher, body)
         self._drop_checkpoints(job)
         self._display.ended(job, state, body)
+
+    def _note_retrained(self, job: Job, result: dict[str, Any]) -> None:
+        """Note a teacher that had ended before, was no longer stored, and came out with other weights this time."""
+        if self._ledger.finals()[job.key].get("teacher") != result["teacher"]:
+            body = taught_elsewhere(result["epochs"][-1], result["teacher"])
+            self._ledger.append("retrained", job.key, body=body)
 
     def _drop_checkpoints(self, job: Job) -> None:
         """Of a trial whose end is in the ledger, here; the storage forgets them when it knows the ledger."""

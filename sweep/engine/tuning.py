@@ -140,7 +140,7 @@ def _end_without_head(run: Run, recorder: Recorder) -> None:
     recorder.lose_cluster()
     run.display.end()
     try:
-        with closing(Ledger(run.paths.ledger)) as ledger:
+        with closing(Ledger(run.paths.ledger, make=False)) as ledger:
             recorder.interrupt_live(ledger)
             run.report(ledger)
             ledger.append("stop", body={"exit_code": SOME_FAILED})

@@ -24,7 +24,7 @@ def exclusive(path: Path, what: str) -> Iterator[None]:
 
     Raises:
         BusyError: when another process holds it, saying which and since when.
-        StorageError: when the file cannot be written.
+        StorageError: when the file cannot be written, or its disk has no locks.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,20 +48,25 @@ def _taken(file: IO[str]) -> bool:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             time.sleep(PAUSE_SECONDS)
+        except OSError as error:  # such as Lustre without its option `flock`
+            raise StorageError(
+                f"the disk of {file.name} has no file locks ({error.strerror}), without which two drivers would write"
+                " to one sweep; choose a --root on a disk of this machine, and a --storage for what machines share"
+            ) from error
         else:
             return True
     return False
 
 
 def holder(path: Path) -> str | None:
-    """Who holds the lock now, as a sentence; None when nobody does."""
+    """Who holds the lock now, as a sentence; None when nobody does, which nobody can where the disk has no locks."""
     try:
         with path.open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return None
     except BlockingIOError:
         return _holder(path)
+    except OSError:  # no such file, or no locks
+        return None
     return None
 
 

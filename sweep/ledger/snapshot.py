@@ -15,17 +15,22 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from search_spaces.schema import NAME_PATTERN
 from sweep.layout import Root, SweepPaths
-from sweep.ledger.lock import alive
+from sweep.ledger.checks import WAY_OUT
+from sweep.ledger.label import LONGEST_PATIENCE, Label, read_label
 from sweep.ledger.store import Ledger
 from trainers.errors import BusyError, InputError, StorageError
 from trainers.storage.files import write_atomically
@@ -37,33 +42,6 @@ SHARE_OF_TIME = 0.1
 
 READS, READ_PAUSE_SECONDS = 3, 0.2
 """Of a label that is no label: it may have changed while it was read."""
-
-
-@dataclass(frozen=True)
-class Label:
-    """What stands beside a snapshot."""
-
-    id: str
-    """The ledger's."""
-    file: str
-    """The snapshot's name: that of no other one, since a file that changed while it was fetched might arrive mixed."""
-    seq: int
-    """Of the last event that is in the snapshot for certain; 0 where there is none."""
-    time: float
-    """Of that event."""
-    host: str
-    pid: int
-    beat: float
-    """When the driver wrote this, by its clock; another number is another sign of life."""
-    patience: float
-    """Seconds without a beat after which the driver is taken for dead."""
-    over: bool
-    """Whether the driver has ended."""
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether its driver ran on this machine, and has ended without saying so."""
-        return self.host == socket.gethostname() and (self.pid == os.getpid() or not alive(self.pid))
 
 
 def take_over(root: Root, name: str, note: Callable[[str], None]) -> None:
@@ -117,19 +95,49 @@ def restore(root: Root, name: str | None) -> None:
             if _holds(here, label.seq, label.time):
                 return
             end = _end(here)
-    fetched = paths.snapshots / label.file
-    root.storage.pull(fetched)
-    if not fetched.exists():
-        raise StorageError(
-            f"the storage {root.storage.uri} lacks {label.file} of sweep '{chosen}', which its label names"
-        )
+    fetched = _fetched(root, chosen, label)
     with Ledger(fetched) as there:
-        if there.id != label.id:
-            raise StorageError(f"the storage's {label.file} of sweep '{chosen}' is not the one of its label")
         known = end is None or _holds(there, *end)
         last = _end(there)
     _replace(paths, fetched, last[1], keep=not known)
     root.storage.pull(root.teachers, "*/passport.json")  # whose accuracies stand in its table
+
+
+def _fetched(root: Root, name: str, label: Label) -> Path:
+    """The snapshot that a label names, fetched, and found to be a whole ledger and the label's.
+
+    Raises:
+        StorageError: when it is not; nothing of it is left here.
+    """
+    fetched, store = root.sweep(name).snapshots / label.file, f"the storage {root.storage.uri}"
+    root.storage.pull(fetched, anew=True)
+    if not fetched.is_file():
+        raise StorageError(f"{store} lacks {label.file} of sweep '{name}', which its label names")
+    try:
+        with Ledger(fetched) as there:
+            there.verify()
+            if there.id != label.id or not _holds(there, label.seq, label.time):
+                raise StorageError("it is not the one of its label")
+            if any("/" in name or name in (".", "..") for name in _names(there)):
+                raise StorageError("it names files that do not lie below the sweep")
+    except StorageError as error:
+        for end in ("", "-wal", "-shm"):
+            fetched.with_name(fetched.name + end).unlink(missing_ok=True)
+        why = str(error).removesuffix(f"; {WAY_OUT}")  # which is that of a ledger of this machine's
+        raise StorageError(
+            f"{store} has a damaged {label.file} of sweep '{name}' ({why}); {_way_out(root, name)}"
+        ) from error
+    return fetched
+
+
+def _names(ledger: Ledger) -> Iterator[str]:
+    """What paths are made of: the trials' folders, their teachers' hashes, the reports' files."""
+    for event in ledger.events():
+        if event.kind == "sweep":  # whose file is the spec's, wherever that lies
+            continue
+        parts = [event.body, *(event.body.get(part) for part in ("teacher", "page"))]
+        named = [part.get(field) for part in parts if isinstance(part, dict) for field in ("figure", "hash", "file")]
+        yield from (name for name in (event.trial, *named) if isinstance(name, str))
 
 
 def _replace(paths: SweepPaths, fetched: Path, changed: float, keep: bool) -> None:
@@ -152,18 +160,27 @@ def _label(root: Root, name: str) -> Label | None:
         if content is None:
             return None
         try:
-            return Label(**json.loads(content))
-        except (ValueError, TypeError) as error:
+            return read_label(content)
+        except ValidationError as error:
             if left == 0:
-                raise StorageError(f"the storage {root.storage.uri} has a damaged label of sweep '{name}'") from error
+                raise StorageError(
+                    f"the storage {root.storage.uri} has a damaged label of sweep '{name}'; {_way_out(root, name)}"
+                ) from error
         time.sleep(READ_PAUSE_SECONDS)
     return None
+
+
+def _way_out(root: Root, name: str) -> str:
+    """What helps where the storage's snapshot cannot be used."""
+    snapshots = root.sweep(name).snapshots.relative_to(root.path)
+    return f"remove {snapshots} there: the next run, on the machine that has the ledger, gives it anew"
 
 
 def _latest(root: Root) -> str | None:
     """The sweep whose driver wrote to the storage last."""
     pattern = root.sweep("*").snapshot_label.relative_to(root.sweeps).as_posix()
-    names = [Path(name).parts[0] for name in root.storage.sizes(root.sweeps) if Path(name).match(pattern)]
+    found = {Path(name).parts[0] for name in root.storage.sizes(root.sweeps) if Path(name).match(pattern)}
+    names = [name for name in found if re.fullmatch(NAME_PATTERN, name)]
     labels = {name: label for name in names if (label := _label(root, name)) is not None}
     return max(labels, key=lambda name: labels[name].time, default=None)
 
@@ -236,12 +253,12 @@ class Keeper(threading.Thread):
         """Give a snapshot, if there is something new, and a sign of life; then forget what is dropped."""
         dropped = list(self._dropped)
         started = time.monotonic()
-        with Ledger(self._paths.ledger) as ledger:
+        with Ledger(self._paths.ledger, make=False) as ledger:
             seq, when = _end(ledger)
             if seq != self._seq:
                 self._give(ledger, f"{seq:09d}-{uuid.uuid4().hex[:8]}.db")
                 self._seq, self._took = seq, time.monotonic() - started
-            patience = 1.5 * self._pause + 2 * self._took
+            patience = min(1.5 * self._pause + 2 * self._took, LONGEST_PATIENCE)
             here, now = socket.gethostname(), time.time()
             label = Label(ledger.id, self._files[-1], seq, when, here, os.getpid(), now, patience, over)
         write_atomically(self._paths.snapshot_label, json.dumps(asdict(label)).encode())

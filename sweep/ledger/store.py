@@ -3,6 +3,9 @@
 One SQLite file in WAL mode, append-only. A trial's epoch and its final state can be written once only, so replaying
 what a resumed trial reports again changes nothing. MLflow is a projection of this file
 (:mod:`sweep.tracking.projector`), and so are the tables (:mod:`sweep.results.board`).
+
+Each event has a checksum (:mod:`sweep.ledger.checks`), which is compared whenever the event is read. A ledger of an
+earlier release gets the column for it when it is next written to, not when it is read.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import json
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +22,23 @@ from typing import Any, Literal
 
 from pydantic_core import from_json
 
+from sweep.ledger import checks
 from trainers.errors import StorageError
 
 Kind = Literal[
-    "sweep", "plan", "ask", "start", "epoch", "final", "pruned", "failed", "interrupted", "chosen", "report", "stop"
+    "sweep",
+    "plan",
+    "ask",
+    "start",
+    "epoch",
+    "final",
+    "retrained",
+    "pruned",
+    "failed",
+    "interrupted",
+    "chosen",
+    "report",
+    "stop",
 ]
 """What happened:
 
@@ -32,6 +48,8 @@ Kind = Literal[
 - `start`: a trial was handed to a worker; body: the slot's labels and the trial's config.
 - `epoch`: one epoch's result; written once per trial and epoch.
 - `final`: a trial ended for good (`state`: finished or diverged); written once per trial.
+- `retrained`: a teacher that had ended was no longer stored, and was trained again to other weights; body: as `final`,
+  which it takes the place of.
 - `pruned`: a search gave the trial up after an epoch; a confirming slot of the same content would run it to its end.
 - `failed`: an attempt at a trial broke; body: state (see :data:`sweep.ledger.failures.Broken`), reason and log. A later
   run tries again.
@@ -42,6 +60,8 @@ Kind = Literal[
 - `stop`: the driver ended; body: its exit code.
 """
 
+KINDS = checks.kinds_of(Kind)
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS events (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -49,7 +69,8 @@ CREATE TABLE IF NOT EXISTS events (
     kind TEXT NOT NULL,
     trial TEXT,
     epoch INTEGER,
-    body TEXT NOT NULL
+    body TEXT NOT NULL,
+    sum INTEGER
 );
 CREATE UNIQUE INDEX IF NOT EXISTS one_result_per_epoch ON events (trial, epoch) WHERE kind = 'epoch';
 CREATE UNIQUE INDEX IF NOT EXISTS one_final_per_trial ON events (trial) WHERE kind = 'final';
@@ -58,8 +79,16 @@ CREATE INDEX IF NOT EXISTS by_trial ON events (trial, kind, seq);
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 VERSION = 1
-"""Of the schema; a ledger of a later version is refused."""
+"""Of the schema; a ledger of a later version is refused. The column `sum` came later; earlier releases leave it
+empty."""
+ID_SUM = "id sum"
+"""The fact that holds the checksum of the id."""
 WAL_TRIES, WAL_PAUSE_SECONDS = 100, 0.05
+_APPEND = """
+INSERT OR IGNORE INTO events (seq, time, kind, trial, epoch, body, sum)
+SELECT next.seq, :time, :kind, :trial, :epoch, :body, event_sum(next.seq, :time, :kind, :trial, :epoch, :body)
+FROM (SELECT COALESCE(MAX(seq), 0) + 1 AS seq FROM events) AS next
+"""
 
 
 @dataclass(frozen=True)
@@ -78,23 +107,48 @@ class Event:
 class Ledger:
     """One sweep's ledger. Each thread opens its own.
 
+    Args:
+        path: the file; it is made where there is none.
+        make: False refuses a file that is not there: a sweep that runs has one, and a new one would hide that it is
+            gone.
+
     Raises:
-        StorageError: from any method, when the file cannot be read or written.
+        StorageError: from any method, when the file cannot be read or written, is damaged, or was removed or replaced
+            since it was opened.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, make: bool = True) -> None:
         self.path = path
+        self._file: tuple[int, int] | None = None
+        self._has_sums = False
+        if not make and not path.exists():
+            raise StorageError(checks.gone(path))
         with self._explained():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
-            self._enter_wal_mode()
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version > VERSION:
-                raise StorageError(f"{path} was written by a later version of this program; update it to read the file")
-            if version < VERSION:
-                self._db.executescript(f"BEGIN IMMEDIATE;{_SCHEMA} PRAGMA user_version={VERSION}; COMMIT;")
-                self._db.execute("INSERT OR IGNORE INTO facts VALUES ('id', ?)", (uuid.uuid4().hex,))
+            try:
+                self._open()
+            except BaseException:
+                self._db.close()
+                raise
+
+    def _open(self) -> None:
+        self._db.create_function("event_sum", 6, checks.event_sum, deterministic=True)
+        self._db.execute("PRAGMA trusted_schema=OFF")
+        self._enter_wal_mode()
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise StorageError(
+                f"{self.path} was written by a later version of this program; update it to read the file"
+            )
+        if version < VERSION:
+            self._db.executescript(f"BEGIN IMMEDIATE;{_SCHEMA} PRAGMA user_version={VERSION}; COMMIT;")
+        self._file = checks.identity(self.path)
+        if version < VERSION:
+            name = uuid.uuid4().hex
+            values = ("id", name, ID_SUM, checks.fact_sum("id", name))
+            self._db.execute("INSERT OR IGNORE INTO facts VALUES (?, ?), (?, ?)", values)  # another may have been here
 
     def _enter_wal_mode(self) -> None:
         """SQLite's timeout does not hold for this one statement, which two openers of a new file contend for."""
@@ -120,7 +174,10 @@ class Ledger:
     @property
     def id(self) -> str:
         """Names the sweep for ever, also on a tracking server; drawn when the ledger was made."""
-        return self.fact("id") or ""
+        name, written = self.fact("id") or "", self.fact(ID_SUM)
+        if written not in (None, checks.fact_sum("id", name)):
+            raise StorageError(checks.sentence(self.path, "its id is not what was written"))
+        return name
 
     def append(
         self, kind: Kind, trial: str | None = None, epoch: int | None = None, body: dict[str, Any] | None = None
@@ -128,11 +185,37 @@ class Ledger:
         """Write one event; False where that epoch or final state is written already (nothing changes then)."""
         text = json.dumps(body or {}, ensure_ascii=False).encode(errors="replace").decode()  # half a character is "?"
         with self._explained():
-            done = self._db.execute(
-                "INSERT OR IGNORE INTO events (time, kind, trial, epoch, body) VALUES (?, ?, ?, ?, ?)",
-                (time.time(), kind, trial, epoch, text),
-            )
-        return done.rowcount == 1
+            self._add_sums()
+            row = {"time": time.time(), "kind": kind, "trial": trial, "epoch": epoch, "body": text}
+            return self._db.execute(_APPEND, row).rowcount == 1
+
+    def _add_sums(self) -> None:
+        """Give a ledger of an earlier release the column for checksums."""
+        if self._has_sums:
+            return
+        if "sum" not in self._columns():
+            with self._db:
+                self._db.execute("BEGIN IMMEDIATE")
+                if "sum" not in self._columns():  # another process may have been here
+                    self._db.execute("ALTER TABLE events ADD COLUMN sum INTEGER")
+        self._has_sums = True
+
+    def _columns(self) -> set[str]:
+        return {name for _, name, *_ in self._db.execute("PRAGMA table_info(events)")}
+
+    def _event(self, row: Sequence[Any]) -> Event:
+        """A row of `events`. Raises StorageError for one that is not what was written."""
+        body = self._body(row)
+        return Event(row[0], row[1], row[2], row[3], row[4], body)
+
+    def _body(self, row: Sequence[Any]) -> dict[str, Any]:
+        body = from_json(row[5]) if checks.is_whole(row, KINDS) else None
+        if not isinstance(body, dict):
+            raise StorageError(self._not_as_written(row))
+        return body
+
+    def _not_as_written(self, row: Sequence[Any]) -> str:
+        return checks.sentence(self.path, f"its event {row[0]} is not what was written")
 
     def events(self, *kinds: Kind, after: int = 0, trial: str | None = None, limit: int = -1) -> Iterator[Event]:
         """Events in the order written: of some kinds (default all), after a `seq`, of one trial (default all)."""
@@ -144,24 +227,26 @@ class Ledger:
         query = f"SELECT * FROM events WHERE {' AND '.join(where)} ORDER BY seq LIMIT ?"
         with self._explained():
             rows = self._db.execute(query, [*values, *kinds, *([trial] if trial is not None else []), limit])
-            for row in rows:
-                yield Event(row[0], row[1], row[2], row[3], row[4], from_json(row[5]))
+            yield from map(self._event, rows)
 
     def starts(self) -> Iterator[tuple[int, str, str]]:
         """`seq`, trial and slot of every `start`, in the order written; a quick way past their configs."""
-        query = "SELECT seq, trial, json_extract(body, '$.slot') FROM events WHERE kind = 'start' ORDER BY seq"
+        query = "SELECT *, json_extract(body, '$.slot') FROM events WHERE kind = 'start' ORDER BY seq"
         with self._explained():
-            yield from self._db.execute(query)
+            for *row, slot in self._db.execute(query):
+                if not checks.is_whole(row, KINDS):
+                    raise StorageError(self._not_as_written(row))
+                yield row[0], row[3], slot
 
     def latest(self, kind: Kind) -> Event | None:
         """The last event of a kind."""
         with self._explained():
             row = self._db.execute("SELECT * FROM events WHERE kind = ? ORDER BY seq DESC LIMIT 1", (kind,)).fetchone()
-        return Event(row[0], row[1], row[2], row[3], row[4], from_json(row[5])) if row else None
+            return self._event(row) if row else None
 
     def finals(self) -> dict[str, dict[str, Any]]:
-        """The body of every final event, by trial key."""
-        return {event.trial or "": event.body for event in self.events("final")}
+        """The body of every final event, by trial key; of a teacher that was trained again, the latest."""
+        return {event.trial or "": event.body for event in self.events("final", "retrained")}
 
     def is_final(self, trial: str) -> bool:
         """Whether a trial ended for good."""
@@ -193,7 +278,8 @@ class Ledger:
             return float(self._db.execute(f"SELECT {total} FROM events WHERE kind = 'epoch'").fetchone()[0])
 
     def count(self, after: int = 0) -> int:
-        """How many events have a later `seq` (which has gaps, where an event was written twice)."""
+        """How many events have a later `seq` (which may have gaps: earlier releases left one for what was written
+        twice)."""
         with self._explained():
             return int(self._db.execute("SELECT COUNT(*) FROM events WHERE seq > ?", (after,)).fetchone()[0])
 
@@ -221,10 +307,32 @@ class Ledger:
         with self._explained():
             self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
+    def verify(self) -> None:
+        """Read all of it: each row against its checksum, and that the indices lead to every row.
+
+        Raises:
+            StorageError: when anything is not what was written.
+        """
+        with self._explained():
+            found = self._db.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            foreign = set(self._db.execute("SELECT type, name FROM sqlite_master")) - checks.OURS
+            if found == "ok" and foreign:
+                found = f"it holds what no ledger has ({', '.join(sorted(name for _, name in foreign))})"
+            if found != "ok":
+                raise StorageError(checks.sentence(self.path, " ".join(found.split())))
+            for row in self._db.execute("SELECT * FROM events"):
+                self._body(row)
+        if not self.id:
+            raise StorageError(checks.sentence(self.path, "it has no id"))
+
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """SQLite's and the disk's errors as one sentence."""
+        if self._file is not None and checks.identity(self.path) != self._file:
+            raise StorageError(checks.gone(self.path))
         try:
             yield
-        except (sqlite3.DatabaseError, OSError) as error:
+        except (sqlite3.Error, OSError, ValueError) as error:
+            if checks.is_damage(error):
+                raise StorageError(checks.sentence(self.path, str(error))) from error
             raise StorageError(f"the ledger {self.path} cannot be used: {error}") from error

@@ -56,7 +56,7 @@ def build_plan(spec: Spec, store: TeacherStore | None = None) -> Plan:
         for variant in grid.variants
     ]
     students = [_student(place, seed) for seed, place in itertools.product(spec.seeds, places) if not place.space]
-    cells = {cell.id: cell for cell in (_cell(place, data) for place in places if place.space)}
+    cells = _each_once([_cell(place, data) for place in places if place.space])
     architectures = {
         pair_name(pair, teachers[pair.teacher]): teachers[pair.teacher].architecture for pair in spec.pairs
     }
@@ -66,6 +66,7 @@ def build_plan(spec: Spec, store: TeacherStore | None = None) -> Plan:
     needed = {slot.teacher for slot in unique.values()} | {cell.teacher for cell in cells.values()}
     trained = {teacher.slot.id: teacher.slot for teacher in teachers.values() if teacher.slot is not None}
     repeated = len(students) - len(unique)
+    notes = [f"trials that stand in the spec more than once, and run once: {repeated}"] if repeated else []
     return Plan(
         name=spec.name,
         description=spec.description,
@@ -80,8 +81,21 @@ def build_plan(spec: Spec, store: TeacherStore | None = None) -> Plan:
         tracking=spec.tracking.model_dump(),
         images=_images(data),
         slots=(*(slot for slot in trained.values() if slot.id in needed), *unique.values()),
-        notes=(f"trials that stand in the spec more than once, and run once: {repeated}",) if repeated else (),
+        notes=(*notes, *(_teachers_take(spec) if trained.keys() & needed else ())),
     )
+
+
+def _teachers_take(spec: Spec) -> list[str]:
+    """What the teachers' recipe makes of fields that are swept over for students."""
+    recipes = [variant.value.model_dump() for variant in spec.recipes]
+    swept = [name for name, value in recipes[0].items() if any(recipe[name] != value for recipe in recipes)]
+    taken = {name: value for name, value in spec.teacher_recipe.model_dump().items() if name in swept}
+    if not taken:
+        return []
+    return [
+        f"teachers are trained with {label('', taken).strip()}: the first of the values that their students take, or"
+        " what the spec has under teachers: recipe"
+    ]
 
 
 def _check_length(spec: Spec) -> None:
@@ -202,21 +216,32 @@ def _cell(place: _Place, data: ImageData) -> SearchedCell:
 
     asked_for = "student_macs" in place.spec.search.metrics
     student_macs = macs(place.pair.student, data.num_classes, data.image_size) if asked_for else 0
-    config = place.config(place.spec.seeds[0]).model_dump(mode="json")
+    config = place.config(place.spec.seeds[0])
     return SearchedCell(
-        id=content_key([config, place.space, place.waits_for]),
+        id=content_key([config.key_content(), place.space, place.waits_for]),
         pair=pair_name(place.pair, place.teacher),
         method=place.grid.name,
         label=label(place.grid.name, place.varied) + TUNED,
         varied=place.varied,
         recipe=place.recipe_label,
         seeds=place.spec.seeds,
-        config=config,
+        config=config.model_dump(mode="json"),
         space=place.space,
         search=place.spec.search.model_dump(mode="json"),
         teacher=place.waits_for,
         student_macs=student_macs,
     )
+
+
+def _each_once(cells: list[SearchedCell]) -> dict[str, SearchedCell]:
+    """The cells by id, those that stand under several pairs as one."""
+    once: dict[str, SearchedCell] = {}
+    for cell in cells:
+        first = once.setdefault(cell.id, cell)
+        if cell.pair not in [place.pair for place in first.places]:
+            where = {"pair": cell.pair, "label": cell.label, "varied": cell.varied, "recipe": cell.recipe}
+            once[cell.id] = replace(first, also=(*first.also, where))
+    return once
 
 
 def _points(grids: Sequence[MethodGrid], method: str) -> list[Variant]:

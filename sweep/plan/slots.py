@@ -7,7 +7,7 @@ plain JSON, so that `sweep status` and `sweep leaderboard` read them from the le
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -94,6 +94,14 @@ class SearchedCell:
     """Slot id of the teacher that it waits for."""
     student_macs: int = 0
     """Multiply-accumulates of the student's forward pass on one image, where the search asks for them."""
+    also: tuple[dict[str, Any], ...] = ()
+    """Where else the same search stands (`pair`, `label`, `varied` and `recipe` of each): ``scratch`` under every pair
+    that shares its student. It is run once."""
+
+    @property
+    def places(self) -> list[SearchedCell]:
+        """The cell as it stands under each of its pairs, the first of them itself."""
+        return [self, *(replace(self, **other, also=()) for other in self.also)]
 
     @property
     def name(self) -> str:
@@ -140,6 +148,20 @@ class SearchedCell:
         )
 
 
+def as_under(place: SearchedCell, cell: SearchedCell, slot: Slot) -> Slot:
+    """A slot of a search as it stands under one of its pairs.
+
+    Args:
+        place: one of the cell's places.
+        cell: whose slot it is.
+        slot: of the search, or of what it has won.
+    """
+    ours, theirs = (cell.label, place.label) if slot.stage == "confirm" else (untuned(cell.label), untuned(place.label))
+    tried = {name: value for name, value in slot.varied.items() if name in cell.space}
+    label = theirs + slot.label.removeprefix(ours)
+    return replace(slot, pair=place.pair, label=label, varied=place.varied | tried, recipe=place.recipe)
+
+
 def filled(config: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
     """A trial's config with searched values put in; those of the recipe are named ``recipe.lr``."""
     recipe = {key.removeprefix("recipe."): value for key, value in params.items() if key.startswith("recipe.")}
@@ -181,6 +203,11 @@ class Plan:
         return [slot for slot in self.slots if slot.stage != "teacher"]
 
     @property
+    def searched(self) -> list[SearchedCell]:
+        """The searched cells under every pair at which they stand."""
+        return [place for cell in self.cells for place in cell.places]
+
+    @property
     def count(self) -> int:
         """Trials: a slot that stands under several pairs (scratch, where they share a student) is one; of searches at
         most so many."""
@@ -199,7 +226,10 @@ class Plan:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Plan:
         """The plan in an event's body, that of an older ledger included, which lacks the newer sections."""
-        cells = tuple(SearchedCell(**(cell | {"seeds": tuple(cell["seeds"])})) for cell in content.get("cells", ()))
+        cells = tuple(
+            SearchedCell(**(cell | {"seeds": tuple(cell["seeds"]), "also": tuple(cell.get("also", ()))}))
+            for cell in content.get("cells", ())
+        )
         slots = tuple(Slot(**slot) for slot in content["slots"])
         listed = {"slots": slots, "cells": cells, "notes": tuple(content["notes"])}
         return cls(**(content | listed | {"seeds": tuple(content.get("seeds", ()))}))

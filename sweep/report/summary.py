@@ -94,7 +94,9 @@ def _mapping(values: dict[str, Any]) -> str:
 
 def _searched(plan: Plan) -> Markup:
     """The searched cells with their spaces."""
-    rows = [[untuned(cell.label), cell.pair, cell.recipe, _space(cell.space), str(cell.budget)] for cell in plan.cells]
+    rows = [
+        [untuned(cell.label), cell.pair, cell.recipe, _space(cell.space), str(cell.budget)] for cell in plan.searched
+    ]
     head = paragraph("Searched, each cell by itself:")
     return joined([head, table(("method", "pair", "recipe", "space", "budget"), rows, right=(4,))])
 

@@ -72,7 +72,7 @@ class Leaderboard:
 
     def _front(self) -> list[tuple[Row, int]]:
         """Tuned rows that no other beats in accuracy and in the student's MACs, where searches ask for those."""
-        macs = {cell.pair: cell.student_macs for cell in self.plan.cells if cell.student_macs}
+        macs = {cell.pair: cell.student_macs for cell in self.plan.searched if cell.student_macs}
         rows = [(row, macs[row.pair]) for row in self.rows if row.tuned and row.mean is not None and row.pair in macs]
 
         def beaten(row: Row, cost: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sweep.plan.labels import shown
-from sweep.plan.slots import SearchedCell
+from sweep.plan.slots import Plan, SearchedCell
 from sweep.results.metrics import METRICS
 from sweep.results.published import EPOCHS
 from sweep.results.rows import Row
@@ -106,15 +106,22 @@ def _selection(board: Leaderboard) -> str:
     if len(search["metrics"]) > 1:
         return (
             f"Tuned rows: of {_budgets(plan.cells)} configurations of each cell {how} the Pareto front by"
-            f" {_searched_by(search)}, at most {search['confirm']} of it, run again with all seeds."
+            f" {_searched_by(search)}, at most {search['confirm']} of it, {_run_again(plan)}."
         )
     best, then = "the best", ""
     if search["confirm"] > 1:
         best, then = f"the best {search['confirm']}", ", and of these the one with the best mean"
     return (
         f"Tuned rows: in each cell {best} of {_budgets(plan.cells)} configurations {how} by {_searched_by(search)},"
-        f" run again with all seeds{then}; every other row is shown as the spec has it."
+        f" {_run_again(plan)}{then}; every other row is shown as the spec has it."
     )
+
+
+def _run_again(plan: Plan) -> str:
+    """With which seeds the numbers of tuned rows are made."""
+    if len(plan.seeds) < 2:
+        return f"shown with the seed that it was chosen by ({plan.seeds[0]}), which flatters it"
+    return f"run again with the other seeds, of which alone these rows are made (seed {plan.seeds[0]} chose them)"
 
 
 def _budgets(cells: tuple[SearchedCell, ...]) -> str:

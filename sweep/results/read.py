@@ -16,9 +16,11 @@ from operator import itemgetter
 from typing import Any
 
 from sweep.layout import Root, SweepPaths
+from sweep.ledger import lock
+from sweep.ledger.bodies import under_protocol
 from sweep.ledger.store import Ledger
 from sweep.plan.labels import teacher_of
-from sweep.plan.slots import Plan, SearchedCell, Slot
+from sweep.plan.slots import Plan, SearchedCell, Slot, as_under
 from trainers.config import TeacherConfig
 from trainers.errors import InputError
 
@@ -119,37 +121,60 @@ def merit(some: Iterable[Trial], protocol: str) -> float:
     return statistics.fmean(values) if values and None not in values else -1.0
 
 
-def outcomes(ledger: Ledger) -> tuple[dict[str, str], dict[str, tuple[str, dict[str, Any]]]]:
+def outcomes(
+    ledger: Ledger, protocol: str | None = None
+) -> tuple[dict[str, str], dict[str, tuple[str, dict[str, Any]]]]:
     """Of all that was ever started, planned or not: the key of each slot's latest trial, and each key's state.
 
-    With a state comes the body of the event that gave it; an empty one of a trial that runs.
+    With a state comes the body of the event that gave it, as a protocol reads it or as it was noted; an empty one of a
+    trial that runs.
     """
     keys: dict[str, str] = {}
     states: dict[str, tuple[str, dict[str, Any]]] = {}
     starts = ((seq, key, "running", {"slot": slot}) for seq, key, slot in ledger.starts())
     ends = (
-        (event.seq, event.trial or "", str(event.body.get("state") or event.kind), event.body)
-        for event in ledger.events("failed", "interrupted", "pruned", "final")
+        (event.seq, event.trial or "", event.kind, event.body)
+        for event in ledger.events("failed", "interrupted", "pruned", "final", "retrained")
     )
-    for _, key, state, body in merge(starts, ends, key=itemgetter(0)):
-        if state == "running":
+    for _, key, kind, body in merge(starts, ends, key=itemgetter(0)):
+        if kind == "running":
             keys[body["slot"]] = key
-        if states.get(key, ("", {}))[0] not in FOR_GOOD:
-            states[key] = (state, {} if state == "running" else body)
+        if kind == "retrained" or states.get(key, ("", {}))[0] not in FOR_GOOD:
+            known = {} if kind == "running" else _under(protocol, key, body, ledger) if protocol else body
+            states[key] = (str(known.get("state", kind)), known)
     return keys, states
 
 
+def _under(protocol: str, key: str, body: dict[str, Any], ledger: Ledger) -> dict[str, Any]:
+    return under_protocol(body, protocol, lambda: [event.body for event in ledger.events("epoch", trial=key)])
+
+
 def _trials(plan: Plan, ledger: Ledger, done: dict[str, int]) -> list[Trial]:
-    keys, states = outcomes(ledger)
+    keys, states = outcomes(ledger, plan.protocol)
     slots = [*plan.slots, *_searched_slots(plan, ledger)]
     keys |= _known_otherwise(slots, keys, states)
+    keys |= _taught_anew(slots, ledger)
+    interrupted = any(state == "running" for state, _ in states.values()) and not _driven(ledger)
 
     def trial(slot: Slot) -> Trial:
         key = keys.get(slot.id)
-        state, body = states.get(key or "", ("waiting", {}))
-        return Trial(slot, key, state, body, done.get(key or "", 0))
+        if key not in states:
+            return Trial(slot, None, "waiting", {}, 0)
+        state, body = states[key]
+        return Trial(slot, key, "interrupted" if state == "running" and interrupted else state, body, done.get(key, 0))
 
     return [trial(slot) for slot in slots]
+
+
+def _driven(ledger: Ledger) -> bool:
+    """Whether a driver is at work on the sweep; one that was killed cannot note that its trials run no longer."""
+    return lock.holder(SweepPaths(ledger.path.parent).lock) is not None
+
+
+def _taught_anew(slots: list[Slot], ledger: Ledger) -> dict[str, str]:
+    """Keys of slots whose teacher was trained again to other weights: what its former one taught is no result of it."""
+    teachers = {event.trial: _config(event.body["teacher"]) for event in ledger.events("retrained")}
+    return {slot.id: slot.trial(teachers[slot.teacher]).key for slot in slots if slot.teacher in teachers}
 
 
 def _known_otherwise(
@@ -174,12 +199,17 @@ def _config(teacher: dict[str, Any] | None) -> TeacherConfig | None:
 
 def _searched_slots(plan: Plan, ledger: Ledger) -> list[Slot]:
     """The slots that the plan's searches have added: what they tried, and what confirms what they have won."""
-    cells = {cell.id for cell in plan.cells}
+    cells = {cell.id: cell for cell in plan.cells}
     asked = [event.body for event in ledger.events("ask") if event.body["cell"] in cells]
     won = {event.body["cell"]: event.body for event in ledger.events("chosen") if event.body["cell"] in cells}
-    bodies = [body["slot"] for body in asked]
-    bodies += [slot for cell in plan.cells if cell.id in won for slot in won[cell.id]["slots"]]  # in the plan's order
-    return list({(slot["id"], slot["stage"]): Slot(**slot) for slot in bodies}.values())
+    bodies = [(body["cell"], body["slot"]) for body in asked]
+    bodies += [(cell, slot) for cell in cells if cell in won for slot in won[cell]["slots"]]  # in the plan's order
+    slots = [
+        as_under(place, cells[cell], Slot(**body)) if cells[cell].also else Slot(**body)
+        for cell, body in bodies
+        for place in cells[cell].places
+    ]
+    return list({(slot.id, slot.stage, slot.pair): slot for slot in slots}.values())
 
 
 def trained_teachers(trials: Iterable[Trial]) -> dict[str, float]:
@@ -190,7 +220,7 @@ def trained_teachers(trials: Iterable[Trial]) -> dict[str, float]:
 
 def _stored_teachers(plan: Plan, root: Root) -> dict[str, float]:
     """Accuracies of the teachers that the plan takes as they are stored, from their passports where these are here."""
-    places: list[Slot | SearchedCell] = [*plan.students, *plan.cells]
+    places: list[Slot | SearchedCell] = [*plan.students, *plan.searched]
     taught = [(teacher_of(place.pair), place.config["teacher"]) for place in places]
     passports = {name: root.teachers / teacher["hash"] / "passport.json" for name, teacher in taught if teacher}
     return {name: json.loads(file.read_text())["test_acc"] for name, file in passports.items() if file.exists()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -99,6 +100,15 @@ def won_by(cell: SearchedCell, row: Row | Slot) -> bool:
     return same and (row.label == cell.label or row.label.startswith(f"{cell.label} "))
 
 
+def searched_with(cells: Iterable[SearchedCell], slot: Slot) -> bool:
+    """Whether a slot of what a search has won is the very trial in which it was tried.
+
+    A configuration that was chosen for its number with that seed has a number there that the choice has made too good.
+    Where it is run again with others, its row is made of those alone.
+    """
+    return any(len(cell.seeds) > 1 and slot.seed == cell.seeds[0] and won_by(cell, slot) for cell in cells)
+
+
 def rows(results: Results, base: str | None) -> list[Row]:
     """All rows, in the plan's order, those of unfinished searches last.
 
@@ -107,9 +117,13 @@ def rows(results: Results, base: str | None) -> list[Row]:
         base: label of the baseline; see :func:`baseline`.
     """
     plan = results.plan
+    cells: dict[tuple[str, str], list[SearchedCell]] = {}
+    for cell in plan.searched:
+        cells.setdefault((cell.pair, cell.method), []).append(cell)
     groups: dict[tuple[str, str, str], list[Trial]] = {}
     for trial in results.trials:
-        if trial.slot.stage == "confirm":
+        slot = trial.slot
+        if slot.stage == "confirm" and not searched_with(cells.get((slot.pair, slot.method), ()), slot):
             groups.setdefault((trial.slot.recipe, trial.slot.label, trial.slot.pair), []).append(trial)
     groups = {group: _best_of(members, plan.protocol) for group, members in groups.items()}
     values = {group: _by_seed(members, shown_epoch(plan)) for group, members in groups.items()}
@@ -121,11 +135,23 @@ def rows(results: Results, base: str | None) -> list[Row]:
 
 
 def _best_of(members: list[Trial], protocol: str) -> list[Trial]:
-    """The trials of one configuration: where a search has confirmed several, of the one that its metric prefers."""
+    """The trials of one configuration: where a search has confirmed several, of the one that its metric prefers.
+
+    They are compared over the seeds that all have finished, and one that lacks a seed which others have is none of
+    them: of fewer seeds a lucky one would win.
+    """
     by_params: dict[str, list[Trial]] = {}
     for trial in members:
         by_params.setdefault(json.dumps(trial.slot.varied, sort_keys=True), []).append(trial)
-    return max(by_params.values(), key=lambda some: merit(some, protocol))
+    seeds = {params: {t.slot.seed for t in some if t.state == "finished"} for params, some in by_params.items()}
+    most = max(len(own) for own in seeds.values())
+    whole = [params for params in by_params if len(seeds[params]) == most]
+    common = set.intersection(*(seeds[params] for params in whole))
+
+    def preferred(params: str) -> float:
+        return merit([t for t in by_params[params] if not common or t.slot.seed in common], protocol)
+
+    return by_params[max(whole, key=preferred)]
 
 
 def _by_seed(members: list[Trial], which: Shown) -> dict[int, float]:
@@ -154,7 +180,7 @@ def _row(members: list[Trial], values: dict[int, float], base: dict[int, float],
 def _with_findings(results: Results, confirmed: list[Row]) -> list[Row]:
     """The rows, those of searches with what was found; a search that goes on has a row without a number."""
     told = list(confirmed)
-    for cell in results.plan.cells:
+    for cell in results.plan.searched:
         search = results.searches[cell.id]
         won = [place for place, row in enumerate(confirmed) if search.ended and won_by(cell, row)]
         for place in won:

@@ -1,14 +1,16 @@
 """Which rows of the table are told apart: each column's best, its ties, and what differs from the baseline.
 
-A column is one pair (and one recipe). Its highest mean is compared with every other row by paired t tests over their
-common seeds, corrected by Holm over the comparisons of the column. It is the **best** only where every other row is
-shown to be worse; otherwise it and the rows that it is not told apart from are **tied**. Over all cells of a row the
-same is done with the rows' mean differences under each pair in place of the seeds.
+A column is one pair (and one recipe). Its highest mean, of those that can be tested, is compared with every other row
+by paired t tests over their common seeds, corrected by Holm over the comparisons of the column. It is the **best** only
+where every other row is shown to be worse; otherwise it and the rows that it is not told apart from are **tied**. A row
+of too few seeds is tied, however high its mean: one lucky seed neither wins nor keeps the others from being compared.
+Over all cells of a row the same is done with the rows' mean differences under each pair in place of the seeds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from sweep.results.rows import Row, Standing
@@ -80,13 +82,17 @@ def _against(values: Mapping[str, Mapping[int, float]], base: str | None) -> dic
 def standings(values: Mapping[str, Mapping[int, float]]) -> dict[str, Verdict]:
     """Each row's standing in its column, from its accuracies by seed. Where no test can be made, nobody stands out."""
     means = {name: mean(some.values()) or 0.0 for name, some in values.items()}
-    return _standings(means, lambda name, other: paired(values[name], values[other]))
+    return _standings(means, values, lambda name, other: paired(values[name], values[other]))
 
 
-def _standings(means: Mapping[str, float], differences: Callable[[str, str], list[float]]) -> dict[str, Verdict]:
+def _standings(
+    means: Mapping[str, float],
+    places: Mapping[str, Collection[int | str]],
+    differences: Callable[[str, str], list[float]],
+) -> dict[str, Verdict]:
     if not means:
         return {}
-    top = max(means, key=lambda name: means[name])
+    top = _top(means, places)
     others = [name for name in means if name != top]
     raw = [paired_t(differences(name, top)) for name in others]
     if all(p is None for p in raw):
@@ -95,6 +101,22 @@ def _standings(means: Mapping[str, float], differences: Callable[[str, str], lis
     verdicts = {name: Verdict("worse" if shows(p) else "tied", p) for name, p in corrected.items()}
     alone = all(verdict.standing == "worse" for verdict in verdicts.values())
     return {name: verdicts.get(name, Verdict("best" if alone else "tied")) for name in means}
+
+
+def _top(means: Mapping[str, float], places: Mapping[str, Collection[int | str]]) -> str:
+    """The row that others are tested against: the first with the highest mean among those that can be tested.
+
+    Args:
+        means: by row; at least one.
+        places: the seeds (or pairs) that each row has a number of. A row can be tested where it shares as many as a
+            test needs with some other; where none can, all count.
+    """
+    known = {name: frozenset(places[name]) for name in means}
+    times = Counter(known.values())
+    testable = {
+        own for own in times if any(len(own & other) >= FEWEST for other, n in times.items() if other != own or n > 1)
+    }
+    return max((name for name in means if not testable or known[name] in testable), key=lambda name: means[name])
 
 
 def overall(rows: Iterable[Row], base: str | None) -> dict[tuple[str, str], Overall]:
@@ -125,7 +147,7 @@ def _overall(whole: Mapping[str, Mapping[str, Row]], base: str | None) -> dict[s
         of_pairs = (mean(paired(ours[pair].values, theirs[pair].values)) for pair in ours)
         return [difference for difference in of_pairs if difference is not None]
 
-    verdicts = _standings(means, differences)
+    verdicts = _standings(means, whole, differences)
     known = base in whole
     return {
         name: Overall(means[name], mean(differences(name, str(base))) if known and name != base else None, verdict)
@@ -134,8 +156,11 @@ def _overall(whole: Mapping[str, Mapping[str, Row]], base: str | None) -> dict[s
 
 
 def highest(rows: Iterable[Row]) -> Row | None:
-    """The row of a column that others are tested against: the first with the highest mean; None where none has one."""
-    return max((row for row in rows if row.values), key=lambda row: row.mean or 0.0, default=None)
+    """The row of a column that others are tested against (see :func:`_top`); None where none has a number."""
+    some = {row.label: row for row in rows if row.values}
+    if not some:
+        return None
+    return some[_top({name: row.mean or 0.0 for name, row in some.items()}, {n: r.values for n, r in some.items()})]
 
 
 def untested_ties(rows: Iterable[Row]) -> list[Row]:

@@ -71,6 +71,31 @@ def _of_searches(plan: Plan, ledger: Ledger, finals: set[str]) -> tuple[dict[str
     return searched, confirmed
 
 
+def no_longer_needed(
+    plan: Plan, teachers: Mapping[str, TeacherConfig], ledger: Ledger | None
+) -> dict[str, TeacherConfig]:
+    """Teachers that are stored no longer, and that nothing of the plan waits for: all that they taught has ended.
+
+    Args:
+        plan: the whole plan, or a part of it; a teacher on which nothing of it depends is wanted for itself.
+        teachers: those that are stored, by slot id.
+        ledger: which knows what the others were.
+    """
+    finals = ledger.finals() if ledger else {}
+    gone = {
+        slot.id: TeacherConfig.model_validate(finals[slot.id]["teacher"])
+        for slot in plan.teachers
+        if slot.id not in teachers and "teacher" in finals.get(slot.id, {})
+    }
+    if ledger is None or not gone:
+        return {}
+    over = standing(plan, {**teachers, **gone}, ledger)
+    left = {slot.teacher for slot in plan.students if slot.id not in over.slots}
+    left |= {cell.teacher for cell in plan.cells if over.tried.get(cell.id, 0) < cell.trials}
+    taught = {slot.teacher for slot in plan.students} | {cell.teacher for cell in plan.cells}
+    return {slot: teacher for slot, teacher in gone.items() if slot in taught - left}
+
+
 def ended(plan: Plan, teachers: Mapping[str, TeacherConfig], ledger: Ledger) -> set[str]:
     """Keys of the trials that ended for good; not those of teachers that were trained once but are no longer stored."""
     gone = {slot.id for slot in plan.teachers if slot.id not in teachers}

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
-from sweep.ledger.bodies import final_body
+from sweep.ledger.bodies import final_body, under_protocol
 from sweep.ledger.store import Event, Kind, Ledger
 from sweep.plan.labels import label
 from sweep.plan.slots import Plan, SearchedCell, Slot
@@ -39,12 +39,13 @@ class Searches:
 
     def _replay(self, ledger: Ledger) -> None:
         """Bring the searches to where the ledger's events leave them."""
+        end = partial(self._replay_end, ledger)
         replayed: dict[Kind, Callable[[Event], None]] = {
             "ask": partial(self._replay_ask, ledger),
             "epoch": self._replay_epoch,
             "failed": self._replay_failed,
-            "pruned": self._replay_end,
-            "final": self._replay_end,
+            "pruned": end,
+            "final": end,
             "chosen": self._replay_chosen,
         }
         for event in ledger.events(*replayed):
@@ -74,8 +75,13 @@ class Searches:
             for search in self.of(event.trial or ""):
                 search.pruner.forget(event.trial or "")
 
-    def _replay_end(self, event: Event) -> None:
-        self.ended(event.trial or "", event.body["state"], event.body)
+    def _replay_end(self, ledger: Ledger, event: Event) -> None:
+        self.ended(event.trial or "", event.body["state"], self._body(event, ledger))
+
+    def _body(self, event: Event, ledger: Ledger) -> dict[str, Any]:
+        """Of a trial's end, as the plan's protocol reads it."""
+        epochs = partial(ledger.events, "epoch", trial=event.trial or "")
+        return under_protocol(event.body, self.plan.protocol, lambda: [epoch.body for epoch in epochs()])
 
     def _replay_chosen(self, event: Event) -> None:
         self._recorded[event.body["cell"]] = event.body
@@ -147,21 +153,23 @@ class Searches:
             if not self._known(search, key, self._ledger):
                 return key, slot
 
-    @staticmethod
-    def _known(search: CellSearch, key: str, ledger: Ledger | None, before: int | None = None) -> bool:
+    def _known(self, search: CellSearch, key: str, ledger: Ledger | None, before: int | None = None) -> bool:
         """Whether enough is known of the latest suggestion already, so that nothing runs twice.
 
         The search is told what the ledger has of it, before an event's `seq`: another slot may be the same trial.
         """
         if search.repeat(key):
             return True
-        for event in ledger.events("epoch", "final", trial=key) if ledger else ():
+        if ledger is None:
+            return not search.runs(key)
+        for event in ledger.events("epoch", "final", trial=key):
             if before is not None and event.seq > before:
                 break
             if event.kind == "epoch":
                 search.report(key, event.body)
             else:
-                search.tell(key, "finished" if event.body["state"] == "finished" else "failed", event.body)
+                state: State = "finished" if event.body["state"] == "finished" else "failed"
+                search.tell(key, state, self._body(event, ledger))
         return not search.runs(key)
 
     def renew(self, ready: Callable[[str | None], bool], key_of: Callable[[Slot], str]) -> None:

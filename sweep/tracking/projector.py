@@ -89,7 +89,7 @@ class Projector(threading.Thread):
     def run(self) -> None:
         """The thread's work: deliver what the ledger gets, until :meth:`close` asks for what is left."""
         last = False
-        with closing(Ledger(self._paths.ledger)) as ledger:
+        with closing(Ledger(self._paths.ledger, make=False)) as ledger:
             while not last:
                 last = self._closing.is_set()
                 try:
@@ -136,5 +136,5 @@ class Projector(threading.Thread):
         """Deliver what is left, within :data:`LONGEST_GOODBYE`; the number of events that could not be delivered."""
         self._closing.set()
         self.join(LONGEST_GOODBYE)
-        with closing(Ledger(self._paths.ledger)) as ledger:
+        with closing(Ledger(self._paths.ledger, make=False)) as ledger:
             return ledger.count(after=delivered(ledger, self._uri))

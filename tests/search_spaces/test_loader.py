@@ -169,16 +169,14 @@ def test_a_list_of_milestones_is_one_value_and_a_list_of_lists_a_grid() -> None:
     assert [v.value.milestones for v in spec(recipe="{milestones: [[3, 5], [4]]}").recipes] == [(3, 5), (4,)]
 
 
-def test_teachers_inherit_fixed_fields_but_not_grids() -> None:
+def test_teachers_take_the_first_point_of_their_students_recipe_and_then_their_own_fields() -> None:
     found = spec(
         recipe="{base: digits, lr: [0.1, 0.01], pad: 0, epochs: [9], milestones: [[3], [4]]}",
         teachers="{recipe: {samples_per_class: null, batch_size: 64}}",
     )
-    digits = RECIPES["digits"]
-    assert found.teacher_recipe == Recipe.model_validate(
-        digits.model_dump() | {"pad": 0, "epochs": 9, "samples_per_class": None, "batch_size": 64}
-    )
-    assert found.teacher_recipe.lr == digits.lr
+    first = {"lr": 0.1, "pad": 0, "epochs": 9, "milestones": (3,)}
+    own = {"samples_per_class": None, "batch_size": 64}
+    assert found.teacher_recipe == Recipe.model_validate(RECIPES["digits"].model_dump() | first | own)
     assert all(variant.value.samples_per_class == 10 for variant in found.recipes)
 
 

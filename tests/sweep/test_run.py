@@ -12,6 +12,7 @@ from sweep.engine.display import PlainDisplay
 from sweep.engine.queue import TrialQueue
 from sweep.exit_codes import DONE
 from sweep.layout import Root
+from sweep.ledger import lock
 from sweep.ledger.bodies import final_body
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
@@ -95,7 +96,8 @@ def test_what_ran_when_a_driver_was_killed_is_noted_as_interrupted(
         for slot, state in zip(small_plan.slots, states, strict=False)
     ]
     before = ledger.last_seq()
-    _record_start(small_spec(), small_plan, root.sweep("small"), ledger)
+    with lock.exclusive(root.sweep("small").lock, "sweep 'small'"):
+        _record_start(small_spec(), small_plan, root.sweep("small"), ledger)
     noted = [(event.kind, event.trial) for event in ledger.events() if event.seq > before]
     assert sorted(noted[:2]) == sorted([("interrupted", keys[1]), ("interrupted", keys[5])])
     assert noted[2:] == [("sweep", None), ("plan", None)]

@@ -23,6 +23,9 @@ from trainers.draws import bits
 from trainers.errors import InputError
 from trainers.storage.content import tensors_key
 
+LEAST_CLASSES = 2
+"""Of a data set: a network that tells one class is always right."""
+
 
 @dataclass(frozen=True)
 class Framing:
@@ -136,6 +139,13 @@ class ImageData:
     def content(self) -> str:
         """Hash of all images and labels."""
         return self.fingerprint or pixels_key(self.train, self.test)
+
+
+def several_classes(classes: Sequence[str], what: str) -> None:
+    """Whether there is anything to tell apart; raises InputError, which names `what`."""
+    if len(classes) < LEAST_CLASSES:
+        held = f"only one class, '{classes[0]}'" if classes else "no class"
+        raise InputError(f"{what} has {held}; a network learns to tell at least {LEAST_CLASSES} classes apart")
 
 
 def pixels_key(train: Images, test: Images) -> str:

@@ -126,8 +126,13 @@ class SharedStorage(Storage):
         return connected(self.uri)
 
     def _place(self, path: Path) -> str:
-        """Where the storage has what lies at a local path."""
-        return (PurePosixPath(self._remote[1]) / path.absolute().relative_to(self._local)).as_posix()
+        """Where the storage has what lies at a local path. Raises StorageError for one that is not below the root, as
+        a name may be that somebody else has written into the storage."""
+        whole = path.absolute()
+        inside = whole.relative_to(self._local) if whole.is_relative_to(self._local) else None
+        if inside is None or ".." in inside.parts:
+            raise StorageError(f"{path} does not lie below {self._local}: the storage {self.uri} is not asked for it")
+        return (PurePosixPath(self._remote[1]) / inside).as_posix()
 
     def check_writable(self) -> None:
         """Write a file of a few bytes into the storage, and remove it."""
@@ -272,7 +277,11 @@ def explained(uri: str) -> Iterator[None]:
 
 
 def listed(files: FileSystem, place: str) -> dict[str, tuple[int, int]]:
-    """Size in bytes and time of change in nanoseconds of each file below a folder, by name; hidden ones left out."""
+    """Size in bytes and time of change in nanoseconds of each file below a folder, by name; hidden ones left out.
+
+    Names are safe to join to a folder. An object store takes any text for a name, and one such as ``../x`` or ``/x``
+    is left out.
+    """
     from pyarrow.fs import FileSelector
 
     everything = FileSelector(place, recursive=True, allow_not_found=True)
@@ -317,8 +326,8 @@ def _temporary(path: P) -> P:
 
 
 def _hidden(name: str) -> bool:
-    """Whether it is the temporary file of somebody who writes."""
-    return any(part.startswith(".") for part in PurePosixPath(name).parts)
+    """Whether it is the temporary file of somebody who writes, or no name below a folder."""
+    return any(part.startswith((".", "/")) for part in PurePosixPath(name).parts)
 
 
 def _local_size(path: Path) -> int | None:

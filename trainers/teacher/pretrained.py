@@ -6,25 +6,20 @@ may carry the prefixes of `DataParallel`, `torch.compile` and mdistiller's disti
 The architecture is the one whose keys and shapes are those of the file, so a name in the path decides only between
 equals.
 
-A file is never trusted: it is read with `weights_only=True`, and what would need code to be read is refused.
+A file is never trusted: see :mod:`trainers.teacher.weight_file`.
 
 Sources: github.com/HobbitLong/RepDistiller, github.com/megvii-research/mdistiller, github.com/penghui-yang/DHKD.
 """
 
 from __future__ import annotations
 
-import argparse
-import hashlib
-import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,6 +28,7 @@ from trainers.errors import CheckpointError, InputError
 from trainers.models import MODELS, TIMM, Network, build
 from trainers.models.outline import outlines
 from trainers.storage.content import tensors_key
+from trainers.teacher.weight_file import FLOATS, check_weights, kind_of, read_content
 
 SUFFIXES = (".pth", ".pt", ".pth.tar", ".safetensors")
 """How the names of weight files end."""
@@ -54,18 +50,6 @@ FOLDERS_NAMED = 2
 """Folders above a file whose names may say what it is."""
 MOST_SHOWN = 3
 """Differences that a message lists."""
-BEGINNING = 40
-"""Bytes of a file that is none of torch's that a message shows: a pointer of Git LFS or a web page is known by them."""
-
-_SCALAR = np.float64(0).__reduce__()[0]
-_HARMLESS: list[Any] = [
-    argparse.Namespace,  # RepDistiller keeps its options beside the weights
-    np.dtype,
-    *{type(np.dtype(code)) for code in np.typecodes["AllInteger"] + np.typecodes["Float"] + "?"},
-    (_SCALAR, "numpy.core.multiarray.scalar"),  # a best accuracy, as NumPy 1 wrote it
-    (_SCALAR, "numpy._core.multiarray.scalar"),
-]
-"""What a checkpoint may hold beside tensors and plain values: none of it runs anything when it is made."""
 
 
 class Imported(Frozen):
@@ -113,67 +97,26 @@ def read(path: Path, architecture: str | None = None) -> Pretrained:
 
     Raises:
         InputError: when there is no such file, no such architecture, or several fit and the path names none of them.
-        CheckpointError: when the file is no checkpoint, needs code to be read, or fits no architecture.
+        CheckpointError: when the file is no checkpoint, needs code to be read, holds tensors that are no weights, or
+            fits no architecture.
     """
     if architecture is not None:
         MODELS[architecture]  # an unknown name is refused before the file is read
-    data = _bytes(path)
-    form, named, tensors = _state_dict(_content(data, path), path)
+    content, sha256 = read_content(path)
+    form, named, tensors = _state_dict(content, path)
     tensors, notes = _plain_keys(tensors)
+    check_weights(tensors, path)
     fit = _recognised(tensors, path, architecture or named)
     for key, value in fit.state.items():
         if not value.isfinite().all():
             raise CheckpointError(f"{path}: {key} holds NaN or infinite values")
     origin = Imported(
         file="/".join(path.absolute().parts[-2:]),
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=sha256,
         form=form,
         notes=(*notes, *fit.notes),
     )
     return Pretrained(fit.architecture, fit.num_classes, fit.state, origin)
-
-
-# -- the file ---------------------------------------------------------------------------------------------------------
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except IsADirectoryError as error:
-        raise InputError(f"{path} is a folder; name a weight file in it") from error
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def _content(data: bytes, path: Path) -> Any:
-    if path.suffix == ".safetensors":
-        return _safetensors(data, path)
-    try:
-        with torch.serialization.safe_globals(_HARMLESS):
-            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged or foreign file raises anything from EOFError to UnpicklingError
-        refused = re.search(r"GLOBAL (\S+)", str(error))
-        if refused:
-            raise CheckpointError(
-                f"{path} holds Python objects ({refused[1]}) beside its tensors, and reading those could run code;"
-                " nothing was read. Ask its author for model.state_dict() alone"
-            ) from error
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if isinstance(error, UnpicklingError):  # torch's message goes on to advise reading the file as code
-            reason = f"it begins with {data[:BEGINNING]!r}"
-        raise CheckpointError(f"{path} cannot be read as a torch weight file: {reason}") from error
-
-
-def _safetensors(data: bytes, path: Path) -> dict[str, Tensor]:
-    try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load
-    except ImportError as error:
-        raise InputError(f"{path} needs the package safetensors: pip install safetensors (timm brings it)") from error
-    try:
-        return load(data)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} cannot be read as a safetensors file: {error}") from error
 
 
 def _state_dict(content: Any, path: Path) -> tuple[str, str | None, dict[str, Tensor]]:
@@ -268,7 +211,7 @@ def _fit(name: str, tensors: dict[str, Tensor]) -> _Fit:
         wanted = _template(name, num_classes).tensors
     differences = tuple(_differences(state, wanted))
     if not differences:
-        state = {key: state[key].detach().to(tensor.dtype).contiguous() for key, tensor in wanted.items()}
+        state = {key: state[key].detach().resolve_neg().to(tensor.dtype).contiguous() for key, tensor in wanted.items()}
     return _Fit(name, num_classes, state, tuple(notes), differences)
 
 
@@ -288,13 +231,16 @@ def _renamed(name: str, head: str, tensors: dict[str, Tensor]) -> tuple[dict[str
 
 
 def _differences(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> Iterator[str]:
-    """One phrase for every key that is missing or too many; where all are there, for every one of another shape."""
+    """One phrase for every key that is missing or too many; where all are there, for every one of another shape or
+    kind of numbers."""
     yield from (f"{key} is missing" for key in wanted if key not in state)
     yield from (f"{key} is unknown" for key in state if key not in wanted)
     if state.keys() == wanted.keys():
         for key, tensor in wanted.items():
             if state[key].shape != tensor.shape:
                 yield f"{key} is {list(state[key].shape)} instead of {list(tensor.shape)}"
+            elif tensor.is_floating_point() and state[key].dtype not in FLOATS:
+                yield f"{key} holds {kind_of(state[key])} instead of {kind_of(tensor)}"
 
 
 class _Template(NamedTuple):

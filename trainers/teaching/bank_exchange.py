@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from trainers.errors import StorageError
 from trainers.storage.files import write_atomically
 from trainers.storage.shared import NOWHERE, Storage
-from trainers.teaching.bank_files import SUFFIX, Block, block_name, encoded, locked, opened
+from trainers.teaching.bank_files import NAME, SUFFIX, Block, DamagedError, block_name, encoded, locked, opened
 
 _log = logging.getLogger(__name__)
 AT_ONCE = 8
@@ -54,7 +54,7 @@ class Packs:
         Raises:
             StorageError: when the storage does not answer, or nothing can be written here.
         """
-        there = {name: size for name, size in storage.sizes(self._folder).items() if name.endswith(SUFFIX)}
+        there = {name: size for name, size in storage.sizes(self._folder).items() if NAME.fullmatch(name)}
         if not there.keys() - self._seen():
             return
         with self._alone():  # of several processes one fetches, and the others wait
@@ -84,7 +84,7 @@ class Packs:
             write_atomically(path, b"", durable=False)
 
     def _seen(self) -> set[str]:
-        return {path.name for path in self._folder.glob(f"*{SUFFIX}") if path.stat().st_size == 0}
+        return {path.name for path in self._folder.glob(f"*{SUFFIX}") if _is_empty(path)}
 
     def _together(self, names: list[str]) -> Block:
         """The entries of several packs, each once; a damaged one counts as empty, with a warning."""
@@ -92,7 +92,7 @@ class Packs:
         for name in names:
             try:
                 blocks.append(opened(self._folder / name, self._classes))
-            except (ValueError, OSError) as error:
+            except (DamagedError, OSError) as error:
                 _log.warning("the pack %s is damaged, and what it held will be computed: %s", name, error)
         if not blocks:
             return Block(np.empty(0, np.int64), np.empty((0, self._classes), np.float32))
@@ -109,6 +109,13 @@ class Packs:
         with file:
             locked(file.fileno(), wait=True)
             yield
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return path.stat().st_size == 0
+    except FileNotFoundError:  # the bank was removed a moment ago
+        return False
 
 
 def _batches(sizes: Mapping[str, int]) -> Iterator[list[str]]:

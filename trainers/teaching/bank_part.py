@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trainers.errors import StorageError
 from trainers.storage.files import write_atomically
-from trainers.teaching.bank_files import SUFFIX, Block, block_name, encoded, locked, opened
+from trainers.teaching.bank_files import SUFFIX, Block, DamagedError, block_name, encoded, locked, opened
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class Part:
     def open_new(self) -> None:
         """Map blocks that have appeared since; let go of those that were merged into others.
 
-        A damaged block is removed, with a warning.
+        A damaged block is removed, with a warning; one that cannot be opened is passed over, with another.
         """
         names = {path.name for path in self.folder.glob(f"*{SUFFIX}")}
         for name in names - self._blocks.keys():
@@ -74,10 +75,19 @@ class Part:
                 self._blocks[name] = opened(self.folder / name, self._classes)
             except FileNotFoundError:
                 continue  # merged into another a moment ago, which the next call finds
-            except (ValueError, OSError) as error:
+            except OSError as error:
+                _log.warning("%s cannot be opened, and what it holds will be computed: %s", self.folder / name, error)
+            except DamagedError as error:
                 _log.warning("%s is damaged, and what it held will be computed again: %s", self.folder / name, error)
-                (self.folder / name).unlink(missing_ok=True)
+                self._remove(name)
         self._blocks = {name: block for name, block in self._blocks.items() if name in names}
+
+    def _remove(self, name: str) -> None:
+        """Remove a block's file; one that stays is read again by whoever comes next."""
+        try:
+            (self.folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            _log.warning("%s cannot be removed: %s", self.folder / name, error)
 
     def add(self, address: NDArray[np.int64], logits: NDArray[Any]) -> None:
         """Keep new entries, and merge the smaller half of the blocks when there are many. Under the part's lock.
@@ -87,7 +97,7 @@ class Part:
             logits: ``[n, C]``, of the shelf's dtype.
 
         Raises:
-            StorageError: when the disk is full.
+            StorageError: when the disk is full, or does not give back what was written.
         """
         self._write(address, logits)
         if len(self._blocks) > MOST_BLOCKS:
@@ -97,7 +107,7 @@ class Part:
                 np.concatenate([block.address for block in merged]), np.concatenate([block.logits for block in merged])
             )
             for name in smaller:
-                (self.folder / name).unlink(missing_ok=True)
+                self._remove(name)
                 del self._blocks[name]
 
     def _write(self, address: NDArray[np.int64], logits: NDArray[Any]) -> None:
@@ -105,7 +115,10 @@ class Part:
         content = encoded(address, logits[first])
         name = block_name(content)
         write_atomically(self.folder / name, content, durable=False)  # its checksum tells if the machine went down
-        self._blocks[name] = opened(self.folder / name, self._classes)
+        try:
+            self._blocks[name] = opened(self.folder / name, self._classes)
+        except (DamagedError, OSError) as error:  # the disk is at fault, or somebody has removed the bank
+            raise StorageError(f"{self.folder / name} does not read back as it was written: {error}") from error
 
     @contextmanager
     def claim(self, wait: bool) -> Iterator[bool]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import re
 import socket
@@ -134,3 +136,19 @@ def test_a_lock_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> Non
         lock.exclusive(tmp_path / "file" / "run.lock", "sweep 'a'"),
     ):
         raise AssertionError("held without a file")
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK], ids=errno.errorcode.get)
+def test_a_disk_without_locks_is_named_with_the_way_out(path: Path, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(file: object, operation: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with (
+        pytest.raises(
+            StorageError, match=rf"{path} has no file locks \({os.strerror(code)}\).* choose a --root on a disk"
+        ),
+        lock.exclusive(path, "sweep 'a'"),
+    ):
+        raise AssertionError("held without a lock")
+    assert lock.holder(path) is None

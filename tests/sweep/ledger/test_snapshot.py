@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
+import sqlite3
 import subprocess
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sweep.layout import Root
 from sweep.ledger import snapshot
-from sweep.ledger.snapshot import Keeper, Label, kept, restore, take_over
+from sweep.ledger.label import Label
+from sweep.ledger.snapshot import Keeper, kept, restore, take_over
 from sweep.ledger.store import Event, Ledger
 from trainers.errors import BusyError, InputError, StorageError
 from trainers.storage.files import write_atomically
@@ -277,10 +281,154 @@ def test_a_damaged_label_a_missing_snapshot_and_a_foreign_one_are_named(root: Ro
     with pytest.raises(StorageError, match=r"has a damaged label of sweep 'small'"):
         restore(other, NAME)
     run(root, "b")
-    write_label(root, file="0-gone.db")
-    with pytest.raises(StorageError, match=r"lacks 0-gone.db of sweep 'small', which its label names"):
+    write_label(root, file="000000009-0badc0de.db")
+    with pytest.raises(StorageError, match=r"lacks 000000009-0badc0de.db of sweep 'small', which its label names"):
         restore(other, NAME)
     run(root, "c")
     write_label(root, id="0" * 32)
     with pytest.raises(StorageError, match=r"is not the one of its label"):
         restore(other, NAME)
+
+
+# -- what somebody else has written into the storage -------------------------------------------------------------------
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+BAD_LABELS: list[dict[str, Any]] = [
+    {"file": "../../../../victim"},
+    {"file": "../snapshots/000000001-0badc0de.db"},
+    {"file": "/etc/hostname"},
+    {"file": "label.json"},
+    {"file": ""},
+    {"file": "000000001-0badc0de.db\n"},
+    {"file": 1},
+    {"id": "../x"},
+    {"id": None},
+    {"seq": -1},
+    {"seq": 1.5},
+    {"time": -1.0},
+    {"time": float("nan")},
+    {"beat": float("inf")},
+    {"host": "a\x1b[2Jb"},
+    {"host": ""},
+    {"pid": 0},
+    {"pid": -1},
+    {"pid": 2**40},
+    {"patience": 1e12},
+    {"patience": -1.0},
+    {"over": "no"},
+]
+
+
+@pytest.mark.parametrize("change", BAD_LABELS, ids=str)
+def test_a_label_that_no_driver_writes_is_refused_before_anything_is_done(
+    root: Root, other: Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(snapshot, "READ_PAUSE_SECONDS", 0)
+    run(root, "a")
+    (tmp_path / "victim").write_bytes(b"mine")
+    write_label(root, **change)
+    before = tree(tmp_path)
+    with pytest.raises(StorageError, match=r"damaged label of sweep 'small'; remove sweeps/small/snapshots there"):
+        take_over(other, NAME, pytest.fail)
+    assert tree(tmp_path) == before
+
+
+def snapshot_of(root: Root, shared: Path) -> Path:
+    """The file in the storage that its label names."""
+    return shared / root.sweep(NAME).snapshots.relative_to(root.path) / label(root).file
+
+
+def trigger(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TRIGGER gone AFTER INSERT ON events BEGIN DELETE FROM events; END")
+
+
+def other_digit(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"0.8125", b"0.9125"))
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def earlier_one(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("DELETE FROM events WHERE seq = (SELECT MAX(seq) FROM events)")
+        database.commit()
+
+
+@pytest.mark.parametrize("damage", [trigger, other_digit, cut_short, earlier_one])
+def test_a_snapshot_that_is_not_what_was_given_takes_no_ledger_s_place(
+    root: Root, other: Root, shared: Path, damage: Callable[[Path], None]
+) -> None:
+    with Ledger(root.sweep(NAME).ledger) as ledger:
+        ledger.append("epoch", "a", 1, {"accuracy": 0.8125})
+        ledger.append("final", "a", body={"accuracy": 0.8125})
+    run(root)
+    restore(other, NAME)
+    before = events(other)
+    run(root, "b")
+    damage(snapshot_of(root, shared))
+    with pytest.raises(StorageError, match=r"has a damaged 0+\d-\w+\.db of sweep 'small' .*; remove sweeps/small/snap"):
+        restore(other, NAME)
+    assert events(other) == before
+    assert list(other.sweep(NAME).snapshots.iterdir()) == []
+
+
+NAMES: list[tuple[str | None, dict[str, Any]]] = [
+    ("../../../victim", {}),
+    ("..", {}),
+    (None, {"figure": "/etc/hostname"}),
+    (None, {"figure": None, "page": {"file": "../../victim"}}),
+    (None, {"figure": None, "page": {"file": ".."}, "teacher": "none"}),
+    ("a", {"teacher": {"architecture": "resnet20", "hash": "../../victim"}}),
+]
+
+
+@pytest.mark.parametrize(("trial", "body"), NAMES, ids=str)
+def test_a_snapshot_that_names_files_elsewhere_is_refused(
+    root: Root, other: Root, trial: str | None, body: dict[str, Any]
+) -> None:
+    """Else a driver would give them to MLflow."""
+    with Ledger(root.sweep(NAME).ledger) as ledger:
+        ledger.append("report" if trial is None else "final", trial, body=body)
+    run(root)
+    with pytest.raises(StorageError, match="it names files that do not lie below the sweep"):
+        restore(other, NAME)
+    assert not other.sweep(NAME).ledger.exists()
+
+
+def test_a_snapshot_is_fetched_anew_whatever_lies_in_its_place(root: Root, other: Root, shared: Path) -> None:
+    run(root, "a")
+    left_over = other.sweep(NAME).snapshots / label(root).file
+    left_over.parent.mkdir(parents=True)
+    left_over.write_bytes(bytes(snapshot_of(root, shared).stat().st_size))
+    restore(other, NAME)
+    assert trials(other) == ["a"]
+
+
+def test_the_latest_sweep_has_the_name_of_a_sweep(root: Root, other: Root, shared: Path) -> None:
+    run(root, "a", name="first")
+    run(root, "a")
+    (shared / "sweeps/small").rename(shared / "sweeps/-small")
+    restore(other, None)
+    assert other.names() == ["first"]
+
+
+def test_a_driver_whose_root_was_removed_leaves_the_storage_as_it_is(root: Root, shared: Path) -> None:
+    run(root, "a")
+    keeper = Keeper(root, NAME, pytest.fail)
+    keeper.keep()
+    before = tree(shared)
+    shutil.rmtree(root.path)
+    with pytest.raises(StorageError, match="was removed, or replaced by another"):
+        keeper.keep(over=True)
+    assert tree(shared) == before
+    assert not root.path.exists()

@@ -301,3 +301,13 @@ def test_macs_are_counted_where_a_search_asks_for_them() -> None:
     assert asked.student_macs > 100_000
     assert only_cell().student_macs == 0
     assert asked.id == only_cell().id
+
+
+def test_what_teachers_make_of_a_swept_recipe_is_said() -> None:
+    swept = {"base": "digits", "epochs": [4, 6], "samples_per_class": 8}
+    assert build_plan(small_spec(recipe=swept)).notes == (
+        "teachers are trained with epochs=4: the first of the values that their students take, or what the spec has"
+        " under teachers: recipe",
+    )
+    assert build_plan(small_spec(recipe=swept, methods=["scratch"])).notes == ()
+    assert build_plan(small_spec()).notes == ()

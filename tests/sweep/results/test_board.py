@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from sweep.formats import Format
-from sweep.layout import Root
+from sweep.layout import Root, SweepPaths
+from sweep.ledger.lock import exclusive
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
@@ -48,12 +49,21 @@ def test_what_gave_no_number_is_counted_by_its_state(ledger: Ledger) -> None:
     record(ledger, plan, plan.teachers[0], [97.0], val_accs=[90.0])
     for seed, state in enumerate(["finished", "diverged", "failed", "interrupted", "running"]):
         record(ledger, plan, slot_of(plan, "kd", seed), [90.0, 99.0], state=state, val_accs=[1.0, 2.0])
-    board = leaderboard(ledger)
+    with exclusive(SweepPaths(ledger.path.parent).lock, "sweep 'small'"):
+        board = leaderboard(ledger)
     kd = cell(board, "kd")
     assert kd.values == {0: 99.0}
     assert kd.missing == {"diverged": 1, "failed": 1, "interrupted": 1, "running": 1, "waiting": 1}
     assert rows(board)["kd"][-1] == "1 diverged, 1 failed, 1 interrupted, 1 running, 1 waiting"
     assert caption(board).endswith("Trials: 2 finished, 1 diverged, 1 failed, 1 interrupted, 1 running, 1 waiting.")
+
+
+def test_without_a_driver_nothing_runs(ledger: Ledger, small_plan: Plan) -> None:
+    begin(ledger, small_plan)
+    record(ledger, small_plan, slot_of(small_plan, "scratch"), [50.0], state="running")
+    with exclusive(SweepPaths(ledger.path.parent).lock, "sweep 'small'"):
+        assert leaderboard(ledger).states == {"waiting": 8, "running": 1}
+    assert leaderboard(ledger).states == {"waiting": 8, "interrupted": 1}
 
 
 def test_a_table_with_nothing_missing_has_no_such_column(ledger: Ledger, small_plan: Plan) -> None:
@@ -79,7 +89,8 @@ def test_the_last_event_of_a_trial_says_how_it_is(ledger: Ledger, small_plan: Pl
     slot = slot_of(small_plan, "scratch")
     for state in ("failed", "running", "interrupted", "running"):
         record(ledger, small_plan, slot, [50.0], state=state)
-        (found,) = [trial for trial in trials(ledger)[1] if trial.slot == slot]
+        with exclusive(SweepPaths(ledger.path.parent).lock, "sweep 'small'"):
+            (found,) = [trial for trial in trials(ledger)[1] if trial.slot == slot]
         assert found.state == state
     record(ledger, small_plan, slot, [50.0])
     record(ledger, small_plan, slot, state="failed")
@@ -95,7 +106,7 @@ def test_a_teacher_trained_anew_means_its_students_wait_again(ledger: Ledger, sm
     other = next(ledger.events("start", trial=key)).body
     ledger.append("start", "0" * 16, body=other)
     (found,) = [trial for trial in trials(ledger)[1] if trial.slot == slot]
-    assert (found.key, found.state, found.epochs) == ("0" * 16, "running", 0)
+    assert (found.key, found.state, found.epochs) == ("0" * 16, "interrupted", 0)
 
 
 # -- several pairs, recipes and plans -----------------------------------------------------------------------------

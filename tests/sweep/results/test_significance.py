@@ -73,6 +73,33 @@ def test_a_row_with_too_few_common_seeds_counts_as_tied_beside_tested_ones() -> 
     assert verdicts["b"].p is None
 
 
+def test_one_lucky_seed_at_the_top_keeps_nothing_from_being_tested() -> None:
+    """It is tied for want of a test, and so is the best of the others: nothing shows that it is better."""
+    verdicts = standings(by_seed(CLEAR) | {"lucky": {0: 99.0}})
+    assert {name: verdict.standing for name, verdict in verdicts.items()} == {
+        "a": "tied",
+        "b": "worse",
+        "c": "worse",
+        "lucky": "tied",
+    }
+    assert [name for name, verdict in verdicts.items() if verdict.p is None] == ["a", "lucky"]
+    rows = judged([row(name, some) for name, some in CLEAR.items()] + [row("lucky", {0: 99.0})], None)
+    assert [one.label for one in untested_ties(rows)] == ["lucky"]
+    assert common_seeds(rows) == 4
+
+
+def test_rows_of_other_seeds_are_tested_among_themselves() -> None:
+    """The highest mean has as many seeds as the others, and none in common with them."""
+    elsewhere = {seed + 10: 99.0 + seed / 10 for seed in range(4)}
+    verdicts = standings(by_seed(CLEAR) | {"elsewhere": elsewhere})
+    assert {name: verdict.standing for name, verdict in verdicts.items()} == {
+        "a": "tied",
+        "b": "worse",
+        "c": "worse",
+        "elsewhere": "tied",
+    }
+
+
 def test_equal_differences_are_no_evidence() -> None:
     assert set(stood({"a": [90.0, 91.0, 92.0], "b": [89.0, 90.0, 91.0]}).values()) == {""}
 

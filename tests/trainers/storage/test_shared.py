@@ -6,11 +6,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from pyarrow.fs import FileInfo, FileSelector, FileType, FSSpecHandler, PyFileSystem
 
 from tests.support.object_store import BUCKET, KEYS, ObjectStore, serving
 from tests.support.storages import Machine
 from trainers.errors import InputError, StorageError
-from trainers.storage.shared import NOWHERE, Storage, connected, storage_at
+from trainers.storage.shared import NOWHERE, Storage, connected, listed, storage_at
 
 
 def write(path: Path, content: bytes = b"content") -> Path:
@@ -160,6 +161,37 @@ def test_a_folder_may_be_named_as_it_is(tmp_path: Path, monkeypatch: pytest.Monk
     one.push(write(tmp_path / "one/x"))
     assert (tmp_path / "shared/x").read_bytes() == b"content"
     assert one.uri == str(tmp_path / "shared")
+
+
+# -- names that somebody else has written ------------------------------------------------------------------------------
+
+
+def test_what_does_not_lie_below_the_root_is_neither_read_nor_written(machine: Machine) -> None:
+    (one, here), (other, there) = machine("one"), machine("other")
+    one.push(write(here / "sweeps/x"))
+    write(here.parent / "victim")
+    for path in (there / "sweeps/../../victim", there / "..", there.parent / "victim", Path("/etc/hostname")):
+        for ask in (other.pull, other.push, other.read, other.has, other.sizes, other.mirror, other.remove):
+            with pytest.raises(StorageError, match=r"does not lie below .*other"):
+                ask(path)
+    assert (here.parent / "victim").read_bytes() == b"content"
+    assert one.sizes(here) == {"sweeps/x": 7}
+
+
+class Listing(FSSpecHandler):
+    """A file system, as far as it is listed: an object store takes any text for a name."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__(None)
+        self.names = names
+
+    def get_file_info_selector(self, selector: FileSelector) -> list[FileInfo]:
+        return [FileInfo(name, FileType.File, size=1) for name in self.names]
+
+
+def test_listed_names_lie_below_their_folder() -> None:
+    names = ["base/a", "base/b/c", "base//etc/passwd", "base/../x", "base/b/../../x", "base/.hidden/x"]
+    assert list(listed(PyFileSystem(Listing(*names)), "base")) == ["a", "b/c"]
 
 
 # -- what goes wrong ---------------------------------------------------------------------------------------------------

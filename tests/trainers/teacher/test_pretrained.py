@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import pickle
+import warnings
+import zipfile
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -293,3 +296,91 @@ def test_a_missing_file_and_a_folder_are_the_user_s_mistake(tmp_path: Path) -> N
         read(tmp_path / "nowhere.pth")
     with pytest.raises(InputError, match="is a folder; name a weight file in it"):
         read(tmp_path)
+
+
+# -- files that are not what they seem ---------------------------------------------------------------------------------
+
+
+def quantised(weight: Tensor) -> Tensor:
+    with warnings.catch_warnings(action="ignore"):
+        return torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8)
+
+
+ODD: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "sparse": (lambda weight: weight.to_sparse(), r"is a sparse or nested tensor \(sparse_coo\)"),
+    "sparse rows": (lambda weight: weight.flatten(1).to_sparse_csr(), r"is a sparse or nested tensor \(sparse_csr\)"),
+    "quantised": (quantised, "holds quantised numbers"),
+    "meta": (lambda weight: weight.to("meta"), r"has no numbers \(its device is meta\)"),
+    "complex": (lambda weight: weight.to(torch.complex64), "holds complex64 numbers"),
+    "int8": (lambda weight: weight.to(torch.int8), "holds int8 numbers"),
+    "float8": (lambda weight: weight.to(torch.float8_e4m3fn), "holds float8_e4m3fn numbers"),
+    "expanded": (
+        lambda weight: torch.zeros(1).expand(10**10, 64),
+        "claims 2,560,000,000,000 bytes, of which the file has 4",
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta state")
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("key", ["fc.weight", "conv1.weight"])
+def test_what_are_no_weights_is_refused_by_name(tmp_path: Path, network: Network, key: str, odd: str) -> None:
+    make, message = ODD[odd]
+    with warnings.catch_warnings(action="ignore"):
+        path = written(tmp_path, dict(network.state_dict()) | {key: make(network.state_dict()[key])})
+    with pytest.raises(CheckpointError, match=rf"ckpt.pth: {key} {message}; weights are dense tensors of float32"):
+        read(path)
+
+
+def test_whole_numbers_are_no_weights(tmp_path: Path, network: Network) -> None:
+    state = network.state_dict()
+    path = written(tmp_path, dict(state) | {"conv1.weight": state["conv1.weight"].long()})
+    with pytest.raises(CheckpointError, match=r"nearest is resnet8: conv1.weight holds int64 instead of float32$"):
+        read(path)
+    every = {key: value.long() for key, value in state.items()}
+    with pytest.raises(CheckpointError, match=r"is no resnet8: conv1.weight holds int64 instead of float32; "):
+        read(written(tmp_path, every), "resnet8")
+
+
+def test_counters_may_be_any_numbers(tmp_path: Path, network: Network) -> None:
+    averaged = {key: value.double() for key, value in network.state_dict().items()}
+    found = read(written(tmp_path, averaged))
+    assert found.hash == tensors_key(network.state_dict())
+
+
+def test_weights_that_are_views_are_read(tmp_path: Path, network: Network) -> None:
+    together = torch.cat([value.flatten() for value in network.state_dict().values() if value.is_floating_point()])
+    views, start = dict(network.state_dict()), 0
+    for key, value in network.state_dict().items():
+        if value.is_floating_point():
+            views[key], start = together[start : start + value.numel()].view(value.shape), start + value.numel()
+    views["fc.weight"] = views["fc.weight"].t().contiguous().t()
+    assert read(written(tmp_path, views)).hash == tensors_key(network.state_dict())
+
+
+def test_a_path_that_is_no_file_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.pth")  # to open it would wait for a writer for ever
+    with pytest.raises(InputError, match=r"pipe.pth is a pipe, not a file"):
+        read(tmp_path / "pipe.pth")
+    (tmp_path / "zero.safetensors").symlink_to("/dev/zero")
+    with pytest.raises(InputError, match=r"zero.safetensors is a device, not a file"):
+        read(tmp_path / "zero.safetensors")
+    with pytest.raises(InputError, match=r"a\\0b: no file can have such a name"):
+        read(tmp_path / "a\0b")
+
+
+@pytest.mark.parametrize("name", ["hole.pth", "hole.safetensors"])
+def test_a_file_is_not_read_into_memory_before_it_is_known(tmp_path: Path, name: str) -> None:
+    with (tmp_path / name).open("wb") as file:
+        file.truncate(10**12)  # a hole: no place on the disk
+    with pytest.raises(CheckpointError, match=rf"{name} cannot be read as a"):
+        read(tmp_path / name)
+
+
+def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path, network: Network) -> None:
+    path = written(tmp_path, dict(network.state_dict()) | {"more": torch.zeros(500_000)})
+    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(tmp_path / "packed.pth", "w", zipfile.ZIP_DEFLATED) as packed:
+        for part in whole.namelist():
+            packed.writestr(part, whole.read(part))
+    with pytest.raises(CheckpointError, match=r"weight file: its parts claim 2,[0-9,]+ bytes, the file has [0-9,]+$"):
+        read(tmp_path / "packed.pth")

@@ -29,12 +29,13 @@ import torch
 from PIL import __version__ as pillow_version
 from torch import Tensor
 
-from trainers.data.base import Framing, ImageData, Images, Split, pixels_key
+from trainers.data.base import Framing, ImageData, Images, Split, pixels_key, several_classes
 from trainers.data.pixels.decode import Part
 from trainers.data.pixels.fingerprint import fingerprint
 from trainers.errors import StorageError
 from trainers.storage.content import content_key
 from trainers.storage.files import write_atomically
+from trainers.storage.inputs import readable
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +126,7 @@ def decoded(
         statistics: mean and standard deviation per channel; None measures them on the training images.
 
     Raises:
-        InputError: when `read` finds a fault in the files.
+        InputError: when `read` finds a fault in the files, or an entry of an older release has one class alone.
         StorageError: when the cache cannot be written or its disk is full.
     """
     folder = cache_folder()
@@ -140,6 +141,7 @@ def decoded(
                 data = _opened(entry, source)
     if data is None:
         raise StorageError(f"{entry} does not read back as it was written: the disk or its memory is at fault")
+    several_classes(data.classes, readable(root))
     return data
 
 
@@ -278,7 +280,7 @@ def locked(path: Path) -> Iterator[None]:
     """Hold the lock file at `path`, waiting for whoever has it; the system lets go of it when its holder dies.
 
     Raises:
-        StorageError: when the cache cannot be written.
+        StorageError: when the cache cannot be written, or its disk has no locks.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -286,7 +288,13 @@ def locked(path: Path) -> Iterator[None]:
     except OSError as error:
         raise StorageError(f"cannot write the cache at {path.parent} ({VARIABLE}): {error.strerror}") from error
     with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            raise StorageError(
+                f"the disk of the cache at {path.parent} has no file locks ({error.strerror}); choose a --root on a"
+                f" disk of this machine, or name a folder there in {VARIABLE} where no sweep does"
+            ) from error
         yield
 
 

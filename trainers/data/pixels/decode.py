@@ -1,7 +1,9 @@
 """Image files to pixels, in threads, with every fault named.
 
-Pillow decodes; nothing in a file is run. Colours come out as RGB: grey is repeated, a palette looked up, transparency
-dropped, 16 bits cut to 8. The orientation that a camera notes (EXIF) is not followed, as in torchvision's loaders.
+Pillow decodes, in this process and by itself: nothing in a file is run, and no other program is (:data:`DECODED`). What
+an image will take is known from its head, before its pixels are read (:data:`MOST_PIXELS`). Colours come out as RGB:
+grey is repeated, a palette looked up, transparency dropped, 16 bits cut to 8. The orientation that a camera notes
+(EXIF) is not followed, as in torchvision's loaders.
 
 Shapes: `N` images, `H`, `W` pixels.
 """
@@ -12,20 +14,35 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 from torch import Tensor
 
-from trainers.data.pixels.fingerprint import readable
 from trainers.errors import InputError
 from trainers.process import cores
+from trainers.storage.inputs import check_file, readable
 
 Pixels = NDArray[np.uint8]
 
+DECODED = (
+    *("BMP", "DIB", "GIF", "JPEG", "PPM", "PNG"),  # the commonest first, as Pillow has them
+    *("AVIF", "BLP", "CUR", "DCX", "DDS", "FLI", "FPX", "FTEX", "GBR", "ICNS", "ICO", "IM", "IMT", "JPEG2000"),
+    *("MCIDAS", "MIC", "MSP", "PCD", "PCX", "PIXAR", "PSD", "QOI", "SGI", "SPIDER", "SUN", "TGA", "TIFF", "WEBP"),
+    *("XBM", "XPM", "XVTHUMB"),
+)
+"""Formats that are opened, by Pillow's names. Left out: EPS, which Pillow hands to Ghostscript, an interpreter; IPTC,
+which may hold one; FITS, whose pixels may unpack to any size; and what only other programs decode (BUFR, GRIB, HDF5,
+MPEG, WMF)."""
+UNKNOWN = "its format is none that is decoded here (JPEG, PNG, WebP, TIFF, GIF, BMP and others; no PostScript)"
+MOST_PIXELS = 1 << 26
+"""Of an image that was resized before its centre is cut out: 256 MiB, as Pillow keeps them. A file may have no more
+than Pillow's own bound, 179 million."""
 CHUNK = 256
 """Images that a thread decodes at a time."""
 CHUNKS_AHEAD = 16
@@ -81,25 +98,54 @@ def rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def opened(encoded: Encoded) -> Image.Image:
-    """The decoded image, in RGB.
+def opened(encoded: Encoded, resize: int | None = None) -> Image.Image:
+    """The decoded image, in RGB, which may be brought to `resize` pixels on its shorter side.
 
     Raises:
-        InputError: when it cannot be decoded.
+        InputError: when it is no regular file, cannot be decoded, or would become too large.
     """
     content = encoded.content
+    if isinstance(content, Path):
+        check_file(content)
     try:
-        with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as image:
+        with _recognised(io.BytesIO(content) if isinstance(content, bytes) else content) as image:
+            _check_pixels(image.size, resize)
             image.load()
+            _check_pixels(image.size, resize)  # an icon's size is known only now
             return rgb(image)
     except Exception as error:  # a decoder raises anything at all on a damaged file
         raise InputError(f"{encoded.name} is not a readable image: {reason(error)}") from error
 
 
-def inspect(path: Path) -> None:
-    """Whether the file begins as an image does, without decoding it; raises InputError."""
+@cache
+def formats() -> tuple[str, ...]:
+    """Those of :data:`DECODED` that this Pillow has."""
+    Image.init()
+    return tuple(name for name in DECODED if name in Image.OPEN)
+
+
+def _recognised(file: io.BytesIO | Path) -> ImageFile:
+    """The image of which only the head was read."""
+    return Image.open(file, formats=formats())
+
+
+def _check_pixels(size: tuple[int, int], resize: int | None) -> None:
+    """Raises ValueError for an image, `size` pixels wide and high, that would be too large when it is resized."""
+    if resize is None:
+        return
+    width, height = _resized(size, resize)
+    if width * height > MOST_PIXELS:
+        raise ValueError(
+            f"it is {size[0]:,} × {size[1]:,} pixels (width × height), and with its shorter side at {resize} it would"
+            f" be {width:,} × {height:,}; at most {MOST_PIXELS:,} are made"
+        )
+
+
+def inspect(path: Path, resize: int | None = None) -> None:
+    """Whether the file begins as an image does, of a size that can be resized; not decoded. Raises InputError."""
     try:
-        with Image.open(path) as image:
+        with _recognised(path) as image:
+            _check_pixels(image.size, resize)
             image.verify()
     except Exception as error:  # as above
         raise InputError(f"{readable(path)} is not a readable image: {reason(error)}") from error
@@ -108,16 +154,21 @@ def inspect(path: Path) -> None:
 def reason(error: Exception) -> str:
     """What a decoder has to say, in one line and without the address of a buffer."""
     if isinstance(error, UnidentifiedImageError):
-        return "its format is unknown"
+        return UNKNOWN
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def shrunk(image: Image.Image, resize: int) -> Image.Image:
     """The image with its shorter side at `resize` pixels, bilinear with antialiasing."""
-    width, height = image.size
-    scale = resize / min(width, height)
-    size = (max(resize, round(width * scale)), max(resize, round(height * scale)))
+    size = _resized(image.size, resize)
     return image if size == image.size else image.resize(size, Image.Resampling.BILINEAR)
+
+
+def _resized(size: tuple[int, int], resize: int) -> tuple[int, int]:
+    """Width and height once the shorter of the two is `resize` pixels."""
+    width, height = size
+    scale = resize / min(width, height)
+    return max(resize, round(width * scale)), max(resize, round(height * scale))
 
 
 def framed(encoded: Encoded, frame: Frame) -> Pixels:
@@ -126,7 +177,7 @@ def framed(encoded: Encoded, frame: Frame) -> Pixels:
     Raises:
         InputError: when it cannot be decoded, or has another size and is not to be resized.
     """
-    image = opened(encoded)
+    image = opened(encoded, frame.resize)
     height, width = frame.image_size
     if frame.resize is not None:
         image = centre(shrunk(image, frame.resize), frame.image_size)

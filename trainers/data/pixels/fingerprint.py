@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from trainers.errors import InputError
 from trainers.process import cores
 from trainers.storage.content import KEY_LENGTH, content_key, file_sha256
 from trainers.storage.files import write_atomically
+from trainers.storage.inputs import check_file, readable
 
 RECENT_SECONDS = 0.1
 """A file that changed so short a time ago may change again within one tick of the clock: not remembered."""
@@ -34,7 +34,7 @@ def fingerprint(root: Path, files: Iterable[Path], cache: Path, inspect: Callabl
         inspect: called with every file that is read, to look for faults.
 
     Raises:
-        InputError: when a file cannot be read, or `inspect` finds a fault.
+        InputError: when one is no regular file or cannot be read, or `inspect` finds a fault.
         StorageError: when the result cannot be written down.
     """
     started = time.time()
@@ -51,11 +51,6 @@ def fingerprint(root: Path, files: Iterable[Path], cache: Path, inspect: Callabl
     return digest
 
 
-def readable(path: Path | str) -> str:
-    """A path for people: bytes that are no UTF-8 are written as escapes."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
 def _ascii(name: str) -> str:
     """A name as text that every encoding takes, whatever its bytes, without loss."""
     return json.dumps(name)
@@ -63,10 +58,7 @@ def _ascii(name: str) -> str:
 
 def _facts(path: Path) -> tuple[int, int, int, int]:
     """Size, inode, and the times at which content and anything changed, in nanoseconds."""
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise InputError(f"cannot read {readable(path)}: {error.strerror}") from error
+    status = check_file(path)
     return status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
 
 

@@ -21,6 +21,7 @@ from trainers.data.pixels.cache import cache_folder, locked
 from trainers.errors import InputError, StorageError
 from trainers.storage.content import content_key
 from trainers.storage.files import write_atomically
+from trainers.storage.inputs import expanded
 from trainers.storage.shared import connected, explained, fetch, listed, refuse_credentials
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def local_copy(place: Path | str) -> Path:
         StorageError: when its storage does not answer and nothing was fetched before.
     """
     if isinstance(place, Path):
-        return place.expanduser()
+        return expanded(place)
     if urlsplit(place).scheme == "file":
         return Path(connected(place)[1])
     refuse_credentials(place)

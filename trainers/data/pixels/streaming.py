@@ -27,9 +27,9 @@ from torch.utils.data import DataLoader, Dataset
 from trainers.config import Recipe
 from trainers.data.base import Framing, Images, Split
 from trainers.data.pixels.decode import Encoded, Frame, Pixels, framed, opened, planes
-from trainers.data.pixels.fingerprint import readable
 from trainers.draws import bits, integers
 from trainers.errors import InputError
+from trainers.storage.inputs import readable
 
 DRAWN = ("area", "aspect", "top", "left")
 """What is drawn of a crop."""
@@ -182,7 +182,8 @@ class Crops:
     def _middle(self, width: int, height: int) -> tuple[int, int, int, int]:
         """The largest middle part whose ratio of sides is allowed."""
         flattest, widest = self.cropping.aspect
-        wide, high = min(width, round(height * widest)), min(height, round(width / flattest))
+        wide = max(1, min(width, round(height * widest)))
+        high = max(1, min(height, round(width / flattest)))
         x, y = (width - wide) // 2, (height - high) // 2
         return x, y, x + wide, y + high
 

@@ -10,13 +10,16 @@ Shapes: `N` images.
 
 from __future__ import annotations
 
+import gzip
+import io
 import tarfile
 import tempfile
 import zlib
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import BinaryIO, ClassVar
 from urllib.error import HTTPError
 
 import numpy as np
@@ -28,12 +31,16 @@ from torch import Tensor
 from trainers.data.base import DataSource, ImageData
 from trainers.data.pixels.cache import Contents, Statistics, decoded
 from trainers.data.pixels.decode import Part, reason
-from trainers.data.pixels.fingerprint import readable
 from trainers.data.sources.checks import check_classes, check_labels
 from trainers.data.sources.inert import read_pickle, text_list
 from trainers.errors import InputError
+from trainers.storage.inputs import expanded, is_file, open_file, read_file, readable
 
 SIDE = 32
+LARGEST = 500_000_000
+"""Bytes of a file, and of an archive when it is unpacked; of the published ones at most 190 million."""
+GZIP = b"\x1f\x8b"
+"""How a file begins that gzip has written."""
 PIXELS = 3 * SIDE * SIDE
 Pixels = NDArray[np.uint8]
 Records = tuple[Pixels, list[int], str]
@@ -76,10 +83,7 @@ class Store:
         """The bytes of one file. Raises InputError when it is missing or cannot be read."""
         if self.place.is_file():
             return self._from_archive(name)
-        try:
-            return (self.place / name).read_bytes()
-        except OSError as error:
-            raise InputError(f"cannot read {self.where(name)}: {error.strerror}") from error
+        return read_file(self.place / name, LARGEST)
 
     def _from_archive(self, name: str) -> bytes:
         if not self._archived:
@@ -94,14 +98,36 @@ def _unpacked(archive: Path, layout: Layout) -> dict[str, bytes]:
     wanted = {f"{layout.folder}/{name}": name for name in (*layout.train, *layout.test, layout.names)}
     contents: dict[str, bytes] = {}
     try:
-        with tarfile.open(archive) as tar:
+        with (
+            open_file(archive, LARGEST) as file,
+            _unzipped(file) as plain,
+            tarfile.open(fileobj=plain, mode="r:") as tar,
+        ):
             for member in tar:
-                stream = tar.extractfile(member) if member.name in wanted and member.isfile() else None
+                stream = tar.extractfile(member) if member.name in wanted and _fits(member) else None
                 if stream is not None:
                     contents[wanted[member.name]] = stream.read()
-    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+    except (OSError, EOFError, ValueError, tarfile.TarError, zlib.error) as error:
         raise InputError(f"{readable(archive)} is not a readable archive: {reason(error)}") from error
     return contents
+
+
+def _unzipped(file: BinaryIO) -> BinaryIO:
+    """An archive without its compression, in memory; raises TarError for one that unpacks to too much."""
+    zipped = file.read(len(GZIP)) == GZIP
+    file.seek(0)
+    with gzip.open(file) if zipped else nullcontext(file) as stream:
+        content = stream.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise tarfile.TarError(f"it unpacks to more than {LARGEST:,} bytes")
+    return io.BytesIO(content)
+
+
+def _fits(member: tarfile.TarInfo) -> bool:
+    """Whether it is a file; raises TarError for one whose holes are larger than an archive may be."""
+    if member.size > LARGEST:
+        raise tarfile.TarError(f"{member.name} claims {member.size:,} bytes")
+    return member.isfile()
 
 
 class Cifar(DataSource):
@@ -138,19 +164,19 @@ class Cifar(DataSource):
 
     def _found(self) -> Store | None:
         """The first layout that is there."""
-        root = self.path.expanduser()
+        root = expanded(self.path)
         for layout in self.layouts:
             for place in (root / layout.folder, root):
-                if all((place / name).is_file() for name in layout.train[:1] + layout.test):
+                if all(is_file(place / name) for name in layout.train[:1] + layout.test):
                     return Store(layout, place)
-            if (root / layout.archive).is_file():
+            if is_file(root / layout.archive):
                 return Store(layout, root / layout.archive)
         return None
 
     def _missing(self) -> str:
         layouts = ", ".join(f"{layout.folder}/ or {layout.archive}" for layout in self.layouts)
         return (
-            f"no {self.name} in {self.path.expanduser().absolute()}: it should hold one of {layouts}"
+            f"no {self.name} in {readable(expanded(self.path).absolute())}: it should hold one of {layouts}"
             " (option path); or set download: true"
         )
 
@@ -159,7 +185,7 @@ class Cifar(DataSource):
         from torchvision import datasets
         from torchvision.datasets.utils import download_url
 
-        published, folder = getattr(datasets, self.name.upper()), self.path.expanduser()
+        published, folder = getattr(datasets, self.name.upper()), expanded(self.path)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=folder, prefix=".download.") as unfinished:
@@ -192,7 +218,7 @@ class Cifar(DataSource):
             return tuple(line.strip() for line in content.decode("utf-8", "replace").splitlines() if line.strip())
         try:
             return text_list(read_pickle(content, where)[self._key("label_names")])
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{where} holds no list '{self._key('label_names')}' of class names") from error
 
     def _pickled(self, content: bytes, where: str) -> Records:

@@ -1,4 +1,4 @@
-"""Images in class folders: ``train/CLASS/*.jpg`` and ``val/CLASS/*.jpg``, in any format that Pillow reads.
+"""Images in class folders: ``train/CLASS/*.jpg`` and ``val/CLASS/*.jpg``, in any format that is decoded here.
 
 A set that fits into `memory_gb` is decoded once (shorter side resized, centre cut out) and memory-mapped, as the other
 sources are; its weak views are crops after padding. A larger one is streamed (:mod:`trainers.data.pixels.streaming`):
@@ -9,6 +9,7 @@ differently, and so differ in the data set's content hash.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,12 +22,13 @@ from pydantic import Field, model_validator
 from trainers.data.base import DataSource, ImageData
 from trainers.data.pixels.cache import Contents, Statistics, cache_folder, decoded
 from trainers.data.pixels.decode import Frame, files_part, inspect
-from trainers.data.pixels.fingerprint import fingerprint, readable
+from trainers.data.pixels.fingerprint import fingerprint
 from trainers.data.pixels.remote import Place, local_copy
 from trainers.data.pixels.streaming import Cropping, StreamedSplit
 from trainers.data.sources.checks import check_classes
 from trainers.errors import InputError
 from trainers.storage.content import content_key
+from trainers.storage.inputs import is_folder, readable
 
 TRAIN_FOLDERS = ("train",)
 TEST_FOLDERS = ("val", "test", "validation")
@@ -109,7 +111,7 @@ class Folder(DataSource):
         )
         mean, std = self.statistics or IMAGENET_STATISTICS
         paths = [listing.root / file for file in files]
-        digest = fingerprint(listing.root, paths, cache_folder(), inspect)
+        digest = fingerprint(listing.root, paths, cache_folder(), partial(inspect, resize=self._shorter_side))
         return ImageData(
             name=self.name,
             train=whole.take(everything[: len(listing.train)]),
@@ -164,7 +166,7 @@ def _listed(root: Path) -> Listing:
 
 def _split_folder(root: Path, names: tuple[str, ...]) -> str:
     for name in names:
-        if (root / name).is_dir():
+        if is_folder(root / name):
             return name
     wanted = " or ".join(f"{name}/" for name in names)
     raise InputError(
@@ -174,8 +176,11 @@ def _split_folder(root: Path, names: tuple[str, ...]) -> str:
 
 
 def _subfolders(folder: Path) -> list[str]:
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+    except OSError as error:
+        raise _unlisted(error) from error
 
 
 def _files(root: Path, split: str, classes: list[str]) -> list[tuple[str, int]]:
@@ -183,12 +188,38 @@ def _files(root: Path, split: str, classes: list[str]) -> list[tuple[str, int]]:
     endings = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     labelled = []
     for label, name in enumerate(classes):
-        for folder, folders, files in os.walk(root / split / name, followlinks=True):
-            folders.sort()
+        for folder, files in _walked(root / split / name):
             below = os.path.relpath(folder, root)
             images = sorted(file for file in files if not file.startswith(".") and _ending(file) in endings)
             labelled += [(f"{below}/{file}", label) for file in images]
     return labelled
+
+
+def _walked(top: Path) -> Iterator[tuple[str, list[str]]]:
+    """Every folder below `top`, links followed, with the names in it that are no folders'; both in order.
+
+    Raises:
+        InputError: for a folder that cannot be listed, and for a link to a folder that it lies in.
+    """
+    if not is_folder(top):
+        return  # a class that the test split lacks
+    above: dict[Path, frozenset[tuple[int, int]]] = {top: frozenset()}
+    for folder, folders, files in os.walk(top, onerror=_not_listed, followlinks=True):
+        folders.sort()
+        here = Path(folder)
+        status, around = here.stat(), above.pop(here)
+        if (status.st_dev, status.st_ino) in around:
+            raise InputError(f"{readable(here)} is a link to a folder that it lies in: its images have no end")
+        above |= {here / below: around | {(status.st_dev, status.st_ino)} for below in folders}
+        yield folder, files
+
+
+def _not_listed(error: OSError) -> None:
+    raise _unlisted(error) from error
+
+
+def _unlisted(error: OSError) -> InputError:
+    return InputError(f"cannot list {readable(error.filename)}: {error.strerror}")
 
 
 def _ending(name: str) -> str:

@@ -17,14 +17,14 @@ from typing import Any, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from trainers.data.base import DataSource, ImageData
+from trainers.data.base import DataSource, ImageData, several_classes
 from trainers.data.pixels.cache import Contents, decoded
 from trainers.data.pixels.decode import Frame, Part, fill
-from trainers.data.pixels.fingerprint import readable
 from trainers.data.pixels.remote import Place, local_copy
-from trainers.data.sources.checks import check_classes, check_labels
+from trainers.data.sources.checks import check_classes, check_labels, shown
 from trainers.data.sources.parquet_table import Table
 from trainers.errors import InputError
+from trainers.storage.inputs import FILE, FOLDER, is_folder, kind, readable
 
 TRAIN_SHARDS = ("train-*.parquet", "train.parquet")
 TEST_SHARDS = ("test-*.parquet", "test.parquet", "validation-*.parquet", "valid-*.parquet", "val-*.parquet")
@@ -62,13 +62,13 @@ class Parquet(DataSource):
 
     def _tables(self) -> tuple[Table, Table]:
         folder = local_copy(self.path)
-        if not folder.exists():
-            raise InputError(
-                f"no Parquet files at {readable(folder.absolute())}: there is no such folder or file (option path)"
-            )
-        train = [folder] if folder.is_file() else None
-        root = folder.parent if folder.is_file() else folder
-        if train is None and not list(root.glob("*.parquet")) and (root / SUBFOLDER).is_dir():
+        found = kind(folder)
+        if found not in (FILE, FOLDER):
+            there = "no such folder or file" if found is None else f"{found}, where a folder or a file is wanted"
+            raise InputError(f"no Parquet files at {readable(folder.absolute())}: there is {there} (option path)")
+        train = [folder] if found == FILE else None
+        root = folder.parent if found == FILE else folder
+        if train is None and not list(root.glob("*.parquet")) and is_folder(root / SUBFOLDER):
             root = root / SUBFOLDER
         train = train or _shards(root, self.train, TRAIN_SHARDS, "train")
         test = _shards(root, self.test, TEST_SHARDS, "test")
@@ -93,7 +93,7 @@ def _decode(images: Tensor, table: Table, frame: Frame) -> None:
 def _shards(root: Path, pattern: str | None, usual: Sequence[str], option: str) -> list[Path]:
     """The files of one split, in the order of their names."""
     for candidate in [pattern] if pattern is not None else usual:
-        shards = sorted(path for path in root.glob(candidate) if path.is_file())
+        shards = sorted(path for path in _fitting(root, candidate, option) if path.is_file())
         if shards:
             return shards
     looked = f"'{pattern}'" if pattern is not None else " or ".join(f"'{name}'" for name in usual)
@@ -102,6 +102,16 @@ def _shards(root: Path, pattern: str | None, usual: Sequence[str], option: str) 
     raise InputError(
         f"no {option} shards in {readable(root.absolute())}: looked for {looked} (option {option}); {held}"
     )
+
+
+def _fitting(root: Path, pattern: str, option: str) -> list[Path]:
+    """What a pattern fits. Raises InputError for what is no pattern, such as one that begins at the root."""
+    try:
+        return list(root.glob(pattern))
+    except (ValueError, NotImplementedError, OSError) as error:
+        raise InputError(
+            f"'{readable(pattern)}' is no pattern of files below {readable(root)} (option {option})"
+        ) from error
 
 
 def _labels(train: Table, test: Table) -> tuple[tuple[str, ...], list[int], list[int]]:
@@ -118,13 +128,27 @@ def _labels(train: Table, test: Table) -> tuple[tuple[str, ...], list[int], list
         return _named_labels(train, test, *written)
     classes = train.named_classes()
     if classes is None:
-        whole = [label for label in written[0] if isinstance(label, int) and label >= 0]
-        classes = tuple(str(label) for label in range(max(whole, default=0) + 1))
+        classes = _counted_classes(train, written[0])
     advice = "; a published test split may lack its labels: choose another with the option test"
     train_labels = check_labels(written[0], len(classes), train.where)
     test_labels = check_labels(written[1], len(classes), test.where, advice)
     check_classes(train_labels, classes, readable(train.root))
     return classes, train_labels, test_labels
+
+
+def _counted_classes(train: Table, labels: list[Any]) -> tuple[str, ...]:
+    """The names of classes that are only numbered, from 0 up to the largest label of the training split.
+
+    Raises:
+        InputError: for a label beyond the number of images, so that most classes before it have none.
+    """
+    largest = max((label for label in labels if isinstance(label, int)), default=0)
+    if largest >= len(labels):
+        raise InputError(
+            f"{train.where(labels.index(largest))}: label {largest} would be that of one of {largest + 1} classes, but"
+            f" the split has {len(labels)} images; labels without names count the classes from 0"
+        )
+    return tuple(str(label) for label in range(max(largest, 0) + 1))
 
 
 def _named_labels(
@@ -136,5 +160,6 @@ def _named_labels(
     for table, names in ((train, train_names), (test, test_names)):
         for position, name in enumerate(names):
             if name not in numbers:
-                raise InputError(f"{table.where(position)}: label {name!r} is no class of the training split")
+                raise InputError(f"{table.where(position)}: label '{shown(name)}' is no class of the training split")
+    several_classes(classes, readable(train.root))
     return classes, [numbers[name] for name in train_names], [numbers[name] for name in test_names]

@@ -18,14 +18,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trainers.data.pixels.decode import Encoded, opened, reason
-from trainers.data.pixels.fingerprint import readable
+from trainers.data.sources.checks import shown
 from trainers.errors import InputError
+from trainers.storage.inputs import check_file, kind, readable
 
 IMAGE_COLUMNS = ("image", "img", "images", "picture")
 LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target")
 """Usual names, the likeliest first."""
 HUB_METADATA = b"huggingface"
 """Key of the schema's metadata under which the hub's library describes the columns."""
+MOST_ROWS = 20_000_000
+"""Of a split: more than any labelled set of images has (ImageNet-21k: 14 million)."""
+LONGEST_PATH = 4096
+"""Characters of a path that a row may name; no system takes more."""
 ROWS_AT_A_TIME = 4096
 """Whose images' bytes are in memory at a time."""
 
@@ -44,13 +49,19 @@ class Table:
         """Of the first shard, which the others must share in the columns that are read.
 
         Raises:
-            InputError: when a shard is no Parquet file, or lacks a column.
+            InputError: when a shard is no Parquet file, or lacks a column; or when all have more than
+                :data:`MOST_ROWS` rows.
         """
-        schemas = [_schema(shard) for shard in self.shards]
-        first = schemas[0]
+        schemas, rows = zip(*(_outline(shard) for shard in self.shards), strict=True)
+        if sum(rows) > MOST_ROWS:
+            raise InputError(
+                f"{readable(self.shards[0])}{' and the others of its split' * (len(rows) > 1)}: {sum(rows):,} rows; a"
+                f" split has at most {MOST_ROWS:,}"
+            )
+        first: pa.Schema = schemas[0]
         for shard, schema in zip(self.shards, schemas, strict=True):
             for column in (self._image_column(first), self._label_column(first)):
-                if column not in schema.names or schema.field(column).type != first.field(column).type:
+                if schema.names.count(column) != 1 or schema.field(column).type != first.field(column).type:
                     raise InputError(
                         f"{readable(shard)}: column '{column}' is missing, or of another type than in"
                         f" {self.shards[0].name}"
@@ -95,12 +106,23 @@ class Table:
         return any(_has_nulls(shard, f"{self.image_column}.bytes") for shard in self.shards)
 
     def named_classes(self) -> tuple[str, ...] | None:
-        """The class names that the hub's library wrote into the schema."""
+        """The class names that the hub's library wrote into the schema; None where it wrote none.
+
+        Raises:
+            InputError: where they are no list of names.
+        """
         try:
             features = json.loads((self.schema.metadata or {})[HUB_METADATA])["info"]["features"]
             names = features[self.label_column]["names"]
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, RecursionError):
             return None  # made by another tool, or without names: the labels are then all there is
+        if names is None:
+            return None
+        if not isinstance(names, list) or not all(isinstance(name, str | int | float) for name in names):
+            raise InputError(
+                f"{readable(self.shards[0])}: in its Hugging Face metadata the 'names' of the classes of column"
+                f" '{self.label_column}' are no list of names"
+            )
         return tuple(str(name) for name in names)
 
     @property
@@ -113,7 +135,7 @@ class Table:
         column, labels = self.label_column, []
         for shard in self.shards:
             with _named(shard), pq.ParquetFile(shard) as file:
-                labels += file.read(columns=[column])[column].to_pylist()
+                labels += _values(file.read(columns=[column])[column], shard)
         return labels
 
     def where(self, position: int) -> str:
@@ -136,7 +158,7 @@ class Table:
             row = 0
             with _named(shard), pq.ParquetFile(shard) as file:
                 for batch in file.iter_batches(ROWS_AT_A_TIME, columns=[column]):
-                    for value in batch.column(0).to_pylist():
+                    for value in _values(batch.column(0), shard, row):
                         yield self._one(value, f"{readable(shard)}, row {row}")
                         row += 1
 
@@ -146,14 +168,28 @@ class Table:
             content = value.get("bytes") or value.get("path")
         if isinstance(content, bytes):
             return Encoded(where, content)
-        if not content:
+        if not content or not isinstance(content, str):
             raise InputError(f"{where}: column '{self.image_column}' is empty, there is no image")
-        path = (self.root / content).resolve()
-        if not path.is_relative_to(self.root.resolve()):
-            raise InputError(f"{where}: the image's path '{content}' leads out of {self.root}")
-        if not path.is_file():
-            raise InputError(f"{where}: the image {path} does not exist")
-        return Encoded(f"{where} ({readable(content)})", self.root / path.relative_to(self.root.resolve()))
+        return Encoded(f"{where} ({readable(content)})", self._inside(content, where))
+
+    def _inside(self, name: str, where: str) -> Path:
+        """The file that a row names, below the root. Raises InputError where there is none, or it lies elsewhere."""
+        root, image = self.root.resolve(), f"{where}: the image's path '{readable(shown(name))}'"
+        if "\0" in name or len(name) > LONGEST_PATH:
+            raise InputError(f"{image} is none that a file could have")
+        try:
+            path = (root / name).resolve()
+        except (OSError, RuntimeError) as error:
+            raise InputError(f"{image} is a link to itself") from error
+        if not path.is_relative_to(root):
+            raise InputError(f"{image} leads out of {readable(self.root)}")
+        try:
+            if kind(path) is None:
+                raise InputError(f"the image {readable(path)} does not exist")
+            check_file(path)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
+        return self.root / path.relative_to(root)
 
     def first_size(self) -> tuple[int, int]:
         """Height and width of the first image, in pixels.
@@ -172,13 +208,35 @@ def _named(shard: Path) -> Iterator[None]:
     """What pyarrow raises on a damaged file, as an error that names it."""
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError, LookupError, OverflowError) as error:
         raise InputError(f"{readable(shard)} is not a readable Parquet file: {reason(error)}") from error
 
 
-def _schema(shard: Path) -> pa.Schema:
-    with _named(shard):
-        return pq.read_schema(shard)
+def _outline(shard: Path) -> tuple[pa.Schema, int]:
+    """A shard's columns and its number of rows; no row is read."""
+    check_file(shard)
+    with _named(shard), pq.ParquetFile(shard) as file:
+        about = file.metadata
+        in_groups = sum(about.row_group(number).num_rows for number in range(about.num_row_groups))
+        return file.schema.to_arrow_schema(), max(about.num_rows, in_groups)
+
+
+def _values(column: Any, shard: Path, first: int = 0) -> list[Any]:
+    """A column's values, from row `first` of the shard on. Raises InputError for text that is no UTF-8."""
+    try:
+        values: list[Any] = column.to_pylist()
+    except UnicodeDecodeError as error:
+        row = next(number for number, value in enumerate(column, first) if not _is_utf8(value))
+        raise InputError(f"{readable(shard)}, row {row}: its text is not UTF-8") from error
+    return values
+
+
+def _is_utf8(value: Any) -> bool:
+    try:
+        value.as_py()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _column(
@@ -194,16 +252,23 @@ def _column(
     if named is not None:
         if named not in fitting:
             raise InputError(
-                f"{readable(shard)}: no column '{named}' that holds {what}s; columns that do: {', '.join(fitting)}"
+                f"{readable(shard)}: no column '{named}' that holds {what}s; columns that do:"
+                f" {', '.join(fitting) or 'none'}"
             )
-        return named
+        return _only(schema, named, shard)
     likely = [name for name in usual if name in fitting] or (fitting if len(fitting) == 1 else [])
     if not likely:
         columns = ", ".join(f"{field.name} ({field.type})" for field in schema)
         raise InputError(
             f"{readable(shard)}: which column holds the {what}? Name it with the option {what}; columns: {columns}"
         )
-    return likely[0]
+    return _only(schema, likely[0], shard)
+
+
+def _only(schema: pa.Schema, name: str, shard: Path) -> str:
+    if schema.names.count(name) > 1:
+        raise InputError(f"{readable(shard)}: two columns are called '{name}'")
+    return name
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -217,7 +282,8 @@ def _is_bytes(kind: pa.DataType) -> bool:
 def _holds_images(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
         fields = {field.name: field.type for field in kind}
-        return ("bytes" in fields and _is_bytes(fields["bytes"])) or ("path" in fields and _is_text(fields["path"]))
+        inside, beside = fields.get("bytes", pa.null()), fields.get("path", pa.null())
+        return _is_bytes(inside) or (pa.types.is_null(inside) and _is_text(beside))
     return _is_bytes(kind) or _is_text(kind)
 
 

@@ -25,12 +25,14 @@ from pydantic import Field
 from trainers.data.base import DataSource, ImageData
 from trainers.data.pixels.cache import Contents, decoded
 from trainers.data.pixels.decode import Frame, files_part
-from trainers.data.pixels.fingerprint import readable
 from trainers.data.sources.checks import check_classes
 from trainers.errors import InputError
+from trainers.storage.inputs import expanded, is_file, is_folder, read_file, readable
 
 FOLDER = "tiny-imagenet-200"
 WNIDS, WORDS, ANNOTATIONS = "wnids.txt", "words.txt", "val/val_annotations.txt"
+LARGEST = 100_000_000
+"""Bytes of one of these tables; of the published ones at most three million."""
 
 
 class TinyImageNet(DataSource):
@@ -52,13 +54,13 @@ class TinyImageNet(DataSource):
         return decoded("tiny_imagenet", listing.root, files, self.identity, partial(self._read, listing))
 
     def _root(self) -> Path:
-        path = self.path.expanduser()
+        path = expanded(self.path)
         for root in (path / FOLDER, path):
-            if (root / WNIDS).is_file():
+            if is_file(root / WNIDS):
                 return root
         raise InputError(
-            f"no Tiny ImageNet in {path.absolute()}: it should hold the published folder {FOLDER}/, or be it, with"
-            f" {WNIDS}, {WORDS}, train/ and val/ (option path)"
+            f"no Tiny ImageNet in {readable(path.absolute())}: it should hold the published folder {FOLDER}/, or be it,"
+            f" with {WNIDS}, {WORDS}, train/ and val/ (option path)"
         )
 
     def _read(self, listing: Listing) -> Contents:
@@ -83,7 +85,7 @@ def _listed(root: Path) -> Listing:
     train = []
     for wnid, label in labels.items():
         folder = root / "train" / wnid / "images"
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise InputError(f"{readable(folder)} is missing, though {WNIDS} names the class")
         train += [(path, label) for path in sorted(folder.glob("*.JPEG"))]
     check_classes([label for _, label in train], wnids, readable(root))
@@ -113,7 +115,4 @@ def _names(root: Path, wnids: list[str]) -> tuple[str, ...]:
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text("utf-8", "replace").splitlines()
-    except OSError as error:
-        raise InputError(f"cannot read {readable(path)}: {error.strerror}") from error
+    return read_file(path, LARGEST).decode("utf-8", "replace").splitlines()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import logging
 import multiprocessing
@@ -20,6 +22,7 @@ from trainers.data import ImageData
 from trainers.data.pixels import cache
 from trainers.data.pixels.cache import MappedSplit, cache_folder, channel_statistics
 from trainers.data.pixels.fingerprint import fingerprint
+from trainers.data.sources import checks
 from trainers.data.sources.parquet import Parquet
 from trainers.errors import InputError, StorageError
 
@@ -294,3 +297,27 @@ def test_statistics_of_more_images_than_are_counted_at_a_time() -> None:
     scaled = images.double() / 255
     assert mean == pytest.approx(scaled.mean((0, 2, 3)).tolist(), rel=1e-12)
     assert std == pytest.approx(scaled.std((0, 2, 3), correction=0).tolist(), rel=1e-12)
+
+
+def test_a_disk_without_locks_is_named_with_the_way_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    def refuse(file: object, operation: int) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(StorageError, match=rf"cache at {cache} has no file locks \(Function not impl.*choose a --root"):
+        opened(folder)
+
+
+def test_one_class_is_refused_where_an_older_release_has_decoded_it(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        write_shard(tmp_path / f"{split}-0.parquet", structs(TRAIN), [0] * 10)
+    with pytest.MonkeyPatch.context() as older:
+        older.setattr(checks, "several_classes", lambda classes, what: None)
+        older.setattr(cache, "several_classes", lambda classes, what: None)
+        assert opened(tmp_path).classes == ("0",)
+    with pytest.MonkeyPatch.context() as nothing:
+        nothing.setattr(Parquet, "_read", None)  # what decodes
+        with pytest.raises(InputError, match=rf"^{tmp_path} has only one class, '0'; a network learns"):
+            opened(tmp_path)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import pickle
 import tarfile
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -30,6 +32,8 @@ from tests.trainers.data.examples import (
 )
 from trainers.data import DATASETS, ImageData
 from trainers.data.pixels.cache import MappedSplit
+from trainers.data.sources import cifar
+from trainers.data.sources.cifar import LARGEST, Cifar100, Store
 from trainers.data.sources.inert import read_pickle
 from trainers.errors import InputError
 
@@ -304,3 +308,79 @@ def test_another_archive_than_the_published_one_is_refused(tmp_path: Path, publi
     published.write_bytes(published.read_bytes() + b"more")
     assert fault("cifar100", tmp_path / "data", download=True).startswith("cannot download cifar100")
     assert list((tmp_path / "data").iterdir()) == []
+
+
+# -- files that are not what they seem ------------------------------------------------------------------------------
+
+
+def test_what_is_no_file_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "cifar-10-batches-bin"
+    write_files(folder, FORMS["cifar10"]["cifar-10-batches-bin"][0])
+    (folder / "data_batch_2.bin").unlink()
+    os.mkfifo(folder / "data_batch_2.bin")  # to read it would wait for a writer for ever
+    assert fault("cifar10", tmp_path) == f"{folder}/data_batch_2.bin is a pipe, not a file"
+
+
+def test_a_file_larger_than_any_published_one_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "train"
+    with path.open("wb") as file:
+        file.truncate(LARGEST + 1)  # a hole: no place on the disk
+    store = Store(Cifar100.layouts[0], tmp_path)
+    with pytest.raises(InputError) as error:
+        store.read("train")
+    assert str(error.value) == f"{path} has 500,000,001 bytes; such a file has at most 500,000,000"
+
+
+@pytest.mark.parametrize("sparse", [False, True], ids=["zeros", "a hole"])
+def test_an_archive_that_unpacks_to_too_much_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sparse: bool
+) -> None:
+    """A kilobyte of gzip holds a megabyte of zeros, and a hole in a file of a tar archive has any size at all."""
+    monkeypatch.setattr(cifar, "LARGEST", 10_000_000)
+    path = tmp_path / "cifar-100-binary.tar.gz"
+    with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT) as tar:
+        member = tarfile.TarInfo("cifar-100-binary/train.bin")
+        member.size = 0 if sparse else 20_000_000
+        if sparse:
+            member.pax_headers = {"GNU.sparse.size": str(10**12), "GNU.sparse.map": f"{10**12},0"}
+        tar.addfile(member, None if sparse else io.BytesIO(bytes(member.size)))
+    assert path.stat().st_size < 50_000
+    what = (
+        "cifar-100-binary/train.bin claims 1,000,000,000,000 bytes" if sparse else "it unpacks to more than 10,000,000"
+    )
+    assert fault("cifar100", tmp_path).startswith(f"{path} is not a readable archive: {what}")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\x80\x02}r\x00\x00\x00\x040N.", b"\x80\x05\x96" + (10**9).to_bytes(8, "little")],
+    ids=["notes", "array"],
+)
+def test_a_pickle_of_a_few_bytes_takes_no_room(content: bytes) -> None:
+    """Python's unpickler in C makes room for all notes up to the number of the first: here a gigabyte."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="x is not a readable CIFAR file: "):
+            read_pickle(content, "x")
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_names_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    files = FORMS["cifar100"]["cifar-100-python"][0]
+    names: Any = "name"
+    for _ in range(100):
+        names = [names, names]  # as text it has more letters than the universe has atoms
+    for wrong in (names, [names], [b"\xff"]):
+        meta = pickle.dumps({"fine_label_names": wrong}, protocol=2)
+        write_files(tmp_path / "cifar-100-python", files | {"meta": meta})
+        assert fault("cifar100", tmp_path) == (
+            f"{tmp_path}/cifar-100-python/meta holds no list 'fine_label_names' of class names"
+        )
+    for label, said in ((names, "of type list"), (10**5000, "of type int"), ("x" * 1000, f"{'x' * 80}…")):
+        test = pickle.dumps({"data": planes(TEST), "fine_labels": [0, 1, 2, 3, 4, 5, label]}, protocol=2)
+        write_files(tmp_path / "cifar-100-python", files | {"test": test})
+        assert fault("cifar100", tmp_path) == (
+            f"{tmp_path}/cifar-100-python/test, record 6: label {said} is not one of 0 to 99"
+        )

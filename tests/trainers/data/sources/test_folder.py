@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from trainers.config import Recipe
 from trainers.data import ImageData, Images, TrainingData
 from trainers.data.base import Framing
 from trainers.data.pixels.cache import MappedSplit
-from trainers.data.pixels.decode import centre, shrunk
+from trainers.data.pixels.decode import UNKNOWN, centre, shrunk
 from trainers.data.pixels.streaming import Cropping, Crops, StreamedSplit
 from trainers.data.sources.folder import Folder, ImageNet
 from trainers.errors import InputError
@@ -262,7 +263,7 @@ def test_a_second_call_does_not_read_the_files(folder: Path, monkeypatch: pytest
 def test_a_damaged_image_is_named_when_the_set_is_opened(folder: Path, memory_gb: float) -> None:
     file = folder / "val" / "ü" / "000.png"
     file.write_bytes(b"no image at all")
-    assert fault(folder, memory_gb=memory_gb) == f"{file} is not a readable image: its format is unknown"
+    assert fault(folder, memory_gb=memory_gb) == f"{file} is not a readable image: {UNKNOWN}"
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -274,7 +275,7 @@ def test_an_image_that_fails_while_streaming_is_named(folder: Path, workers: int
         all_of(data.train)
     assert str(error.value).startswith(f"{file} is not a readable image: ")
     file.unlink()
-    with pytest.raises(InputError, match=r"001\.png is not a readable image: .*No such file"):
+    with pytest.raises(InputError, match=r"^cannot read .*001\.png: No such file"):
         all_of(data.train, Framing(0, 1, flip=True))
 
 
@@ -305,3 +306,68 @@ def test_a_dangling_link_is_named(folder: Path) -> None:
     link.symlink_to(folder / "gone.png")
     for memory_gb in (4.0, 0.0):
         assert fault(folder, memory_gb=memory_gb) == f"cannot read {link}: No such file or directory"
+
+
+@pytest.mark.parametrize("memory_gb", [4.0, 0.0])
+def test_what_is_no_file_is_named(folder: Path, memory_gb: float) -> None:
+    pipe = folder / "train" / "a" / "pipe.png"
+    os.mkfifo(pipe)  # to read it would wait for a writer for ever
+    assert fault(folder, memory_gb=memory_gb) == f"{pipe} is a pipe, not a file"
+    pipe.unlink()
+    pipe.symlink_to("/dev/zero")
+    assert fault(folder, memory_gb=memory_gb) == f"{pipe} is a device, not a file"
+
+
+@pytest.mark.parametrize("memory_gb", [4.0, 0.0])
+def test_postscript_is_named_and_not_left_out(folder: Path, memory_gb: float) -> None:
+    file = folder / "train" / "a" / "drawing.eps"
+    file.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n")
+    assert fault(folder, memory_gb=memory_gb).startswith(f"{file} is not a readable image: its format is none that")
+
+
+@pytest.mark.parametrize("memory_gb", [4.0, 0.0])
+def test_a_picture_too_long_to_be_resized_is_named(folder: Path, memory_gb: float) -> None:
+    file = folder / "train" / "a" / "strip.png"
+    file.write_bytes(encode(np.zeros((2, 30_000, 3), np.uint8)))
+    assert fault(folder, memory_gb=memory_gb, image_size=64, resize=1024) == (
+        f"{file} is not a readable image: it is 30,000 × 2 pixels (width × height), and with its shorter side at 1024"
+        " it would be 15,360,000 × 1,024; at most 67,108,864 are made"
+    )
+
+
+def test_a_strip_is_cropped_at_any_aspect(folder: Path) -> None:
+    strip = encode(np.full((1, 500, 3), 7, np.uint8))
+    for name in ("000", "001", "002"):
+        (folder / "train" / "a" / f"{name}.png").write_bytes(strip)
+    data = streamed(folder, area=(1.0, 1.0), aspect=(0.1, 0.1))
+    assert all_of(data.train, Framing(0, 1, flip=True))[:3].unique().tolist() == [7]
+
+
+@pytest.mark.parametrize("memory_gb", [4.0, 0.0])
+def test_a_folder_within_itself_is_named(folder: Path, memory_gb: float) -> None:
+    (folder / "train" / "a" / "again").symlink_to(folder / "train")
+    assert fault(folder, memory_gb=memory_gb) == (
+        f"{folder}/train/a/again/a is a link to a folder that it lies in: its images have no end"
+    )
+
+
+def test_folders_may_be_linked(folder: Path, tmp_path: Path) -> None:
+    content = opened(folder).content
+    (folder / "train" / "a").rename(tmp_path / "elsewhere")
+    (folder / "train" / "a").symlink_to(tmp_path / "elsewhere")
+    assert opened(folder).content == content
+
+
+@pytest.mark.parametrize("memory_gb", [4.0, 0.0])
+def test_one_class_is_no_data_set(folder: Path, memory_gb: float) -> None:
+    for name in ("b c", "ü"):
+        shutil.rmtree(folder / "train" / name)
+    shutil.rmtree(folder / "val" / "ü")
+    assert fault(folder, memory_gb=memory_gb) == (
+        f"{folder}/train has only one class, 'a'; a network learns to tell at least 2 classes apart"
+    )
+
+
+def test_a_path_of_no_file_is_named(tmp_path: Path) -> None:
+    assert fault(tmp_path / "a\0b").endswith("a\\0b/train: no file can have such a name")
+    assert fault(Path("~nobody-of-that-name")).endswith("there is no such home folder")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ from pydantic import ValidationError
 from tests.trainers.data.examples import NAMES, Pixels, encode, pixels, structs, write_parquet, write_shard
 from trainers.data import DATASETS, ImageData, Images
 from trainers.data.pixels.cache import MappedSplit
+from trainers.data.pixels.decode import UNKNOWN
+from trainers.data.sources import parquet_table
 from trainers.data.sources.parquet import Parquet
+from trainers.data.sources.parquet_table import MOST_ROWS
 from trainers.errors import InputError
 
 TRAIN, TEST = pixels(10, seed=1), pixels(4, seed=2)
@@ -233,7 +237,7 @@ def test_a_damaged_image_is_named_by_file_and_row(tmp_path: Path) -> None:
     assert fault(tmp_path).startswith(f"{tmp_path}/train-1.parquet, row 7 is not a readable image: ")
     rows[7]["bytes"] = b"GIF, or so it says"
     write_shard(tmp_path / "train-1.parquet", rows, [n % 3 for n in range(10)])
-    assert fault(tmp_path).endswith("train-1.parquet, row 7 is not a readable image: its format is unknown")
+    assert fault(tmp_path).endswith(f"train-1.parquet, row 7 is not a readable image: {UNKNOWN}")
 
 
 @pytest.mark.parametrize(("label", "names"), [(3, NAMES), (-1, NAMES), (None, NAMES), (-1, None)])
@@ -333,3 +337,147 @@ def test_images_are_known_by_their_digest(tmp_path: Path) -> None:
         digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
         digest.update(tensor.numpy().tobytes())
     assert data.content == digest.hexdigest()[:16]
+
+
+def test_a_label_beyond_the_images_is_named_before_its_classes_are_made(tmp_path: Path) -> None:
+    write_shard(tmp_path / "test-0.parquet", structs(TEST), [0, 1, 2, 0])
+    write_shard(tmp_path / "train-0.parquet", structs(TRAIN), [0, 1, 2, 0, 1, 2_000_000_000, 0, 1, 2, 0])
+    assert fault(tmp_path) == (
+        f"{tmp_path}/train-0.parquet, row 5: label 2000000000 would be that of one of 2000000001 classes, but the split"
+        " has 10 images; labels without names count the classes from 0"
+    )
+    labels = pa.array([0, 1, 2, 0, 1, 2**64 - 1, 0, 1, 2, 0], pa.uint64())
+    write_shard(tmp_path / "train-0.parquet", structs(TRAIN), labels)
+    assert "row 5: label 18446744073709551615 would be" in fault(tmp_path)
+    write_shard(tmp_path / "train-0.parquet", structs(TRAIN), [0, 1, 2, 0, 1, 9, 0, 1, 2, 0])
+    assert fault(tmp_path) == f"{tmp_path}: no training image of class '3', '4', '5' and 3 more"
+
+
+def test_more_rows_than_any_set_has_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal rows pack into nothing: a file of some kilobytes may have any number of them."""
+    assert MOST_ROWS == 20_000_000
+    monkeypatch.setattr(parquet_table, "MOST_ROWS", 100_000)
+    write_parquet(tmp_path, TRAIN, TEST)
+    shard = tmp_path / "train-00000-of-00002.parquet"
+    write_shard(shard, [b"x"] * 99_996, [0] * 99_996)
+    assert shard.stat().st_size < 10_000
+    assert fault(tmp_path) == f"{shard} and the others of its split: 100,001 rows; a split has at most 100,000"
+    write_shard(shard, [b"x"] * 99_995, [0] * 99_995)
+    assert "rows; a split" not in fault(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("a\0b.png", "the image's path 'a\\0b.png' is none that a file could have"),
+        ("n" * 5000, f"the image's path '{'n' * 80}…' is none that a file could have"),
+        ("n" * 300, "File name too long"),
+        ("pipe.png", "pipe.png is a pipe, not a file"),
+        ("folder.png", "folder.png is a folder, not a file"),
+        ("loop.png", "is a link to itself"),
+        ("/dev/zero", "the image's path '/dev/zero' leads out of"),
+        ("zero.png", "the image's path 'zero.png' leads out of"),
+    ],
+)
+def test_a_path_that_leads_to_no_file_is_named_by_its_row(tmp_path: Path, path: str, message: str) -> None:
+    (tmp_path / "good.png").write_bytes(encode(TRAIN[0]))
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    write_shard(tmp_path / "train-0.parquet", ["good.png", "good.png", path], [0, 1, 0])
+    write_shard(tmp_path / "test-0.parquet", ["good.png"], [0])
+    text = fault(tmp_path)
+    assert text.startswith(f"{tmp_path}/train-0.parquet, row 2: ")
+    assert message in text
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([{"bytes": [[1]], "path": "a.png"}] * 10),
+        pa.array([{"bytes": {"bytes": b"x"}, "path": None}] * 10),
+        pa.array([[b"x"]] * 10),
+        pa.array([{"path": [b"x"]}] * 10),
+    ],
+    ids=["bytes are a list", "bytes are a struct", "a list", "a path is a list"],
+)
+def test_a_nested_column_holds_no_images(tmp_path: Path, column: pa.Array) -> None:
+    for split in ("train", "test"):
+        write_shard(tmp_path / f"{split}-0.parquet", column, [n % 3 for n in range(10)])
+    assert fault(tmp_path).startswith(f"{tmp_path}/train-0.parquet: which column holds the image?")
+    assert fault(tmp_path, image="image") == (
+        f"{tmp_path}/train-0.parquet: no column 'image' that holds images; columns that do: none"
+    )
+
+
+def test_only_a_path_that_is_wanted_must_be_text(tmp_path: Path) -> None:
+    column = [{"bytes": encode(image), "path": [1]} for image in TRAIN]
+    for split in ("train", "test"):
+        write_shard(tmp_path / f"{split}-0.parquet", column, [n % 3 for n in range(10)])
+    assert np.array_equal(images_of(opened(tmp_path).train), TRAIN)
+    column[4]["bytes"] = None
+    write_shard(tmp_path / "train-0.parquet", column, [n % 3 for n in range(10)])
+    assert fault(tmp_path) == f"{tmp_path}/train-0.parquet, row 4: column 'image' is empty, there is no image"
+
+
+@pytest.mark.parametrize("names", ["abc", 3, {"a": 0}, [["a"], ["b"], ["c"]], [None, "b", "c"]])
+def test_class_names_that_are_no_list_of_names_are_refused(tmp_path: Path, names: Any) -> None:
+    write_shard(tmp_path / "train-0.parquet", structs(TRAIN), [n % 3 for n in range(10)], names)
+    write_shard(tmp_path / "test-0.parquet", structs(TEST), [0, 1, 2, 0], names)
+    assert fault(tmp_path) == (
+        f"{tmp_path}/train-0.parquet: in its Hugging Face metadata the 'names' of the classes of column 'label' are no"
+        " list of names"
+    )
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"no JSON", b"[" * 100_000, b'{"info": {"features": {"label": {"names": null}}}}']
+)
+def test_metadata_of_another_tool_name_no_classes(tmp_path: Path, text: bytes) -> None:
+    write_parquet(tmp_path, TRAIN, TEST)
+    for shard in tmp_path.glob("*.parquet"):
+        pq.write_table(pq.read_table(shard).replace_schema_metadata({"huggingface": text}), shard)
+    assert opened(tmp_path).classes == ("0", "1", "2")
+
+
+@pytest.mark.parametrize("labels", [[0] * 10, ["ant"] * 10])
+def test_one_class_is_no_data_set(tmp_path: Path, labels: list[Any]) -> None:
+    for split in ("train", "test"):
+        write_shard(tmp_path / f"{split}-0.parquet", structs(TRAIN), labels)
+    assert fault(tmp_path) == (
+        f"{tmp_path} has only one class, '{labels[0]}'; a network learns to tell at least 2 classes apart"
+    )
+
+
+def test_text_that_is_no_utf_8_is_named_by_its_row(tmp_path: Path) -> None:
+    words = pa.array([b"ant", b"bee", b"\xff\xfe", b"cow"] * 3)
+    text = pa.Array.from_buffers(pa.string(), len(words), words.buffers())
+    write_shard(tmp_path / "train-0.parquet", structs(np.repeat(TRAIN[:4], 3, axis=0)), text)
+    write_shard(tmp_path / "test-0.parquet", structs(TEST), ["ant"] * 4)
+    assert fault(tmp_path) == f"{tmp_path}/train-0.parquet, row 2: its text is not UTF-8"
+    write_shard(tmp_path / "train-0.parquet", text, ["ant", "bee", "cow"] * 4)
+    write_shard(tmp_path / "test-0.parquet", ["x"] * 4, ["ant"] * 4)
+    assert fault(tmp_path) == f"{tmp_path}/train-0.parquet, row 2: its text is not UTF-8"
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    write_parquet(tmp_path, TRAIN, TEST)
+    shard = tmp_path / "train-00000-of-00002.parquet"
+    pq.write_table(pa.table([pa.array(structs(TRAIN)), *[pa.array([0] * 10)] * 2], ["image", "label", "label"]), shard)
+    assert fault(tmp_path) == f"{shard}: two columns are called 'label'"
+
+
+@pytest.mark.parametrize("where", ["pipe", "/dev/zero"])
+def test_a_path_that_is_neither_file_nor_folder_is_named(tmp_path: Path, where: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    what = "a pipe" if where == "pipe" else "a device"
+    assert fault(tmp_path / where) == (
+        f"no Parquet files at {tmp_path / where}: there is {what}, where a folder or a file is wanted (option path)"
+    )
+
+
+@pytest.mark.parametrize("pattern", ["/etc/*", ""])
+def test_a_pattern_of_no_file_below_is_refused(tmp_path: Path, pattern: str) -> None:
+    write_parquet(tmp_path, TRAIN, TEST)
+    assert fault(tmp_path, train=pattern) == f"'{pattern}' is no pattern of files below {tmp_path} (option train)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +124,30 @@ def test_pngs_are_not_jpegs(folder: Path) -> None:
     data = opened(folder)
     assert isinstance(data.train, MappedSplit)
     assert np.array_equal(data.train.images[0].permute(1, 2, 0), TRAIN[0])
+
+
+@pytest.mark.parametrize("name", ["words.txt", "val/val_annotations.txt", f"train/{WNIDS[0]}/images/{WNIDS[0]}_0.JPEG"])
+def test_what_is_no_file_is_named(folder: Path, name: str) -> None:
+    path = folder / "tiny-imagenet-200" / name
+    path.unlink()
+    os.mkfifo(path)  # to read it would wait for a writer for ever
+    assert fault(folder) == f"{path} is a pipe, not a file"
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    assert fault(folder) == f"{path} is a device, not a file"
+
+
+def test_a_class_of_no_folder_s_name_is_named(folder: Path) -> None:
+    root = folder / "tiny-imagenet-200"
+    (root / "wnids.txt").write_text("n" * 300)
+    assert fault(folder) == f"cannot read {root}/train/{'n' * 300}/images: File name too long"
+    (root / "wnids.txt").write_text("a\0b")
+    assert fault(folder) == f"cannot read {root}/train/a\\0b/images: no file can have such a name"
+
+
+def test_one_class_is_no_data_set(folder: Path) -> None:
+    root = folder / "tiny-imagenet-200"
+    (root / "wnids.txt").write_text(WNIDS[0])
+    assert (
+        fault(folder) == f"{root} has only one class, '{WNIDS[0]}'; a network learns to tell at least 2 classes apart"
+    )
