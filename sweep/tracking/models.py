@@ -281,7 +281,8 @@ class ModelDelivery:
                 numbers = metrics_at(values, time, epoch, model.model_id)
                 made_once(lambda: self._numbers(model), partial(self._client.log_batch, run, numbers))
         self._known[candidate.id] = model
-        patiently(self._client.log_outputs, run, [LoggedModelOutput(model.model_id, 0)])
+        shown = partial(self._client.log_outputs, run, [LoggedModelOutput(model.model_id, 0)])
+        made_once(lambda: candidate.id in self._linked(candidate.run) or None, shown)
 
     def _numbers(self, model: LoggedModel) -> bool | None:
         """Whether a model has its accuracies already."""

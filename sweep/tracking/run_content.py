@@ -45,8 +45,13 @@ def summary_metrics(body: dict[str, Any]) -> dict[str, float]:
     best = body["best"]
     numbers = {"best_epoch": best["epoch"], "best_test_acc": best["test_acc"], "train_seconds": body["seconds"]}
     if not body["epochs"]:  # a teacher that was stored before: no epoch tells of it
-        numbers |= {name: value for name, value in body["last"].items() if name.endswith("_acc") and value is not None}
+        numbers |= accuracies(body["last"])
     return {name: float(value) for name, value in numbers.items()}
+
+
+def accuracies(last: dict[str, Any]) -> dict[str, float]:
+    """Those of a trial's last epoch, as far as something was measured."""
+    return {name: float(value) for name, value in last.items() if name.endswith("_acc") and value is not None}
 
 
 def parameters(config: dict[str, Any]) -> dict[str, Any]:

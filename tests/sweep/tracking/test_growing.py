@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sweep.layout import Root
+from sweep.ledger.bodies import final_body
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
+from sweep.results import read
 from sweep.results.board import board_of, leaderboard
 from sweep.results.records import records
 from sweep.tracking import read_back
 from sweep.tracking.sync import sync
-from tests.support.examples import SPEC, begin, play, record, small_spec
+from tests.support.examples import SPEC, begin, epoch_body, play, record, small_spec, teacher_of
 from tests.support.tracked import faults, lose_run, runs
 
 NewStore = Callable[..., str]
@@ -89,3 +91,17 @@ def test_a_trial_that_a_search_has_won_counts_for_its_row_also_when_its_run_was_
     lose_run(uri.removeprefix("sqlite:///"), won[0].info.run_id)
     sync(root, "small", uri)
     assert runs(uri)[won[0].data.tags["sweep.key"]].data.tags["row"] == "gdkd k=4 tuned"
+
+
+def test_a_teacher_that_was_trained_again_has_its_new_accuracy(
+    root: Root, ledger: Ledger, small_plan: Plan, new_store: NewStore
+) -> None:
+    uri, teacher = new_store(), small_plan.teachers[0]
+    begin(ledger, small_plan)
+    key = record(ledger, small_plan, teacher, [96.0, 97.0], val_accs=[95.0, 96.0])
+    sync(root, "small", uri)
+    epochs = [epoch_body(1, 94.0, 93.0), epoch_body(2, 95.0, 94.0)]
+    weights = {"teacher": teacher_of(teacher).model_dump() | {"hash": "0" * 16}}
+    ledger.append("retrained", key, body=final_body("finished", epochs, small_plan.protocol) | weights)
+    sync(root, "small", uri)
+    assert read_back.read("small", uri).teachers == read.read(ledger).teachers == {"resnet20": 95.0}
