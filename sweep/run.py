@@ -40,7 +40,6 @@ from sweep.report.make import make_reports
 from sweep.results import read
 from sweep.results.standing import done_and_left, ended, exit_code, no_longer_needed, standing, trials_of
 from sweep.search.searches import Searches
-from sweep.text import without_password
 from sweep.tracking.address import command
 from sweep.tracking.projector import Projector
 from sweep.tracking.sync import log_models, told_everything
@@ -232,7 +231,7 @@ def _run_and_tell(run: Run, uri: str, verbose: bool) -> int:
             pending = projector.close()
     again = command(f"sync {run.plan.name}", run.root, uri)
     if pending:
-        run.display.note(f"{pending} events are not in MLflow yet; when {without_password(uri)} is back: {again}")
+        run.display.note(f"{pending} events are not in MLflow yet, which this delivers later: {again}")
     elif code in CAME_TO_ITS_END:
         _log_models(run, uri, again)
     return code

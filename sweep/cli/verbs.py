@@ -253,7 +253,7 @@ def sync(
     uri = address.tracking_uri(place, tracking_uri)
     with lock.exclusive(place.sweep(chosen).lock, f"sweep '{chosen}' (which delivers its own events)"):
         with telling(f"telling MLflow of '{chosen}'"):
-            count = sync(place, chosen, uri)
+            count = sync(place, chosen, uri, lambda what: typer.echo(what, err=True))
         models = log_models(place, chosen, uri, lambda what: typer.echo(what, err=True))
     shown = f"{count} events and {models.logged} models" if models.logged else f"{count} events"
     typer.echo(f"{shown} of '{chosen}' delivered to {without_password(uri)}")

@@ -12,6 +12,7 @@ release to what is here. MLflow is imported in the functions: importing it takes
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -48,7 +49,17 @@ DATA_CONTEXT = "mlflow.data.context"
 LONGEST_TAG = 8_000
 """Characters that MLflow keeps of the value of a run's tag."""
 LONGEST_EXPERIMENT_TAG = 20_000
-"""Characters that MLflow keeps of the value of an experiment's tag."""
+"""Characters that the value of an experiment's tag may have; a longer one is refused."""
+LONGEST_PARAM = 6_000
+"""Characters that MLflow keeps of the value of a parameter."""
+LONGEST_RUN_NAME = 250
+"""Characters that MLflow's database has for the name of a run; all but SQLite refuse a longer one."""
+
+
+def run_name(name: str) -> str:
+    """A run's name, as much of it as MLflow has room for; nothing is found by it."""
+    return name if len(name) <= LONGEST_RUN_NAME else name[: LONGEST_RUN_NAME - 1] + "…"
+
 
 # -- the REST interface, past MLflow's client --------------------------------------------------------------------------
 
@@ -78,6 +89,47 @@ def search_runs(uri: str, asked: dict[str, Any], token: str | None) -> PagedList
     return PagedList(page.get("runs", ()), page.get("next_page_token"))
 
 
+REST_ERROR = r"failed with error code (\d+) != \d+\. Response body: '(.*)'"
+"""What MLflow's client says of an HTTP answer that is no success and no error of MLflow's own."""
+GIVEN_UP = r"too many (\d+) error responses"
+"""What it says of one after which it would have tried again, if it were let; the body is lost."""
+NO_JSON = r"response body was not in a valid JSON format\. Response body: '(.*)'"
+"""What it says of a success that is no JSON object."""
+NO_ANSWER = "API request to "
+"""How it begins where there was no answer at all."""
+
+
+def answer_of(error: BaseException) -> tuple[int | None, str]:
+    """Status and body of the HTTP answer that made MLflow's client fail, where it was none that it understands.
+
+    Returns:
+        (None, "") where nobody answered, or where MLflow itself has refused: then the error has a code of MLflow's.
+    """
+    response = getattr(error, "response", None)  # of requests' own error, which artifacts raise
+    if isinstance(getattr(response, "status_code", None), int):
+        return response.status_code, response.text  # type: ignore[union-attr]
+    if not speaks_for_itself(error) or hasattr(error, "json"):
+        return None, ""
+    for pattern in (REST_ERROR, GIVEN_UP):
+        found = re.search(pattern, str(error), re.DOTALL)
+        if found:
+            return int(found[1]), (found[2] if pattern == REST_ERROR else "")
+    page = re.search(NO_JSON, str(error), re.DOTALL)
+    return (200, page[1]) if page else (None, "")
+
+
+def is_unanswered(error: BaseException) -> bool:
+    """Whether MLflow's client, or the driver of its database, reached nobody."""
+    if type(error).__module__.startswith("sqlalchemy") and type(error).__name__ in ("OperationalError", "TimeoutError"):
+        return True
+    return speaks_for_itself(error) and not hasattr(error, "json") and str(error).startswith(NO_ANSWER)
+
+
+def speaks_for_itself(error: BaseException) -> bool:
+    """Whether an error is MLflow's own, whose words need no name of its class before them."""
+    return any(kind.__module__ == "mlflow.exceptions" for kind in type(error).__mro__)
+
+
 # -- the database ------------------------------------------------------------------------------------------------------
 
 COLUMNS = {
@@ -89,8 +141,8 @@ COLUMNS = {
     "experiment_tags": ("experiment_id", "key", "value"),
 }
 """All that is read of MLflow's database: columns by table."""
-ACTIVE = "active"
-"""The `lifecycle_stage` of what was not deleted."""
+ACTIVE, DELETED = "active", "deleted"
+"""The `lifecycle_stage` of what was not deleted, and of what was."""
 
 
 def newest_value(connection: Connection, tag: str, having: dict[str, str | None]) -> str | None:

@@ -15,7 +15,7 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +26,10 @@ from sweep.text import first_line
 from sweep.tracking import mlflow_internals
 from sweep.tracking.candidates import Candidate, candidates, fact, registered_name
 from sweep.tracking.paging import pages
+from sweep.tracking.patience import made_once, patiently
 from sweep.tracking.run_content import PARENT, metrics_at
-from trainers.errors import CheckpointError
+from sweep.tracking.trouble import trouble
+from trainers.errors import CheckpointError, StorageError
 from trainers.storage.content import canonical_json, content_key
 
 if TYPE_CHECKING:
@@ -150,19 +152,33 @@ class ModelDelivery:
             tell(f"logging {len(missing)} model{'s' if len(missing) > 1 else ''} in MLflow")
         outcome = Outcome()
         for candidate in missing:
-            self._deliver(candidate, outcome)
-        self._mark_best(wanted)
+            self._try(candidate, outcome)
+        self._bring_up_to_date(wanted)
         if wanted:
             self._ledger.set_fact(fact(uri), content_key([candidate.id for candidate in wanted]))
         return outcome
 
-    def _mark_best(self, wanted: list[Candidate]) -> None:
-        """A sweep that grows may prefer others than it has logged before."""
-        best = {candidate.id for candidate in wanted if candidate.best}
+    def _try(self, candidate: Candidate, outcome: Outcome) -> None:
+        """Log one; that the server refuses it stops none of the others."""
+        try:
+            self._deliver(candidate, outcome)
+        except Exception as error:  # told apart by what it means
+            found = trouble(error)
+            if isinstance(error, StorageError) or found.kind != "refused":
+                raise
+            outcome.refused.append(f"{candidate.name} ({candidate.id}): {found.why}")
+
+    def _bring_up_to_date(self, wanted: list[Candidate]) -> None:
+        """A sweep that grows may prefer others than it has logged before, and name its rows otherwise."""
+        by_id = {candidate.id: candidate for candidate in wanted}
         for candidate, model in self._known.items():
-            mark = "true" if candidate in best else "false"
-            if model.tags.get("best", mark) != mark:
-                self._client.set_logged_model_tags(model.model_id, {"best": mark})
+            now = by_id.get(candidate)
+            tags = dict(now.tags) if now else {}
+            if "best" in model.tags:
+                tags["best"] = "true" if now and now.best else "false"
+            changed = {name: value for name, value in tags.items() if model.tags.get(name) != value}
+            if changed:
+                patiently(self._client.set_logged_model_tags, model.model_id, changed)
 
     def _is_there(self, candidate: Candidate) -> bool:
         if candidate.is_teacher:
@@ -177,7 +193,7 @@ class ModelDelivery:
                 why = self._saved(candidate, place)
                 if why:
                     outcome.refused.append(f"{candidate.name} ({candidate.id}): {why}")
-                    self._client.set_tag(self._runs[candidate.run], "model", f"not logged: {why}")
+                    patiently(self._client.set_tag, self._runs[candidate.run], "model", f"not logged: {why}")
                     return
                 model = self._uploaded(candidate, place)
             outcome.logged += 1
@@ -219,19 +235,20 @@ class ModelDelivery:
 
         query = f"tags.`sweep.id` = '{self._ledger.id}'"
         known: dict[str, LoggedModel] = {}
-        models = pages(lambda token: self._client.search_logged_models([self._experiment], query, page_token=token))
-        for model in models:
+        search = partial(self._client.search_logged_models, [self._experiment], query)
+        for model in list(pages(lambda token: patiently(search, page_token=token))):
             if model.status == LoggedModelStatus.READY:
                 known[model.tags["sweep.model"]] = model
             else:
-                self._client.delete_logged_model(model.model_id)
+                patiently(self._client.delete_logged_model, model.model_id)
         return known
 
     def _uploaded(self, candidate: Candidate, place: Path) -> LoggedModel:
         identity = {"sweep.id": self._ledger.id, "sweep.model": candidate.id, "sweep.name": self._plan.name}
         tags = candidate.tags | identity
         tags |= {} if candidate.is_teacher else {"best": "true" if candidate.best else "false"}
-        made = self._client.create_logged_model(
+        make = partial(
+            self._client.create_logged_model,
             self._experiment,
             candidate.name,
             self._runs[candidate.run],
@@ -239,12 +256,18 @@ class ModelDelivery:
             candidate.params,
             "teacher" if candidate.is_teacher else "student",
         )
-        self._client.log_model_artifacts(made.model_id, str(place))
-        return self._client.finalize_logged_model(made.model_id, "READY")
+        made = made_once(lambda: self._begun(candidate), make)
+        patiently(self._client.log_model_artifacts, made.model_id, str(place))
+        return patiently(self._client.finalize_logged_model, made.model_id, "READY")
+
+    def _begun(self, candidate: Candidate) -> LoggedModel | None:
+        """The model, where the server has made it though it did not say so; all others of its kind are gone by then."""
+        query = f"tags.`sweep.id` = '{self._ledger.id}' AND tags.`sweep.model` = '{candidate.id}'"
+        return next(iter(self._client.search_logged_models([self._experiment], query)), None)
 
     def _linked(self, run: str) -> set[str]:
         """Ids of the candidates whose models a run shows."""
-        outputs = self._client.get_run(self._runs[run]).outputs
+        outputs = patiently(self._client.get_run, self._runs[run]).outputs
         shown = {output.model_id for output in outputs.model_outputs} if outputs else set()
         return {candidate for candidate, model in self._known.items() if model.model_id in shown}
 
@@ -255,9 +278,15 @@ class ModelDelivery:
         run = self._runs[candidate.run]
         if candidate.run != PARENT and not model.metrics:  # a point that is there already is an error
             for time, epoch, values in self._accuracies(candidate.run):
-                self._client.log_batch(run, metrics_at(values, time, epoch, model.model_id))
+                numbers = metrics_at(values, time, epoch, model.model_id)
+                made_once(lambda: self._numbers(model), partial(self._client.log_batch, run, numbers))
         self._known[candidate.id] = model
-        self._client.log_outputs(run, [LoggedModelOutput(model.model_id, 0)])
+        shown = partial(self._client.log_outputs, run, [LoggedModelOutput(model.model_id, 0)])
+        made_once(lambda: candidate.id in self._linked(candidate.run) or None, shown)
+
+    def _numbers(self, model: LoggedModel) -> bool | None:
+        """Whether a model has its accuracies already."""
+        return bool(self._client.get_logged_model(model.model_id).metrics) or None
 
     def _accuracies(self, key: str) -> list[tuple[float, int, dict[str, float]]]:
         """What the run holds already: time, epoch and accuracies of the last epoch."""
@@ -273,7 +302,8 @@ class ModelDelivery:
     def _version(self, candidate: Candidate) -> Any:
         """The teacher's version in the registry, whichever sweep has put it there."""
         query = f"name = '{registered_name(candidate.architecture, self._plan.dataset)}'"
-        versions = pages(lambda token: self._client.search_model_versions(query, page_token=token))
+        search = partial(self._client.search_model_versions, query)
+        versions = pages(lambda token: patiently(search, page_token=token))
         return next((version for version in versions if version.tags.get("hash") == candidate.id), None)
 
     def _register(self, candidate: Candidate, model: LoggedModel) -> None:
@@ -282,7 +312,8 @@ class ModelDelivery:
         passport = TeacherStore(self._root.teachers, self._root.storage).passport(candidate.id)
         name = registered_name(passport.architecture, self._plan.dataset)
         self._make_name(name, passport)
-        version = self._client.create_model_version(
+        make = partial(
+            self._client.create_model_version,
             name,
             self._source(model),
             run_id=self._runs[candidate.run],
@@ -291,8 +322,9 @@ class ModelDelivery:
             await_creation_for=0,
             model_id=model.model_id,
         )
+        version = made_once(lambda: self._version(candidate), make)
         shown = json.dumps([{"name": name, "version": version.version}])
-        self._client.set_logged_model_tags(model.model_id, {mlflow_internals.MODEL_VERSIONS: shown})
+        patiently(self._client.set_logged_model_tags, model.model_id, {mlflow_internals.MODEL_VERSIONS: shown})
 
     def _source(self, model: LoggedModel) -> str:
         """Where a version's files lie. MLflow looks a model's id up on the server of its whole process, which for a
@@ -308,7 +340,7 @@ class ModelDelivery:
         )
         tags = {"architecture": passport.architecture, "dataset": passport.dataset.name}
         try:
-            self._client.create_registered_model(name, tags, what)
+            patiently(self._client.create_registered_model, name, tags, what)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sweep.ledger.store import Event
-from sweep.tracking.run_content import metrics_at, summary_metrics
+from sweep.tracking.run_content import metrics_at, run_params, summary_metrics
 
 STATUS = {"finished": "FINISHED", "diverged": "FAILED"}
 """MLflow's word for how a run ended, by the state of a final event."""
@@ -41,11 +41,9 @@ class News:
         self, time: float, name: str, tags: dict[str, str], params: dict[str, Any], dataset: dict[str, Any]
     ) -> None:
         """The trial starts, perhaps once more."""
-        from mlflow.entities import Param
-
         self.began = self.began or time
         self.name, self.dataset, self.status = name, dataset, ""
-        self.params = [Param(key, str(value)) for key, value in params.items()]
+        self.params = run_params(params)
         self.tags |= tags | {"state": "running"}
 
     def end(self, event: Event, status: str, tags: dict[str, str]) -> None:

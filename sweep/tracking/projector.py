@@ -15,10 +15,13 @@ from contextlib import closing
 
 from sweep.layout import Root, SweepPaths
 from sweep.ledger.store import Ledger
-from sweep.text import first_line, without_password
+from sweep.text import without_password
 from sweep.tracking.address import own_database, quiet_mlflow
-from sweep.tracking.delivery import Delivery, delivered
+from sweep.tracking.delivery import Delivery
 from sweep.tracking.mlflow_internals import enter_wal_mode, is_half_made, make_whole
+from sweep.tracking.progress import delivered
+from sweep.tracking.teller import sentence
+from sweep.tracking.trouble import trouble
 from trainers.errors import StorageError
 
 _log = logging.getLogger(__name__)
@@ -30,6 +33,8 @@ REFRESH_SECONDS = 60.0
 """At least, between two descriptions of the parent run while a sweep goes on."""
 REFRESH_SHARE = 100
 """Times what a description costs that pass before the next one."""
+MOST_TIMES = 3
+"""That a server may lose what it was told before the rest is left to the next delivery."""
 
 
 def connect(root: Root, paths: SweepPaths, ledger: Ledger, uri: str) -> Delivery:
@@ -55,6 +60,19 @@ def connect(root: Root, paths: SweepPaths, ledger: Ledger, uri: str) -> Delivery
         raise
 
 
+def told_all(delivery: Delivery) -> None:
+    """Deliver all that a server has not, and describe it; what it is found to have lost meanwhile, once more.
+
+    Raises:
+        Exception: whatever MLflow, its store or the network raise.
+    """
+    for _ in range(MOST_TIMES):
+        while delivery.deliver():
+            continue
+        if delivery.describe():
+            return
+
+
 class Projector(threading.Thread):
     """Delivers the ledger of one sweep to one tracking server, in the background, as it grows."""
 
@@ -64,8 +82,8 @@ class Projector(threading.Thread):
         self._closing = threading.Event()
         self._delivery: Delivery | None = None
         self._pause = POLL_SECONDS
-        self._warned = False
-        """Whether the user was told that the server is away."""
+        self._warned: set[str] = set()
+        """What the user was told is wrong with the server: that it is away, say."""
         self._next_description = time.monotonic() + REFRESH_SECONDS
 
     def run(self) -> None:
@@ -77,35 +95,42 @@ class Projector(threading.Thread):
                 try:
                     self._deliver(ledger, last=last)
                 except Exception as error:  # whatever MLflow, its store or the network raise: the sweep goes on
-                    self._note_away(error)
+                    self._note_trouble(error)
                 if not last:
                     self._closing.wait(self._pause)
+            self._note_refused()
 
     def _deliver(self, ledger: Ledger, *, last: bool) -> None:
-        """All that the ledger has and the server has not."""
+        """All that the ledger has and the server has not, and now and then, and at last, the table as it stands."""
         self._delivery = self._delivery or connect(self._root, self._paths, ledger, self._uri)
         while self._delivery.deliver():
             self._pause = POLL_SECONDS
-        self._describe(self._delivery, last=last)
-
-    def _note_away(self, error: Exception) -> None:
-        """Tell the user, once, that the server is away, and try more seldom."""
-        uri = without_password(self._uri)
-        _log.debug("delivery to %s failed", uri, exc_info=True)
-        if not self._warned:
-            self._warned = True
-            of_ours = isinstance(error, StorageError)  # which says itself what is wrong, and what to do
-            why = error if of_ours else f"MLflow at {uri} is away ({first_line(error, without_password)})"
-            self._note(f"{why}; going on")
-        self._pause = min(self._pause * 2, LONGEST_PAUSE)
-
-    def _describe(self, delivery: Delivery, *, last: bool) -> None:
-        """Now and then, and at last, the table as it stands."""
         began = time.monotonic()
         if last or began >= self._next_description:
-            delivery.describe()
+            told_all(self._delivery)
             cost = time.monotonic() - began
             self._next_description = began + max(REFRESH_SECONDS, REFRESH_SHARE * cost)
+
+    def _note_trouble(self, error: Exception) -> None:
+        """Tell the user, once, what is wrong with the server, and try more seldom."""
+        uri, found = without_password(self._uri), trouble(error)
+        _log.debug("delivery to %s failed", uri, exc_info=True)
+        why = f"is away ({found.why})" if found.kind == "away" and found.status is None else found.said
+        if isinstance(error, StorageError):  # of ours, which says itself what is wrong, and what to do
+            self._warn("broken", str(error))
+        else:
+            self._warn(found.kind, f"MLflow at {uri} {why}")
+        self._pause = min(self._pause * 2, LONGEST_PAUSE)
+
+    def _warn(self, what: str, why: str) -> None:
+        if what not in self._warned:
+            self._warned.add(what)
+            self._note(f"{why}; going on")
+
+    def _note_refused(self) -> None:
+        """Tell the user, at last, what the server refused."""
+        if self._delivery is not None and self._delivery.refused:
+            self._note(sentence(self._uri, self._delivery.refused))
 
     def close(self) -> int:
         """Deliver what is left, within :data:`LONGEST_GOODBYE`; the number of events that could not be delivered."""

@@ -20,14 +20,20 @@ from sweep.plan.labels import TUNED, student_of
 from sweep.plan.slots import Plan, SearchedCell, Slot, Stage
 from sweep.results.read import Results, Searched, Trial, trained_teachers
 from sweep.results.rows import won_by
-from sweep.text import first_line, without_password
+from sweep.text import without_password
 from sweep.tracking.address import quiet_mlflow
+from sweep.tracking.long_values import joined
 from sweep.tracking.run_content import CHOSEN, ORDER, PARENT, PLACES, row_key
 from sweep.tracking.server import PATIENCE_SECONDS, Tracked, served, stored
-from trainers.errors import InputError, StorageError
+from sweep.tracking.trouble import stopped
+from trainers.errors import InputError
 
 NO_HYPERPARAMETERS = (*PLACES, "dataset", "teacher_hash")
 """Parameters of a run that are its place; the last two are tags by now, but servers have them of older sweeps."""
+PLAN = {"sweep.name", "dataset", "protocol", "baseline"}
+"""Tags of the parent run that has been told its plan."""
+PLACE = {"stage", "pair", "method", "label", "recipe", "seed", "state"}
+"""Tags of every other run."""
 STAGES: dict[str, Stage] = {"teacher": "teacher", "search": "search", "confirm": "confirm"}
 Part = Literal["teacher", "tried", "fixed", "tuned"]
 """What a trial is in its sweep: a teacher; a search's; one of a row that nobody searched for; one that counts for a
@@ -65,25 +71,35 @@ def read(name: str | None, uri: str) -> Results:
         uri: of the server, or of its database.
 
     Raises:
-        InputError: when the server knows no such sweep.
-        StorageError: when it does not answer.
+        InputError: when the server knows no such sweep, or was not told its plan yet.
+        StorageError: when it does not answer, or lets nobody in.
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(PATIENCE_SECONDS))
     quiet_mlflow()
     try:
         runs = (served if uri.startswith("http") else stored)(name, uri)
     except Exception as error:  # whatever MLflow, its store or the network raise
-        why = first_line(error, without_password)
-        raise StorageError(f"MLflow at {without_password(uri)} does not answer ({why}); try again later") from error
+        raise stopped(uri, error) from error
     if not runs:
         raise InputError(f"MLflow at {without_password(uri)} knows no sweep{f' {name!r}' if name else ''}")
+    if not any(run.tags.keys() >= PLAN for run in runs):
+        raise InputError(
+            f"MLflow at {without_password(uri)} was not told the plan of this sweep yet; sweep sync {name or 'NAME'},"
+            " on the machine that runs it, delivers what is missing"
+        )
     return results(runs)
 
 
 def results(runs: Iterable[Tracked]) -> Results:
-    """The results that a sweep's runs tell, in the plan's order; what it dropped comes last, as it was started."""
-    started = sorted(runs, key=lambda run: (run.started, run.tags["sweep.key"]))
-    parent = next(run for run in started if run.tags["sweep.key"] == PARENT)
+    """The results that a sweep's runs tell, in the plan's order; what it dropped comes last, as it was started.
+
+    A run that was only just made, and has not been told what it is of, is left out; of several of one trial the one
+    that was told most is read.
+    """
+    whole = [replace(run, tags=joined(run.tags), params=joined(run.params)) for run in runs]
+    by_key = {run.tags["sweep.key"]: run for run in sorted(whole, key=_fullness) if _is_told(run)}
+    started = sorted(by_key.values(), key=lambda run: (run.started, run.tags["sweep.key"]))
+    parent = by_key[PARENT]
     searches = [_search(value) for tag, value in parent.tags.items() if tag.startswith(CHOSEN)]
     place = _places(parent, searches)
     cells = sorted((search.cell for search in searches), key=lambda cell: (place(cell), cell.name))
@@ -93,6 +109,18 @@ def results(runs: Iterable[Tracked]) -> Results:
     trials = [member.trial for member in members]
     searched = {search.cell.id: search.searched for search in searches}
     return Results(_plan(parent, members, cells), trials, searched, trained_teachers(trials))
+
+
+def _is_told(run: Tracked) -> bool:
+    """Whether a run says what it is of."""
+    if run.tags["sweep.key"] == PARENT:
+        return run.tags.keys() >= PLAN
+    return run.tags.keys() >= PLACE and {"model", "method"} <= run.params.keys()
+
+
+def _fullness(run: Tracked) -> tuple[bool, int]:
+    """How much a run was told: whether its trial has ended, and how much it holds."""
+    return run.tags.get("state") != "running", len(run.tags) + len(run.params) + len(run.metrics)
 
 
 # -- the searches and the plan, from the parent run's tags ------------------------------------------------------------
@@ -150,12 +178,14 @@ def _trial(run: Tracked) -> Trial:
         seed=int(tags["seed"]),
         config=config(run.params),
     )
-    return Trial(slot, key, tags["state"], _body(tags["state"], run.metrics), 0)
+    body = _body(tags["state"], run.metrics)
+    untold = tags["state"] == "finished" and not body  # its numbers are still on their way, or were refused
+    return Trial(slot, key, "running" if untold else tags["state"], body, 0)
 
 
 def _body(state: str, metrics: dict[str, float]) -> dict[str, Any]:
     """The final event's numbers, as far as the table reads them."""
-    if state != "finished":
+    if state != "finished" or "best_test_acc" not in metrics:
         return {}
     best = metrics["best_test_acc"]
     last = metrics.get("test_acc", best)  # a stored teacher has no epochs here

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sweep.plan.labels import student_of, teacher_of
-from sweep.tracking.mlflow_internals import DATA_CONTEXT, LONGEST_TAG
+from sweep.tracking.long_values import in_parts
+from sweep.tracking.mlflow_internals import DATA_CONTEXT, LONGEST_PARAM, LONGEST_TAG
 from trainers.storage.content import content_key
 
 if TYPE_CHECKING:
@@ -44,8 +45,13 @@ def summary_metrics(body: dict[str, Any]) -> dict[str, float]:
     best = body["best"]
     numbers = {"best_epoch": best["epoch"], "best_test_acc": best["test_acc"], "train_seconds": body["seconds"]}
     if not body["epochs"]:  # a teacher that was stored before: no epoch tells of it
-        numbers |= {name: value for name, value in body["last"].items() if name.endswith("_acc") and value is not None}
+        numbers |= accuracies(body["last"])
     return {name: float(value) for name, value in numbers.items()}
+
+
+def accuracies(last: dict[str, Any]) -> dict[str, float]:
+    """Those of a trial's last epoch, as far as something was measured."""
+    return {name: float(value) for name, value in last.items() if name.endswith("_acc") and value is not None}
 
 
 def parameters(config: dict[str, Any]) -> dict[str, Any]:
@@ -65,20 +71,33 @@ def parameters(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def start_tags(body: dict[str, Any]) -> dict[str, str]:
-    """Of a trial that starts: where it stands in the sweep.
+    """Of a trial that starts: where it stands in the sweep, and what it is made with."""
+    tags = place_tags({name: body[name] for name in ("stage", "pair", "method", "label", "recipe", "seed")}, _row(body))
+    tags["dataset"] = body["config"]["dataset"]["name"]
+    if body["config"]["teacher"]:
+        tags["teacher_hash"] = body["config"]["teacher"]["hash"]
+    return tags
+
+
+def slot_tags(slot: Slot) -> dict[str, str]:
+    """Where a planned trial stands in the sweep; see :func:`place_tags`."""
+    names = ("stage", "pair", "method", "label", "recipe", "seed")
+    return place_tags({name: getattr(slot, name) for name in names}, slot.row)
+
+
+def place_tags(place: dict[str, Any], row: str) -> dict[str, str]:
+    """Where a trial stands in the sweep: its `stage`, `pair`, `method`, `label`, `recipe` and `seed`.
 
     ``row`` is the row of the leaderboard that it counts for; teachers and search trials have none, but for those that a
     search has won.
     """
-    teacher, student = teacher_of(body["pair"]), student_of(body["pair"])
-    tags = {name: body[name] for name in ("stage", "pair", "method", "label", "recipe")}
-    tags |= {"seed": str(body["seed"]), "teacher": teacher}
-    tags |= {"dataset": body["config"]["dataset"]["name"]} | ({"student": student} if student else {})
-    if body["stage"] == "confirm":
-        tags["row"] = body.get("row", body["label"])
-    if body["config"]["teacher"]:
-        tags["teacher_hash"] = body["config"]["teacher"]["hash"]
-    return tags
+    teacher, student = teacher_of(place["pair"]), student_of(place["pair"])
+    tags = {name: str(value) for name, value in place.items()} | {"teacher": teacher}
+    return tags | ({"student": student} if student else {}) | ({"row": row} if place["stage"] == "confirm" else {})
+
+
+def _row(body: dict[str, Any]) -> str:
+    return str(body.get("row", body["label"]))
 
 
 def row_key(row: Slot | SearchedCell) -> str:
@@ -104,10 +123,18 @@ def dataset_input(dataset: dict[str, Any]) -> Any:
 
 
 def run_tags(values: dict[str, str]) -> list[Any]:
-    """As MLflow's client takes them."""
+    """As MLflow's client takes them; a value that is too long for a tag as several."""
     from mlflow.entities import RunTag
 
-    return [RunTag(name, value) for name, value in values.items()]
+    return [RunTag(name, value) for name, value in in_parts(values, LONGEST_TAG).items()]
+
+
+def run_params(values: dict[str, Any]) -> list[Any]:
+    """As MLflow's client takes them; a value that is too long for a parameter as several."""
+    from mlflow.entities import Param
+
+    texts = {name: str(value) for name, value in values.items()}
+    return [Param(name, value) for name, value in in_parts(texts, LONGEST_PARAM).items()]
 
 
 def metrics_at(values: dict[str, float], time: float, step: int, model: str | None = None) -> list[Any]:

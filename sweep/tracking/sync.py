@@ -8,12 +8,12 @@ from contextlib import closing
 from sweep.exit_codes import CAME_TO_ITS_END
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
-from sweep.text import first_line, without_password
 from sweep.tracking import candidates
-from sweep.tracking.delivery import delivered
 from sweep.tracking.models import ModelDelivery, Outcome
-from sweep.tracking.projector import connect
-from trainers.errors import StorageError
+from sweep.tracking.progress import delivered
+from sweep.tracking.projector import connect, told_all
+from sweep.tracking.teller import sentence
+from sweep.tracking.trouble import stopped
 
 
 def told_everything(ledger: Ledger, uri: str) -> bool:
@@ -21,24 +21,28 @@ def told_everything(ledger: Ledger, uri: str) -> bool:
     return delivered(ledger, uri) == ledger.last_seq() and not candidates.outstanding(ledger, uri)
 
 
-def sync(root: Root, name: str, uri: str) -> int:
+def sync(root: Root, name: str, uri: str, tell: Callable[[str], None] = lambda _: None) -> int:
     """Deliver all that a server has not been told of a sweep; the number of events delivered.
 
+    Args:
+        root: below which the sweep lies.
+        name: of the sweep.
+        uri: of the server.
+        tell: hears what the server refused, which is set aside and tried again by the next call.
+
     Raises:
-        StorageError: when the server does not take them; what it took is remembered.
+        StorageError: when the server does not answer, or lets nothing in; what it took is remembered.
     """
     paths = root.sweep(name)
     with closing(Ledger(paths.ledger)) as ledger:
         try:
             delivery = connect(root, paths, ledger, uri)
             pending = ledger.count(after=delivered(ledger, uri))
-            while delivery.deliver():
-                continue
-            delivery.describe()
-        except StorageError:  # of our own files, with the way out
-            raise
+            told_all(delivery)
         except Exception as error:  # whatever MLflow, its store or the network raise
-            raise _away(uri, error) from error
+            raise stopped(uri, error) from error
+        if delivery.refused:
+            tell(sentence(uri, delivery.refused))
         return pending
 
 
@@ -62,10 +66,8 @@ def log_models(root: Root, name: str, uri: str, tell: Callable[[str], None]) -> 
             delivery = connect(root, paths, ledger, uri)
             models = ModelDelivery(paths, ledger, delivery.client, delivery.experiment, delivery.runs)
             return models.deliver(uri, tell)
-        except StorageError:  # of what is to be logged
-            raise
         except Exception as error:  # whatever MLflow, its store or the network raise
-            raise _away(uri, error) from error
+            raise stopped(uri, error) from error
 
 
 def _ended(ledger: Ledger) -> bool:
@@ -77,8 +79,3 @@ def _ended(ledger: Ledger) -> bool:
         and stop.seq > started.seq
         and stop.body["exit_code"] in CAME_TO_ITS_END
     )
-
-
-def _away(uri: str, error: Exception) -> StorageError:
-    why = first_line(error, without_password)
-    return StorageError(f"MLflow at {without_password(uri)} does not answer ({why}); try again later")

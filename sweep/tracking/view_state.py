@@ -3,9 +3,10 @@
 None of this form is documented: it is what the page of MLflow 3.17.2 writes itself when somebody shares or saves a view
 (:mod:`sweep.tracking.mlflow_internals` holds the rest of what is not promised). A view is a tag of the experiment,
 ``mlflow.sharedViewState.<name>``, and the page opens it by its name in the address. The tag's value holds the state
-twice: packed as `state` beside `name` and `createdAt`, by which the page lists it, and spread beside these, which is
-how a shared view was kept before views had names; the page falls back to it. A release that reads neither shows its
-default.
+twice: packed as `state` beside `name` and `createdAt`, by which the page lists and opens it, and spread beside these,
+which is how a shared view was kept before views had names; earlier pages fall back to it. A release that reads neither
+shows its default. What is too long for a tag is left away, what matters least first: that second state, which groups
+are folded, and the last of the charts.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ import base64
 import json
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sweep.plan.labels import SYMBOLS
-from sweep.tracking.mlflow_internals import SHARED_VIEW
+from sweep.tracking.mlflow_internals import LONGEST_EXPERIMENT_TAG, SHARED_VIEW
 
 NAMES = "attributes.`Run Name`"
 """The column of the runs' names."""
@@ -54,11 +55,22 @@ class View:
 
     @property
     def value(self) -> str:
-        """The value of that tag, as JSON."""
+        """The value of that tag, as JSON: as much of the view as fits there."""
+        whole = json.dumps(self._state | self._listed, ensure_ascii=False)
+        if len(whole) <= LONGEST_EXPERIMENT_TAG:
+            return whole
+        packed = json.dumps(self._listed, ensure_ascii=False)
+        if len(packed) <= LONGEST_EXPERIMENT_TAG or not (self.groups or self.charts):
+            return packed
+        less = {"groups": ()} if self.groups else {"charts": self.charts[: len(self.charts) // 2]}
+        return replace(self, **less).value
+
+    @property
+    def _listed(self) -> dict[str, Any]:
+        """The state packed, by its name."""
         state = json.dumps(self._state, ensure_ascii=False)
         packed = "deflate;" + base64.b64encode(zlib.compress(state.encode(), 9)).decode()
-        listed = {"name": self.title, "createdAt": 0, "state": packed}
-        return json.dumps(self._state | listed, ensure_ascii=False)
+        return {"name": self.title, "createdAt": 0, "state": packed}
 
     def address(self, experiment: str) -> str:
         """Of the view within MLflow's page, from ``#`` on."""

@@ -18,7 +18,7 @@ from sweep.tracking.projector import Projector
 from sweep.tracking.sync import sync
 from tests.end_to_end.faults.conftest import Undisturbed
 from tests.support.mlflow_server import TrackingServer
-from tests.sweep.tracking.test_delivery import forget, picture
+from tests.support.tracked import forget, picture
 from trainers.errors import StorageError
 
 pytestmark = pytest.mark.slow(60)

@@ -26,12 +26,13 @@ from sweep.results.board import leaderboard
 from sweep.tracking import delivery
 from sweep.tracking import projector as projector_module
 from sweep.tracking.address import tracking_uri
-from sweep.tracking.delivery import delivered
 from sweep.tracking.mlflow_internals import LONGEST_TAG
+from sweep.tracking.progress import delivered, fact
 from sweep.tracking.projector import Projector
 from sweep.tracking.run_content import epoch_metrics, parameters
 from sweep.tracking.sync import sync
 from tests.support.examples import begin, epoch_body, job_of, play, record, slot_of, small_spec, teacher_of
+from tests.support.tracked import forget, picture, points, runs, same_everywhere
 from trainers.errors import StorageError
 
 if TYPE_CHECKING:
@@ -51,53 +52,6 @@ def quiet() -> Iterator[None]:
 @pytest.fixture
 def uri(new_store: NewStore) -> str:
     return new_store()
-
-
-def runs(uri: str) -> dict[str, Run]:
-    """All runs of a store, deleted ones too, by `sweep.key`; there may be only one of each."""
-    from mlflow import MlflowClient
-    from mlflow.entities import ViewType
-
-    client = MlflowClient(tracking_uri=uri)
-    experiments = [found.experiment_id for found in client.search_experiments()]
-    found = client.search_runs(experiments, run_view_type=ViewType.ALL, max_results=1000)
-    by_key = {run.data.tags["sweep.key"]: run for run in found}
-    assert len(by_key) == len(found)
-    return by_key
-
-
-def points(uri: str, run: Run) -> dict[str, list[tuple[int, int, float]]]:
-    """Every stored point of a run's metrics: step, time, value."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(tracking_uri=uri)
-    histories = {name: client.get_metric_history(run.info.run_id, name) for name in run.data.metrics}
-    return {name: [(point.step, point.timestamp, point.value) for point in some] for name, some in histories.items()}
-
-
-def picture(uri: str) -> dict[str, Any]:
-    """All that a store holds, to compare."""
-    return {
-        key: (
-            run.info.run_id,
-            run.info.run_name,
-            run.info.status,
-            run.info.start_time,
-            run.info.end_time,
-            run.data.params,
-            run.data.tags,
-            points(uri, run),
-            [(one.dataset.name, one.dataset.digest) for one in run.inputs.dataset_inputs],
-        )
-        for key, run in runs(uri).items()
-    }
-
-
-def forget(paths: SweepPaths) -> None:
-    """As if the driver had died before it noted what was delivered."""
-    with sqlite3.connect(paths.ledger) as database:
-        database.execute("DELETE FROM facts WHERE name LIKE 'delivered:%'")
-    database.close()
 
 
 def report_now(ledger: Ledger, paths: SweepPaths) -> None:
@@ -419,11 +373,6 @@ def test_delivering_everything_twice_changes_nothing(
     assert picture(uri) == before
 
 
-def same_everywhere(uri: str) -> dict[str, Any]:
-    """What a store holds, less what each store names in its own way: run ids, and the tags that hold one."""
-    return {key: (*one[1:6], *one[7:]) for key, one in picture(uri).items()}
-
-
 def test_the_size_of_a_delivery_does_not_matter(
     root: Root, keys: dict[str, str], new_store: NewStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -450,7 +399,7 @@ def test_a_delivery_that_breaks_off_anywhere_is_completed_by_the_next(
     whole = new_store("whole.db")
     sync(root, "small", whole)
     expected = same_everywhere(whole)
-    for name in ("create_run", "log_batch", "log_inputs", "set_terminated"):
+    for name in ("log_batch", "log_inputs", "set_terminated"):
         broken = new_store(f"{name}.db")
         real = getattr(MlflowClient, name)
 
@@ -506,7 +455,7 @@ def test_a_store_that_lost_everything_is_told_everything_again(
 ) -> None:
     first, emptied = new_store("first.db"), new_store("emptied.db")
     sync(root, "small", first)
-    ledger.set_fact(delivery.fact(emptied), str(ledger.last_seq()))
+    ledger.set_fact(fact(emptied), str(ledger.last_seq()))
     ledger.append("stop", body={"exit_code": 1})
     sync(root, "small", first)
     sync(root, "small", emptied)

@@ -41,6 +41,7 @@ TAGS = {
 LENGTHS = {
     "MAX_TAG_VAL_LENGTH": mlflow_internals.LONGEST_TAG,
     "MAX_EXPERIMENT_TAG_VAL_LENGTH": mlflow_internals.LONGEST_EXPERIMENT_TAG,
+    "MAX_PARAM_VAL_LENGTH": mlflow_internals.LONGEST_PARAM,
 }
 
 
@@ -94,6 +95,11 @@ def test_tags_may_be_as_long_as_mlflow_lets_them(name: str) -> None:
     assert internal("mlflow.utils.validation", name) == LENGTHS[name]
 
 
+def test_a_runs_name_may_be_as_long_as_the_database_lets_it() -> None:
+    runs = internal("mlflow.store.tracking.dbmodels.models", "SqlRun").__table__
+    assert runs.c.name.type.length == mlflow_internals.LONGEST_RUN_NAME
+
+
 @pytest.mark.parametrize("table", mlflow_internals.COLUMNS)
 def test_the_database_has_the_columns_that_are_read(table: str, empty_store: Path) -> None:
     with closing(sqlite3.connect(empty_store)) as database:
@@ -132,3 +138,28 @@ def test_pages_are_fetched_one_after_the_other_until_there_is_no_more() -> None:
     numbers = pages(fetch)
     assert (next(numbers), fetched) == (1, [None])
     assert (list(numbers), fetched) == ([2, 3], [None, "second", "third"])
+
+
+def rest_error(status: int, body: str) -> BaseException:
+    """What MLflow's client makes of an HTTP answer."""
+    import requests
+
+    answer = requests.Response()
+    answer.status_code, answer._content = status, body.encode()
+    verify = internal("mlflow.utils.rest_utils", "verify_rest_response")
+    with pytest.raises(internal("mlflow.exceptions", "MlflowException")) as raised:
+        verify(answer, "/api/2.0/mlflow/runs/search")
+    return raised.value
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(413, "too\nlarge"), (401, "You are not authenticated."), (200, "<html>\n"), (200, "[]")]
+)
+def test_the_clients_errors_say_what_was_answered(status: int, body: str) -> None:
+    assert mlflow_internals.answer_of(rest_error(status, body)) == (status, body)
+
+
+def test_an_error_of_mlflows_own_is_no_answer_but_a_code() -> None:
+    error = rest_error(400, '{"error_code": "INVALID_PARAMETER_VALUE", "message": "no"}')
+    assert mlflow_internals.answer_of(error) == (None, "")
+    assert getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from sweep.plan.slots import Plan
 from sweep.tracking.mlflow_internals import LONGEST_EXPERIMENT_TAG
 from sweep.tracking.sync import sync
 from sweep.tracking.ui import tables
+from sweep.tracking.view_state import View, scatter
 from sweep.tracking.views import ROWS, hyperparameters, links, views
 from tests.support.examples import SPEC, begin, small_spec
 
@@ -100,3 +103,35 @@ def test_the_ui_knows_where_the_tables_of_the_latest_sweeps_are(
 def test_a_database_that_is_none_of_mlflows_has_no_tables(tmp_path: Path) -> None:
     (tmp_path / "other.db").write_bytes(b"no database at all, though it is long enough to be taken for one" * 10)
     assert tables(f"sqlite:///{tmp_path}/other.db") == []
+
+
+def test_a_view_of_many_hyperparameters_fits_a_tag(small_plan: Plan) -> None:
+    """Nine that are drawn against are more than a tag takes twice; the state by which the page opens it is whole."""
+    first = small_plan.students[-1]
+    names = [f"hyperparameter_{number}" for number in range(40)]
+    slots = tuple(
+        replace(first, id=str(seed), label=f"{'long ' * 30}{seed}", varied=dict.fromkeys(names, seed))
+        for seed in range(150)
+    )
+    plan = replace(small_plan, slots=slots)
+    whole = [view for view in views(plan) if view.name == "sensitivity-dhkd"]
+    assert len(whole[0].charts) == 40
+    for view in views(plan):
+        assert len(view.value) <= LONGEST_EXPERIMENT_TAG, view.name
+    state = opened(json.loads(whole[0].value))
+    assert [chart["xaxis"]["key"] for chart in state["compareRunCharts"]] == names
+
+
+def test_one_that_is_too_long_all_the_same_has_fewer_charts() -> None:
+    names = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(2000)]
+    view = View("much", "Much", charts=tuple(scatter(name) for name in names))
+    assert len(view.value) <= LONGEST_EXPERIMENT_TAG
+    charts = opened(json.loads(view.value))["compareRunCharts"]
+    assert [chart["xaxis"]["key"] for chart in charts] == names[: len(charts)]
+    assert len(charts) > 20
+
+
+def opened(listed: dict[str, Any]) -> dict[str, Any]:
+    """A view's state as the page unpacks it."""
+    state: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(listed["state"].removeprefix("deflate;"))))
+    return state

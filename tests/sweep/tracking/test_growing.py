@@ -1,0 +1,107 @@
+"""A sweep that grows names its rows anew; its runs in MLflow follow, those that were done long before among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sweep.layout import Root
+from sweep.ledger.bodies import final_body
+from sweep.ledger.store import Ledger
+from sweep.plan.expand import build_plan
+from sweep.plan.slots import Plan
+from sweep.results import read
+from sweep.results.board import board_of, leaderboard
+from sweep.results.records import records
+from sweep.tracking import read_back
+from sweep.tracking.sync import sync
+from tests.support.examples import SPEC, begin, epoch_body, play, record, small_spec, teacher_of
+from tests.support.tracked import faults, lose_run, runs
+
+NewStore = Callable[..., str]
+
+
+def grow(root: Root, ledger: Ledger, uri: str, plan: Plan) -> None:
+    """What is new of a plan is run, and delivered."""
+    begin(ledger, plan)
+    done = {event.body["slot"] for event in ledger.events("start")}
+    for slot in plan.slots:
+        if slot.id not in done:
+            record(ledger, plan, slot, [70.0 + slot.seed], val_accs=[69.0])
+    sync(root, "small", uri)
+
+
+def labels(uri: str) -> list[str]:
+    return [row["label"] for row in records(board_of(read_back.read("small", uri)))]
+
+
+def test_a_method_that_becomes_a_grid_has_its_new_labels(root: Root, ledger: Ledger, new_store: NewStore) -> None:
+    uri = new_store()
+    grow(root, ledger, uri, build_plan(small_spec(methods=["kd", {"dhkd": {"alpha": 0.5}}])))
+    assert labels(uri) == ["kd", "dhkd"]
+    grow(root, ledger, uri, build_plan(small_spec(methods=["kd", {"dhkd": {"alpha": [0.5, 1]}}])))
+    assert labels(uri) == [row["label"] for row in records(leaderboard(ledger))] == ["kd", "dhkd α=0.5", "dhkd α=1"]
+    students = {run.info.run_name: run.data.tags for run in runs(uri).values() if "student" in run.data.tags}
+    assert "resnet20→resnet8 · dhkd · seed 0" not in students
+    old = students["resnet20→resnet8 · dhkd α=0.5 · seed 1"]
+    assert (old["label"], old["row"], old["state"]) == ("dhkd α=0.5", "dhkd α=0.5", "finished")
+
+
+def test_and_its_old_ones_again_when_it_is_no_grid_any_more(root: Root, ledger: Ledger, new_store: NewStore) -> None:
+    uri = new_store()
+    grow(root, ledger, uri, build_plan(small_spec(methods=["kd", {"dhkd": {"alpha": [0.5, 1]}}])))
+    grow(root, ledger, uri, build_plan(small_spec(methods=["kd", {"dhkd": {"alpha": 0.5}}])))
+    assert labels(uri)[:2] == [row["label"] for row in records(leaderboard(ledger))] == ["kd", "dhkd"]
+
+
+def test_a_recipe_field_that_becomes_a_grid_moves_its_trials_too(
+    root: Root, ledger: Ledger, new_store: NewStore
+) -> None:
+    uri = new_store()
+    grow(root, ledger, uri, build_plan(small_spec(methods=["kd"])))
+    recipe = SPEC["recipe"] | {"lr": [0.05, 0.1]}
+    grow(root, ledger, uri, build_plan(small_spec(methods=["kd"], recipe=recipe)))
+    ours, theirs = records(leaderboard(ledger)), records(board_of(read_back.read("small", uri)))
+    assert [(row["recipe"], row["label"], row["n"]) for row in theirs] == [
+        (row["recipe"], row["label"], row["n"]) for row in ours
+    ]
+
+
+def test_nothing_is_asked_where_no_name_changes(root: Root, ledger: Ledger, new_store: NewStore) -> None:
+    uri, plan = new_store(), build_plan(small_spec(methods=["kd"]))
+    grow(root, ledger, uri, plan)
+    begin(ledger, plan)
+    with faults(lambda *_: None) as made:
+        sync(root, "small", uri)
+    # that it runs, the plan's tags, and the description are the parent's; how far it was told, before and after
+    assert made.count("update_run") == 1
+    assert made.count("log_batch") <= 1
+    assert made.count("set_tag") <= 3
+
+
+def test_a_trial_that_a_search_has_won_counts_for_its_row_also_when_its_run_was_lost(
+    root: Root, ledger: Ledger, new_store: NewStore
+) -> None:
+    search = {"trials": 3, "sampler": "grid", "pruner": "none"}
+    plan = build_plan(small_spec(methods=[{"gdkd": {"k": {"choice": [2, 3, 4]}}}], search=search))
+    play(ledger, plan, lambda slot: 70.0 + slot.varied["k"])
+    uri = new_store()
+    sync(root, "small", uri)
+    won = [run for run in runs(uri).values() if run.data.tags.get("row") and run.data.tags["stage"] == "search"]
+    assert [run.data.tags["row"] for run in won] == ["gdkd k=4 tuned"]
+    lose_run(uri.removeprefix("sqlite:///"), won[0].info.run_id)
+    sync(root, "small", uri)
+    assert runs(uri)[won[0].data.tags["sweep.key"]].data.tags["row"] == "gdkd k=4 tuned"
+
+
+def test_a_teacher_that_was_trained_again_has_its_new_accuracy(
+    root: Root, ledger: Ledger, small_plan: Plan, new_store: NewStore
+) -> None:
+    uri, teacher = new_store(), small_plan.teachers[0]
+    begin(ledger, small_plan)
+    key = record(ledger, small_plan, teacher, [96.0, 97.0], val_accs=[95.0, 96.0])
+    sync(root, "small", uri)
+    epochs = [epoch_body(1, 94.0, 93.0), epoch_body(2, 95.0, 94.0)]
+    weights = {"teacher": teacher_of(teacher).model_dump() | {"hash": "0" * 16}}
+    ledger.append("retrained", key, body=final_body("finished", epochs, small_plan.protocol) | weights)
+    sync(root, "small", uri)
+    assert read_back.read("small", uri).teachers == read.read(ledger).teachers == {"resnet20": 95.0}

@@ -1,0 +1,198 @@
+"""A server that fails some requests, or answers some too late: everything is there once, and nothing is told anew."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sweep.layout import Root
+from sweep.ledger.store import Ledger
+from sweep.plan.slots import Plan
+from sweep.results.board import Leaderboard, board_of, leaderboard
+from sweep.results.records import records
+from sweep.tracking import delivery, read_back
+from sweep.tracking.sync import sync
+from tests.support.boards import tell
+from tests.support.examples import begin, record, slot_of
+from tests.support.tracked import Fault, client_of, content, faults, lose_run, runs
+from trainers.errors import InputError, StorageError
+
+NewStore = Callable[..., str]
+
+FEW = {("kd", 0): 90.0, ("dhkd α=0.5", 0): 91.0, ("dhkd α=0.5", 1): 94.0}
+"""Trials, besides the teacher's, and their accuracies."""
+
+
+@pytest.fixture
+def expected(root: Root, ledger: Ledger, small_plan: Plan, new_store: NewStore) -> dict[str, Any]:
+    """What a store holds that was always there, of the sweep that `ledger` holds."""
+    tell(ledger, small_plan, FEW)
+    uri = new_store("whole.db")
+    sync(root, "small", uri)
+    return content(uri)
+
+
+def nth(request: str, number: int, fault: Fault, times: int = 1) -> Callable[[str, Any], Fault | None]:
+    """A fault of some requests of one kind, counted from 1."""
+    seen: list[str] = []
+
+    def decide(name: str, _: Any) -> Fault | None:
+        seen.append(name)
+        at = seen.count(request)
+        return fault if name == request and number <= at < number + times else None
+
+    return decide
+
+
+@pytest.mark.parametrize("fault", ["late", "lost"])
+def test_a_run_whose_making_was_not_answered_is_there_once(
+    root: Root, expected: dict[str, Any], new_store: NewStore, fault: Fault
+) -> None:
+    uri = new_store()
+    with faults(nth("create_run", 3, fault)):
+        sync(root, "small", uri)
+    assert content(uri) == expected
+
+
+def test_one_that_could_not_be_looked_for_either_is_found_by_the_next_delivery(
+    root: Root, ledger: Ledger, expected: dict[str, Any], new_store: NewStore
+) -> None:
+    uri = new_store()
+    late = nth("create_run", 3, "late")
+    broken: list[bool] = []
+
+    def decide(name: str, given: Any) -> Fault | None:
+        broken.append(late(name, given) == "late")
+        return "late" if broken[-1] else "lost" if any(broken) else None
+
+    with faults(decide), pytest.raises(StorageError, match=r"does not answer \(.*\); try again later"):
+        sync(root, "small", uri)
+    assert len(runs(uri)) == 3
+    sync(root, "small", uri)
+    assert content(uri) == expected
+
+
+def test_the_same_connection_looks_for_it_too(
+    root: Root, ledger: Ledger, expected: dict[str, Any], new_store: NewStore
+) -> None:
+    uri = new_store()
+    connection = delivery.Delivery(root, root.sweep("small"), ledger, uri)
+    down: list[str] = []
+
+    def decide(name: str, _: Any) -> Fault | None:
+        down.append(name)
+        made = down.count("create_run")
+        return None if made < 3 else "late" if made == 3 and name == "create_run" else "lost"
+
+    with faults(decide), pytest.raises(ConnectionResetError):
+        connection.deliver()
+    while connection.deliver():
+        continue
+    assert len(runs(uri)) == len(expected) - 1
+
+
+def doubled(uri: str, key: str) -> None:
+    """A server that made a run twice: the second time so late that nobody looked for it any more."""
+    client, first = client_of(uri), runs(uri, deleted=False)[key]
+    names = ("sweep.id", "sweep.key", "sweep.name", "stage", "sweep.told")
+    tags = {name: first.data.tags[name] for name in names if name in first.data.tags}
+    client.create_run(first.info.experiment_id, first.info.start_time, tags | {"state": "running"})
+
+
+def table(board: Leaderboard) -> list[tuple[str, int, float]]:
+    """The rows with a number."""
+    return [(row["label"], row["n"], row["mean"]) for row in records(board) if row["n"]]
+
+
+def test_a_run_that_appears_twice_all_the_same_is_one_again(
+    root: Root, ledger: Ledger, small_plan: Plan, expected: dict[str, Any], new_store: NewStore
+) -> None:
+    uri = new_store()
+    sync(root, "small", uri)
+    for key in ("sweep", next(key for key in expected if key not in ("sweep", "views"))):
+        doubled(uri, key)
+        assert table(board_of(read_back.read("small", uri))) == table(leaderboard(ledger))
+        sync(root, "small", uri)
+        assert content(uri) == expected
+
+
+def test_a_run_that_was_only_just_made_is_not_read(
+    root: Root, ledger: Ledger, expected: dict[str, Any], new_store: NewStore
+) -> None:
+    uri = new_store()
+    with faults(nth("log_batch", 5, "lost", times=99)), pytest.raises(StorageError):
+        sync(root, "small", uri)
+    (untold,) = [run for run in runs(uri).values() if not run.data.params and run.data.tags["sweep.key"] != "sweep"]
+    read = {trial.key for trial in read_back.read("small", uri).trials}
+    assert read == runs(uri).keys() - {"sweep", untold.data.tags["sweep.key"]}
+
+
+def test_a_sweep_without_a_plan_is_told_apart_from_none(
+    root: Root, ledger: Ledger, expected: dict[str, Any], new_store: NewStore
+) -> None:
+    uri = new_store()
+    with faults(nth("log_batch", 1, "lost", times=99)), pytest.raises(StorageError):
+        sync(root, "small", uri)
+    with pytest.raises(InputError, match=r"was not told the plan of this sweep yet; sweep sync small, on"):
+        read_back.read("small", uri)
+
+
+def test_a_trial_that_has_finished_but_not_yet_its_numbers_still_runs(
+    root: Root, ledger: Ledger, small_plan: Plan, new_store: NewStore
+) -> None:
+    begin(ledger, small_plan)
+    key = record(ledger, small_plan, slot_of(small_plan, "kd"), [80.0])
+    uri = new_store()
+    with faults(lambda name, given: "refused" if name == "log_batch" and _tells(given, "best_test_acc") else None):
+        sync(root, "small", uri)
+    (trial,) = read_back.read("small", uri).trials
+    assert (trial.key, trial.state) == (key, "running")
+
+
+def _tells(given: Any, metric: str) -> bool:
+    return any(getattr(one, "key", "") == metric for some in given if isinstance(some, list) for one in some)
+
+
+def test_a_server_that_fails_every_tenth_request_takes_it_all_at_once(
+    root: Root, ledger: Ledger, expected: dict[str, Any], new_store: NewStore
+) -> None:
+    uri = new_store()
+    draw = random.Random(0)
+    with faults(lambda *_: draw.choice(("late", "lost")) if draw.random() < 0.1 else None) as made:
+        assert sync(root, "small", uri) == ledger.last_seq()
+    assert content(uri) == expected
+    assert made.count("create_run") < 2 * (len(expected) - 1)
+
+
+def test_what_was_told_before_the_server_went_away_is_not_told_again(
+    root: Root, ledger: Ledger, expected: dict[str, Any], new_store: NewStore
+) -> None:
+    """The server goes away after each trial; every delivery takes one more, and makes no run that is there."""
+    uri = new_store()
+    told: list[str] = []
+    for _ in range(len(expected) + 3):
+        one = nth("set_terminated", 2, "lost", times=99)
+        with faults(one) as made:
+            try:
+                sync(root, "small", uri)
+            except StorageError:
+                told += made
+                continue
+        told += made
+        break
+    assert content(uri) == expected
+    assert told.count("create_run") == len(runs(uri))
+
+
+def test_a_run_that_the_server_lost_is_made_anew(
+    root: Root, ledger: Ledger, expected: dict[str, Any], new_store: NewStore
+) -> None:
+    uri = new_store()
+    sync(root, "small", uri)
+    lost = next(run for key, run in runs(uri).items() if key != "sweep")
+    lose_run(uri.removeprefix("sqlite:///"), lost.info.run_id)
+    assert sync(root, "small", uri) == 0
+    assert content(uri) == expected
