@@ -33,7 +33,8 @@ def test_the_plan_carries_what_the_spec_says_of_the_sweep() -> None:
     plan = build_plan(spec)
     assert (plan.name, plan.description, plan.dataset) == ("small", "why", "digits")
     assert (plan.protocol, plan.baseline) == ("paper", "scratch")
-    assert plan.compute == {"cpus": 2, "gpus": 0.0, "retries": 0, "bank_gb": None, "workers": 1}
+    given = {"cpus": 2, "gpus": 0.0, "retries": 0, "bank_gb": None, "workers": 1, "max_epoch_minutes": None}
+    assert plan.compute == given
 
 
 def test_teachers_come_first_and_then_one_seed_after_the_other() -> None:
