@@ -7,8 +7,8 @@ delete experiments. So each request must show the token, in one of three ways:
 - that cookie, as browsers send it from then on;
 - ``Authorization: Bearer …``, as MLflow's client sends it where ``MLFLOW_TRACKING_TOKEN`` is set.
 
-What is used of MLflow that it does not promise: the function that makes uvicorn's command line (read in MLflow 3.17),
-and the name of the application in it. ``tests/sweep/tracking/test_guard.py`` holds the installed release to that.
+What is used of MLflow that it does not promise is in :mod:`sweep.tracking.mlflow_internals`;
+``tests/sweep/tracking/test_guard.py`` holds the installed release to that.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+from sweep.tracking.mlflow_internals import APPLICATION, application, change_server_command
+
 TOKEN = "SWEEP_UI_TOKEN"
 """The variable that the token travels to the server in; the environment of a process is its user's alone to read."""
 PARAMETER = "token"
@@ -27,8 +29,6 @@ PARAMETER = "token"
 HEALTH = "/health"
 """Answers everybody, with the word OK."""
 REFUSAL = b"This page opens with the link alone that `sweep ui` has printed: http://.../?token=...\n"
-APPLICATION = "mlflow.server.fastapi_app:app"
-"""MLflow's own, as uvicorn is told of it."""
 GUARDED = "sweep.tracking.guard:guarded"
 
 Scope = MutableMapping[str, Any]
@@ -114,9 +114,7 @@ async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], b
 
 def guarded() -> Guard:
     """MLflow's application behind the guard, for uvicorn."""
-    from mlflow.server.fastapi_app import app
-
-    return Guard(app, os.environ[TOKEN])
+    return Guard(application(), os.environ[TOKEN])
 
 
 def guarded_command(command: list[str]) -> list[str]:
@@ -132,11 +130,9 @@ def guarded_command(command: list[str]) -> list[str]:
 
 def main() -> None:
     """``mlflow`` with its arguments; a server that it starts is guarded."""
-    import mlflow.server
     from mlflow.cli import cli
 
-    build: Callable[..., list[str]] = mlflow.server._build_uvicorn_command
-    mlflow.server._build_uvicorn_command = lambda *given, **named: guarded_command(build(*given, **named))
+    change_server_command(guarded_command)
     cli(prog_name="mlflow")
 
 

@@ -2,7 +2,8 @@
 
 - names of the tags and lengths of their values that MLflow's server and page know;
 - its REST interface, asked past its client: the path, and the functions that send its login along;
-- the tables of its database: who reads them directly, and how the file is written.
+- the tables of its database: who reads them directly, and how the file is written;
+- the command line that its server is started with, and the application in it.
 
 The state of a view of MLflow's page is one more thing of this kind; it is in :mod:`sweep.tracking.view_state`. All else
 that is used of MLflow is its documented client. `tests/sweep/tracking/test_mlflow_internals.py` holds the installed
@@ -15,7 +16,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -259,3 +260,28 @@ def _of_tagged_runs(table: TableClause, columns: Iterable[str], tag: str, value:
     query = sql.select(*(table.c[name] for name in columns))
     query = query.join_from(table, own, own.c.run_uuid == table.c.run_uuid)
     return query.where(own.c.key == tag, own.c.value == value)
+
+
+# -- its server --------------------------------------------------------------------------------------------------------
+
+APPLICATION = "mlflow.server.fastapi_app:app"
+"""MLflow's web application, as uvicorn is told of it."""
+
+
+def application() -> Any:
+    """The web application itself, which speaks ASGI."""
+    from mlflow.server.fastapi_app import app
+
+    return app
+
+
+def change_server_command(change: Callable[[list[str]], list[str]]) -> None:
+    """Let the server that ``mlflow server`` starts from now on, in this process, have another command line.
+
+    Args:
+        change: makes it of uvicorn's, whose last word is :data:`APPLICATION`.
+    """
+    import mlflow.server
+
+    build: Callable[..., list[str]] = mlflow.server._build_uvicorn_command
+    mlflow.server._build_uvicorn_command = lambda *given, **named: change(build(*given, **named))

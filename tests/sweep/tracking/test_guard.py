@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from sweep.tracking.guard import APPLICATION, GUARDED, HEALTH, Guard, guarded_command
+from sweep.tracking.guard import GUARDED, HEALTH, Guard, guarded_command
+from sweep.tracking.mlflow_internals import APPLICATION
 
 TOKEN = "0123456789abcdef-ABC_"
 COOKIE = f"sweep-ui-5000={TOKEN}"
