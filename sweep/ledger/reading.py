@@ -22,7 +22,9 @@ def may_write(path: Path) -> bool:
 
 
 def only_readable(path: Path) -> bool:
-    """Whether a ledger is there that this process can at most read."""
+    """Whether a ledger is there that this process can at most read. Raises StorageError where a folder has its name."""
+    if path.is_dir():
+        raise StorageError(f"the ledger {path} cannot be used: a folder stands in its place; move it away")
     return path.exists() and not (may_write(path) and may_write(path.parent))
 
 

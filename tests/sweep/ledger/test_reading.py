@@ -88,3 +88,9 @@ def test_a_walk_through_all_epochs_sorts_nothing(tmp_path: Path) -> None:
         assert "TEMP B-TREE" not in plan_of(ledger, lambda: list(ledger.events("epoch", trial="a")))
         assert "by_kind" in plan_of(ledger, lambda: list(ledger.events("failed", "final")))
         assert "COVERING INDEX" in plan_of(ledger, ledger.epochs_done)
+
+
+def test_a_folder_in_the_ledgers_place_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").mkdir()
+    with pytest.raises(StorageError, match=r"ledger\.db cannot be used: a folder stands in its place; move it away"):
+        Ledger(tmp_path / "ledger.db")
