@@ -142,6 +142,21 @@ def test_of_several_confirmed_the_best_on_validation_is_shown(ledger: Ledger) ->
     assert row.tuned == "k=3 kl=both, the best of 6"
 
 
+@pytest.mark.parametrize(("confirmed", "shown"), [(2, {1: 80.0}), (3, {1: 75.5, 2: 76.5}), (4, {1: 80.0, 2: 81.0})])
+def test_of_several_confirmed_none_wins_by_seeds_that_others_lack(
+    ledger: Ledger, confirmed: int, shown: dict[int, float]
+) -> None:
+    """The second of two is the better one with every seed; for a while it has one seed less."""
+    plan = searched_plan(search=SEARCHED["search"] | {"confirm": 2})
+
+    def second_is_better(slot: Slot) -> float:
+        second = {"k": 4, "kl": "forward"}.items() <= slot.varied.items()
+        return better_with_k(slot) + (5.0 if second and slot.seed > 0 else 0.0)
+
+    play(ledger, plan, second_is_better, trials=6 + 3 + confirmed)
+    assert cell(leaderboard(ledger), "gdkd tuned").values == shown
+
+
 def test_test_accuracy_chooses_nothing_where_images_are_held_out(ledger: Ledger) -> None:
     plan = searched_plan(search={"trials": 3, "sampler": "grid", "pruner": "none", "confirm": 2}, seeds=1)
     (found,) = plan.cells
