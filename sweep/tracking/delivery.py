@@ -21,6 +21,7 @@ from sweep.ledger.store import Event, Ledger
 from sweep.tracking import mlflow_internals
 from sweep.tracking.mlflow_internals import run_name
 from sweep.tracking.news import STATUS, News
+from sweep.tracking.once_more import once_more
 from sweep.tracking.parent import ParentRun
 from sweep.tracking.places import moved
 from sweep.tracking.progress import Progress, Refusal, told_of
@@ -168,13 +169,11 @@ class Delivery:
             with self._forgiven([one for one in self._progress.refused if one.trial == key]):
                 self._trial_events(key, events)
             self._again.discard(key)
-        while self._refused_before:
-            one = self._refused_before[0]
-            with self._forgiven([one]):
-                for event in self._ledger.events(after=one.seq - 1, limit=1):
-                    if event.seq == one.seq and event.trial is None:
-                        self._parent_event(event)
-            self._refused_before.pop(0)
+        if self._refused_before:
+            with self._forgiven(self._refused_before):
+                for event in once_more(self._ledger, self._refused_before, self._progress.told):
+                    self._parent_event(event)
+            self._refused_before = []
 
     @contextmanager
     def _forgiven(self, refused: list[Refusal]) -> Iterator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from sweep.layout import Root, SweepPaths
 from sweep.ledger.bodies import start_body
 from sweep.ledger.store import Ledger
+from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
 from sweep.tracking import projector as projector_module
 from sweep.tracking import teller
@@ -19,7 +21,7 @@ from sweep.tracking.progress import Progress, delivered
 from sweep.tracking.projector import Projector
 from sweep.tracking.sync import sync
 from tests.support.boards import tell
-from tests.support.examples import begin, job_of, record, slot_of
+from tests.support.examples import begin, job_of, play, record, slot_of, small_spec
 from tests.support.tracked import Decide, client_of, content, faults, runs
 from trainers.errors import StorageError
 
@@ -33,6 +35,7 @@ FEW = {("kd", 0): 90.0, ("dhkd α=0.5", 0): 91.0, ("dhkd α=0.5", 1): 94.0}
 def expected(root: Root, ledger: Ledger, small_plan: Plan, new_store: NewStore) -> dict[str, Any]:
     """What a store holds that takes everything, of the sweep that `ledger` holds."""
     tell(ledger, small_plan, FEW)
+    ledger.append("stop", body={"exit_code": 0})
     uri = new_store("whole.db")
     sync(root, "small", uri)
     return content(uri)
@@ -79,6 +82,73 @@ def test_what_is_refused_is_named_and_all_else_arrives(
     said.clear()
     assert sync(root, "small", uri, said.append) == 0  # the server has thought better of it
     assert (content(uri), said, Progress(ledger, uri).refused) == (expected, [], [])
+
+
+@pytest.mark.parametrize(
+    ("request_", "word", "goes_on"),
+    [
+        ("set_experiment_tag", "sharedViewState.curves", False),
+        ("log_text", "leaderboard.md", False),
+        ("log_text", "spec.yaml", False),
+        ("log_text", "spec.yaml", True),
+    ],
+)
+def test_what_is_tried_again_is_the_latest_of_its_kind(
+    root: Root, ledger: Ledger, new_store: NewStore, request_: str, word: str, goes_on: bool
+) -> None:
+    for methods in (["kd"], ["scratch", {"dhkd": {"alpha": [0.5, 1]}}]):
+        begin(ledger, build_plan(small_spec(methods=methods)))
+        records = [{"method": str(methods)}]
+        ledger.append("report", body={"markdown": f"| {methods} |", "records": records, "figure": None})
+        ledger.append("stop", body={"exit_code": 0})
+    if goes_on:
+        ledger.append("sweep", body={"spec": "name: small\n", "host": "here", "pid": 2})
+    uri, whole = new_store(), new_store("whole.db")
+    sync(root, "small", whole)
+    with faults(refusing(request_, word)):
+        sync(root, "small", uri)
+    sync(root, "small", uri)
+    assert content(uri) == content(whole)
+    assert table(uri) == table(whole)
+    assert runs(uri)["sweep"].info.status == ("RUNNING" if goes_on else "FINISHED")
+
+
+def table(uri: str) -> str:
+    """The sweep's, as an artifact of its run."""
+    client, run = client_of(uri), runs(uri)["sweep"].info.run_id
+    return Path(client.download_artifacts(run, "leaderboard.json")).read_text()
+
+
+def test_what_a_later_plan_was_not_told_yet_is_told_in_its_turn(
+    root: Root, ledger: Ledger, new_store: NewStore
+) -> None:
+    uri, whole = new_store(), new_store("whole.db")
+    begin(ledger, build_plan(small_spec(methods=["kd"])))
+    with faults(refusing("set_experiment_tag", "sharedViewState.curves")):
+        sync(root, "small", uri)
+    ledger.append("stop", body={"exit_code": 0})
+    begin(ledger, build_plan(small_spec(methods=["scratch"])))
+    sync(root, "small", uri)
+    sync(root, "small", whole)
+    assert content(uri) == content(whole)
+    assert Progress(ledger, uri).refused == []
+
+
+def test_of_several_searches_each_is_tried_again(root: Root, ledger: Ledger, new_store: NewStore) -> None:
+    search = {"trials": 2, "sampler": "grid", "pruner": "none"}
+    methods = [{"gdkd": {"k": {"choice": [2, 3]}}}, {"dhkd": {"alpha": {"choice": [0.5, 1]}}}]
+    play(ledger, build_plan(small_spec(methods=methods, seeds=1, search=search)), lambda slot: 70.0)
+    uri, whole = new_store(), new_store("whole.db")
+    with faults(refusing("log_batch", "'chosen.")):
+        sync(root, "small", uri)
+    assert content(uri)["sweep"] != content_of_sweep(root, whole)
+    sync(root, "small", uri)
+    assert content(uri) == content(whole)
+
+
+def content_of_sweep(root: Root, uri: str) -> Any:
+    sync(root, "small", uri)
+    return content(uri)["sweep"]
 
 
 def test_of_many_numbers_only_those_that_are_refused_are_missing(
