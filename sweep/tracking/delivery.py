@@ -27,7 +27,6 @@ from sweep.tracking.places import moved
 from sweep.tracking.progress import Progress, Refusal, told_of
 from sweep.tracking.run_content import (
     PARENT,
-    accuracies,
     dataset_input,
     epoch_metrics,
     metrics_at,
@@ -291,8 +290,6 @@ class Delivery:
         elif event.kind == "epoch":
             told.metrics += metrics_at(epoch_metrics(body), event.time, event.epoch or 0)
         elif event.kind in ("final", "retrained"):
-            if event.kind == "retrained":  # to other weights: what its epochs said is true no longer
-                told.metrics += metrics_at(accuracies(body["last"]), event.time, body["epochs"])
             told.end(event, STATUS[body["state"]], {"state": body["state"]} | self._reason(event.trial or "", body))
         elif event.kind == "pruned":
             told.end(event, "KILLED", {"state": "pruned"})

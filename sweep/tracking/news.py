@@ -49,7 +49,7 @@ class News:
     def end(self, event: Event, status: str, tags: dict[str, str]) -> None:
         """The trial, or an attempt at it, ends."""
         numbers = summary_metrics(event.body)
-        self.metrics += metrics_at(numbers, event.time, event.body["epochs"]) if numbers else []
+        self.metrics += metrics_at(numbers, event.time, _step(event)) if numbers else []
         self.tags |= tags
         self.status, self.ended = status, event.time
 
@@ -58,3 +58,12 @@ class News:
         whole = replace(later, name=self.name, began=self.began, dataset=self.dataset, params=self.params)
         whole.tags = self.tags | later.tags
         return whole
+
+
+def _step(event: Event) -> int:
+    """Where the numbers of a whole trial stand: behind its epochs.
+
+    Those of a teacher that was trained again, whose epochs are not there, stand where its former ones do, or MLflow
+    would show these: a metric's value is that of its latest step.
+    """
+    return int(event.body["last"]["epoch"] if event.kind == "retrained" else event.body["epochs"])

@@ -44,7 +44,7 @@ def summary_metrics(body: dict[str, Any]) -> dict[str, float]:
         return {}
     best = body["best"]
     numbers = {"best_epoch": best["epoch"], "best_test_acc": best["test_acc"], "train_seconds": body["seconds"]}
-    if not body["epochs"]:  # a teacher that was stored before: no epoch tells of it
+    if not body["epochs"]:  # a teacher that was stored before, or trained again: no epoch tells of it
         numbers |= accuracies(body["last"])
     return {name: float(value) for name, value in numbers.items()}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sweep.layout import Root
-from sweep.ledger.bodies import final_body
+from sweep.ledger.bodies import taught_elsewhere
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
@@ -100,8 +100,14 @@ def test_a_teacher_that_was_trained_again_has_its_new_accuracy(
     begin(ledger, small_plan)
     key = record(ledger, small_plan, teacher, [96.0, 97.0], val_accs=[95.0, 96.0])
     sync(root, "small", uri)
-    epochs = [epoch_body(1, 94.0, 93.0), epoch_body(2, 95.0, 94.0)]
-    weights = {"teacher": teacher_of(teacher).model_dump() | {"hash": "0" * 16}}
-    ledger.append("retrained", key, body=final_body("finished", epochs, small_plan.protocol) | weights)
+    again = taught_elsewhere(epoch_body(2, 95.0, 94.0), teacher_of(teacher).model_dump() | {"hash": "0" * 16})
+    ledger.append("retrained", key, body=again)
     sync(root, "small", uri)
     assert read_back.read("small", uri).teachers == read.read(ledger).teachers == {"resnet20": 95.0}
+    shown = runs(uri)[key].data.metrics
+    assert {name: shown[name] for name in ("test_acc", "val_acc", "train_acc", "best_test_acc")} == {
+        "test_acc": 95.0,
+        "val_acc": 94.0,
+        "train_acc": 95.0,
+        "best_test_acc": 95.0,
+    }
