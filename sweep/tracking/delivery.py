@@ -283,6 +283,8 @@ class Delivery:
     def _add(self, told: News, event: Event) -> None:
         """What an event of a trial adds to the news of it."""
         body = event.body
+        if event.kind in ("start", "pruned", "failed", "interrupted") and self._has_ended(event):
+            return  # a teacher that is trained again has its result until there is another
         if event.kind == "start":
             parent = {mlflow_internals.PARENT_RUN: self._parent.make()}
             tags = parent | start_tags(body) | self._parent.source
@@ -298,6 +300,11 @@ class Delivery:
             told.end(event, "FAILED", tags)
         elif event.kind == "interrupted":
             told.end(event, "KILLED", {"state": "interrupted"})
+
+    def _has_ended(self, event: Event) -> bool:
+        """Whether an event's trial had ended for good before."""
+        final = next(self._ledger.events("final", trial=event.trial, limit=1), None)
+        return final is not None and final.seq < event.seq
 
     def _reason(self, key: str, body: dict[str, Any]) -> dict[str, str]:
         """Why a trial ended as it did; where an earlier attempt broke, that is no reason any more."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from sweep.layout import Root
 from sweep.ledger.bodies import taught_elsewhere
 from sweep.ledger.store import Ledger
@@ -15,7 +17,7 @@ from sweep.results.records import records
 from sweep.tracking import read_back
 from sweep.tracking.sync import sync
 from tests.support.examples import SPEC, begin, epoch_body, play, record, small_spec, teacher_of
-from tests.support.tracked import faults, lose_run, runs
+from tests.support.tracked import content, faults, lose_run, runs
 
 NewStore = Callable[..., str]
 
@@ -111,3 +113,20 @@ def test_a_teacher_that_was_trained_again_has_its_new_accuracy(
         "train_acc": 95.0,
         "best_test_acc": 95.0,
     }
+
+
+@pytest.mark.parametrize("state", ["failed", "interrupted", "running"])
+def test_a_teacher_that_is_trained_again_in_vain_has_its_result_still(
+    root: Root, ledger: Ledger, small_plan: Plan, new_store: NewStore, state: str
+) -> None:
+    uri, teacher = new_store(), small_plan.teachers[0]
+    begin(ledger, small_plan)
+    key = record(ledger, small_plan, teacher, [96.0, 97.0], val_accs=[95.0, 96.0])
+    sync(root, "small", uri)
+    before = content(uri)[key]
+    record(ledger, small_plan, teacher, state=state)
+    sync(root, "small", uri)
+    assert content(uri)[key] == before
+    whole = new_store("whole.db")
+    sync(root, "small", whole)  # in one
+    assert content(whole)[key] == before
