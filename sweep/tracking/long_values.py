@@ -23,17 +23,21 @@ def in_parts(values: dict[str, str], longest: int) -> dict[str, str]:
 
 def joined(parts: dict[str, str]) -> dict[str, str]:
     """The values from their parts, and what is whole as it is; a value of which a part is missing is left out."""
-    if not any(value.startswith("⟨") for value in parts.values()):
-        return parts
     heads = {name: int(found[1]) for name, value in parts.items() if (found := _PARTS.match(value))}
     names = {name: [name, *(f"{name}.{number}" for number in range(1, many))] for name, many in heads.items()}
-    single = parts.keys() - {one for some in names.values() for one in some}
+    single = {name for name in parts if name not in heads and not _is_part(name, parts)}
     whole = {
         name: _PARTS.sub("", "".join(parts[one] for one in some), count=1)
         for name, some in names.items()
         if all(one in parts for one in some)
     }
     return {name: value for name, value in parts.items() if name in single} | whole
+
+
+def _is_part(name: str, parts: dict[str, str]) -> bool:
+    """Whether a name is that of another's part, be it one that a longer value has left behind."""
+    whole, _, number = name.rpartition(".")
+    return number.isdecimal() and whole in parts
 
 
 def _parts(name: str, value: str, longest: int) -> dict[str, str]:
