@@ -93,10 +93,12 @@ class Progress:
         self._ledger.set_fact(self._mark_fact, mark)
 
     def refuse(self, refusal: Refusal) -> bool:
-        """Set something aside; False where the same was set aside before."""
-        if any(one.what == refusal.what for one in self.refused):
+        """Set something aside, in place of the same of an earlier event; False where it, or a later one, is already."""
+        of = (refusal.what, refusal.trial)
+        same = next((one for one in self.refused if (one.what, one.trial) == of), None)
+        if same is not None and (same == refusal or same.seq > refusal.seq):
             return False
-        self._remember([*self.refused, refusal])
+        self._remember([*(one for one in self.refused if one is not same), refusal])
         return True
 
     def forgive(self, some: Iterable[Refusal]) -> None:
