@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sweep.ledger.store import Ledger
 from sweep.results import read
 from sweep.results.read import Results, Trial, merit
-from sweep.tracking.run_content import PARENT
+from sweep.tracking.run_content import PARENT, accuracies
 from trainers.storage.content import content_key
 
 
@@ -55,6 +55,16 @@ def outstanding(ledger: Ledger, uri: str) -> bool:
     """Whether a server has not been given all of them yet."""
     wanted = [candidate.id for candidate in candidates(ledger)]
     return bool(wanted) and ledger.fact(fact(uri)) != content_key(wanted)
+
+
+def last_accuracies(ledger: Ledger, key: str) -> list[tuple[float, int, dict[str, float]]]:
+    """What a trial's run holds of the network that came of it: time, epoch and accuracies of the last epoch.
+
+    Of a teacher that was trained again those of its new weights, of which the ledger has no epochs.
+    """
+    again = list(ledger.events("retrained", trial=key))
+    ends = [(event.time, event.body.get("last", event.body)) for event in again or ledger.events("epoch", trial=key)]
+    return [(time, last["epoch"], accuracies(last)) for time, last in ends[-1:]]
 
 
 def allowed(name: str) -> str:

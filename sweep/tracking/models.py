@@ -24,7 +24,7 @@ from sweep.ledger.store import Ledger
 from sweep.results import read
 from sweep.text import first_line
 from sweep.tracking import mlflow_internals
-from sweep.tracking.candidates import Candidate, candidates, fact, registered_name
+from sweep.tracking.candidates import Candidate, candidates, fact, last_accuracies, registered_name
 from sweep.tracking.paging import pages
 from sweep.tracking.patience import made_once, patiently
 from sweep.tracking.run_content import PARENT, metrics_at
@@ -277,7 +277,7 @@ class ModelDelivery:
 
         run = self._runs[candidate.run]
         if candidate.run != PARENT and not model.metrics:  # a point that is there already is an error
-            for time, epoch, values in self._accuracies(candidate.run):
+            for time, epoch, values in last_accuracies(self._ledger, candidate.run):
                 numbers = metrics_at(values, time, epoch, model.model_id)
                 made_once(lambda: self._numbers(model), partial(self._client.log_batch, run, numbers))
         self._known[candidate.id] = model
@@ -287,15 +287,6 @@ class ModelDelivery:
     def _numbers(self, model: LoggedModel) -> bool | None:
         """Whether a model has its accuracies already."""
         return bool(self._client.get_logged_model(model.model_id).metrics) or None
-
-    def _accuracies(self, key: str) -> list[tuple[float, int, dict[str, float]]]:
-        """What the run holds already: time, epoch and accuracies of the last epoch."""
-        epochs = list(self._ledger.events("epoch", trial=key))
-        if not epochs:
-            return []
-        last = epochs[-1]
-        names = ("test_acc", "val_acc", "train_acc")
-        return [(last.time, last.epoch or 0, {name: last.body[name] for name in names if last.body[name] is not None})]
 
     # -- the registry -----------------------------------------------------------------------------------------------
 
