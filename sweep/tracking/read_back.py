@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import product
 from typing import Any, Literal
 
 from sweep.plan.labels import TUNED, student_of
@@ -141,9 +142,10 @@ def _places(parent: Tracked, searches: list[_Search]) -> Callable[[Slot | Search
     places = {key: (number, 0) for number, key in enumerate(rows)}
     last = (len(places), 0)
     for search in searches:
-        its, _ = places.get(row_key(search.cell), last)
-        for rank, winner in enumerate(search.searched.chosen):
-            places.setdefault(row_key(replace(search.cell, label=winner["label"])), (its, rank))
+        for place, (rank, winner) in product(search.cell.places, enumerate(search.searched.chosen)):
+            its, _ = places.get(row_key(place), last)
+            row = replace(search.cell, pair=place.pair, label=winner["label"])  # as :func:`_shared` has it there
+            places.setdefault(row_key(row), (its, rank))
     return lambda row: places.get(row_key(row), last)
 
 

@@ -107,7 +107,7 @@ def row_key(row: Slot | SearchedCell) -> str:
 
 def order_tags(plan: Plan) -> dict[str, str]:
     """The keys of the plan's rows as they stand in the table, those of the searches last."""
-    keys = [*map(row_key, plan.slots), *map(row_key, plan.cells)]
+    keys = [*map(row_key, plan.slots), *map(row_key, plan.searched)]
     rows = list(dict.fromkeys(keys))
     some = LONGEST_TAG // (ROW_KEY + 1)
     return {f"{ORDER}{n}": " ".join(rows[start : start + some]) for n, start in enumerate(range(0, len(rows), some))}

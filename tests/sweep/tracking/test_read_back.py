@@ -123,6 +123,20 @@ def test_a_pareto_front_stands_in_its_searchs_place(root: Root, ledger: Ledger, 
     assert cells(theirs) == cells(ours)
 
 
+def test_a_search_that_stands_under_several_pairs_has_its_place_under_each(
+    root: Root, ledger: Ledger, new_store: Store
+) -> None:
+    recipe = {"base": "digits", "epochs": {"choice": [3, 4]}, "samples_per_class": 8}
+    search = {"trials": 2, "sampler": "grid", "pruner": "none"}
+    pairs = ["resnet20 -> resnet8", "resnet14 -> resnet8"]
+    plan = build_plan(small_spec(pairs=pairs, methods=["scratch", "kd"], seeds=1, recipe=recipe, search=search))
+    assert any(cell.also for cell in plan.cells)
+    play(ledger, plan, lambda slot: 70.0 + slot.epochs)
+    ours, theirs = both(root, "small", new_store("mlflow.db"))
+    assert [row.label.split()[0] for row in ours.rows] == ["scratch"] * 2 + ["kd"] * 2
+    assert cells(theirs) == cells(ours)
+
+
 def test_a_table_of_many_rows_is_in_order(small_plan: Plan) -> None:
     """Tags hold 8,000 characters."""
     first = small_plan.students[0]
