@@ -47,7 +47,9 @@ from trainers.errors import InputError, StorageError
 from trainers.storage.files import write_atomically
 
 if TYPE_CHECKING:
+    from trainers.config import TeacherConfig
     from trainers.teacher.passport import Passport
+    from trainers.teacher.store import TeacherStore
 
 
 def run_sweep(
@@ -178,6 +180,8 @@ def _record_stored_teachers(
     known = ledger.finals()
     store = TeacherStore(root.teachers, root.storage)
     for slot in plan.teachers:
+        if "teacher" in known.get(slot.id, {}) and slot.id in queue.teachers:
+            _record_another_teacher(slot, queue.teachers[slot.id], known[slot.id], store, ledger)
         unknown = slot.id in queue.teachers and slot.id not in known
         passport = store.trained_by(slot.id) if unknown else None
         if passport is not None:
@@ -186,6 +190,15 @@ def _record_stored_teachers(
             _record_stored_teacher(slot, passport, _all_epochs(slot, checkpoints), plan.protocol, ledger)
             shutil.rmtree(checkpoints, ignore_errors=True)
             drop(checkpoints)
+
+
+def _record_another_teacher(
+    slot: Slot, stored: TeacherConfig, known: dict[str, Any], store: TeacherStore, ledger: Ledger
+) -> None:
+    """One that was trained again by another sweep, or by a driver that was killed before it could note that."""
+    passport = store.trained_by(slot.id) if stored.model_dump() != known["teacher"] else None
+    if passport is not None:
+        ledger.append("retrained", slot.id, body=stored_teacher_body(passport))
 
 
 def _record_stored_teacher(
@@ -213,6 +226,7 @@ def _all_epochs(slot: Slot, checkpoints: Path) -> list[dict[str, Any]]:
 
 def _run_and_tell(run: Run, uri: str, verbose: bool) -> int:
     """Run the trials while MLflow hears of them, then make the reports and log the models; the exit code."""
+    run.display.begun |= run.queue.exhausted  # nothing is prepared any more
     projector = Projector(run.root, run.paths, uri, run.display.note)
     projector.start()
     code = WRONG_INPUT

@@ -20,7 +20,8 @@ TIMES = 10
 LEAST_SECONDS = 600.0
 """No epoch is too long before this; and no worker is hung before it that has only to take a trial up."""
 LEAST_FIRST_SECONDS = 3600.0
-"""The same of a worker's first epoch of a trial, for which a machine may have to decode the data set first."""
+"""The same of a worker's first epoch of a trial, for which a machine may have to decode the data set first, and of any
+epoch with a teacher, whose logits may be there for some epochs and have to be computed for the next."""
 ASLEEP_SECONDS = 10.0
 """A longer gap between two looks at the clock is one in which this process did not run, and counts as this."""
 
@@ -75,12 +76,18 @@ class Vigil:
         """A worker has taken a trial up."""
         self._heard[job.key] = self._clock.now, "first"
 
-    def heard(self, job: Job) -> None:
-        """A worker has told of an epoch."""
+    def heard(self, job: Job, *, trained: bool = True) -> None:
+        """A worker has told of a trial.
+
+        Args:
+            job: the trial.
+            trained: whether it has trained an epoch since it was last heard of. Of an error, or of epochs that were
+                read from a checkpoint, nothing is learnt.
+        """
         now = self._clock.now
         took = now - self._heard.get(job.key, (now, ""))[0]
         self._heard[job.key] = now, "later"
-        for kind in _kinds(job):
+        for kind in _kinds(job) if trained else ():
             self._longest[kind] = max(self._longest.get(kind, 0.0), took)
 
     def left(self, key: str) -> None:
@@ -113,7 +120,8 @@ class Vigil:
         if phase == "asked":
             return LEAST_SECONDS
         longest = self._longest_of(job)
-        least = LEAST_FIRST_SECONDS if phase == "first" else LEAST_SECONDS
+        taught = job.slot.teacher is not None or job.slot.config["teacher"] is not None
+        least = LEAST_FIRST_SECONDS if phase == "first" or taught else LEAST_SECONDS
         return None if longest is None else max(TIMES * longest, least)
 
     def _longest_of(self, job: Job) -> float | None:

@@ -220,7 +220,7 @@ def _configurations(board: Leaderboard, planned: list[Trial], curves: dict[str, 
         own = [trial for trial in members.get((row.pair, row.recipe, row.label), ()) if trial.slot.varied == row.varied]
         recipe = own[0].slot.config["recipe"] if own else {}
         settings = row.varied | {f"recipe.{name}": recipe[name] for name in recipes[row.pair] if name in recipe}
-        done = {trial.slot.seed: curves[trial.key] for trial in own if trial.state == "finished" and trial.key}
+        done = {trial.slot.seed: curves[trial.key] for trial in own if trial.key and trial.slot.seed in row.values}
         name = f"{row.recipe} · {row.label}" if several else row.label
         configurations.append(Configuration(row, name, settings, done))
     return configurations

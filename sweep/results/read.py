@@ -7,6 +7,7 @@ that failed is left out: every slot of the plan has a :class:`Trial`, started or
 from __future__ import annotations
 
 import json
+import socket
 import statistics
 from collections import Counter
 from collections.abc import Iterable
@@ -18,7 +19,7 @@ from typing import Any
 from sweep.layout import Root, SweepPaths
 from sweep.ledger import lock
 from sweep.ledger.bodies import under_protocol
-from sweep.ledger.store import Ledger
+from sweep.ledger.store import Event, Ledger
 from sweep.plan.labels import teacher_of
 from sweep.plan.slots import Plan, SearchedCell, Slot, as_under
 from trainers.config import TeacherConfig
@@ -167,8 +168,12 @@ def _trials(plan: Plan, ledger: Ledger, done: dict[str, int]) -> list[Trial]:
 
 
 def _driven(ledger: Ledger) -> bool:
-    """Whether a driver is at work on the sweep; one that was killed cannot note that its trials run no longer."""
-    return lock.holder(SweepPaths(ledger.path.parent).lock) is not None
+    """Whether a driver is, or may be, at work on the sweep; one that was killed cannot note that its trials run no
+    longer. Of one on another machine, whose ledger is here as a copy alone, nothing can be seen."""
+    paths, begun = SweepPaths(ledger.path.parent), ledger.latest("sweep")
+    if not paths.lock.exists() and begun is not None and begun.body["host"] != socket.gethostname():
+        return True
+    return lock.holder(paths.lock) is not None
 
 
 def _taught_anew(slots: list[Slot], ledger: Ledger) -> dict[str, str]:
@@ -197,12 +202,31 @@ def _config(teacher: dict[str, Any] | None) -> TeacherConfig | None:
     return None if teacher is None else TeacherConfig.model_validate(teacher)
 
 
+def searching(plan: Plan, ledger: Ledger) -> tuple[list[Event], dict[str, dict[str, Any]]]:
+    """What the plan's searches have asked for, in that order, and the body of what each has won, by cell.
+
+    A search that was begun anew, as its teacher is another one, has asked for nothing before that, and won nothing.
+    """
+    cells = {cell.id for cell in plan.cells}
+    asked: list[Event] = []
+    won: dict[str, dict[str, Any]] = {}
+    for event in ledger.events("ask", "chosen"):
+        cell = event.body["cell"]
+        if event.kind == "ask" and event.body["number"] == 0 and cell in cells:
+            asked = [earlier for earlier in asked if earlier.body["cell"] != cell]
+            won.pop(cell, None)
+        if cell in cells and event.kind == "ask":
+            asked.append(event)
+        elif cell in cells:
+            won[cell] = event.body
+    return asked, won
+
+
 def _searched_slots(plan: Plan, ledger: Ledger) -> list[Slot]:
     """The slots that the plan's searches have added: what they tried, and what confirms what they have won."""
     cells = {cell.id: cell for cell in plan.cells}
-    asked = [event.body for event in ledger.events("ask") if event.body["cell"] in cells]
-    won = {event.body["cell"]: event.body for event in ledger.events("chosen") if event.body["cell"] in cells}
-    bodies = [(body["cell"], body["slot"]) for body in asked]
+    asked, won = searching(plan, ledger)
+    bodies = [(event.body["cell"], event.body["slot"]) for event in asked]
     bodies += [(cell, slot) for cell in cells if cell in won for slot in won[cell]["slots"]]  # in the plan's order
     slots = [
         as_under(place, cells[cell], Slot(**body)) if cells[cell].also else Slot(**body)
@@ -227,8 +251,8 @@ def _stored_teachers(plan: Plan, root: Root) -> dict[str, float]:
 
 
 def _searches(plan: Plan, ledger: Ledger) -> dict[str, Searched]:
-    won = {event.body["cell"]: event.body for event in ledger.events("chosen")}
-    asked = Counter(event.body["cell"] for event in ledger.events("ask"))
+    events, won = searching(plan, ledger)
+    asked = Counter(event.body["cell"] for event in events)
     searches = {}
     for cell in plan.cells:
         body = won.get(cell.id, {"states": {}, "chosen": []})

@@ -98,7 +98,8 @@ def _standings(
     if all(p is None for p in raw):
         return {name: Verdict("") for name in means}
     corrected = dict(zip(others, holm(raw), strict=True))
-    verdicts = {name: Verdict("worse" if shows(p) else "tied", p) for name, p in corrected.items()}
+    below = {name for name in others if (mean(differences(name, top)) or 0.0) < 0}  # over common places
+    verdicts = {name: Verdict("worse" if shows(p) and name in below else "tied", p) for name, p in corrected.items()}
     alone = all(verdict.standing == "worse" for verdict in verdicts.values())
     return {name: verdicts.get(name, Verdict("best" if alone else "tied")) for name in means}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from sweep.exit_codes import DONE, SOME_FAILED
 from sweep.ledger.store import Ledger
-from sweep.plan.slots import Plan
+from sweep.plan.slots import Plan, SearchedCell, Slot
 from sweep.results import read
 from trainers.config import TeacherConfig
 
@@ -58,10 +58,11 @@ def _of_searches(plan: Plan, ledger: Ledger, finals: set[str]) -> tuple[dict[str
     """Trials that have ended, by cell: those of the search, and others that confirm what it has won."""
     ended = finals | {event.trial or "" for event in ledger.events("pruned")}
     started = {slot: key for _, key, slot in ledger.starts()}
-    won = {event.body["cell"]: event.body["slots"] for event in ledger.events("chosen")}
+    events, chosen = read.searching(plan, ledger)
+    won = {cell: body["slots"] for cell, body in chosen.items()}
     asked: dict[str, list[str]] = {cell.id: [] for cell in plan.cells}
-    for event in ledger.events("ask"):
-        asked.get(event.body["cell"], []).append(event.trial or "")
+    for event in events:
+        asked[event.body["cell"]].append(event.trial or "")
     searched = {cell: sum(key in ended for key in keys) for cell, keys in asked.items()}
     confirmed = {}
     for cell in plan.cells:
@@ -91,9 +92,21 @@ def no_longer_needed(
         return {}
     over = standing(plan, {**teachers, **gone}, ledger)
     left = {slot.teacher for slot in plan.students if slot.id not in over.slots}
-    left |= {cell.teacher for cell in plan.cells if over.tried.get(cell.id, 0) < cell.trials}
+    left |= {cell.teacher for cell in plan.cells if not _is_over(cell, gone, over, plan, ledger)}
     taught = {slot.teacher for slot in plan.students} | {cell.teacher for cell in plan.cells}
     return {slot: teacher for slot, teacher in gone.items() if slot in taught - left}
+
+
+def _is_over(
+    cell: SearchedCell, teachers: Mapping[str, TeacherConfig], over: Standing, plan: Plan, ledger: Ledger
+) -> bool:
+    """Whether a search has tried all that it may, and what it has won was run to its end with every seed."""
+    _, won = read.searching(plan, ledger)
+    teacher = teachers.get(cell.teacher or "")
+    if teacher is None or over.searched.get(cell.id, 0) < cell.budget or cell.id not in won:
+        return False
+    finals = ledger.finals()
+    return all(Slot(**slot).trial(teacher).key in finals for slot in won[cell.id]["slots"])
 
 
 def ended(plan: Plan, teachers: Mapping[str, TeacherConfig], ledger: Ledger) -> set[str]:
@@ -114,7 +127,7 @@ def exit_code(plan: Plan, ledger: Ledger) -> int:
     trials = trials_of(plan, ledger)
     good = {"search": ("finished", "pruned", "diverged")}
     fine = all(trial.state in good.get(trial.slot.stage, ("finished",)) for trial in trials)
-    won = {event.body["cell"] for event in ledger.events("chosen") if event.body["slots"]}
+    won = {cell for cell, body in read.searching(plan, ledger)[1].items() if body["slots"]}
     return DONE if fine and {cell.id for cell in plan.cells} <= won else SOME_FAILED
 
 

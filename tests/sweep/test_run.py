@@ -90,6 +90,22 @@ def test_a_teacher_that_another_sweep_trained_costs_this_one_nothing(plan: Plan,
 # -- what a driver that was killed left -------------------------------------------------------------------------------
 
 
+def test_a_teacher_that_another_sweep_has_trained_again_is_named_as_what_it_is_now(
+    plan: Plan, root: Root, ledger: Ledger
+) -> None:
+    slot = plan.teachers[0]
+    begin(ledger, plan)
+    record(ledger, plan, slot, [50.0], val_accs=[50.0])  # with other weights
+    epochs = trained(slot, root)
+    queue = go_on(plan, root, ledger)
+    (event,) = ledger.events("retrained")
+    assert event.trial == slot.id
+    assert event.body["teacher"] == queue.teachers[slot.id].model_dump() != teacher_of(slot).model_dump()
+    assert event.body["last"]["test_acc"] == epochs[-1]["test_acc"]
+    go_on(plan, root, ledger)
+    assert len(list(ledger.events("retrained"))) == 1
+
+
 def test_what_ran_when_a_driver_was_killed_is_noted_as_interrupted(
     root: Root, ledger: Ledger, small_plan: Plan
 ) -> None:

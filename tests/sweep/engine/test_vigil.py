@@ -51,6 +51,12 @@ def kd(small_plan: Plan) -> Job:
 
 
 @pytest.fixture
+def alone(small_plan: Plan) -> Job:
+    """Without a teacher."""
+    return job_of(small_plan, slot_of(small_plan, "scratch"))
+
+
+@pytest.fixture
 def sibling(small_plan: Plan) -> Job:
     """Another seed of the same."""
     return job_of(small_plan, slot_of(small_plan, "kd", seed=1))
@@ -67,22 +73,43 @@ def teacher(small_plan: Plan) -> Job:
     return job_of(small_plan, small_plan.teachers[0])
 
 
-def test_a_worker_is_hung_after_ten_times_its_longest_epoch(kd: Job) -> None:
+def test_a_worker_is_hung_after_ten_times_its_longest_epoch(alone: Job) -> None:
     run = Watched()
-    run.trains(kd, 100.0, 120.0, 80.0)
+    run.trains(alone, 100.0, 120.0, 80.0)
     run.wait(TIMES * 120.0 - 5)
-    assert run.vigil.hung(kd) == ""
+    assert run.vigil.hung(alone) == ""
     run.wait(5)
-    assert run.vigil.hung(kd) == "its worker told of no epoch for 20:00 min, and the longest took 2:00 min"
+    assert run.vigil.hung(alone) == "its worker told of no epoch for 20:00 min, and the longest took 2:00 min"
 
 
-def test_no_epoch_is_too_long_before_ten_minutes(kd: Job) -> None:
+def test_no_epoch_is_too_long_before_ten_minutes(alone: Job) -> None:
+    run = Watched()
+    run.trains(alone, 1.0, 1.0)
+    run.wait(LEAST_SECONDS - 5)
+    assert run.vigil.hung(alone) == ""
+    run.wait(5)
+    assert run.vigil.hung(alone)
+
+
+def test_with_a_teacher_none_is_before_an_hour(kd: Job) -> None:
+    """Its logits may have to be computed from one epoch on."""
     run = Watched()
     run.trains(kd, 1.0, 1.0)
-    run.wait(LEAST_SECONDS - 5)
+    run.wait(LEAST_FIRST_SECONDS - 5)
     assert run.vigil.hung(kd) == ""
     run.wait(5)
     assert run.vigil.hung(kd)
+
+
+def test_of_a_report_without_a_trained_epoch_nothing_is_learnt(kd: Job, sibling: Job) -> None:
+    """A trial that broke after seconds says nothing of how long an epoch of its sibling takes."""
+    run = Watched()
+    run.vigil.begun(kd)
+    run.vigil.begun(sibling)
+    run.wait(5)
+    run.vigil.heard(kd, trained=False)
+    run.wait(1000 * HOUR)
+    assert run.vigil.hung(sibling) == ""
 
 
 def test_a_first_epoch_gets_an_hour_for_what_comes_before_it(kd: Job, sibling: Job) -> None:
@@ -151,15 +178,15 @@ def test_a_trial_that_was_left_is_hung_no_more_and_begins_anew(kd: Job) -> None:
     assert run.vigil.hung(kd) == ""
 
 
-def test_nobody_is_late_while_the_driver_itself_was_stopped(kd: Job) -> None:
+def test_nobody_is_late_while_the_driver_itself_was_stopped(alone: Job) -> None:
     """Its workers were stopped with it."""
     run = Watched()
-    run.trains(kd, 1.0, 1.0)
+    run.trains(alone, 1.0, 1.0)
     run.clock.now += 100 * HOUR
     run.vigil.look()
-    assert run.vigil.hung(kd) == ""
+    assert run.vigil.hung(alone) == ""
     run.wait(LEAST_SECONDS)
-    assert run.vigil.hung(kd)
+    assert run.vigil.hung(alone)
 
 
 def test_the_longest_epoch_of_what_runs_is_known(kd: Job, other: Job, teacher: Job) -> None:

@@ -106,7 +106,7 @@ def test_a_teacher_trained_anew_means_its_students_wait_again(ledger: Ledger, sm
     other = next(ledger.events("start", trial=key)).body
     ledger.append("start", "0" * 16, body=other)
     (found,) = [trial for trial in trials(ledger)[1] if trial.slot == slot]
-    assert (found.key, found.state, found.epochs) == ("0" * 16, "interrupted", 0)
+    assert (found.key, found.state, found.epochs) == ("0" * 16, "running", 0)
 
 
 # -- several pairs, recipes and plans -----------------------------------------------------------------------------

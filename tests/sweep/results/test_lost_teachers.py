@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from sweep.engine.job import Job
+from sweep.exit_codes import DONE
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
 from sweep.results.board import Leaderboard, leaderboard
-from sweep.results.standing import no_longer_needed, standing
+from sweep.results.standing import exit_code, no_longer_needed, standing
 from tests.support import simulation
 from tests.support.examples import small_spec, teacher_of
 from tests.support.simulation import World, run
@@ -109,6 +110,48 @@ def test_one_that_comes_out_otherwise_teaches_everything_anew(tmp_path: Path) ->
     for row in after.rows:
         assert set(row.values) == {0, 1}
         assert (row.values[0] == known[row.label].values[0]) == (row.method == "scratch")
+
+
+def test_a_search_under_another_teacher_has_nothing_of_the_former(tmp_path: Path) -> None:
+    world = Machine(tmp_path)
+    finished(world, grown(2, searched=True))
+    world.teachers.clear()
+    world.generation = 1
+    plan = grown(3, searched=True)
+    board = finished(world, plan)
+    assert set(board.states) == {"finished"}
+    with Ledger(world.paths.ledger) as ledger:
+        assert exit_code(plan, ledger) == DONE
+        (cell,) = plan.cells
+        assert standing(plan, world.teachers, ledger).searched == {cell.id: cell.budget}
+
+
+def test_a_search_that_won_fewer_than_it_may_confirm_is_over_too(tmp_path: Path) -> None:
+    world = Machine(tmp_path)
+    search = {"trials": 3, "sampler": "grid", "pruner": "none", "confirm": 3}
+    space = {"gdkd": {"w2": {"choice": [1, 2, 3]}}}
+    recipe = {"base": "digits", "epochs": 3, "val_fraction": 0.1}
+    plan = build_plan(small_spec(methods=["kd", space], seeds=2, recipe=recipe, search=search))
+    accuracy = world.curve
+
+    def one_diverges(job: Job, epoch: int) -> float:
+        if job.trial.method.params.get("w2") == 2:
+            raise ZeroDivisionError("loss term 'kd' became nan")
+        return accuracy(job, epoch)
+
+    world.curve = one_diverges
+    finished(world, plan)
+    trained = world.teachers.copy()
+    assert without(world, plan) == trained != {}
+
+
+def test_a_longer_search_needs_its_teacher(tmp_path: Path) -> None:
+    world = Machine(tmp_path)
+    finished(world, grown(2, searched=True))
+    plan = grown(2, searched=True)
+    (cell,) = plan.cells
+    longer = replace(plan, cells=(replace(cell, search=cell.search | {"trials": 4}),))
+    assert without(world, longer) == {}
 
 
 def test_until_they_have_run_again_its_students_wait(tmp_path: Path) -> None:

@@ -100,6 +100,16 @@ def test_rows_of_other_seeds_are_tested_among_themselves() -> None:
     }
 
 
+def test_a_row_that_is_better_in_every_common_seed_is_not_worse() -> None:
+    """The other's highest mean comes of a seed that this one lacks."""
+    values = {
+        "kd": {0: 76.0, 1: 73.0, 2: 73.1, 3: 72.9, 4: 73.05},
+        "tuned": {1: 73.30, 2: 73.42, 3: 73.18, 4: 73.36},
+    }
+    verdicts = standings(values)
+    assert {name: verdict.standing for name, verdict in verdicts.items()} == {"kd": "tied", "tuned": "tied"}
+
+
 def test_equal_differences_are_no_evidence() -> None:
     assert set(stood({"a": [90.0, 91.0, 92.0], "b": [89.0, 90.0, 91.0]}).values()) == {""}
 
