@@ -25,6 +25,7 @@ def told(ledger: Ledger, small_plan: Plan) -> Plan:
     record(ledger, small_plan, slot_of(small_plan, "kd"), [80.0, 90.0], state="running")
     record(ledger, small_plan, slot_of(small_plan, "kd", 1), [80.0], state="interrupted")
     record(ledger, small_plan, slot_of(small_plan, "scratch", 1), [], state="failed")
+    SweepPaths(ledger.path.parent).lock.touch()  # a driver that was killed leaves its lock behind
     return small_plan
 
 
@@ -57,6 +58,12 @@ def test_what_ran_when_its_driver_died_is_interrupted(paths: SweepPaths, told: P
         assert row(paths, name)["state"] == "running"
         assert row(paths, name)["epoch"] == "2/3"
     assert row(paths, name)["state"] == "interrupted"
+
+
+def test_of_a_driver_on_another_machine_a_copied_ledger_tells_nothing(paths: SweepPaths, told: Plan) -> None:
+    """As it was fetched from a storage: no lock is there, and the sweep may well run."""
+    paths.lock.unlink()
+    assert row(paths, "resnet20→resnet8 · kd · seed 0")["state"] == "running"
 
 
 def test_the_summary_counts_states_and_names_the_driver(paths: SweepPaths, told: Plan) -> None:
