@@ -88,6 +88,12 @@ def test_one_lucky_seed_at_the_top_keeps_nothing_from_being_tested() -> None:
     assert common_seeds(rows) == 4
 
 
+def test_three_common_seeds_are_enough_to_be_tested_against() -> None:
+    values = by_seed({name: some[:3] for name, some in CLEAR.items()})
+    verdicts = standings(values | {"lucky": {0: 99.0}})
+    assert [name for name, verdict in verdicts.items() if verdict.p is None] == ["a", "lucky"]
+
+
 def test_rows_of_other_seeds_are_tested_among_themselves() -> None:
     """The highest mean has as many seeds as the others, and none in common with them."""
     elsewhere = {seed + 10: 99.0 + seed / 10 for seed in range(4)}
