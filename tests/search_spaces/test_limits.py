@@ -10,12 +10,11 @@ import pytest
 from search_spaces import fields, loader, yaml_lines
 from search_spaces.fields import FieldReader
 from search_spaces.limits import MOST_CONFIGURATIONS, MOST_KEYS, MOST_MISTAKES, MOST_POINTS, MOST_SEEDS
-from search_spaces.loader import parse_spec
 from search_spaces.schema import Differing, MethodGrid, Spec, Variant
 from search_spaces.space import corner_count, corners
+from tests.support.spec_lines import mistakes_in, parsed
 from trainers.config import Recipe
 from trainers.distillers import METHODS
-from trainers.errors import SpecError
 
 SECTIONS = {
     "name": "large",
@@ -30,15 +29,11 @@ LAST = len(SECTIONS) + 1
 
 
 def spec(**sections: str) -> Spec:
-    lines = SECTIONS | sections
-    return parse_spec("\n".join(f"{key}: {value}" for key, value in lines.items()), "f.yaml")
+    return parsed(SECTIONS | sections)
 
 
 def mistakes(**sections: str) -> list[str]:
-    """The mistakes as ``line: message``."""
-    with pytest.raises(SpecError) as error:
-        spec(**sections)
-    return [f"{mistake.line}: {mistake.message}" for mistake in error.value.mistakes]
+    return mistakes_in(SECTIONS | sections)
 
 
 def the_mistake(**sections: str) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from search_spaces.loader import parse_spec
 from search_spaces.schema import Budget, Pair, Search, Spec, Variant
 from search_spaces.space import all_points, corners
+from tests.support.spec_lines import mistakes_in, parsed
 from trainers.distillers import METHODS
 from trainers.errors import SpecError
 from trainers.recipes import RECIPES
@@ -26,15 +26,11 @@ LAST = len(SECTIONS) + 1
 
 
 def spec(**sections: str) -> Spec:
-    lines = SECTIONS | sections
-    return parse_spec("\n".join(f"{key}: {value}" for key, value in lines.items()), "f.yaml")
+    return parsed(SECTIONS | sections)
 
 
 def mistakes(**sections: str) -> list[str]:
-    """The mistakes as ``line: message``."""
-    with pytest.raises(SpecError) as error:
-        spec(**sections)
-    return [f"{mistake.line}: {mistake.message}" for mistake in error.value.mistakes]
+    return mistakes_in(SECTIONS | sections)
 
 
 def the_mistake(**sections: str) -> str:
