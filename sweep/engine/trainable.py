@@ -19,6 +19,7 @@ from ray.tune import Trainable
 from sweep.engine.worker import begin, data_of, storage_of
 from sweep.ledger.failures import Broken, WorkerLostError, is_out_of_memory, with_advice
 from sweep.text import first_line
+from trainers.code import place_of
 from trainers.config import TrialConfig
 from trainers.errors import DivergedError, StorageError
 from trainers.storage.files import write_atomically
@@ -58,7 +59,7 @@ class TrialTrainable(Trainable):
             if _device_is_broken(error):
                 raise
             state = _state(error)
-            report = {"state": state, "reason": with_advice(state, first_line(error)), "log": self._log()}
+            report = {"state": state, "reason": with_advice(state, _reason(error)), "log": self._log()}
             self._let_go(error)
             return report | {"epochs": _bodies(epochs), "done": True}
 
@@ -122,6 +123,12 @@ def _state(error: Exception) -> Broken:
     if isinstance(error, WorkerLostError):
         return "worker-died"
     return "out-of-memory" if is_out_of_memory(error) else "failed"
+
+
+def _reason(error: Exception) -> str:
+    """An error in one line, with the place in the user's own code that it comes from, where there is one."""
+    place = place_of(error)
+    return f"{place}: {first_line(error)}" if place else first_line(error)
 
 
 def _bodies(epochs: list[EpochResult]) -> list[dict[str, Any]]:
