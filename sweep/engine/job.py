@@ -37,7 +37,7 @@ def devices(job: Job, plan: Plan) -> float:
 
 
 def describe(job: Job, plan: Plan, root: Root) -> dict[str, Any]:
-    """A job as the config that :class:`sweep.engine.trainable.TrialTrainable` takes."""
+    """A job as what :class:`sweep.engine.attempt.Attempt` takes, here or in another process."""
     return {
         "key": job.key,
         "stage": job.slot.stage,
