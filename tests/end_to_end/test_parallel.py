@@ -12,7 +12,7 @@ import pytest
 
 from sweep.cli.preview import preview
 from sweep.engine import parallel
-from sweep.engine.trainable import _state
+from sweep.engine.attempt import _state
 from sweep.formats import Format
 from sweep.layout import Root
 from sweep.plan.expand import build_plan
