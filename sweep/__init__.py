@@ -5,3 +5,7 @@ order in which they import each other, each only what stands before it: :mod:`~s
 :mod:`~sweep.ledger`, :mod:`~sweep.cost`, :mod:`~sweep.search`, :mod:`~sweep.engine`, :mod:`~sweep.results`,
 :mod:`~sweep.report`, :mod:`~sweep.tracking`, :mod:`~sweep.run`, :mod:`~sweep.cli`.
 """
+
+from kd_sweep import find_ours_first
+
+find_ours_first()
