@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,8 @@ def test_other_events_may_repeat(path: Path) -> None:
         for kind in ("sweep", "plan", "start", "failed", "interrupted", "report", "stop"):
             assert ledger.append(kind, "a")  # type: ignore[arg-type]
             assert ledger.append(kind, "a")  # type: ignore[arg-type]
-        assert ledger.last_seq() == len(list(ledger.events())) == 14
+        assert ledger.last_seq() == len(list(ledger.events())) == ledger.count() == 14
+        assert [ledger.count(after) for after in (0, 1, 13, 14)] == [14, 13, 1, 0]
 
 
 def test_a_refused_event_leaves_no_trace(path: Path) -> None:
@@ -274,6 +276,19 @@ except StorageError as error:
     with Ledger(path) as ledger:
         assert ledger.epochs_done() == {"a": int(written)}
         assert int(written) > 0
+
+
+def test_a_copy_is_one_file_that_can_be_read_where_nothing_can_be_written(path: Path) -> None:
+    copy = path.with_name("copy.db")
+    with Ledger(path) as ledger:
+        ledger.append("start", "a")
+        copy.write_bytes(b"what lay there before")
+        ledger.copy(copy)
+        ledger.append("final", "a")
+    with closing(sqlite3.connect(f"file:{copy}?mode=ro", uri=True)) as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+        assert database.execute("SELECT kind, trial FROM events").fetchall() == [("start", "a")]
+    assert [file.name for file in path.parent.glob("copy*")] == ["copy.db"]
 
 
 def test_half_a_character_in_a_reason_is_no_harm(ledger: Ledger) -> None:
