@@ -79,33 +79,34 @@ def is_own(file: str, test: Path) -> bool:
     return test.stem == f"test_{Path(file).stem}" or re.search(rf"\b{module}\b", test.read_text()) is not None
 
 
-def turns(mutant: Mutant, tests: Mapping[str, Reached], own: Mapping[str, bool]) -> tuple[list[str], list[str]]:
-    """The tests that a mutant meets, in their order: those that run its line, and what else may touch its module.
+def meeting(mutant: Mutant, tests: Mapping[str, Reached], own: Mapping[str, bool]) -> list[str]:
+    """The tests that a mutant meets, in their order: all that run its line; of what an import runs, all that run
+    anything of its module, and the module's own.
 
     Args:
+        mutant: one of a module's.
         tests: by name, those that the unchanged package passes.
         own: by file of tests, whether it is one of the module's own.
     """
     site, file = mutant.site, mutant.file
-    ranked = sorted(tests, key=lambda name: (not own[_file(name)], tests[name].seconds))
-    touching = [name for name in ranked if file in tests[name].lines]
-    first = [name for name in touching if not site.called or tests[name].runs(file, site.first, site.last)]
-    files = {path for path, is_one in own.items() if is_one}.union(map(_file, touching))
-    return first, [name for name in ranked if _file(name) in files and name not in first]
+    if site.called:
+        met = [name for name, test in tests.items() if test.runs(file, site.first, site.last)]
+    else:
+        met = [name for name, test in tests.items() if file in test.lines or own[_file(name)]]
+    return sorted(met, key=lambda name: (not own[_file(name)], tests[name].seconds))
 
 
 def _file(test: str) -> str:
     return test.partition("::")[0]
 
 
-def seen(mutant: Mutant, checkout: Path, some: Sequence[Sequence[str]], tests: Mapping[str, Reached]) -> str:
+def seen(mutant: Mutant, checkout: Path, met: Sequence[str], within: float) -> str:
     """What sees a mutant: a test, or the limit of time; empty where nothing does."""
     path = checkout / mutant.file
     source = path.read_text()
     path.write_text(mutated(source, mutant.site.number))
     try:
-        limits = [AT_LEAST + TIMES * sum(tests[name].seconds for name in names) for names in some]
-        return next(filter(None, (failing(checkout, *each) for each in zip(some, limits, strict=True))), "")
+        return failing(checkout, met, within)
     finally:
         path.write_text(source)
 
@@ -113,7 +114,8 @@ def seen(mutant: Mutant, checkout: Path, some: Sequence[Sequence[str]], tests: M
 def judged(mutant: Mutant, checkout: Path, tests: Mapping[str, Reached]) -> str:
     """Print what became of a mutant; the verdict."""
     own = {path: is_own(mutant.file, checkout / path) for path in set(map(_file, tests))}
-    by = seen(mutant, checkout, turns(mutant, tests, own), tests)
+    met = meeting(mutant, tests, own)
+    by = seen(mutant, checkout, met, AT_LEAST + TIMES * sum(tests[name].seconds for name in met))
     verdict = by if "::" not in by else "own" if own[_file(by)] else "folder"
     print(verdict or "survived", mutant, *([f"[{by}]"] if "::" in by else []), flush=True)
     return verdict or "survived"

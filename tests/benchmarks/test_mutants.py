@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.mutants.__main__ import Mutant, survivors, turns
+from benchmarks.mutants.__main__ import Mutant, meeting, survivors
 from benchmarks.mutants.reach import Reached
 from benchmarks.mutants.sites import mutated, sites
 
@@ -81,10 +81,9 @@ def test_a_mutant_meets_the_tests_that_run_its_line_its_own_first_and_quick_ones
     }
     own = {"own.py": True, "far.py": False, "none.py": False}
     by_before = {site.before: Mutant("m.py", site) for site in sites(SOURCE)}
-    first = ["own.py::quick", "own.py::slow", "far.py::quick"]
-    assert turns(by_before["a + b"], tests, own) == (first, ["own.py::elsewhere", "far.py::elsewhere"])
-    at_import = [*first, "far.py::elsewhere"]
-    assert turns(by_before["3"], tests, own) == (at_import, ["own.py::elsewhere"])
+    assert meeting(by_before["a + b"], tests, own) == ["own.py::quick", "own.py::slow", "far.py::quick"]
+    of_its_own = ["own.py::elsewhere", "own.py::quick", "own.py::slow"]
+    assert meeting(by_before["3"], tests, own) == [*of_its_own, "far.py::quick", "far.py::elsewhere"]
 
 
 def test_what_survived_is_found_again_on_another_line() -> None:

@@ -57,6 +57,12 @@ def test_events_that_only_the_log_holds_are_not_left_out_silently(told: Path, sm
         assert ledger.latest("stop") is not None
 
 
+def test_an_empty_log_hides_no_event(told: Path) -> None:
+    (told / "ledger.db-wal").touch()
+    with archived(told) as folder, powerless(), Ledger(folder / "ledger.db") as ledger:
+        assert [event.kind for event in ledger.events()] == ["sweep", "plan"]
+
+
 def test_a_running_drivers_log_is_read_with_the_rest(told: Path) -> None:
     with Ledger(told / "ledger.db") as ledger:
         ledger.append("stop", body={"exit_code": 0})
