@@ -103,6 +103,18 @@ def test_the_latest_of_a_kind_is_the_one_written_last(path: Path) -> None:
         assert latest.body == {"n": 2}
 
 
+def test_epochs_are_summed_up_by_trial_and_name(path: Path) -> None:
+    with Ledger(path) as ledger:
+        assert (ledger.epoch_names("terms"), ledger.seconds_per_epoch()) == ([], {})
+        ledger.append("epoch", "a", 1, {"terms": {"kd": 1.0, "ce": 2.0}, "seconds": 2.0})
+        ledger.append("epoch", "a", 2, {"terms": {"ce": 2.0}, "seconds": 5.0})
+        ledger.append("epoch", "b", 1, {"terms": {"aux": 1.0}, "seconds": 0.5})
+        ledger.append("final", "b", body={"terms": {"no": 1.0}, "seconds": 100.0})
+        assert ledger.epoch_names("terms") == ["aux", "ce", "kd"]
+        assert ledger.epoch_names("weights") == []
+        assert ledger.seconds_per_epoch() == {"a": 3.5, "b": 0.5}
+
+
 def test_facts_are_replaced_and_kept(path: Path) -> None:
     with Ledger(path) as ledger:
         assert ledger.fact("delivered") is None
