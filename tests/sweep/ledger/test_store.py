@@ -115,6 +115,21 @@ def test_epochs_are_summed_up_by_trial_and_name(path: Path) -> None:
         assert ledger.seconds_per_epoch() == {"a": 3.5, "b": 0.5}
 
 
+def test_what_decides_the_cost_is_told_of_plans_starts_and_epochs(path: Path) -> None:
+    with Ledger(path) as ledger:
+        ledger.append("plan", body={"compute": {"gpus": 1}, "slots": []})
+        ledger.append("start", "a", body={"slot": "s", "devices": ["cpu"]})
+        ledger.append("start", "b", body={"slot": "t"})
+        ledger.append("epoch", "a", 1, {"seconds": 2.5, "devices": ["gpu"]})
+        ledger.append("final", "a", body={"seconds": 2.5})
+        assert list(ledger.priced()) == [
+            ("plan", None, '{"gpus":1}'),
+            ("start", "a", '["cpu"]'),
+            ("start", "b", None),
+            ("epoch", "a", 2.5),
+        ]
+
+
 def test_facts_are_replaced_and_kept(path: Path) -> None:
     with Ledger(path) as ledger:
         assert ledger.fact("delivered") is None
