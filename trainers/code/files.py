@@ -96,7 +96,10 @@ class Code:
         Raises:
             KeyError: for a module that is not here.
         """
-        return content_key({name: digest(self._tree(name)) for name in sorted(self.reached(module))})
+        if module not in self._fingerprints:  # it is asked for with every trial of a plan
+            said = {name: digest(self._tree(name)) for name in sorted(self.reached(module))}
+            self._fingerprints[module] = content_key(said)
+        return self._fingerprints[module]
 
     def reached(self, module: str) -> set[str]:
         """A module and all of these files that are imported with it: packages around a module are imported before."""
@@ -108,6 +111,11 @@ class Code:
                 found.add(name)
                 waiting += self._imported(name)
         return found
+
+    @cached_property
+    def _fingerprints(self) -> dict[str, str]:
+        """Those that were asked for."""
+        return {}
 
     @cached_property
     def _trees(self) -> dict[str, ast.Module]:
