@@ -44,24 +44,39 @@ def export(ledger: Ledger, path: Path) -> int:
     """
     import pyarrow.parquet as pq
 
-    starts = {event.trial or "": event.body for event in ledger.events("start")}
-    _, states = outcomes(ledger)
     columns = {part: ledger.epoch_names(part) for part in PARTS}
     if not columns["terms"]:
         raise InputError(f"{ledger.path} holds no epoch yet; there is nothing to export")
-    schema = _schema(columns)
     count = 0
-    with _written(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-        for keys in _batches(sorted(starts)):
-            lines = [
-                _line(event, trial, columns)
-                for key in keys
-                for trial in [_of_trial(ledger.path.parent.name, key, starts[key], states[key][0])]
-                for event in ledger.events("epoch", trial=key)
-            ]
-            writer.write_table(_table(lines, schema))
-            count += len(lines)
+    with _written(path) as temporary, pq.ParquetWriter(temporary, _schema(columns), compression="zstd") as writer:
+        for table in _tables(ledger, columns):
+            writer.write_table(table)
+            count += table.num_rows
     return count
+
+
+def epochs(ledger: Ledger) -> pa.Table:
+    """What :func:`export` writes, in memory; no line where no epoch is recorded yet."""
+    import pyarrow as pa
+
+    columns = {part: ledger.epoch_names(part) for part in PARTS}
+    tables = [*_tables(ledger, columns), _schema(columns).empty_table()]
+    return pa.concat_tables(tables).unify_dictionaries()
+
+
+def _tables(ledger: Ledger, columns: dict[str, list[str]]) -> Iterator[pa.Table]:
+    """The epochs of some trials at a time."""
+    starts = {event.trial or "": event.body for event in ledger.events("start")}
+    _, states = outcomes(ledger)
+    schema = _schema(columns)
+    for keys in _batches(sorted(starts)):
+        lines = [
+            _line(event, trial, columns)
+            for key in keys
+            for trial in [_of_trial(ledger.path.parent.name, key, starts[key], states[key][0])]
+            for event in ledger.events("epoch", trial=key)
+        ]
+        yield _table(lines, schema)
 
 
 def _batches(keys: list[str]) -> Iterator[list[str]]:
