@@ -14,11 +14,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kd_sweep import find_ours_first
+
 if TYPE_CHECKING:
     from sweep.python.results import open
     from sweep.python.sweeps import load
 
 __all__ = ["load", "open"]
+
+find_ours_first()
 
 
 def __getattr__(name: str) -> Any:

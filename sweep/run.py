@@ -36,6 +36,7 @@ from sweep.ledger import lock, snapshot
 from sweep.ledger.bodies import final_body, start_body, stored_teacher_body
 from sweep.ledger.earlier import go_on, spec_file
 from sweep.ledger.store import Ledger
+from sweep.plan import code as own
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan, Slot
 from sweep.plan.teachers import store_named_files, stored_teachers
@@ -46,6 +47,7 @@ from sweep.search.searches import Searches
 from sweep.tracking.address import command
 from sweep.tracking.projector import Projector
 from sweep.tracking.sync import log_models, told_everything
+from trainers.code import load
 from trainers.errors import InputError, StorageError
 from trainers.storage.files import write_atomically
 
@@ -92,6 +94,7 @@ def run_sweep(
         raise InputError(f"--local trains in this process, and --address ({address}) elsewhere: leave one of them out")
     root.check_writable()
     session.environment(root, verbose, address)
+    load(spec.code)  # another spec may have been read since
     paths = root.sweep(spec.name)
     with ExitStack() as stack:
         stack.enter_context(lock.exclusive(paths.lock, f"sweep '{spec.name}'"))
@@ -128,6 +131,7 @@ def _plan(spec: Spec, root: Root, address: str | None, display: Display, local: 
     store = TeacherStore(root.teachers, root.storage)
     store_named_files(spec, store)
     store.offer()
+    own.keep(spec.code, root)
     plan = build_plan(spec, store)
     return alone(plan) if local else _with_devices(plan, root, address, display)
 
@@ -169,6 +173,7 @@ def _nothing_new(plan: Plan, paths: SweepPaths, ledger: Ledger, uri: str) -> boo
 
 def _record_start(spec: Spec, plan: Plan, paths: SweepPaths, ledger: Ledger) -> None:
     write_atomically(paths.spec, spec.text.encode())
+    own.lay_out(spec.code, paths)
     if ledger.latest("plan"):  # a driver that was killed could not note what it left
         for trial in read.distinct(read.trials(ledger)[1]):
             if trial.state == "running":

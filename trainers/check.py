@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
+from trainers.code import fingerprint, told
 from trainers.config import TrialConfig
 from trainers.data.base import ImageData
 from trainers.distillers import METHODS, Distiller, Setting, build_distiller
 from trainers.distillers.base import shapes
 from trainers.errors import InputError
-from trainers.models import Network, build
+from trainers.models import MODELS, Network, build
 from trainers.models.outline import Undrawn, outlines
+from trainers.own.attempt import try_once
 from trainers.storage.content import canonical_json
 
 
@@ -29,14 +31,17 @@ def check(config: TrialConfig, data: ImageData, teacher: str | None) -> None:
     setting = Setting(
         num_classes=data.num_classes,
         image_size=data.image_size,
-        teacher=None if teacher is None else _blueprint(teacher, data.num_classes, data.image_size),
+        teacher=None if teacher is None else _blueprint(teacher, data.num_classes, data.image_size, _code(teacher)),
         index=data.train.index,
         labels=data.train.labels,
         seed=config.seed,
     )
-    student = _blueprint(config.model, data.num_classes, data.image_size)
+    student = _blueprint(config.model, data.num_classes, data.image_size, _code(config.model))
     with outlines():
-        refuse_idle_epochs(build_distiller(config.method, student, setting), config)
+        distiller = build_distiller(config.method, student, setting)
+        refuse_idle_epochs(distiller, config)
+    if METHODS.module(config.method.name):
+        try_once(distiller, setting)
 
 
 def decides(config: dict[str, Any]) -> str:
@@ -84,14 +89,28 @@ def _whole_numbers(value: Any) -> Iterator[int]:
             yield from _whole_numbers(item)
 
 
+def _code(model: str) -> str:
+    """The fingerprint of a network of the user's; empty for ours."""
+    module = MODELS.module(model)
+    return fingerprint(module) if module else ""
+
+
 @lru_cache(maxsize=128)
-def _blueprint(model: str, num_classes: int, image_size: tuple[int, int]) -> Network:
-    """A network of shapes alone, in evaluation mode, which takes images of that size (height, width)."""
-    with Undrawn():
-        network = build(model, num_classes=num_classes).eval()
+def _blueprint(model: str, num_classes: int, image_size: tuple[int, int], code: str = "") -> Network:
+    """A network of shapes alone, in evaluation mode, which takes images of that size (height, width).
+
+    One of the user's, whose fingerprint is `code`, may raise whatever it likes: that is an InputError too.
+    """
     try:
+        with Undrawn():
+            network = build(model, num_classes=num_classes).eval()
         shapes(network, image_size)  # on the CPU: the meta device would take seconds to load what it runs networks with
-    except RuntimeError as error:
+    except InputError:
+        raise
+    except Exception as error:
+        if not code and not isinstance(error, RuntimeError):
+            raise
         height, width = image_size
-        raise InputError(f"model '{model}' does not take images of {height} × {width} pixels: {error}") from error
+        why = told(error) if code else str(error)
+        raise InputError(f"model '{model}' does not take images of {height} × {width} pixels: {why}") from error
     return network.to("meta")

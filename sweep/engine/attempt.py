@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 from sweep.engine.worker import begin, data_of, storage_of
 from sweep.ledger.failures import Broken, WorkerLostError, is_out_of_memory, with_advice
 from sweep.text import first_line
+from trainers.code import place_of
 from trainers.config import TrialConfig
 from trainers.errors import DivergedError, StorageError
 from trainers.storage.files import write_atomically
+from trainers.versions import made_with
 
 if TYPE_CHECKING:
     from trainers.models import Network
@@ -49,7 +51,7 @@ class Attempt:
 
         Returns:
             `epochs`, their results; `done`, whether that was the end; if so `state`, with a bad end's `reason` and
-            `log`; and what a finished teacher is stored as, `teacher`.
+            `log`; of a finished one the releases that it was `made_with`, and what a teacher is stored as, `teacher`.
 
         Raises:
             AcceleratorError: torch's, where the device is lost to this process.
@@ -65,7 +67,7 @@ class Attempt:
             if _device_is_broken(error):
                 raise
             state = _state(error)
-            report = {"state": state, "reason": with_advice(state, first_line(error)), "log": self._log()}
+            report = {"state": state, "reason": with_advice(state, _reason(error)), "log": self._log()}
             self._let_go(error)
             return report | {"epochs": _bodies(epochs), "done": True}
 
@@ -106,7 +108,7 @@ class Attempt:
         if epochs and epochs[-1].epoch < trial.recipe.epochs:
             return report
         network = _returned(self._running)
-        report |= {"state": "finished", "done": True}
+        report |= {"state": "finished", "done": True, "made_with": made_with()}
         if self._job["stage"] == "teacher":
             report["teacher"] = self._store(network, trial, epochs[-1]).reference.model_dump()
         return report
@@ -129,6 +131,12 @@ def _state(error: Exception) -> Broken:
     if isinstance(error, WorkerLostError):
         return "worker-died"
     return "out-of-memory" if is_out_of_memory(error) else "failed"
+
+
+def _reason(error: Exception) -> str:
+    """An error in one line, with the place in the user's own code that it comes from, where there is one."""
+    place = place_of(error)
+    return f"{place}: {first_line(error)}" if place else first_line(error)
 
 
 def _bodies(epochs: list[EpochResult]) -> list[dict[str, Any]]:

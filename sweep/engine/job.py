@@ -49,6 +49,7 @@ def describe(job: Job, plan: Plan, root: Root) -> dict[str, Any]:
         "bank": str(root.bank.absolute()),
         "bank_gb": plan.compute["bank_gb"],
         "source": plan.source,
+        "code": str(root.code(plan.code).absolute()) if plan.code else "",
         "workers": plan.compute["workers"],
         "cpus": plan.compute["cpus"],
         "gpus": share(plan.compute["gpus"], job.crowded),

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sweep.plan.labels import label
 from sweep.report import style
 from sweep.report.history import is_number
 from sweep.results.board import Leaderboard
@@ -104,11 +105,11 @@ def _panel(axes: Axes, rows: list[Row]) -> None:
 
 def swept_parameter(rows: Iterable[Row]) -> str | None:
     """The hyperparameter to draw against: `alpha` if it was swept, else the first number that was."""
-    values: dict[str, set[Any]] = {}
+    values: dict[str, list[Any]] = {}
     for row in rows:
         for key, value in row.varied.items() if not row.tuned else ():
-            values.setdefault(key, set()).add(value)
-    swept = [key for key, tried in values.items() if len(tried) > 1 and all(map(is_number, tried))]
+            values.setdefault(key, []).append(value)  # a list or a method may be one
+    swept = [key for key, tried in values.items() if all(map(is_number, tried)) and len(set(tried)) > 1]
     return "alpha" if "alpha" in swept else next(iter(swept), None)
 
 
@@ -118,8 +119,8 @@ def _lines(rows: list[Row], swept: str) -> dict[str, list[Row]]:
     prefix = _prefixes(rows)
     for row in rows:
         if swept in row.varied and not row.tuned:
-            rest = " ".join(f"{key}={value}" for key, value in row.varied.items() if key != swept)
-            lines.setdefault(f"{prefix[row.recipe]}{row.method} {rest}".strip(), []).append(row)
+            rest = {key: value for key, value in row.varied.items() if key != swept}
+            lines.setdefault(prefix[row.recipe] + label(row.method, rest), []).append(row)
     return {name: sorted(points, key=lambda row: row.varied[swept]) for name, points in lines.items()}
 
 

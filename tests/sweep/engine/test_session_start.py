@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 import ray
+from ray._common.utils import load_class
 
+from kd_sweep import find_ours_first
 from sweep.engine.session import environment, session
 from sweep.layout import Root
 from trainers.errors import InputError
@@ -47,6 +49,15 @@ def begun(address: str | None, calls: list[dict[str, Any]]) -> dict[str, Any]:
     with session(address, verbose=False):
         (options,) = calls
     return options
+
+
+@pytest.mark.parametrize("address", [None, CLUSTER])
+def test_workers_find_our_packages_before_they_take_up_the_drivers_folder(
+    address: str | None, started: list[dict[str, Any]]
+) -> None:
+    """tests/end_to_end/test_own_modules.py has such a folder; this is how Ray finds what it calls in a worker."""
+    hook = begun(address, started)["runtime_env"]["worker_process_setup_hook"]
+    assert load_class(hook) is find_ours_first
 
 
 @pytest.mark.parametrize("address", [None, CLUSTER])

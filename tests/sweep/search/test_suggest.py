@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search_spaces import space as spaces
-from sweep.search.suggest import Asked, frozen_trials, suggest
+from sweep.search.suggest import PRIMES, Asked, frozen_trials, suggest
 
 SPACE: dict[str, dict[str, Any]] = {
     "alpha": {"range": [0.1, 10.0], "log": True},
@@ -118,6 +118,23 @@ def test_halton_points_fill_the_space_evenly() -> None:
     for name in space:
         for quarter in range(4):
             assert sum(quarter / 4 <= point[name] < (quarter + 1) / 4 for point in found) in range(13, 20)
+
+
+def test_halton_points_are_the_shifted_digits_mirrored_in_prime_bases() -> None:
+    space = {name: {"range": [0.0, 1.0]} for name in "abc"}
+    points = [suggest(space, [Asked({})] * n, sampler="qmc", metrics=["val_acc"], seed=0) for n in range(6)]
+    mirrored = {
+        "a": [1 / 2, 1 / 4, 3 / 4, 1 / 8, 5 / 8, 3 / 8],
+        "b": [1 / 3, 2 / 3, 1 / 9, 4 / 9, 7 / 9, 2 / 9],
+        "c": [1 / 5, 2 / 5, 3 / 5, 4 / 5, 1 / 25, 6 / 25],
+    }
+    shifts = {}
+    for name, wanted in mirrored.items():
+        shifts[name], *others = ((point[name] - unit) % 1 for point, unit in zip(points, wanted, strict=True) if point)
+        assert others == pytest.approx([shifts[name]] * 5)
+    assert len(set(shifts.values())) == 3
+    assert PRIMES[:10] == (2, 3, 5, 7, 11, 13, 17, 19, 23, 29)
+    assert (len(PRIMES), PRIMES[-1]) == (55, 257)
 
 
 def test_several_metrics_are_searched_together() -> None:
