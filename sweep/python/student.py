@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from sweep.plan.code import load_kept
 from sweep.plan.labels import ARROW
 from trainers.errors import InputError, unknown_name
 from trainers.exported import read_network
@@ -74,7 +75,8 @@ def read_student(paths: SweepPaths, plan: Plan, trial: Trial) -> Student:
     """A finished trial's student, in evaluation mode, on the CPU.
 
     Raises:
-        InputError: of a ledger from before plans told what networks read.
+        InputError: of a ledger from before plans told what networks read, and where the sweep's own code, which its
+            networks may need, cannot be loaded.
         CheckpointError: when its weights are missing, damaged or not what they say they are.
         StorageError: when they cannot be fetched.
     """
@@ -82,6 +84,8 @@ def read_student(paths: SweepPaths, plan: Plan, trial: Trial) -> Student:
         raise InputError(
             f"sweep '{plan.name}' was planned by an earlier release; run it once more, which trains nothing"
         )
+    if plan.code:
+        load_kept(paths.root.code(plan.code), paths.storage)
     weights = paths.trial(trial.key or "") / "weights.pt"
     paths.storage.pull(weights)
     height, width = plan.images["size"]

@@ -15,6 +15,7 @@ from sweep.python.results import Results
 
 if TYPE_CHECKING:
     from search_spaces.schema import Spec
+    from sweep.layout import Root
 
 
 def load(spec: str | Path | Mapping[str, Any], *, smoke: bool = False) -> Sweep:
@@ -99,10 +100,12 @@ class Sweep:
             raise KeyboardInterrupt(f"sweep '{self.name}' was stopped; the same call goes on from here")
         return Results(self.name, below)
 
-    def _shrunk(self, below: Any) -> Spec:
-        """The spec as it is run; data sets are decoded into the cache below the root."""
+    def _shrunk(self, below: Root) -> Spec:
+        """The spec as it is run, its own code at hand; data sets are decoded into the cache below the root."""
         from search_spaces.smoke import shrunk
+        from trainers.code import load as load_code
 
+        load_code(self._spec.code)  # another spec may have been read since
         if not self._smoke:
             return self._spec
         below.offer_cache()

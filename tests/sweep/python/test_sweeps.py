@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import sweep
 from sweep.engine.display import PlainDisplay
@@ -18,6 +19,7 @@ from sweep.ledger.store import Ledger
 from sweep.plan.slots import Plan
 from sweep.preview import preview
 from tests.support.examples import SPEC, begin, record, small_spec
+from trainers import code
 from trainers.errors import InputError, SpecError
 
 TINY: dict[str, Any] = SPEC | {
@@ -103,3 +105,37 @@ def test_a_run_that_is_interrupted_says_so_and_the_same_call_goes_on(
             loaded.run(tmp_path / "runs", local=True, tracking_uri=uri, progress=False)
     assert sweep.open("small", root=tmp_path / "runs").states == {"interrupted": 1, "waiting": 2}
     assert loaded.run(tmp_path / "runs", local=True, tracking_uri=uri, progress=False).states == {"finished": 3}
+
+
+OWN = """
+from torch import nn
+from torch.nn import functional as F
+from trainers import method, model
+
+@method("mykd")
+def mykd(student, teacher, targets, *, beta: float = 2.0):
+    return F.cross_entropy(student, targets) + beta * F.mse_loss(student, teacher)
+
+@model("tinynet")
+def tinynet(num_classes: int):
+    return nn.Sequential(nn.Flatten(), nn.Linear(192, num_classes))
+"""
+
+
+@pytest.mark.slow(10)
+@pytest.mark.usefixtures("own_environment")
+def test_code_of_one_s_own_is_beside_the_notebook_and_comes_back_with_the_results(
+    tmp_path: Path, new_store: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_losses.py").write_text(OWN)
+    own = {"code": ["my_losses.py"], "pairs": ["resnet14 -> tinynet"], "methods": ["mykd"]}
+    study, other = sweep.load(TINY | own), sweep.load(TINY)
+    assert (other.plan().trials, study.plan().trials) == (3, 2), "each with its own code at hand"
+    results = study.run(local=True, tracking_uri=new_store("tracked.db"), progress=False)
+    assert results.states == {"finished": 2}
+    (tmp_path / "my_losses.py").unlink()
+    code.unload()
+    student = sweep.open(TINY["name"]).student("resnet14 -> tinynet", "mykd")
+    assert student(torch.zeros(1, 3, 8, 8)).shape == (1, 10)
+    code.unload()
