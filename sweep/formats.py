@@ -154,9 +154,9 @@ def _folded(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*map(Text, row))
-    console = Console(highlight=False)
+    console = Console(highlight=False, force_jupyter=False)  # which would show what is captured below the cell
     if not console.is_terminal:
-        console = Console(highlight=False, width=PIPE_WIDTH)
+        console = Console(highlight=False, force_jupyter=False, width=PIPE_WIDTH)
     with console.capture() as capture:
         console.print(table)
     return "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines())

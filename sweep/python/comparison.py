@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sweep import formats
 from sweep.python.frames import to_pandas
-from sweep.python.html import preformatted
+from sweep.python.html import plain, preformatted
 from sweep.results.comparison import Difference, records, text
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Comparison:
         return to_pandas(formats.to_arrow(records(self.differences)))
 
     def __repr__(self) -> str:
-        return text(self.ours, self.theirs, self.differences)
+        return plain(text(self.ours, self.theirs, self.differences))
 
     def _repr_html_(self) -> str:
         return preformatted(repr(self))

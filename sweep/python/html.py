@@ -45,3 +45,10 @@ def _side(column: str) -> str:
 def preformatted(text: str) -> str:
     """Text whose columns stay columns."""
     return f"<pre>{escape(text)}</pre>"
+
+
+def plain(text: str) -> str:
+    """Text as it is printed on a terminal, without the codes for bold and colours."""
+    from rich.text import Text
+
+    return "\n".join(Text.from_ansi(line).plain for line in text.split("\n"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sweep import formats
-from sweep.python.html import preformatted
+from sweep.python.html import plain, preformatted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,7 @@ class Planned:
         return formats.to_arrow(self._preview.rows).to_pandas()
 
     def __repr__(self) -> str:
-        return self._preview.text
+        return plain(self._preview.text)
 
     def _repr_html_(self) -> str:
-        return preformatted(self._preview.text)
+        return preformatted(repr(self))

@@ -11,7 +11,7 @@ from sweep import formats
 from sweep.layout import Root
 from sweep.python.comparison import Comparison
 from sweep.python.frames import to_pandas, trial_records
-from sweep.python.html import leaderboard
+from sweep.python.html import leaderboard, plain
 from sweep.python.place import place
 from trainers.errors import InputError, unknown_name
 
@@ -205,7 +205,7 @@ class Results:
         from sweep.results.draw import to_text
 
         board = self._board()
-        return f"{board.plan.name} on {board.plan.dataset}\n{to_text(board)}{caption(board)}"
+        return plain(f"{board.plan.name} on {board.plan.dataset}\n{to_text(board)}{caption(board)}")
 
     def _repr_html_(self) -> str:
         return leaderboard(self._board())

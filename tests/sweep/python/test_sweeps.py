@@ -47,7 +47,9 @@ def test_a_spec_that_is_not_there_or_wrong_is_refused(tmp_path: Path) -> None:
         sweep.load(tmp_path / "wrong.yaml")
 
 
-def test_a_plan_says_what_would_run_and_what_is_done(root: Root, ledger: Ledger, small_plan: Plan) -> None:
+def test_a_plan_says_what_would_run_and_what_is_done(
+    root: Root, ledger: Ledger, small_plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
     loaded = sweep.load(SPEC)
     planned = loaded.plan(root.path)
     assert (planned.trials, planned.done, planned.epochs_left) == (9, 0, 27)
@@ -63,6 +65,9 @@ def test_a_plan_says_what_would_run_and_what_is_done(root: Root, ledger: Ledger,
     assert repr(planned) == preview(small_spec(), root, Format.TABLE)
     assert "9 trials, 27 epochs; 2 done, 21 epochs to run" in repr(planned)
     assert planned._repr_html_().startswith("<pre>small on digits\n")
+    bold = "\x1b[1mstage\x1b[0m"
+    monkeypatch.setattr("sweep.preview.listing", lambda rows, how: f"{bold}\nconfirm\n")
+    assert "\nstage\nconfirm\n" in repr(planned), "on a terminal, which prints heads bold"
 
 
 @pytest.fixture
