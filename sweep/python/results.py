@@ -81,11 +81,8 @@ class Results:
         return to_pandas(self.arrow("trials"))
 
     def epochs(self) -> pd.DataFrame:
-        """A line for each epoch of each trial, as `sweep export` writes them (docs/leaderboard.md).
-
-        Raises:
-            InputError: of results that are read from a server, which has them as its runs' curves.
-        """
+        """A line for each epoch of each trial, as `sweep export` writes them (docs/leaderboard.md). From a server they
+        come curve by curve, which takes long where there are many trials."""
         return to_pandas(self.arrow("epochs"))
 
     def arrow(self, what: Kind = "table") -> pa.Table:
@@ -116,6 +113,10 @@ class Results:
     def _epochs(self) -> pa.Table:
         from sweep.results import export
 
+        if self._uri is not None:
+            from sweep.tracking import curves, read_back
+
+            return curves.read(read_back.read(self.name, self._uri), self._uri)
         with self._ledger("epochs") as ledger:
             return export.epochs(ledger)
 
@@ -194,8 +195,8 @@ class Results:
 
         if self._uri is not None:
             raise InputError(
-                f"the {what} of '{self.name}' are not read from an MLflow server, where they stand as its runs' curves"
-                " and models; sweep.open(name, root=…) has them where the sweep ran"
+                f"the {what} of '{self.name}' are not read from an MLflow server, which has them as logged models;"
+                " sweep.open(name, root=…) has them where the sweep ran"
             )
         with closing(Ledger(self._below.sweep(self.name).ledger)) as ledger:
             yield ledger

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from pandas.testing import assert_frame_equal
 
 import sweep
 from sweep.layout import Root
@@ -137,6 +138,10 @@ def test_a_sweep_that_ran_elsewhere_is_read_off_its_server(
     ours, theirs = (each.trials().sort_values(["label", "seed"]) for each in (results, other))
     for column in ("label", "seed", "state", "test_acc", "best_test_acc", "trial"):
         assert json.loads(theirs[column].to_json(orient="values")) == json.loads(ours[column].to_json(orient="values"))
-    for ask in (other.epochs, lambda: other.student(PAIR, "kd", 0)):
-        with pytest.raises(InputError, match=r"are not read from an MLflow server, .*sweep.open\(name, root=…\)"):
-            ask()
+    known, told = results.epochs(), other.epochs()
+    untold = ["config", "seconds", "teacher_images"]
+    assert told[untold].isna().all(axis=None)
+    assert_frame_equal(told.drop(columns=untold), known.drop(columns=untold), check_dtype=False)
+    assert other.compare("dhkd α=1", "kd").differences == results.compare("dhkd α=1", "kd").differences
+    with pytest.raises(InputError, match=r"are not read from an MLflow server, .*sweep.open\(name, root=…\)"):
+        other.student(PAIR, "kd", 0)
