@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from sweep.cli.preview import preview
 from sweep.formats import Format
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
+from sweep.preview import preview
 from sweep.results.outgrown import OTHER_TEACHER, outgrown
 from tests.support.examples import begin, record, slot_of, small_spec
 
