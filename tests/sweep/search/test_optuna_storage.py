@@ -84,6 +84,7 @@ def test_every_trial_that_has_ended_is_there_once_however_often_one_mirrors(
         assert name.startswith("small · ")
         study = optuna.load_study(study_name=name, storage=storage)
         trials, best_trial = study.trials, study.best_trial
+        assert (study.metric_names, study.user_attrs["config"]) == (["val_acc"], plan.cells[0].config)
     assert [trial.user_attrs["suggestion"] for trial in trials] == list(range(TRIALS))
     with Ledger(paths.ledger) as ledger:
         asked = [event.body["params"] for event in ledger.events("ask")]
