@@ -9,7 +9,7 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -194,4 +194,10 @@ def environment(root: Root, verbose: bool, address: str | None) -> None:
 
 
 def _own_environment() -> dict[str, str]:
-    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)} | NO_WORKERS_AHEAD
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _own_token()} | NO_WORKERS_AHEAD
+
+
+@cache
+def _own_token() -> str:
+    """One for all runs of this process: Ray reads it once, and would take no other for a later Ray of our own."""
+    return secrets.token_hex(32)

@@ -44,6 +44,11 @@ class Code:
         """The hash of the files as they are written, under which they are kept; empty where there are none."""
         return content_key(list(map(list, self.files))) if self.files else ""
 
+    @property
+    def tops(self) -> list[str]:
+        """The files and folders themselves, as a spec names them: ``mypaper``, ``my_losses.py``."""
+        return sorted({path.partition("/")[0] for path, _ in self.files})
+
     def to_json(self) -> str:
         """The files as text that :meth:`from_json` reads."""
         return canonical_json(dict(self.files))
@@ -192,7 +197,7 @@ class Code:
 
 
 NO_CODE = Code()
-OURS = frozenset({"sweep", "trainers", "search_spaces"})
+OURS = frozenset({"kd_sweep", "sweep", "trainers", "search_spaces"})
 
 
 def read(paths: Sequence[str], folder: Path) -> Code:

@@ -17,7 +17,8 @@ import ray
 from ray._common.utils import load_class
 
 from kd_sweep import find_ours_first
-from sweep.engine.session import session
+from sweep.engine.session import environment, session
+from sweep.layout import Root
 from trainers.errors import InputError
 from trainers.process import WORKER_ENVIRONMENT
 
@@ -148,3 +149,13 @@ def test_no_thread_collects_garbage_while_ray_goes_down(
     begun(None, started)
     assert seen == [(None, True)]
     assert gc.isenabled()
+
+
+def test_all_runs_of_a_process_have_one_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray reads it once: with another one its own head would not let a second Ray of this process in."""
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    tokens = set()
+    for _ in range(2):
+        environment(Root(tmp_path), verbose=False, address=None)
+        tokens.add(os.environ["RAY_AUTH_TOKEN"])
+    assert [len(token) for token in tokens] == [64]
