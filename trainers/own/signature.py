@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from pydantic import ConfigDict, PydanticUserError, ValidationError, create_model
@@ -58,7 +59,8 @@ def config(
         missing = argument.default is inspect.Parameter.empty
         if missing and must_default:
             raise Origin.of(given).refuse(f"the argument '{name}' has no default; write `{name}: … = …`")
-        fields[name] = (_hint(given, name, argument.annotation), ... if missing else argument.default)
+        default = str(argument.default) if isinstance(argument.default, Path) else argument.default  # as specs have it
+        fields[name] = (_hint(given, name, argument.annotation), ... if missing else default)
     return _made(given, base, fields)
 
 

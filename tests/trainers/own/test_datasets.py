@@ -78,6 +78,8 @@ def test_a_path_beside_the_file_can_be_a_default(folder: Folder) -> None:
     """
     assert source(folder, text).path == folder.path / "data.npy"
     assert loaded(folder, text)
+    spec = folder.spec(["one.py"], dataset="own")
+    assert spec.dataset_options == {"path": str(folder.path / "data.npy")}
 
 
 def test_one_set_is_cut_by_what_its_images_show(folder: Folder) -> None:
