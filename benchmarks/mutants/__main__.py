@@ -80,8 +80,7 @@ def is_own(file: str, test: Path) -> bool:
 
 
 def meeting(mutant: Mutant, tests: Mapping[str, Reached], own: Mapping[str, bool]) -> list[str]:
-    """The tests that a mutant meets, in their order: all that run its line; of what an import runs, all that run
-    anything of its module, and the module's own.
+    """The tests that a mutant meets, in their order: those that run its line; all, of what an import runs.
 
     Args:
         mutant: one of a module's.
@@ -89,11 +88,8 @@ def meeting(mutant: Mutant, tests: Mapping[str, Reached], own: Mapping[str, bool
         own: by file of tests, whether it is one of the module's own.
     """
     site, file = mutant.site, mutant.file
-    if site.called:
-        met = [name for name, test in tests.items() if test.runs(file, site.first, site.last)]
-    else:
-        met = [name for name, test in tests.items() if file in test.lines or own[_file(name)]]
-    return sorted(met, key=lambda name: (not own[_file(name)], tests[name].seconds))
+    met = [name for name, test in tests.items() if not site.called or test.runs(file, site.first, site.last)]
+    return sorted(met, key=lambda name: (not own[_file(name)], file not in tests[name].lines, tests[name].seconds))
 
 
 def _file(test: str) -> str:

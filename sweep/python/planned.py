@@ -10,7 +10,7 @@ from sweep.python.html import plain, preformatted
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sweep.preview import Preview
+    from sweep.results.preview import Preview
 
 
 class Planned:

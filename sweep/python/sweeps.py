@@ -57,7 +57,7 @@ class Sweep:
         Raises:
             InputError, StorageError, CheckpointError: see :mod:`trainers.errors`.
         """
-        from sweep.preview import look_ahead
+        from sweep.results.preview import look_ahead
 
         below = place(root, storage)
         return Planned(look_ahead(self._shrunk(below), below))

@@ -15,7 +15,7 @@ from sweep.engine.attempt import _state
 from sweep.formats import Format
 from sweep.layout import Root
 from sweep.plan.expand import build_plan
-from sweep.preview import preview
+from sweep.results.preview import preview
 from tests.support.command import User, children
 from tests.support.examples import small_spec
 from trainers.errors import InputError

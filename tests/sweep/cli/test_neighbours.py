@@ -9,7 +9,7 @@ from sweep.formats import Format
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
 from sweep.plan.slots import Plan
-from sweep.preview import preview
+from sweep.results.preview import preview
 from tests.support.examples import begin, record, small_spec
 
 

@@ -17,7 +17,7 @@ from sweep.formats import Format
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
 from sweep.plan.slots import Plan
-from sweep.preview import preview
+from sweep.results.preview import preview
 from tests.support.examples import SPEC, begin, record, small_spec
 from trainers import code
 from trainers.errors import InputError, SpecError
@@ -66,7 +66,7 @@ def test_a_plan_says_what_would_run_and_what_is_done(
     assert "9 trials, 27 epochs; 2 done, 21 epochs to run" in repr(planned)
     assert planned._repr_html_().startswith("<pre>small on digits\n")
     bold = "\x1b[1mstage\x1b[0m"
-    monkeypatch.setattr("sweep.preview.listing", lambda rows, how: f"{bold}\nconfirm\n")
+    monkeypatch.setattr("sweep.results.preview.listing", lambda rows, how: f"{bold}\nconfirm\n")
     assert "\nstage\nconfirm\n" in repr(planned), "on a terminal, which prints heads bold"
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import logging.handlers
 import math
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -11,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search_spaces import space as spaces
-from sweep.search.suggest import PRIMES, Asked, frozen_trials, suggest
+from sweep.search.suggest import PRIMES, Asked, _seed, frozen_trials, suggest
 
 SPACE: dict[str, dict[str, Any]] = {
     "alpha": {"range": [0.1, 10.0], "log": True},
@@ -80,6 +83,36 @@ def test_the_next_suggestion_depends_on_the_history_alone(sampler: str) -> None:
 def test_tpe_finds_what_random_search_does_not() -> None:
     best = {name: max(goodness(asked.params) for asked in search(name, 60)) for name in ("tpe", "random")}
     assert best["tpe"] > best["random"]
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_tpe_is_optunas_with_all_dimensions_together_and_running_trials_taken_for_poor() -> None:
+    space = {name: dimension for name, dimension in SPACE.items() if name != "head"}  # which Optuna knows by number
+
+    def without_head(asked: Asked) -> Asked:
+        return replace(asked, params={name: asked.params[name] for name in space})
+
+    running = [Asked(asked.params) for asked in search("random", 6, seed=1)]
+    history = [without_head(asked) for asked in [*search("random", 24), *running]]
+    seed = _seed(3, len(history))
+
+    def by_optuna(multivariate: bool, constant_liar: bool) -> dict[str, Any]:
+        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=multivariate, constant_liar=constant_liar)
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        study.add_trials(frozen_trials(space, history))
+        return study.ask(study.trials[0].distributions).params
+
+    ours = suggest(space, history, sampler="tpe", metrics=["val_acc"], seed=3)
+    assert ours == by_optuna(True, True)
+    assert ours not in (by_optuna(True, False), by_optuna(False, True))
+
+
+def test_optuna_says_nothing_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    logger, told = logging.getLogger("optuna"), logging.handlers.BufferingHandler(100)
+    monkeypatch.setattr(logger, "handlers", [told])
+    logger.setLevel(logging.INFO)  # as Optuna sets it
+    suggest(SPACE, [], sampler="tpe", metrics=["val_acc"], seed=0)
+    assert told.buffer == []
 
 
 def test_running_trials_are_not_suggested_again() -> None:
