@@ -1,6 +1,6 @@
 """Stochastic gradient descent as torch computes it, without waiting for torch's compiler.
 
-Around what an optimiser does lie wrappers that keep `torch.compile` out of it, and the first call of any of them imports
+Around what an optimiser does lie wrappers that keep `torch.compile` out of it; the first call of any of them imports
 the compiler: seconds of every process that trains, for nothing where nobody compiles. Read in torch 2.15; where
 another release has no such wrappers, :func:`inspect.unwrap` leaves its functions as they are.
 """
