@@ -36,7 +36,8 @@ class SGD(torch.optim.SGD):
 
 def _own(name: str) -> Callable[..., Any]:
     """A method of torch's optimisers as it is inside its wrapper."""
-    return unwrap(getattr(torch.optim.SGD, name))
+    inside: Callable[..., Any] = unwrap(getattr(torch.optim.SGD, name))
+    return inside
 
 
 _step = _own("step")
