@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import ray
+from ray._private.node import Node
 from ray.air.execution._internal import RayActorManager
 from ray.train import TrainingFailedError, WorkerGroupError
 from ray.tune.constants import TUNE_ENV_VARS
@@ -27,6 +28,7 @@ from ray.tune.utils.object_cache import _ObjectCache
 
 from sweep.engine import session
 from sweep.engine.ray_internals import READ_IN
+from sweep.engine.ray_internals.processes import LOG_READER, NEVER, fewer_processes
 from sweep.engine.ray_internals.settings import NO_WORKERS_AHEAD, OLD_OUTPUT, TEMPORARY_FOLDER
 from sweep.engine.ray_internals.workers import ActorManager, IdleWorkers, end_worker, has_worker
 from sweep.layout import Root
@@ -46,7 +48,7 @@ READ = {_ObjectCache: ["_cached_objects", "_num_cached_objects", "_max_num_objec
 
 def gone() -> list[str]:
     """A sentence for everything that this release of Ray lacks, or has otherwise than it was read."""
-    return [*_overridden(), *_made(), *_replaced(), *_read()]
+    return [*_overridden(), *_made(), *_replaced(), *_left_out(), *_read()]
 
 
 def _overridden() -> Iterator[str]:
@@ -76,6 +78,14 @@ def _replaced() -> Iterator[str]:
             yield _said(tune_controller, f"does not hold {base.__name__}, which own_workers() replaces there")
         if base.__name__ not in _globals_read(TuneController.__init__):
             yield _said(TuneController, f"does not look up {base.__name__}, which own_workers() replaces")
+
+
+def _left_out() -> Iterator[str]:
+    for name in (*NEVER, LOG_READER):
+        if name not in vars(Node):
+            yield _said(Node, f"has no method {name}, which fewer_processes() replaces")
+        if name not in _names_in(Node):
+            yield _said(Node, f"no longer calls {name}, which fewer_processes() replaces")
 
 
 def _read() -> Iterator[str]:
@@ -129,6 +139,15 @@ def test_every_method_is_an_override_or_a_sweep_s_own(own: type) -> None:
     methods = {name for name, value in vars(own).items() if inspect.isfunction(value)} - {"__init__"}
     assert methods == overridden | OWN[own]
     assert not any(hasattr(base, name) for name in OWN[own]), "Ray has a method of that name by now"
+
+
+@pytest.mark.parametrize("log_reader", [True, False])
+def test_processes_are_left_out_of_a_start_only(log_reader: bool) -> None:
+    before = {name: vars(Node)[name] for name in (*NEVER, LOG_READER)}
+    with fewer_processes(log_reader=log_reader):
+        assert (vars(Node)[LOG_READER] is before[LOG_READER]) == log_reader
+        assert [Node.start_monitor(None), Node.start_api_server(None, include_dashboard=False)] == [None, None]  # type: ignore[arg-type, call-arg, func-returns-value]
+    assert {name: vars(Node)[name] for name in before} == before
 
 
 def test_what_ray_train_raises_tells_of_each_worker() -> None:
@@ -211,6 +230,13 @@ def test_a_method_that_ray_tune_calls_no_longer_is_named(monkeypatch: pytest.Mon
             monkeypatch.delattr(TuneController, name)
     (told,) = gone()
     assert "TuneController no longer calls flush_cached_objects, which IdleWorkers overrides" in told
+
+
+def test_a_process_that_is_started_otherwise_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Node, "start_autoscaler", Node.start_monitor, raising=False)
+    monkeypatch.delattr(Node, "start_monitor")
+    told, *_ = gone()
+    assert "Node has no method start_monitor, which fewer_processes() replaces" in told
 
 
 def test_a_class_that_moved_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
