@@ -36,7 +36,7 @@ def try_once(distiller: Distiller, setting: Setting) -> None:
     draws = torch.Generator().manual_seed(0)
     targets = torch.randint(setting.num_classes, (BATCH,), generator=draws)
     if isinstance(distiller, LogitFunction):
-        student, teacher = torch.randn(2, BATCH, setting.num_classes, generator=draws)
+        student, teacher = (torch.randn(BATCH, setting.num_classes, generator=draws) for _ in range(2))
         _explained(distiller.name, lambda: distiller.terms(student.requires_grad_(), teacher, targets))
     elif isinstance(distiller, FunctionDistiller):
         _explained(distiller.name, lambda: distiller.computed(_given(distiller, setting, targets)))
