@@ -6,11 +6,12 @@ Networks are built without numbers, once per architecture, and kept on torch's m
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-from trainers.code import fingerprint, told
-from trainers.config import TrialConfig
+from trainers.code import THEIRS, fingerprint, told
+from trainers.config import MethodConfig, TrialConfig
 from trainers.data.base import ImageData
 from trainers.distillers import METHODS, Distiller, Setting, build_distiller
 from trainers.distillers.base import shapes
@@ -18,6 +19,7 @@ from trainers.errors import InputError
 from trainers.models import MODELS, Network, build
 from trainers.models.outline import Undrawn, outlines
 from trainers.own.attempt import try_once
+from trainers.own.keys import methods_in
 from trainers.storage.content import canonical_json
 
 
@@ -37,11 +39,26 @@ def check(config: TrialConfig, data: ImageData, teacher: str | None) -> None:
         seed=config.seed,
     )
     student = _blueprint(config.model, data.num_classes, data.image_size, _code(config.model))
-    with outlines():
-        distiller = build_distiller(config.method, student, setting)
-        refuse_idle_epochs(distiller, config)
-    if METHODS.module(config.method.name):
-        try_once(distiller, setting)
+    for part in methods_in(config.method):
+        if METHODS.module(part.name):
+            with _explained(part), outlines():
+                distiller = build_distiller(part, student, setting)
+            try_once(distiller, setting)
+    with _explained(config.method), outlines():
+        refuse_idle_epochs(build_distiller(config.method, student, setting), config)
+
+
+@contextmanager
+def _explained(method: MethodConfig) -> Iterator[None]:
+    """A method of the user's may raise whatever it likes: that is an InputError too."""
+    try:
+        yield
+    except InputError:
+        raise
+    except THEIRS as error:
+        if not METHODS.module(method.name):
+            raise
+        raise InputError(f"method '{method.name}' cannot be built: {told(error)}") from error
 
 
 def decides(config: dict[str, Any]) -> str:
@@ -107,10 +124,13 @@ def _blueprint(model: str, num_classes: int, image_size: tuple[int, int], code: 
         shapes(network, image_size)  # on the CPU: the meta device would take seconds to load what it runs networks with
     except InputError:
         raise
-    except Exception as error:
+    except THEIRS as error:
         if not code and not isinstance(error, RuntimeError):
             raise
         height, width = image_size
-        why = told(error) if code else str(error)
-        raise InputError(f"model '{model}' does not take images of {height} × {width} pixels: {why}") from error
+        if code:
+            raise InputError(
+                f"model '{model}' fails with images of {height} × {width} pixels: {told(error)}"
+            ) from error
+        raise InputError(f"model '{model}' does not take images of {height} × {width} pixels: {error}") from error
     return network.to("meta")

@@ -13,6 +13,7 @@ from multiprocessing.synchronize import Barrier
 from threading import BrokenBarrierError
 from typing import TYPE_CHECKING, Any
 
+from kd_sweep import spawning
 from sweep.ledger.failures import is_out_of_memory
 from sweep.text import first_line
 from trainers.code import Code, current, load, load_installed
@@ -50,7 +51,7 @@ def rehearse_together(trial: TrialConfig, plan: Plan, layout: Layout) -> list[Re
     context = get_context("spawn")
     barrier = context.Barrier(layout.trials)
     pipes = [context.Pipe(duplex=False) for _ in range(layout.trials)]
-    with _as_workers():
+    with _as_workers(), spawning():
         processes = [
             context.Process(
                 target=_rehearse,

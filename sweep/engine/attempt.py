@@ -22,6 +22,7 @@ from trainers.code import place_of
 from trainers.config import TrialConfig
 from trainers.errors import DivergedError, StorageError
 from trainers.storage.files import write_atomically
+from trainers.versions import made_with
 
 if TYPE_CHECKING:
     from trainers.models import Network
@@ -50,7 +51,7 @@ class Attempt:
 
         Returns:
             `epochs`, their results; `done`, whether that was the end; if so `state`, with a bad end's `reason` and
-            `log`; and what a finished teacher is stored as, `teacher`.
+            `log`; of a finished one the releases that it was `made_with`, and what a teacher is stored as, `teacher`.
 
         Raises:
             AcceleratorError: torch's, where the device is lost to this process.
@@ -107,7 +108,7 @@ class Attempt:
         if epochs and epochs[-1].epoch < trial.recipe.epochs:
             return report
         network = _returned(self._running)
-        report |= {"state": "finished", "done": True}
+        report |= {"state": "finished", "done": True, "made_with": made_with()}
         if self._job["stage"] == "teacher":
             report["teacher"] = self._store(network, trial, epochs[-1]).reference.model_dump()
         return report

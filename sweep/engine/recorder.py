@@ -169,7 +169,7 @@ class Recorder:
     def _ended(self, job: Job, state: str, result: dict[str, Any]) -> None:
         epochs = [event.body for event in self._ledger.events("epoch", trial=job.key)]
         body = final_body(state, epochs, self._queue.plan.protocol) | {
-            key: result[key] for key in ("reason", "teacher") if key in result
+            key: result[key] for key in ("reason", "teacher", "made_with") if key in result
         }
         noted = self._ledger.append("final", job.key, body=body)
         teacher = TeacherConfig.model_validate(result["teacher"]) if "teacher" in result else None

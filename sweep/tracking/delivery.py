@@ -32,6 +32,7 @@ from sweep.tracking.run_content import (
     metrics_at,
     milliseconds,
     parameters,
+    release_tags,
     run_tags,
     start_tags,
 )
@@ -292,7 +293,7 @@ class Delivery:
         elif event.kind == "epoch":
             told.metrics += metrics_at(epoch_metrics(body), event.time, event.epoch or 0)
         elif event.kind in ("final", "retrained"):
-            told.end(event, STATUS[body["state"]], {"state": body["state"]} | self._reason(event.trial or "", body))
+            told.end(event, STATUS[body["state"]], self._end_tags(event.trial or "", body))
         elif event.kind == "pruned":
             told.end(event, "KILLED", {"state": "pruned"})
         elif event.kind == "failed":
@@ -300,6 +301,10 @@ class Delivery:
             told.end(event, "FAILED", tags)
         elif event.kind == "interrupted":
             told.end(event, "KILLED", {"state": "interrupted"})
+
+    def _end_tags(self, key: str, body: dict[str, Any]) -> dict[str, str]:
+        """How a trial ended, why, and what it was made with."""
+        return {"state": body["state"]} | self._reason(key, body) | release_tags(body)
 
     def _has_ended(self, event: Event) -> bool:
         """Whether an event's trial had ended for good before."""

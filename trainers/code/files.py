@@ -23,6 +23,8 @@ MOST_BYTES = 2**20
 """Of all files together."""
 MOST_FILES = 1_000
 INIT = "__init__.py"
+MAIN = "__main__.py"
+"""What ``python -m mypaper`` runs: a script, which no module imports."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ class Code:
     def key(self) -> str:
         """The hash of the files as they are written, under which they are kept; empty where there are none."""
         return content_key(list(map(list, self.files))) if self.files else ""
+
+    @property
+    def tops(self) -> list[str]:
+        """The files and folders themselves, as a spec names them: ``mypaper``, ``my_losses.py``."""
+        return sorted({path.partition("/")[0] for path, _ in self.files})
 
     def to_json(self) -> str:
         """The files as text that :meth:`from_json` reads."""
@@ -96,7 +103,14 @@ class Code:
         Raises:
             KeyError: for a module that is not here.
         """
-        return content_key({name: digest(self._tree(name)) for name in sorted(self.reached(module))})
+        if module not in self._fingerprints:  # it is asked for with every trial of a plan
+            said = {name: self._digest(name) for name in sorted(self.reached(module))}
+            self._fingerprints[module] = content_key(said)
+        return self._fingerprints[module]
+
+    def uses(self, module: str, other: str) -> bool:
+        """Whether a module of these files imports, itself, a module or package that is none of them."""
+        return any(name == other or name.startswith(f"{other}.") for name in self._wanted(module))
 
     def reached(self, module: str) -> set[str]:
         """A module and all of these files that are imported with it: packages around a module are imported before."""
@@ -108,6 +122,25 @@ class Code:
                 found.add(name)
                 waiting += self._imported(name)
         return found
+
+    def __reduce__(self) -> tuple[type[Code], tuple[object, ...]]:
+        """Without what was worked out of them: a syntax tree may be too deep for another process."""
+        return Code, (self.files, self.folders)
+
+    @cached_property
+    def _fingerprints(self) -> dict[str, str]:
+        """Those that were asked for."""
+        return {}
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        """Those that were asked for."""
+        return {}
+
+    def _digest(self, module: str) -> str:
+        if module not in self._digests:
+            self._digests[module] = digest(self._tree(module))
+        return self._digests[module]
 
     @cached_property
     def _trees(self) -> dict[str, ast.Module]:
@@ -122,9 +155,18 @@ class Code:
 
     def _imported(self, module: str) -> set[str]:
         """The modules of these files that one of them imports, and the packages around them."""
-        return {name for wanted in self._wanted(module) for name in _around(wanted) if name in self.modules}
+        found: set[str] = set()
+        for wanted in self._wanted(module):
+            if wanted == "*":
+                found |= self.modules.keys()
+            elif wanted.endswith(".*"):
+                found |= {name for name in self.modules if name.startswith(wanted[:-1])}
+            else:
+                found |= {name for name in _around(wanted) if name in self.modules}
+        return found
 
     def _wanted(self, module: str) -> Iterator[str]:
+        """What :func:`imports` finds, and the module itself."""
         yield module
         yield from imports(self._tree(module), module, self.is_package(module))
 
@@ -155,7 +197,7 @@ class Code:
 
 
 NO_CODE = Code()
-OURS = frozenset({"sweep", "trainers", "search_spaces"})
+OURS = frozenset({"kd_sweep", "sweep", "trainers", "search_spaces"})
 
 
 def read(paths: Sequence[str], folder: Path) -> Code:
@@ -193,11 +235,13 @@ def _python_files(place: Path, path: str) -> Iterator[tuple[str, Path]]:
     found = kind(place)
     if found is None:
         raise InputError(f"there is no {path} beside the spec; `code` takes Python files and package folders")
-    _check_leads_nowhere(place, place.parent, path)
     if found == FILE and place.suffix == ".py":
         _check_name(place.stem, path)
+        _check_leads_nowhere(place, place.parent, path)
         yield place.name, place
     elif found == FOLDER:
+        _check_name(Path(path).name, path)
+        _check_leads_nowhere(place, place.parent, path)
         yield from _below(place, path)
     else:
         raise InputError(f"{path} is {found}, not a Python file or a package folder")
@@ -207,8 +251,8 @@ def _below(place: Path, path: str) -> Iterator[tuple[str, Path]]:
     count = 0
     for file in sorted(place.rglob("*.py")):
         name = file.relative_to(place.parent).as_posix()
-        if not _is_name(name):
-            continue  # what no import statement can name, a hidden file say
+        if not _is_name(name) or file.name == MAIN:
+            continue  # what no import statement names: a hidden file, a script
         _check_leads_nowhere(file, place, path)
         count += 1
         yield name, file
@@ -260,7 +304,7 @@ def _around(module: str) -> Iterator[str]:
 
 def _text(data: bytes, file: Path) -> str:
     try:
-        return data.decode()
+        return data.decode("utf-8-sig")  # some editors begin a file with a mark of its encoding
     except UnicodeDecodeError as error:
         raise InputError(f"{readable(file)} is not a text file (byte {error.start} is not UTF-8)") from error
 

@@ -23,7 +23,9 @@ class _Loader(Loader):
         return None
 
     def exec_module(self, module: ModuleType) -> None:
-        """Run the text in the module."""
+        """Run the text in the module, which knows its file as any other does."""
+        if self.path:
+            module.__file__ = self.path
         exec(compile(self._text, self.path, "exec", dont_inherit=True), module.__dict__)
 
     def get_source(self, fullname: str) -> str:

@@ -9,12 +9,15 @@ from trainers import registry
 from trainers.code import installed
 from trainers.code.files import NO_CODE, Code
 from trainers.code.finder import FINDER
-from trainers.code.places import told
+from trainers.code.places import THEIRS, theirs, told
 from trainers.errors import InputError
 
 
 def load(code: Code) -> None:
-    """Import all modules of `code`, in place of what was loaded before; nothing where that is the same.
+    """Import `code`, in place of what was loaded before; nothing where that is the same.
+
+    Of a folder, the package itself is imported and each of its modules that imports `trainers`: scripts and tests that
+    lie there are left alone.
 
     Raises:
         InputError: where an import fails, with the user's file and line, or a file registers nothing and is imported by
@@ -25,12 +28,14 @@ def load(code: Code) -> None:
     unload()
     if not code:
         return
+    _forget(code)  # somebody may have imported a file of that name without us, as it was then
     FINDER.code = code
     sys.meta_path.insert(0, FINDER)
     importlib.invalidate_caches()
     try:
         for module in code.modules:
-            _import(module)
+            if "." not in module or code.uses(module, "trainers"):
+                _import(module)
         _check_registered(code)
     except BaseException:
         unload()
@@ -39,10 +44,11 @@ def load(code: Code) -> None:
 
 def _import(module: str) -> None:
     try:
-        importlib.import_module(module)
+        with theirs():
+            importlib.import_module(module)
     except InputError:
         raise
-    except (Exception, SystemExit) as error:  # whatever a user's module raises is his, and told as such
+    except THEIRS as error:
         raise InputError(f"cannot import {module}: {told(error)}") from error
 
 
@@ -56,12 +62,16 @@ def _check_registered(code: Code) -> None:
 
 def unload() -> None:
     """Forget the modules that were loaded, and all that they have registered."""
-    registry.forget(FINDER.code.modules)
-    for module in FINDER.code.modules:
-        sys.modules.pop(module, None)
+    _forget(FINDER.code)
     if FINDER in sys.meta_path:
         sys.meta_path.remove(FINDER)
     FINDER.code = NO_CODE
+
+
+def _forget(code: Code) -> None:
+    registry.forget(code.modules)
+    for module in code.modules:
+        sys.modules.pop(module, None)
 
 
 def fingerprint(module: str) -> str:

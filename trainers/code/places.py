@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
+from contextlib import AbstractContextManager, redirect_stdout
 from pathlib import Path
 
 from trainers.code.finder import current
@@ -11,6 +13,14 @@ from trainers.errors import KDError
 PACKAGE = Path(__file__).parents[1]
 LONGEST = 300
 """Characters of an error's text."""
+THEIRS = (Exception, SystemExit)
+"""What a user's code may raise, and is told as his: a module or a loss may even want to end the process."""
+
+
+def theirs() -> AbstractContextManager[object]:
+    """A context in which the user's code runs: what it prints goes to the error stream, since our own output may be
+    JSON."""
+    return redirect_stdout(sys.stderr)
 
 
 def told(error: BaseException) -> str:

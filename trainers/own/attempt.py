@@ -5,18 +5,18 @@ Shapes: `B` batch, `C` classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from trainers.code import told
+from trainers.code import THEIRS, theirs, told
 from trainers.distillers import Batch, Distiller, Setting
 from trainers.distillers.base import shapes
 from trainers.errors import InputError
 from trainers.models import Features, Network
-from trainers.own.given import Given, Passed
+from trainers.own.given import Given
 from trainers.own.methods import FunctionDistiller, LogitFunction
 
 BATCH = 4
@@ -35,25 +35,30 @@ def try_once(distiller: Distiller, setting: Setting) -> None:
     """
     draws = torch.Generator().manual_seed(0)
     targets = torch.randint(setting.num_classes, (BATCH,), generator=draws)
+    logits = [torch.randn(BATCH, setting.num_classes, generator=draws) for _ in range(4)]  # each changes alone
     if isinstance(distiller, LogitFunction):
-        student, teacher = (torch.randn(BATCH, setting.num_classes, generator=draws) for _ in range(2))
-        _explained(distiller.name, lambda: distiller.terms(student.requires_grad_(), teacher, targets))
+        student, teacher = logits[0].requires_grad_(), logits[1]
+        _explained(distiller, lambda: distiller.terms(student, teacher, targets)[distiller.name])
     elif isinstance(distiller, FunctionDistiller):
-        _explained(distiller.name, lambda: distiller.computed(_given(distiller, setting, targets)))
+        _explained(distiller, lambda: distiller.computed(_given(distiller, setting, targets, logits)))
 
 
-def _given(distiller: FunctionDistiller, setting: Setting, targets: Tensor) -> Given:
+def _given(distiller: FunctionDistiller, setting: Setting, targets: Tensor, logits: Sequence[Tensor]) -> Given:
     """What a function reads that reads more than one view's logits."""
-    needs = distiller.teacher_needs
-    student = _seen(distiller.student, setting, learns=True)
-    teacher = None if setting.teacher is None or needs == "nothing" else _seen(setting.teacher, setting)
     batch = Batch(torch.empty(0), targets, torch.arange(BATCH), epoch=1)
-
-    def part(passed: Features | None) -> Passed | None:
-        return passed if passed is None or needs == "features" else passed.logits
-
-    strong = {"strong_student": part(student), "strong_teacher": part(teacher)} if distiller.strong_view else {}
-    return Given.of(batch, student if needs == "features" else student.logits, part(teacher), **strong)
+    if distiller.teacher_needs != "features":
+        names = ("student", "teacher", "strong_student", "strong_teacher")
+        made = dict(zip(names, logits, strict=True))
+        made |= {name: made[name].requires_grad_() for name in ("student", "strong_student")}
+        taught = {
+            name: value for name, value in made.items() if distiller.teacher_needs != "nothing" or "student" in name
+        }
+        strong = {name: value for name, value in taught.items() if name.startswith("strong") and distiller.strong_view}
+        return Given.of(batch, made["student"], taught.get("teacher"), **strong)
+    student = _seen(distiller.student, setting, learns=True)
+    teacher = _seen(setting.need_teacher(), setting)
+    strong = {"strong_student": student, "strong_teacher": teacher} if distiller.strong_view else {}
+    return Given.of(batch, student, teacher, **strong)
 
 
 def _seen(network: Network, setting: Setting, *, learns: bool = False) -> Features:
@@ -68,10 +73,14 @@ def _seen(network: Network, setting: Setting, *, learns: bool = False) -> Featur
     return Features(several(seen.logits), several(seen.pooled), stages, before, several(seen.unpooled))
 
 
-def _explained(name: str, call: Callable[[], Any]) -> None:
+def _explained(method: LogitFunction | FunctionDistiller, call: Callable[[], Tensor]) -> None:
+    """Raises InputError where the call fails, or gives no number for logits as random draws are."""
     try:
-        call()
+        with theirs():
+            loss = float(call())
     except InputError:
         raise
-    except Exception as error:  # whatever a user's function raises is his, and told as such
-        raise InputError(f"method '{name}' fails: {told(error)}") from error
+    except THEIRS as error:
+        raise InputError(f"method '{method.name}' fails: {told(error)}") from error
+    if method.teacher_needs != "features" and not math.isfinite(loss):  # of features there are only shapes here
+        raise method.origin.refuse(f"'{method.name}' returned {loss} for logits drawn from N(0, 1); a loss is finite")

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from trainers.code import told
+from trainers.code import THEIRS, theirs, told
 from trainers.data import DATASETS
 from trainers.data.base import DataSource, ImageData
 from trainers.data.pixels.cache import channel_statistics
 from trainers.data.sources.checks import check_classes, check_labels
 from trainers.errors import InputError, KDError
-from trainers.own.images import cut_off, split_of
+from trainers.own.images import cut_off, is_array, split_of
 from trainers.own.registration import Origin, register
-from trainers.own.signature import config, positional
+from trainers.own.signature import WITHOUT_SOURCE, config, positional
 
 D = TypeVar("D", bound=Callable[..., Any])
 
@@ -58,6 +58,7 @@ def dataset(name: str, *, test_fraction: float | None = None, summary: str = "")
 class OwnSource(DataSource):
     """What a user's function reads."""
 
+    model_config = WITHOUT_SOURCE
     summary: ClassVar[str] = ""
     name: ClassVar[str]
     reader: ClassVar[Callable[..., Any]]
@@ -69,25 +70,28 @@ class OwnSource(DataSource):
         where it fails or returns anything else than images and labels."""
         kind = type(self)
         try:
-            found = kind.reader(**dict(self))
+            with theirs():
+                found = kind.reader(**dict(self))
+                return found if isinstance(found, ImageData) else self._data(found)
         except KDError:
             raise
-        except Exception as error:  # whatever a user's function raises is his, and told as such
+        except THEIRS as error:
             raise InputError(f"data set '{kind.name}' cannot be read: {told(error)}") from error
-        return found if isinstance(found, ImageData) else self._data(found)
 
     def _data(self, found: Any) -> ImageData:
         what = f"data set '{self.name}'"
         fraction = type(self).test_fraction
+        whole = fraction is not None or (isinstance(found, tuple) and len(found) == 2 and is_array(found[0]))
         if fraction is not None:
             train, test = cut_off(split_of(found, what), fraction)
-            classes: tuple[str, ...] = ()
-        elif isinstance(found, tuple) and len(found) in (2, 3):
+            classes = tuple(getattr(found, "classes", ()))
+        elif isinstance(found, tuple) and len(found) in (2, 3) and not whole:
             train, test = split_of(found[0], f"{what}, train"), split_of(found[1], f"{what}, test")
             classes = tuple(map(str, found[2])) if len(found) == 3 else tuple(getattr(found[0], "classes", ()))
         else:
+            returned = "one set of images" if whole else type(found).__name__
             raise self.origin.refuse(
-                f"'{self.name}' returned {type(found).__name__}; return (train, test), or one set, with a test_fraction"
+                f"'{self.name}' returned {returned}; return (train, test), or one set, with a test_fraction"
             )
         if train.image_size != test.image_size:
             sizes = f"{train.image_size} to train on and {test.image_size} to test on"

@@ -16,6 +16,7 @@ from torch import Tensor
 from trainers.data.base import Split
 from trainers.data.pixels.decode import rgb
 from trainers.data.sources.checks import shown
+from trainers.data.sources.held_out import held_out
 from trainers.errors import InputError
 from trainers.storage.content import tensors_key
 
@@ -34,7 +35,7 @@ def split_of(given: Any, what: str) -> Split:
     Raises:
         InputError: for anything else, no image at all, images of different sizes and pixels that are no uint8.
     """
-    if isinstance(given, tuple) and len(given) == 2 and _is_array(given[0]):
+    if isinstance(given, tuple) and len(given) == 2 and is_array(given[0]):
         images, labels = _planes(given[0], what), _labels(list(given[1]), what)
     elif hasattr(given, "__len__") and hasattr(given, "__getitem__"):
         images, labels = _items(given, what)
@@ -46,16 +47,8 @@ def split_of(given: Any, what: str) -> Split:
 
 
 def cut_off(whole: Split, fraction: float) -> tuple[Split, Split]:
-    """A training and a test split of one: in each class the share `fraction`, and one image at least, is to test on.
-
-    Which those are is decided by what the images show, not by their order: equal images are never on both sides but
-    where half of a class is equal, and a set that grows keeps most of its test images.
-    """
-    order = torch.tensor(np.argsort([_hash(image) for image in whole.images], kind="stable"))
-    chosen = torch.zeros(len(whole), dtype=torch.bool)
-    for label in set(whole.labels.tolist()):
-        members = order[whole.labels[order] == label]
-        chosen[members[: max(1, round(fraction * len(members)))]] = True
+    """A training and a test split of one, by what the images show: see :func:`held_out`."""
+    chosen = held_out([_hash(image) for image in whole.images], whole.labels.tolist(), fraction)
     return whole.take(torch.nonzero(~chosen).flatten()), whole.take(torch.nonzero(chosen).flatten())
 
 
@@ -67,10 +60,10 @@ def _items(given: Any, what: str) -> tuple[Tensor, Tensor]:
     found: list[Tensor] = []
     labels: list[Any] = []
     for position in range(len(given)):
-        try:
-            image, label = given[position][:2]
-        except (TypeError, ValueError, IndexError, KeyError) as error:
-            raise InputError(f"{what}, item {position}: it is no pair of an image and a label ({error})") from error
+        item = given[position]
+        if not isinstance(item, tuple | list) or len(item) < 2:
+            raise InputError(f"{what}, item {position}: it is {type(item).__name__}, no pair of an image and a label")
+        image, label = item[:2]
         found.append(_one(image, f"{what}, item {position}"))
         labels.append(label)
         if found[-1].shape != found[0].shape:
@@ -84,7 +77,7 @@ def _items(given: Any, what: str) -> tuple[Tensor, Tensor]:
 def _one(image: Any, what: str) -> Tensor:
     """One image, uint8 ``[3, H, W]``."""
     array = np.array(rgb(image)) if isinstance(image, Image.Image) else image
-    if not _is_array(array):
+    if not is_array(array):
         raise InputError(f"{what}: its image is {type(image).__name__}; give one of Pillow's, an array or a tensor")
     return _planes(array[None], what)[0]
 
@@ -109,12 +102,13 @@ def _planes(images: Any, what: str) -> Tensor:
 def _labels(labels: Sequence[Any], what: str) -> Tensor:
     numbers = []
     for position, label in enumerate(labels):
-        number = label.item() if (hasattr(label, "item") and not hasattr(label, "shape")) or _is_array(label) else label
+        number = label.item() if (hasattr(label, "item") and not hasattr(label, "shape")) or is_array(label) else label
         if isinstance(number, bool) or not isinstance(number, int) or number < 0:
             raise InputError(f"{what}, item {position}: label {shown(number)} is no class's number, from 0 on")
         numbers.append(number)
     return torch.tensor(numbers, dtype=torch.int64)
 
 
-def _is_array(given: Any) -> bool:
+def is_array(given: Any) -> bool:
+    """Whether something is an array of NumPy's or torch's, or a number out of one."""
     return isinstance(given, np.ndarray | Tensor | np.generic)

@@ -32,7 +32,7 @@ def code_of(dataset: str, models: Iterable[str], method: MethodConfig) -> dict[s
     used: list[tuple[Registry[Any], str]] = [
         (DATASETS, dataset),
         *((MODELS, name) for name in models),
-        *((METHODS, name) for name in _methods(method)),
+        *((METHODS, part.name) for part in methods_in(method)),
     ]
     modules = {f"{registry.what} {name}": registry.module(name) for registry, name in used}
     return {what: _known(what, module) for what, module in sorted(modules.items()) if module}
@@ -47,12 +47,9 @@ def _known(what: str, module: str) -> str:
     return known
 
 
-def _methods(method: MethodConfig) -> Iterator[str]:
-    yield method.name
+def methods_in(method: MethodConfig) -> Iterator[MethodConfig]:
+    """A method, and those that are among its hyperparameters (DHKD's `main`)."""
+    yield method
     for value in method.params.values():
-        yield from _methods_in(value)
-
-
-def _methods_in(value: Any) -> Iterator[str]:
-    if isinstance(value, dict) and value.keys() == {"name", "params"}:
-        yield from _methods(MethodConfig.model_validate(value))
+        if isinstance(value, dict) and value.keys() == {"name", "params"}:
+            yield from methods_in(MethodConfig.model_validate(value))

@@ -15,7 +15,7 @@ Shapes: `B` batch, `C` classes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import Field
 from torch import Tensor
@@ -26,7 +26,7 @@ from trainers.distillers.registry import METHODS
 from trainers.models import Features, Network
 from trainers.own.given import READS, STRONG, Given, Passed
 from trainers.own.registration import Origin, register
-from trainers.own.signature import config, positional
+from trainers.own.signature import WITHOUT_SOURCE, config, positional
 
 Loss = Callable[..., Any]
 D = TypeVar("D", bound=Callable[..., Any])
@@ -36,6 +36,12 @@ Weight = Annotated[float, Field(ge=0)]
 Epochs = Annotated[int, Field(ge=0)]
 WEIGHTS = {"ce_weight": Weight, "weight": Weight, "warmup_epochs": Epochs}
 """Hyperparameters that every function has beside its own."""
+
+
+class FunctionParams(MethodParams):
+    """Base of the functions' hyperparameters."""
+
+    model_config = WITHOUT_SOURCE
 
 
 def method(
@@ -69,20 +75,41 @@ def method(
         InputError: for a name that is none or taken, an argument that no method has, and one without type or default.
     """
     defaults = {"ce_weight": ce_weight, "weight": weight, "warmup_epochs": warmup_epochs}
+    plain = (teacher_needs, strong_view, *defaults.values()) == ("logits", False, 1.0, 1.0, 0)
 
     def registered(given: D) -> D:
         origin = Origin.of(given)
+        if teacher_needs not in get_args(Needs):
+            raise origin.refuse(f"teacher_needs is one of {', '.join(get_args(Needs))}, found {teacher_needs!r}")
         if not isinstance(given, type):
-            made = _of_function(name, given, teacher_needs, strong_view, defaults, summary)
-            register(METHODS, name, made, origin)
-        elif issubclass(given, Distiller):
-            own: type[Distiller] = given
-            register(METHODS, name, own, origin)
+            made = _of_function(name, given, origin, teacher_needs, strong_view, defaults, summary)
         else:
-            raise origin.refuse(f"method '{name}' is neither a function nor a class that extends Distiller")
+            made = _of_class(name, given, origin, plain, summary)
+        register(METHODS, name, made, origin)
         return given
 
     return registered
+
+
+def _of_class(name: str, given: type, origin: Origin, plain: bool, summary: str) -> type[Distiller]:
+    """A class as it is, where it is a method's."""
+    if not issubclass(given, Distiller):
+        raise origin.refuse(f"method '{name}' is neither a function nor a class that extends Distiller")
+    if not plain:
+        raise origin.refuse(f"method '{name}' is a class: it says itself what it needs, how it weighs and warms up")
+    if not issubclass(getattr(given, "Params", type(None)), MethodParams):
+        raise origin.refuse(f"method '{name}' has no Params: a class of its hyperparameters that extends MethodParams")
+    lacking = sorted(given.__abstractmethods__)
+    if lacking:
+        raise origin.refuse(f"method '{name}' lacks what every method has: {', '.join(lacking)}")
+    if summary or "summary" not in given.__dict__:
+        given.summary = summary or _first_line(given) or f"{name}, a method of your own"
+    return given
+
+
+def _first_line(given: object) -> str:
+    """Of its own docstring."""
+    return (given.__doc__ or "").strip().partition("\n")[0]
 
 
 class FunctionDistiller(Distiller):
@@ -91,6 +118,7 @@ class FunctionDistiller(Distiller):
     name: ClassVar[str]
     loss: ClassVar[Loss]
     reads: ClassVar[tuple[str, ...]]
+    origin: ClassVar[Origin]
 
     def __init__(self, params: Any, student: Network, setting: Setting) -> None:
         super().__init__(student, setting)
@@ -140,6 +168,7 @@ class LogitFunction(LogitDistiller):
     name: ClassVar[str]
     loss: ClassVar[Loss]
     reads: ClassVar[tuple[str, ...]]
+    origin: ClassVar[Origin]
 
     def terms(self, student: Tensor, teacher: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """What the function returns for logits ``[B, C]``, under the method's name. Raises InputError where that is no
@@ -164,7 +193,7 @@ def _computed(method: FunctionDistiller | LogitFunction, given: Given) -> Tensor
     own = {name: value for name, value in dict(method.params).items() if name not in WEIGHTS}
     before = given.versions()
     loss = kind.loss(*(given.values[name] for name in kind.reads), **own)
-    return given.check(loss, before, kind.name, Origin.of(kind.loss))
+    return given.check(loss, before, kind.name, kind.origin)
 
 
 def _weights(name: str, params: Any, epoch: int) -> dict[str, float]:
@@ -172,23 +201,24 @@ def _weights(name: str, params: Any, epoch: int) -> dict[str, float]:
 
 
 def _of_function(
-    name: str, loss: Loss, needs: Needs, strong: bool, defaults: dict[str, float], summary: str
+    name: str, loss: Loss, origin: Origin, needs: Needs, strong: bool, defaults: dict[str, float], summary: str
 ) -> type[Distiller]:
     """The class of a function."""
     reads = positional(loss)
-    _check_reads(reads, needs, strong, Origin.of(loss))
+    _check_reads(reads, needs, strong, origin)
     simple = needs == "logits" and set(reads) <= {"student", "teacher", "targets"}
     content = {
-        "Params": config(loss, MethodParams, {field: (of, defaults[field]) for field, of in WEIGHTS.items()}),
-        "summary": summary or (loss.__doc__ or "").strip().partition("\n")[0] or f"{name}, a method of your own",
+        "Params": config(loss, FunctionParams, {field: (of, defaults[field]) for field, of in WEIGHTS.items()}),
+        "summary": summary or _first_line(loss) or f"{name}, a method of your own",
         "teacher_needs": needs,
         "strong_view": strong,
         "name": name,
         "loss": staticmethod(loss),
         "reads": tuple(reads),
-        "__module__": loss.__module__,
+        "origin": origin,
+        "__module__": origin.module,
     }
-    made: type[Distiller] = type(name, (LogitFunction if simple else FunctionDistiller,), content)
+    made: type[Distiller] = type(str(name), (LogitFunction if simple else FunctionDistiller,), content)
     return made
 
 

@@ -25,8 +25,7 @@ def recipe(name: str, base: str = "cifar", **fields: Any) -> Recipe:
         InputError: for a name that is none or taken, a base that does not exist, and for fields or values that a recipe
             does not have.
     """
-    caller = sys._getframe(1)
-    origin = Origin(caller.f_globals.get("__name__", ""), caller.f_code.co_filename, caller.f_lineno)
+    origin = Origin.here(sys._getframe(1))
     if base not in RECIPES:
         raise origin.refuse(RECIPES.unknown(base))
     try:
