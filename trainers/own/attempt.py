@@ -35,7 +35,7 @@ def try_once(distiller: Distiller, setting: Setting) -> None:
     """
     draws = torch.Generator().manual_seed(0)
     targets = torch.randint(setting.num_classes, (BATCH,), generator=draws)
-    logits = torch.randn(4, BATCH, setting.num_classes, generator=draws).unbind()
+    logits = [torch.randn(BATCH, setting.num_classes, generator=draws) for _ in range(4)]  # each changes alone
     if isinstance(distiller, LogitFunction):
         student, teacher = logits[0].requires_grad_(), logits[1]
         _explained(distiller, lambda: distiller.terms(student, teacher, targets)[distiller.name])
