@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ray.exceptions import RayError
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
@@ -16,6 +17,7 @@ from sweep.cost.budget import BudgetWatch
 from sweep.engine.display import Display
 from sweep.engine.job import Job, devices
 from sweep.engine.queue import TrialQueue
+from sweep.engine.ray_internals.groups import release_left
 from sweep.engine.ray_internals.workers import end_worker, has_worker
 from sweep.engine.vigil import Vigil
 from sweep.layout import SweepPaths
@@ -57,6 +59,7 @@ class Recorder(Callback):
         self._trials: dict[str, Trial] = {}
         self._trials_known = 0
         self._hung: dict[str, str] = {}
+        self._left_devices = False
         self._looked = 0.0
         self._ends_at: float | None = None
         self._says: list[str] = []
@@ -99,6 +102,8 @@ class Recorder(Callback):
             self._looked = now
             for trial in [self._trials[job.key] for job in self._queue.live if job.key in self._trials]:
                 self._guarded(self._look_after, trial, trial)
+            if self._left_devices:
+                self._release()
 
     def _know(self, trials: list[Trial]) -> None:
         """Take over Ray's new trials; its list only grows."""
@@ -221,7 +226,16 @@ class Recorder(Callback):
         self._left(job)
         self._display.ended(job, state, body)
 
+    def _release(self) -> None:
+        """Give back the devices of a dead worker that had several below it. Those die some time after it, so they are
+        looked for until the run ends, which a head that is away for a moment does not."""
+        try:
+            release_left()
+        except RayError as error:
+            _log.warning("it is not known which devices are left reserved: %s", error)
+
     def _worker_died(self, job: Job, trial: Trial) -> None:
+        self._left_devices |= self._queue.plan.compute["workers"] > 1
         if job.key in self._hung:
             self._failed(job, "hung", self._hung[job.key])
             return

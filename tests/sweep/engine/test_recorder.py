@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import ray
+from ray.exceptions import RaySystemError
 
 from sweep.cost.budget import BudgetWatch
 from sweep.engine.job import Job
@@ -358,6 +359,29 @@ def test_a_worker_that_stands_still_is_killed_and_its_trial_tried_again(
     assert f"hung: {still.slot.name}: its worker told of no epoch" in sweep.out.getvalue()
     assert sweep.start() == still
     assert sweep.recorder._hung == {}  # should its next worker die, that is another death
+
+
+@pytest.mark.parametrize(("workers", "looks"), [(1, 0), (2, 3)])
+def test_devices_below_a_dead_worker_are_given_back(
+    sweep: Driver, clock: Clock, monkeypatch: pytest.MonkeyPatch, workers: int, looks: int
+) -> None:
+    """A trial of several workers has them reserved by an actor that dies some time after it."""
+    asked: list[None] = []
+
+    def release() -> int:
+        asked.append(None)
+        raise RaySystemError("the head is away for a moment")
+
+    monkeypatch.setattr("sweep.engine.recorder.release_left", release)
+    sweep.queue.plan = replace(sweep.plan, compute=sweep.plan.compute | {"workers": workers})
+    passes(sweep, clock, 3)
+    assert asked == []
+    dead = search_jobs(sweep)[0].key
+    sweep.recorder._hung[dead] = "it stood still"
+    sweep.recorder.on_trial_error(0, [], sweep.trials[dead])
+    passes(sweep, clock, 3)
+    assert len(asked) == looks
+    assert sweep.recorder.fatal is None
 
 
 def test_a_worker_whose_death_ray_does_not_tell_of_is_killed_again(
