@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from sweep.layout import Root, SweepPaths
 from sweep.ledger.store import Event, Ledger
 from sweep.tracking import mlflow_internals
+from sweep.tracking.best import outdated
 from sweep.tracking.mlflow_internals import run_name
 from sweep.tracking.news import STATUS, News
 from sweep.tracking.once_more import once_more
@@ -26,6 +27,7 @@ from sweep.tracking.parent import ParentRun
 from sweep.tracking.places import moved
 from sweep.tracking.progress import Progress, Refusal, told_of
 from sweep.tracking.run_content import (
+    BEST,
     PARENT,
     dataset_input,
     epoch_metrics,
@@ -83,7 +85,7 @@ class Delivery:
         self._again = self._lacking()
         self._refused_before = [one for one in self._progress.refused if one.trial is None]
         self._moved = True
-        """Whether trials may stand elsewhere in the sweep than their runs say."""
+        """Whether trials may stand elsewhere in the sweep than their runs say, or have another best epoch."""
 
     @property
     def experiment(self) -> str:
@@ -186,11 +188,12 @@ class Delivery:
             raise
 
     def _move(self) -> None:
-        """Let the runs show where their trials stand in the sweep by now."""
+        """Let the runs show where their trials stand in the sweep by now, and which of their epochs is the best."""
         if not self._moved:
             return
         self._teller.begin(None, self._progress.told)
         self._teller.guard(PARENT, "where the trials stand by now", self._show_places)
+        self._teller.guard(PARENT, "which epochs are the best by now", self._show_best)
         self._moved = False
 
     def _show_places(self) -> None:
@@ -202,7 +205,13 @@ class Delivery:
         if place.name != run.name:
             self._teller.ask(key, f"the name of {run.name}", self.client.update_run, self.runs[key], name=place.name)
         self._teller.tag(key, place.name, place.tags)
-        self._runs.shown[key] = Shown(place.name, run.tags | place.tags)
+        self._runs.shown[key] = Shown(place.name, run.tags | place.tags, run.best)
+
+    def _show_best(self) -> None:
+        for key, numbers in list(outdated(self._runs.shown, self._ledger)):
+            run = self._runs.shown[key]
+            self._teller.log(key, run.name, numbers)
+            self._runs.shown[key] = Shown(run.name, run.tags, _best(numbers))
 
     # -- event by event -----------------------------------------------------------------------------------------------
 
@@ -246,7 +255,8 @@ class Delivery:
             what = f"that {whose} runs"
             self._teller.ask(key, what, self.client.update_run, run, status="RUNNING", name=run_name(whose))
         self._log(key, whose, told)
-        self._runs.shown[key] = Shown(run_name(whose), self._runs.shown[key].tags | told.tags)
+        before = self._runs.shown[key]
+        self._runs.shown[key] = Shown(run_name(whose), before.tags | told.tags, before.best | _best(told.metrics))
         if told.dataset is not None:
             used = [dataset_input(told.dataset)]
             self._teller.ask(key, f"the data set of {whose}", self.client.log_inputs, self.runs[key], used)
@@ -310,3 +320,8 @@ class Delivery:
         """Why a trial ended as it did; where an earlier attempt broke, that is no reason any more."""
         broke = next(self._ledger.events("failed", trial=key, limit=1), None)
         return {"reason": body.get("reason", "")} if "reason" in body or broke else {}
+
+
+def _best(metrics: list[Any]) -> dict[str, float]:
+    """What is told of a trial's best epoch, the last of each number."""
+    return {metric.key: metric.value for metric in metrics if metric.key in BEST}

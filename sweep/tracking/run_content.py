@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 PARENT = "sweep"
 """The parent run's `sweep.key`."""
 EPOCH_METRICS = ("loss", "lr", "train_acc", "train_acc5", "val_acc", "val_acc5", "test_acc", "test_acc5")
+BEST = ("best_epoch", "best_test_acc")
+"""Metrics of a whole trial that depend on the protocol."""
 PLACES = ("model", "teacher", "method", "seed")
 """Parameters that are no hyperparameters."""
 ORDER = "order."

@@ -115,6 +115,36 @@ def test_a_teacher_that_was_trained_again_has_its_new_accuracy(
     }
 
 
+def best_of(uri: str) -> dict[str, tuple[float, float]]:
+    """What the runs of trials say of their best epoch: its number and its accuracy, by label."""
+    some = {run.data.tags.get("label", ""): run.data.metrics for run in runs(uri).values()}
+    return {label: (one["best_epoch"], one["best_test_acc"]) for label, one in some.items() if "best_epoch" in one}
+
+
+def test_trials_that_ended_under_another_protocol_show_the_best_epoch_by_the_present_one(
+    root: Root, ledger: Ledger, new_store: NewStore
+) -> None:
+    """Where nothing is held out the protocols have their trials in common. Back and forth: each time the runs, and what
+    is read back, say what the table says."""
+    uri, recipe = new_store(), SPEC["recipe"] | {"val_fraction": 0.0}
+    for protocol, best in (("validation", (3.0, 75.0)), ("paper", (2.0, 80.0)), ("validation", (3.0, 75.0))):
+        plan = build_plan(small_spec(methods=["kd"], seeds=1, recipe=recipe, protocol=protocol))
+        done = ledger.finals()
+        begin(ledger, plan)
+        for slot in () if done else plan.slots:
+            record(ledger, plan, slot, [70.0, 80.0, 75.0])
+        sync(root, "small", uri)
+        assert best_of(uri) == {"kd": best, "teacher": best}
+        assert records(board_of(read_back.read("small", uri))) == records(leaderboard(ledger))
+    begin(ledger, build_plan(small_spec(methods=["kd"], seeds=1, recipe=recipe, protocol="paper")))
+    whole = new_store("whole.db")
+    sync(root, "small", whole)  # in one
+    assert best_of(whole) == {"kd": (2.0, 80.0), "teacher": (2.0, 80.0)}
+    with faults(lambda *_: None) as made:
+        sync(root, "small", whole)
+    assert "log_batch" not in made
+
+
 @pytest.mark.parametrize("state", ["failed", "interrupted", "running"])
 def test_a_teacher_that_is_trained_again_in_vain_has_its_result_still(
     root: Root, ledger: Ledger, small_plan: Plan, new_store: NewStore, state: str
