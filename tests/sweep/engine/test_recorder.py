@@ -417,7 +417,9 @@ def test_a_trial_that_waits_inside_ray_for_its_devices_is_left_alone(
 def test_a_deadline_ends_what_runs_though_no_epoch_comes(
     sweep: Driver, clock: Clock, killed: list[str], longest: float
 ) -> None:
-    """An epoch in flight gets the time of the longest so far, or a minute."""
+    """An epoch in flight gets the time of the longest so far, or a minute; what came before the first is no part."""
+    passes(sweep, clock, 1000)
+    sweep.tell(search_jobs(sweep)[0].key, {"epochs": [epoch_body(1, 1.0, 1.0)], "done": False})
     passes(sweep, clock, longest)
     sweep.tell(search_jobs(sweep)[0].key, {"epochs": [epoch_body(1, 1.0, 1.0)], "done": False})
     recorder = watched(sweep, deadline="2020-01-01 00:00")
