@@ -21,7 +21,7 @@ from sweep.ledger.store import Event, Ledger
 from sweep.tracking import mlflow_internals
 from sweep.tracking.best import outdated
 from sweep.tracking.mlflow_internals import run_name
-from sweep.tracking.news import STATUS, News
+from sweep.tracking.news import STATUS, News, step_of
 from sweep.tracking.once_more import once_more
 from sweep.tracking.parent import ParentRun
 from sweep.tracking.places import moved
@@ -34,6 +34,7 @@ from sweep.tracking.run_content import (
     metrics_at,
     milliseconds,
     parameters,
+    replaced_metrics,
     run_tags,
     start_tags,
 )
@@ -303,6 +304,7 @@ class Delivery:
             told.metrics += metrics_at(epoch_metrics(body), event.time, event.epoch or 0)
         elif event.kind in ("final", "retrained"):
             told.end(event, STATUS[body["state"]], {"state": body["state"]} | self._reason(event.trial or "", body))
+            told.metrics += self._replaced(event) if event.kind == "retrained" else []
         elif event.kind == "pruned":
             told.end(event, "KILLED", {"state": "pruned"})
         elif event.kind == "failed":
@@ -315,6 +317,12 @@ class Delivery:
         """Whether an event's trial had ended for good before."""
         final = next(self._ledger.events("final", trial=event.trial, limit=1), None)
         return final is not None and final.seq < event.seq
+
+    def _replaced(self, event: Event) -> list[Any]:
+        """What takes the place of a former teacher's numbers, at their step."""
+        final = next(self._ledger.events("final", trial=event.trial, limit=1), None)
+        former = final.body.get("last", {}) if final else {}
+        return metrics_at(replaced_metrics(event.body["last"], former), event.time, step_of(event))
 
     def _reason(self, key: str, body: dict[str, Any]) -> dict[str, str]:
         """Why a trial ended as it did; where an earlier attempt broke, that is no reason any more."""
