@@ -45,7 +45,8 @@ from sweep.engine import room, session
 from sweep.engine.display import PlainDisplay
 from sweep.engine.job import Job, describe
 from sweep.engine.queue import TrialQueue
-from sweep.engine.tuning import Run, tune
+from sweep.engine.running import Run
+from sweep.engine.tuning import tune
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan

@@ -123,7 +123,7 @@ def main() -> int:
     signal.signal(signal.SIGXCPU, signal.SIG_DFL)
     folder = Path(tempfile.mkdtemp(prefix="mutated-specs-"))
     os.environ["SWEEP_CACHE"] = str(folder / "cache")
-    for module in ("search_spaces.loader", "sweep.cli.preview", "trainers.check"):  # what every plan loads
+    for module in ("search_spaces.loader", "sweep.results.preview", "trainers.check"):  # what every plan loads
         importlib.import_module(module)
     kinds = (("mutated", chosen.mutated, mutations.mutated), ("large", chosen.large, mutations.large))
     fine = [tried(what, count, make, chosen.seed, folder) for what, count, make in kinds if count]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 from search_spaces import yaml_lines
@@ -32,12 +33,14 @@ from search_spaces.schema import (
 )
 from search_spaces.space import Space, count, size_of
 from search_spaces.yaml_lines import Document
+from trainers.code import Code, load, load_installed, read
 from trainers.config import Recipe
-from trainers.errors import SpecError, shortened, unknown_name
+from trainers.errors import InputError, SpecError, shortened, unknown_name
 
 KEYS = (
     "name",
     "description",
+    "code",
     "dataset",
     "recipe",
     "teachers",
@@ -67,19 +70,20 @@ def load_spec(spec: str) -> Spec:
     return parse_spec(*spec_text(spec))
 
 
-def parse_spec(text: str, source: str, *, elsewhere: bool = False) -> Spec:
-    """Check and expand a spec's text.
+def parse_spec(text: str, source: str, *, elsewhere: bool = False, code: Code | None = None) -> Spec:
+    """Check and expand a spec's text. The user's code that it names is loaded into this process.
 
     Args:
         text: the file's content.
         source: how messages name it.
         elsewhere: the sweep runs on other machines, so that the files it names need not be on this one.
+        code: the files under `code`, where they have come with the text; None: they lie beside `source`.
 
     Raises:
         SpecError: with all its mistakes.
     """
     document = Document(text, source)
-    spec = _Reader(document, elsewhere).read(text) if not document.mistakes else None
+    spec = _Reader(document, elsewhere, code).read(text) if not document.mistakes else None
     if spec is None or document.mistakes:
         raise SpecError(document.mistakes)
     return spec
@@ -88,9 +92,10 @@ def parse_spec(text: str, source: str, *, elsewhere: bool = False) -> Spec:
 class _Reader(FieldReader):
     """Reads a document section by section, noting mistakes and going on."""
 
-    def __init__(self, document: Document, elsewhere: bool) -> None:
+    def __init__(self, document: Document, elsewhere: bool, code: Code | None) -> None:
         super().__init__(document)
         self._elsewhere = elsewhere
+        self._given = code
 
     def read(self, text: str) -> Spec | None:
         data = self.document.data
@@ -103,6 +108,7 @@ class _Reader(FieldReader):
                 self.add((), f"the key '{key}' is missing")
             elif data[key] is None:
                 self.add((key,), "is empty")
+        code = self._code(data.get("code"))
         dataset, options = self._dataset(data.get("dataset"))
         protocol = self.one_of(("protocol",), data.get("protocol", "validation"), ("validation", "paper"))
         teachers = self.model(("teachers",), Teachers, data.get("teachers", {}))
@@ -135,6 +141,7 @@ class _Reader(FieldReader):
             protocol=protocol,
             text=text,
             source=self.document.file,
+            code=code,
             **fields,
         )
 
@@ -144,6 +151,21 @@ class _Reader(FieldReader):
         if value is not None and not (isinstance(value, str) and re.fullmatch(NAME_PATTERN, value)):
             self.add(("name",), f"must be letters, digits, '.', '_' and '-', at most 64, found {shown(value)}")
         return str(value)
+
+    def _code(self, value: Any) -> Code:
+        """The user's files, loaded. Raises SpecError where they cannot be: no other name could be judged."""
+        paths = self.listed(("code",), value)
+        try:
+            load_installed()
+            for path in paths:
+                if not isinstance(path, str):
+                    raise InputError(f"must be Python files or package folders, found {shown(path)}")
+            code = self._given if self._given is not None else read(paths, Path(self.document.file).parent)
+            load(code)
+        except InputError as error:
+            self.add(("code",), str(error))
+            raise SpecError(self.document.mistakes) from error
+        return code
 
     def _dataset(self, value: Any) -> tuple[str, dict[str, Any]]:
         from trainers.data import DATASETS

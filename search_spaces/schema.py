@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from trainers.code import NO_CODE, Code
 from trainers.config import Frozen, Recipe
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -243,6 +244,8 @@ class Spec:
     """The file as it was written."""
     source: str
     """Where it came from."""
+    code: Code = NO_CODE
+    """The user's files that it names; their names are known where they are loaded (:func:`trainers.code.load`)."""
 
     @cached_property
     def differing(self) -> Differing:

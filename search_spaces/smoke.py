@@ -38,7 +38,7 @@ def shrunk(spec: Spec) -> Spec:
     pair = spec.pairs[0]
     return replace(
         spec,
-        name=f"{spec.name[:58]}-smoke",
+        name=smoke_name(spec.name),
         description=f"smoke run of {spec.name}: its numbers mean nothing",
         dataset_options=options,
         recipes=_first_shrunk(spec.recipes, data),
@@ -50,6 +50,11 @@ def shrunk(spec: Spec) -> Spec:
         budget=Budget(),
         compute=Compute(retries=0),
     )
+
+
+def smoke_name(name: str) -> str:
+    """What a sweep's smoke run is called."""
+    return f"{name[:58]}-smoke"
 
 
 def _first_of_each(pair: Pair) -> tuple[MethodGrid, ...]:

@@ -7,13 +7,16 @@ import io
 import json
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.control import strip_control_codes
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Format(StrEnum):
@@ -40,14 +43,20 @@ class TableFormat(StrEnum):
     PARQUET = "parquet"
 
 
-def to_parquet(rows: Sequence[dict[str, Any]]) -> bytes:
-    """Rows with the same keys as a Parquet file; a column of values of several kinds becomes text."""
+def to_arrow(rows: Sequence[dict[str, Any]]) -> pa.Table:
+    """Rows with the same keys as an Arrow table; a column of values of several kinds becomes text."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     columns = list(rows[0]) if rows else []
+    return pa.table({name: _array([row[name] for row in rows]) for name in columns})
+
+
+def to_parquet(rows: Sequence[dict[str, Any]]) -> bytes:
+    """Rows with the same keys as a Parquet file (see :func:`to_arrow`)."""
+    import pyarrow.parquet as pq
+
     buffer = io.BytesIO()
-    pq.write_table(pa.table({name: _array([row[name] for row in rows]) for name in columns}), buffer)
+    pq.write_table(to_arrow(rows), buffer)
     return buffer.getvalue()
 
 
@@ -145,9 +154,9 @@ def _folded(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*map(Text, row))
-    console = Console(highlight=False)
+    console = Console(highlight=False, force_jupyter=False)  # which would show what is captured below the cell
     if not console.is_terminal:
-        console = Console(highlight=False, width=PIPE_WIDTH)
+        console = Console(highlight=False, force_jupyter=False, width=PIPE_WIDTH)
     with console.capture() as capture:
         console.print(table)
     return "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines())

@@ -35,6 +35,10 @@ class Root:
         """The teachers' logits, shared by all sweeps; can be removed at any time."""
         return self.path / "bank"
 
+    def code(self, key: str) -> Path:
+        """A sweep's own code, by its content (:attr:`trainers.code.Code.key`), as every worker reads it."""
+        return self.path / "code" / f"{key}.json"
+
     @property
     def calibration(self) -> Path:
         """How trials train fastest side by side, as measured, by machine."""
@@ -147,6 +151,11 @@ class SweepPaths:
     def spec(self) -> Path:
         """The spec as it was last run."""
         return self.folder / "spec.yaml"
+
+    @property
+    def code(self) -> Path:
+        """The user's files as they were last run, to read."""
+        return self.folder / "code"
 
     @property
     def figure(self) -> Path:

@@ -1,4 +1,5 @@
-"""Runs a plan: Ray Tune schedules, the ledger remembers, MLflow is told, a table, a figure and a page come out.
+"""Runs a plan: Ray Tune schedules, or this process trains; the ledger remembers, MLflow is told, and a table, a figure
+and a page come out.
 
 A run again of the same spec is a resume: the ledger says which trials ended for good, their folders hold the
 checkpoints of those that did not, and only what is missing is run.
@@ -25,14 +26,17 @@ from sweep.cost.budget import BudgetWatch
 from sweep.cost.estimate import estimate
 from sweep.engine import room, session
 from sweep.engine.display import Display, Progress
+from sweep.engine.local import alone, train_here
 from sweep.engine.queue import TrialQueue
-from sweep.engine.tuning import BY_USER, Run, tune
+from sweep.engine.running import BY_USER, Run
+from sweep.engine.tuning import tune
 from sweep.exit_codes import CAME_TO_ITS_END, DONE, INTERRUPTED, SOME_FAILED, WRONG_INPUT
 from sweep.layout import Root, SweepPaths
 from sweep.ledger import lock, snapshot
 from sweep.ledger.bodies import final_body, start_body, stored_teacher_body
 from sweep.ledger.earlier import go_on, spec_file
 from sweep.ledger.store import Ledger
+from sweep.plan import code as own
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan, Slot
 from sweep.plan.teachers import store_named_files, stored_teachers
@@ -43,6 +47,7 @@ from sweep.search.searches import Searches
 from sweep.tracking.address import command
 from sweep.tracking.projector import Projector
 from sweep.tracking.sync import log_models, told_everything
+from trainers.code import load
 from trainers.errors import InputError, StorageError
 from trainers.storage.files import write_atomically
 
@@ -61,6 +66,7 @@ def run_sweep(
     *,
     address: str | None = None,
     only_teachers: bool = False,
+    local: bool = False,
 ) -> int:
     """Run what is missing of a sweep, to the table and the figure.
 
@@ -74,6 +80,7 @@ def run_sweep(
             of their own at that path in front of one storage; None for a Ray of our own.
         only_teachers: leave the students to a later run. The plan that is noted is the whole one; nothing is noted
             where all teachers are stored already.
+        local: train in this process, one trial at a time, without Ray, to the same numbers; a debugger works there.
 
     Returns:
         The exit code: 0 done; 1 some trials failed, a report could not be written, the budget is used up or the cluster
@@ -83,13 +90,16 @@ def run_sweep(
         InputError, CheckpointError, StorageError, MachineError: see :mod:`trainers.errors`; nothing that was computed
             is lost.
     """
+    if local and address is not None:
+        raise InputError(f"--local trains in this process, and --address ({address}) elsewhere: leave one of them out")
     root.check_writable()
     session.environment(root, verbose, address)
+    load(spec.code)  # another spec may have been read since
     paths = root.sweep(spec.name)
     with ExitStack() as stack:
         stack.enter_context(lock.exclusive(paths.lock, f"sweep '{spec.name}'"))
         snapshot.take_over(root, spec.name, display.note)
-        plan = _plan(spec, root, address, display)
+        plan = _plan(spec, root, address, display, local)
         teachers = stored_teachers(plan, root)
         wanted = replace(plan, slots=tuple(plan.teachers), cells=()) if only_teachers else plan
         if only_teachers and len(teachers) == len(wanted.slots):
@@ -110,18 +120,20 @@ def run_sweep(
         drop = stack.enter_context(snapshot.kept(root, spec.name, display.note))
         _record_stored_teachers(plan, queue, root, ledger, drop)
         report = partial(_make_reports, paths, display, with_page=False)
-        run = Run(wanted, root, queue, ledger, display, watch, report, drop, address)
+        run = Run(wanted, root, queue, ledger, display, watch, report, drop, address, local)
         return _run_and_tell(run, uri, verbose)
 
 
-def _plan(spec: Spec, root: Root, address: str | None, display: Display) -> Plan:
+def _plan(spec: Spec, root: Root, address: str | None, display: Display, local: bool) -> Plan:
     """The spec's plan, the teachers that it names by files stored, and a number for ``gpus: auto``."""
     from trainers.teacher.store import TeacherStore
 
     store = TeacherStore(root.teachers, root.storage)
     store_named_files(spec, store)
     store.offer()
-    return _with_devices(build_plan(spec, store), root, address, display)
+    own.keep(spec.code, root)
+    plan = build_plan(spec, store)
+    return alone(plan) if local else _with_devices(plan, root, address, display)
 
 
 def _with_devices(plan: Plan, root: Root, address: str | None, display: Display) -> Plan:
@@ -161,6 +173,7 @@ def _nothing_new(plan: Plan, paths: SweepPaths, ledger: Ledger, uri: str) -> boo
 
 def _record_start(spec: Spec, plan: Plan, paths: SweepPaths, ledger: Ledger) -> None:
     write_atomically(paths.spec, spec.text.encode())
+    own.lay_out(spec.code, paths)
     if ledger.latest("plan"):  # a driver that was killed could not note what it left
         for trial in read.distinct(read.trials(ledger)[1]):
             if trial.state == "running":
@@ -263,10 +276,7 @@ def _run_trials(run: Run, verbose: bool) -> int:
     """Run what the queue holds; the exit code."""
     plan, queue, display = run.plan, run.queue, run.display
     if not queue.exhausted:
-        with session.session(run.address, verbose) as temporary:
-            room.check_resources(plan, room.JOIN_SECONDS if run.address else 0)
-            display.begin(_progress(plan, run.ledger))
-            stopped = tune(run, temporary)
+        stopped = _run_here(run) if run.local else _run_on_ray(run, verbose)
         for lost in queue.lost:
             display.note(f"not run: {lost.name}: its teacher failed")
         if stopped:
@@ -274,6 +284,18 @@ def _run_trials(run: Run, verbose: bool) -> int:
             display.note(f"{stopped}; {nothing_lost()}")
             return INTERRUPTED if stopped == BY_USER else SOME_FAILED
     return exit_code(plan, run.ledger)
+
+
+def _run_here(run: Run) -> str:
+    run.display.begin(_progress(run.plan, run.ledger))
+    return train_here(run)
+
+
+def _run_on_ray(run: Run, verbose: bool) -> str:
+    with session.session(run.address, verbose) as temporary:
+        room.check_resources(run.plan, room.JOIN_SECONDS if run.address else 0)
+        run.display.begin(_progress(run.plan, run.ledger))
+        return tune(run, temporary)
 
 
 def _progress(plan: Plan, ledger: Ledger) -> Progress:

@@ -6,16 +6,20 @@ Networks are built without numbers, once per architecture, and kept on torch's m
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-from trainers.config import TrialConfig
+from trainers.code import THEIRS, fingerprint, told
+from trainers.config import MethodConfig, TrialConfig
 from trainers.data.base import ImageData
 from trainers.distillers import METHODS, Distiller, Setting, build_distiller
 from trainers.distillers.base import shapes
 from trainers.errors import InputError
-from trainers.models import Network, build
+from trainers.models import MODELS, Network, build
 from trainers.models.outline import Undrawn, outlines
+from trainers.own.attempt import try_once
+from trainers.own.keys import methods_in
 from trainers.storage.content import canonical_json
 
 
@@ -29,14 +33,32 @@ def check(config: TrialConfig, data: ImageData, teacher: str | None) -> None:
     setting = Setting(
         num_classes=data.num_classes,
         image_size=data.image_size,
-        teacher=None if teacher is None else _blueprint(teacher, data.num_classes, data.image_size),
+        teacher=None if teacher is None else _blueprint(teacher, data.num_classes, data.image_size, _code(teacher)),
         index=data.train.index,
         labels=data.train.labels,
         seed=config.seed,
     )
-    student = _blueprint(config.model, data.num_classes, data.image_size)
-    with outlines():
+    student = _blueprint(config.model, data.num_classes, data.image_size, _code(config.model))
+    for part in methods_in(config.method):
+        if METHODS.module(part.name):
+            with _explained(part), outlines():
+                distiller = build_distiller(part, student, setting)
+            try_once(distiller, setting)
+    with _explained(config.method), outlines():
         refuse_idle_epochs(build_distiller(config.method, student, setting), config)
+
+
+@contextmanager
+def _explained(method: MethodConfig) -> Iterator[None]:
+    """A method of the user's may raise whatever it likes: that is an InputError too."""
+    try:
+        yield
+    except InputError:
+        raise
+    except THEIRS as error:
+        if not METHODS.module(method.name):
+            raise
+        raise InputError(f"method '{method.name}' cannot be built: {told(error)}") from error
 
 
 def decides(config: dict[str, Any]) -> str:
@@ -84,14 +106,31 @@ def _whole_numbers(value: Any) -> Iterator[int]:
             yield from _whole_numbers(item)
 
 
+def _code(model: str) -> str:
+    """The fingerprint of a network of the user's; empty for ours."""
+    module = MODELS.module(model)
+    return fingerprint(module) if module else ""
+
+
 @lru_cache(maxsize=128)
-def _blueprint(model: str, num_classes: int, image_size: tuple[int, int]) -> Network:
-    """A network of shapes alone, in evaluation mode, which takes images of that size (height, width)."""
-    with Undrawn():
-        network = build(model, num_classes=num_classes).eval()
+def _blueprint(model: str, num_classes: int, image_size: tuple[int, int], code: str = "") -> Network:
+    """A network of shapes alone, in evaluation mode, which takes images of that size (height, width).
+
+    One of the user's, whose fingerprint is `code`, may raise whatever it likes: that is an InputError too.
+    """
     try:
+        with Undrawn():
+            network = build(model, num_classes=num_classes).eval()
         shapes(network, image_size)  # on the CPU: the meta device would take seconds to load what it runs networks with
-    except RuntimeError as error:
+    except InputError:
+        raise
+    except THEIRS as error:
+        if not code and not isinstance(error, RuntimeError):
+            raise
         height, width = image_size
+        if code:
+            raise InputError(
+                f"model '{model}' fails with images of {height} × {width} pixels: {told(error)}"
+            ) from error
         raise InputError(f"model '{model}' does not take images of {height} × {width} pixels: {error}") from error
     return network.to("meta")

@@ -237,6 +237,8 @@ class TrialConfig(Keyed):
     recipe: Recipe
     seed: int = Field(0, ge=0)
     """Decides initialisation, data order, views and dropout; equal seeds are paired across methods."""
+    code: dict[str, str] = {}
+    """Fingerprints of the user's modules that it uses, by what they define (:func:`trainers.own.code_of`)."""
 
     def _keyed(self, dumped: dict[str, Any]) -> dict[str, Any]:
         parts = {"dataset": self.dataset, "teacher": self.teacher, "method": self.method, "recipe": self.recipe}

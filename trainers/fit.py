@@ -31,6 +31,7 @@ from trainers.loop.data_parallel import ALONE, Group, refuse_workers, synchronis
 from trainers.loop.evaluate import accuracy, correct_in_top, percent
 from trainers.loop.gradient_alignment import aligned_gradients
 from trainers.loop.schedule import learning_rate
+from trainers.loop.sgd import SGD
 from trainers.models import Network, build
 from trainers.result import EpochResult
 from trainers.storage.checkpoint import Checkpoints, save_tensors
@@ -236,7 +237,7 @@ def _initial(config: TrialConfig, setting: Setting) -> Distiller:
 
 
 def _optimizer(distiller: Distiller, recipe: Recipe) -> torch.optim.Optimizer:
-    return torch.optim.SGD(
+    return SGD(
         distiller.parameters(),
         lr=recipe.lr,
         momentum=recipe.momentum,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from trainers.config import Recipe
+from trainers.registry import Registry
 
-RECIPES: dict[str, Recipe] = {
+RECIPES: Registry[Recipe] = Registry("recipe")
+for _name, _recipe in {
     # CIFAR-100 as in CRD's and mdistiller's releases: the defaults of Recipe.
     "cifar": Recipe(),
     # The same for light students (MobileNetV2, ShuffleNet), which diverge at 0.05.
@@ -25,4 +27,5 @@ RECIPES: dict[str, Recipe] = {
         val_fraction=0.25,
         samples_per_class=10,
     ),
-}
+}.items():
+    RECIPES.add(_name, _recipe)

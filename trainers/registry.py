@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Generic, TypeVar
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, Generic, TypeVar
 
 from trainers.errors import InputError, unknown_name
 
 T = TypeVar("T")
+
+
+_registries: list[Registry[Any]] = []
+"""All of them, since a module may register several kinds of things."""
 
 
 class Registry(Mapping[str, T], Generic[T]):
@@ -16,13 +20,35 @@ class Registry(Mapping[str, T], Generic[T]):
     def __init__(self, what: str) -> None:
         self.what = what
         self._entries: dict[str, T] = {}
+        self._modules: dict[str, str] = {}
+        _registries.append(self)
 
-    def add(self, name: str, entry: T) -> T:
-        """Register `entry`; raises ValueError when the name is taken."""
+    def add(self, name: str, entry: T, module: str = "") -> T:
+        """Register `entry`.
+
+        Args:
+            name: what a spec calls it.
+            entry: what it stands for.
+            module: the user's module that defines it; empty for what is ours.
+
+        Raises:
+            ValueError: when the name is taken.
+        """
         if name in self._entries:
-            raise ValueError(f"{self.what} '{name}' is registered twice")
+            owner = f" in {self._modules[name]}" if self._modules[name] else ""
+            raise ValueError(f"{self.what} '{name}' is registered already{owner}")
         self._entries[name] = entry
+        self._modules[name] = module
         return entry
+
+    def module(self, name: str) -> str:
+        """The user's module that defines `name`; empty for what is ours, or not here."""
+        return self._modules.get(name, "")
+
+    def forget(self, modules: Collection[str]) -> None:
+        """Leave out what these modules have registered."""
+        for name in [name for name, module in self._modules.items() if module and module in modules]:
+            del self._entries[name], self._modules[name]
 
     def register(self, name: str) -> Callable[[T], T]:
         """:meth:`add` as a decorator."""
@@ -45,3 +71,14 @@ class Registry(Mapping[str, T], Generic[T]):
     def unknown(self, name: object) -> str:
         """The sentence for a name that is not here."""
         return unknown_name(self.what, name, self._entries)
+
+
+def forget(modules: Collection[str]) -> None:
+    """Leave out what these modules have registered, of every kind."""
+    for registry in _registries:
+        registry.forget(modules)
+
+
+def modules() -> set[str]:
+    """The users' modules that have registered something."""
+    return {registry.module(name) for registry in _registries for name in registry} - {""}

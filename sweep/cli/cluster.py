@@ -28,6 +28,8 @@ def submit(spec: SpecArgument, address: ClusterOption = None) -> None:
     cluster = _cluster(address)
     job = cluster.submit(loaded)
     typer.echo(f"submitted {job.id} to {cluster.address}")
+    if loaded.code:
+        typer.echo(f"  with its own code: {', '.join(loaded.code.tops)}")
     for file in read_there(loaded):
         typer.echo(f"  must be there, under the same path on all machines: {file}")
     where = "" if os.environ.get(CLUSTER) == address else f" --address {cluster.address}"

@@ -38,6 +38,12 @@ def run(
         str | None,
         typer.Option("--address", help="A running Ray cluster (auto, or host:port); by default a Ray of its own."),
     ] = None,
+    local: Annotated[
+        bool,
+        typer.Option(
+            "--local", help="Train in this process, one trial at a time, without Ray: for a debugger. Same numbers."
+        ),
+    ] = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Run a sweep, or go on with it: only what is missing is run."""
@@ -46,7 +52,7 @@ def run(
 
         place = Root.at(root, storage)
         loaded = shrunk_spec(load_spec(spec), place) if smoke else load_spec(spec)
-    _run(loaded, place, tracking_uri, address, verbose)
+    _run(loaded, place, tracking_uri, address, verbose, local)
 
 
 def submitted(root: RootOption = DEFAULT_ROOT, storage: StorageOption = None) -> None:
@@ -56,20 +62,22 @@ def submitted(root: RootOption = DEFAULT_ROOT, storage: StorageOption = None) ->
     _run(carried(), Root.at(root, storage), None, os.environ.get("RAY_ADDRESS", "auto"), verbose=False)
 
 
-def _run(loaded: Spec, place: Root, tracking_uri: str | None, address: str | None, verbose: bool) -> NoReturn:
+def _run(
+    loaded: Spec, place: Root, tracking_uri: str | None, address: str | None, verbose: bool, local: bool = False
+) -> NoReturn:
     """Run a sweep and show what came of it."""
     from sweep.cluster.carried import nothing_lost
-    from sweep.engine.display import for_console
+    from sweep.engine.display import PlainDisplay, for_console
     from sweep.tracking import address as tracking
 
     uri = tracking.tracking_uri(place, tracking_uri)
     console = Console()
-    display = for_console(console)
+    display = PlainDisplay(console) if local else for_console(console)  # a debugger needs the terminal for itself
     try:
         with telling(partial(doing, loaded.name, display), terminal=True):
             from sweep.run import run_sweep
 
-            code = run_sweep(loaded, place, uri, display, verbose, address=address)
+            code = run_sweep(loaded, place, uri, display, verbose, address=address, local=local)
     except KeyboardInterrupt:
         console.print(f"stopped; {nothing_lost()}")
         raise typer.Exit(INTERRUPTED) from None

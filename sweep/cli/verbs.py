@@ -52,7 +52,7 @@ def plan(
     """Show what a spec would run, and what of it is done."""
     with telling(f"reading {spec} and its data set"):
         from search_spaces.loader import load_spec
-        from sweep.cli.preview import calibrated, preview
+        from sweep.results.preview import calibrated, preview
 
         place = Root.at(root, storage)
         loaded = shrunk_spec(load_spec(spec), place) if smoke else load_spec(spec)

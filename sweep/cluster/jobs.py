@@ -1,8 +1,9 @@
 """Sweeps as jobs of a running Ray cluster: submit one, see how it goes, read its log, cancel it.
 
 Ray keeps the jobs: it starts each on the cluster's head (where :func:`carried` is called), holds its log and tells its
-state. All that travels there is the spec's text; where results go and how MLflow is reached is the head's business, and
-no secret is part of a job. The token that lets one in is Ray's own, found where Ray looks for it.
+state. All that travels there is the spec's text and the code that it names; where results go and how MLflow is reached
+is the head's business, and no secret is part of a job. The token that lets one in is Ray's own, found where Ray looks
+for it.
 """
 
 from __future__ import annotations

@@ -13,8 +13,10 @@ from multiprocessing.synchronize import Barrier
 from threading import BrokenBarrierError
 from typing import TYPE_CHECKING, Any
 
+from kd_sweep import spawning
 from sweep.ledger.failures import is_out_of_memory
 from sweep.text import first_line
+from trainers.code import Code, current, load, load_installed
 from trainers.config import TrialConfig
 from trainers.errors import InputError
 from trainers.process import WORKER_ENVIRONMENT
@@ -49,10 +51,12 @@ def rehearse_together(trial: TrialConfig, plan: Plan, layout: Layout) -> list[Re
     context = get_context("spawn")
     barrier = context.Barrier(layout.trials)
     pipes = [context.Pipe(duplex=False) for _ in range(layout.trials)]
-    with _as_workers():
+    with _as_workers(), spawning():
         processes = [
             context.Process(
-                target=_rehearse, args=(sender, barrier, trial, plan.dataset, plan.source, layout), daemon=True
+                target=_rehearse,
+                args=(sender, barrier, trial, plan.dataset, plan.source, layout, current()),
+                daemon=True,
             )
             for _, sender in pipes
         ]
@@ -110,7 +114,13 @@ def _received(receiver: Any) -> Rehearsal | str | None:
 
 
 def _rehearse(
-    sender: Connection, barrier: Barrier, trial: TrialConfig, dataset: str, source: dict[str, Any], layout: Layout
+    sender: Connection,
+    barrier: Barrier,
+    trial: TrialConfig,
+    dataset: str,
+    source: dict[str, Any],
+    layout: Layout,
+    code: Code,
 ) -> None:
     """In a process of its own: send the rehearsal, or what went wrong, or None for too little memory. Where another
     process went wrong, nothing of this one counts."""
@@ -121,6 +131,8 @@ def _rehearse(
 
     torch.set_num_threads(layout.cpus)
     try:
+        load_installed()
+        load(code)
         data = DATASETS[dataset].model_validate(source).load()
         teacher = stand_in(trial.teacher.architecture, data) if trial.teacher is not None else None
         device = "cuda" if layout.gpus else "cpu"

@@ -188,14 +188,14 @@ class LiveDisplay(Display):
     def begin(self, progress: Progress) -> None:
         """Also put the picture on the terminal."""
         super().begin(progress)
-        self._live = Live(self._picture(), console=self.console, auto_refresh=False, transient=True)
+        self._live = Live(picture(self.progress), console=self.console, auto_refresh=False, transient=True)
         self._live.start(refresh=True)
 
     def tick(self) -> None:
         """Draw the picture again, every :data:`REFRESH_SECONDS` at most."""
         if self._live and time.monotonic() - self._last > REFRESH_SECONDS:
             self._last = time.monotonic()
-            self._live.update(self._picture(), refresh=True)
+            self._live.update(picture(self.progress), refresh=True)
 
     def end(self) -> None:
         """Also take the picture away; the notes stay."""
@@ -204,11 +204,12 @@ class LiveDisplay(Display):
             self._live.stop()
             self._live = None
 
-    def _picture(self) -> RenderableType:
-        progress = self.progress
-        if progress is None:
-            return Text()
-        return Group(_bar(progress), Text(), _running(progress), Text(), _means(progress))
+
+def picture(progress: Progress | None) -> RenderableType:
+    """How far a run is: in all, what runs, and the means so far; nothing of one that has ended."""
+    if progress is None:
+        return Text()
+    return Group(_bar(progress), Text(), _running(progress), Text(), _means(progress))
 
 
 def _bar(progress: Progress) -> RenderableType:

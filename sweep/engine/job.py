@@ -37,7 +37,7 @@ def devices(job: Job, plan: Plan) -> float:
 
 
 def describe(job: Job, plan: Plan, root: Root) -> dict[str, Any]:
-    """A job as the config that :class:`sweep.engine.trainable.TrialTrainable` takes."""
+    """A job as what :class:`sweep.engine.attempt.Attempt` takes, here or in another process."""
     return {
         "key": job.key,
         "stage": job.slot.stage,
@@ -49,6 +49,7 @@ def describe(job: Job, plan: Plan, root: Root) -> dict[str, Any]:
         "bank": str(root.bank.absolute()),
         "bank_gb": plan.compute["bank_gb"],
         "source": plan.source,
+        "code": str(root.code(plan.code).absolute()) if plan.code else "",
         "workers": plan.compute["workers"],
         "cpus": plan.compute["cpus"],
         "gpus": share(plan.compute["gpus"], job.crowded),

@@ -9,7 +9,7 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ HANDED_ON = (
     *WORKER_ENVIRONMENT,
 )
 """Of the driver's environment, to the workers."""
+FIRST = "kd_sweep.find_ours_first"
+"""What a worker calls before it imports anything: Ray puts this process's folder first on its path."""
 OBJECT_STORE_BYTES = 100_000_000
 """Ray's shared memory; trials pass next to nothing through it."""
 STARTS = 3
@@ -57,7 +59,10 @@ def session(address: str | None, verbose: bool) -> Iterator[Path]:
         ray.init,
         log_to_driver=verbose,
         logging_level=logging.INFO if verbose else logging.ERROR,
-        runtime_env={"env_vars": WORKER_ENVIRONMENT | _handed_on() | _hidden()},
+        runtime_env={
+            "env_vars": WORKER_ENVIRONMENT | _handed_on() | _hidden(),
+            "worker_process_setup_hook": FIRST,
+        },
     )
     with temporary.held(for_ray=address is None) as folder:
         try:
@@ -189,4 +194,10 @@ def environment(root: Root, verbose: bool, address: str | None) -> None:
 
 
 def _own_environment() -> dict[str, str]:
-    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)} | NO_WORKERS_AHEAD
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _own_token()} | NO_WORKERS_AHEAD
+
+
+@cache
+def _own_token() -> str:
+    """One for all runs of this process: Ray reads it once, and would take no other for a later Ray of our own."""
+    return secrets.token_hex(32)

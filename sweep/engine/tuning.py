@@ -3,69 +3,26 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.cluster.carried import nothing_lost
-from sweep.cost.budget import BudgetWatch
-from sweep.engine.display import Display
 from sweep.engine.job import describe
-from sweep.engine.queue import TrialQueue
+from sweep.engine.recorder import Recorder
 from sweep.engine.room import Room
+from sweep.engine.running import Run, why_stopped
+from sweep.engine.stop_signals import stop_signals
 from sweep.engine.vigil import Vigil
 from sweep.engine.watch import watched
 from sweep.exit_codes import SOME_FAILED
-from sweep.layout import Root, SweepPaths
 from sweep.ledger.store import Ledger
-from sweep.plan.slots import Plan
 from trainers.errors import StorageError
 
 if TYPE_CHECKING:
     from ray.tune import Tuner
-
-    from sweep.engine.recorder import Recorder
-
-BY_USER = "stopped"
-"""Why a run ended early: by Ctrl-C."""
-STOPPING = "stopping after the epochs in flight; once more stops now"
-"""What is said of the first Ctrl-C."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run of a sweep: what there is to do, where it is written, and who hears of it."""
-
-    plan: Plan
-    """What is to run: all of the spec's plan, or its teachers alone."""
-    root: Root
-    queue: TrialQueue
-    """The plan's slots on their way from waiting to done."""
-    ledger: Ledger
-    display: Display
-    watch: BudgetWatch
-    report: Callable[[Ledger], object]
-    """Makes table and figure where the cluster is lost, and no time is left for the page."""
-    drop: Callable[[Path], None] = lambda folder: None
-    """Takes a folder that the storage may forget when it knows the ledger (:func:`sweep.ledger.snapshot.kept`)."""
-    address: str | None = None
-    """Of a running Ray cluster; None for a Ray of our own."""
-
-    @property
-    def paths(self) -> SweepPaths:
-        """Where the sweep lies."""
-        return self.root.sweep(self.plan.name)
-
-    @property
-    def without_ray(self) -> str:
-        """Why it ends where its Ray has gone."""
-        return f"the Ray cluster at {self.address} is gone" if self.address else "Ray has died on this machine"
 
 
 def tune(run: Run, temporary: Path) -> str:
@@ -82,24 +39,16 @@ def tune(run: Run, temporary: Path) -> str:
 
     recorder = _recorder(run)
     tuner = _tuner(run, recorder, temporary)
-    with _stop_signals(recorder), own_workers():
+    with stop_signals(recorder), own_workers():
         try:
             with watched(recorder.lose_cluster, partial(_end_without_head, run, recorder)):
                 tuner.fit()
         except KeyboardInterrupt:
             recorder.stop_requested = True
-    run.display.end()
-    recorder.interrupt_live()
-    if recorder.fatal is not None:
-        raise recorder.fatal
-    if recorder.cluster_lost:
-        return run.without_ray
-    return (run.watch.over(datetime.now()) or BY_USER) if recorder.stop_requested else ""
+    return why_stopped(run, recorder)
 
 
 def _recorder(run: Run) -> Recorder:
-    from sweep.engine.recorder import Recorder
-
     vigil = Vigil(run.plan.compute.get("max_epoch_minutes"))
     return Recorder(run.paths, run.ledger, run.queue, run.display, run.watch, run.drop, vigil)
 
@@ -108,6 +57,7 @@ def _tuner(run: Run, recorder: Recorder, temporary: Path) -> Tuner:
     """Ray Tune, which asks the queue for every trial and tells the recorder of everything."""
     from ray import tune
 
+    from sweep.engine.ray_callback import RayCallback
     from sweep.engine.ray_search import MOST_AT_ONCE, CellScheduler, PlanSearcher, StopAfterEpoch
     from sweep.engine.trainable import TrialTrainable
 
@@ -126,7 +76,7 @@ def _tuner(run: Run, recorder: Recorder, temporary: Path) -> Tuner:
             name=run.plan.name,
             storage_path=str(temporary / "tune"),
             verbose=0,
-            callbacks=[recorder],
+            callbacks=[RayCallback(recorder, run.queue)],
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # checkpoints are the trainer's own
             stop=StopAfterEpoch(recorder.stopped, recorder.out_of_time),
         ),
@@ -159,20 +109,3 @@ def _end_without_head(run: Run, recorder: Recorder) -> None:
     finally:
         sys.stdout.flush()
         os._exit(SOME_FAILED)
-
-
-@contextmanager
-def _stop_signals(recorder: Recorder) -> Iterator[None]:
-    """The first SIGINT or SIGTERM ends the sweep after the epochs in flight; the second ends it now."""
-
-    def stop(number: int, frame: Any) -> None:
-        if recorder.stop_requested:  # by the user or the budget before, or because the cluster is gone
-            raise KeyboardInterrupt
-        recorder.stop(STOPPING)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -8,8 +8,9 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sweep.plan.code import load_kept
 from trainers.config import TeacherConfig, TrialConfig
-from trainers.errors import StorageError
+from trainers.errors import InputError, StorageError
 from trainers.storage.content import canonical_json
 from trainers.storage.shared import Storage, storage_at
 
@@ -106,12 +107,27 @@ def _storage(uri: str, root: str) -> Storage:
 
 
 def data_of(job: dict[str, Any], trial: TrialConfig) -> ImageData:
-    """The data set of a job's trial, read once per worker process.
+    """The data set of a job's trial, read once per worker process, with the sweep's own code at hand.
 
     Raises:
         ValueError: when this machine holds other data under that name than the plan was made with.
+        InputError: when the sweep's own code cannot be loaded here.
     """
+    if job["code"]:
+        load_kept(Path(job["code"]), storage_of(job))
+    _check_code(trial)
     return _loaded(trial.dataset.name, canonical_json(job["source"]), trial.dataset.content)
+
+
+def _check_code(trial: TrialConfig) -> None:
+    """Raises InputError when a plug-in that is installed here is not the one that the plan was made with."""
+    from trainers.own import code_of
+
+    models = [trial.model, *([trial.teacher.architecture] if trial.teacher is not None else [])]
+    here = code_of(trial.dataset.name, models, trial.method)
+    if here != trial.code:
+        names = sorted(name for name in {**here, **trial.code} if here.get(name) != trial.code.get(name))
+        raise InputError(f"this machine has other code of {', '.join(names)} than the one the plan was made with")
 
 
 @lru_cache(maxsize=2)

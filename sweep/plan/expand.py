@@ -80,6 +80,7 @@ def build_plan(spec: Spec, store: TeacherStore | None = None) -> Plan:
         compute=spec.compute.model_dump(),
         tracking=spec.tracking.model_dump(),
         images=_images(data),
+        code=spec.code.key,
         slots=(*(slot for slot in trained.values() if slot.id in needed), *unique.values()),
         notes=(*notes, *(_teachers_take(spec) if trained.keys() & needed else ())),
     )
@@ -187,14 +188,26 @@ class _Place:
         differing = self.spec.differing.recipe | self.pair.differing.recipe
         return label(self.spec.recipe_name, _fixed(_dumped(self.recipe), differing))
 
+    @cached_property
+    def code(self) -> dict[str, str]:
+        from trainers.own import code_of
+
+        models = [self.pair.student, *([self.teacher.architecture] if self.taught else [])]
+        return code_of(self.dataset.name, models, self.method)
+
+    @cached_property
+    def method(self) -> MethodConfig:
+        return MethodConfig(name=self.grid.name, params=self.variant.value)
+
     def config(self, seed: int) -> TrialConfig:
         return TrialConfig(
             dataset=self.dataset,
             model=self.pair.student,
             teacher=self.teacher.stored if self.taught else None,
-            method=MethodConfig(name=self.grid.name, params=self.variant.value),
+            method=self.method,
             recipe=self.recipe.value,
             seed=seed,
+            code=self.code,
         )
 
     @cached_property

@@ -191,6 +191,8 @@ class Plan:
     tracking: dict[str, Any] = field(default_factory=dict)
     images: dict[str, Any] = field(default_factory=dict)
     """What a network reads: `size` (height and width in pixels), `classes`, and the channels' `mean` and `std`."""
+    code: str = ""
+    """The key of the user's files that it needs (:attr:`trainers.code.Code.key`); empty: none."""
 
     @property
     def teachers(self) -> list[Slot]:

@@ -79,12 +79,16 @@ def _teacher_in(file: Path, data: ImageData) -> TeacherConfig:
 
 
 def _teacher(spec: Spec, dataset: DatasetConfig, architecture: str) -> Slot:
+    from trainers.own import code_of
+
+    scratch = MethodConfig(name="scratch")
     config = TrialConfig(
         dataset=dataset,
         model=architecture,
-        method=MethodConfig(name="scratch"),
+        method=scratch,
         recipe=spec.teacher_recipe,
         seed=spec.teacher_seed,
+        code=code_of(dataset.name, [architecture], scratch),
     )
     return Slot(
         id=config.key,

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sweep.plan.labels import label
 from sweep.report import style
 from sweep.report.history import is_number
 from sweep.results.board import Leaderboard
@@ -16,6 +17,7 @@ from trainers.storage.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLORS = style.SERIES[:4]
 """Of swept methods."""
@@ -30,34 +32,49 @@ MOST_COLUMNS = 3
 
 
 def draw(board: Leaderboard, path: Path) -> bool:
-    """Write the sweep's figure as PNG: one panel per pair.
-
-    Where a method was swept over a number (alpha, above all), its mean and standard deviation over seeds stand against
-    that number, and methods that were not swept are horizontal bands. Otherwise each method is one point.
+    """Write the sweep's figure (see :func:`figure`) as PNG.
 
     Returns:
         False where there is no result to draw yet; nothing is written then.
+    """
+    drawn = figure(board)
+    if drawn is None:
+        return False
+    write_atomically(path, as_png(drawn))
+    return True
+
+
+def as_png(drawn: Figure) -> bytes:
+    """A figure as a picture file."""
+    picture = io.BytesIO()
+    with style.drawing():
+        drawn.savefig(picture, format="png", dpi=DPI)
+    return picture.getvalue()
+
+
+def figure(board: Leaderboard) -> Figure | None:
+    """The sweep in one figure: one panel per pair; None where there is no result to draw yet.
+
+    Where a method was swept over a number (alpha, above all), its mean and standard deviation over seeds stand against
+    that number, and methods that were not swept are horizontal bands. Otherwise each method is one point.
     """
     from matplotlib.figure import Figure
 
     pairs = [pair for pair in board.pairs if any(row.values for row in board.rows if row.pair == pair)]
     if not pairs:
-        return False
+        return None
     columns = min(len(pairs), MOST_COLUMNS)
     rows = -(-len(pairs) // columns)
     width = PANEL[0] + LETTER * max(_names_beside(board, pair) for pair in pairs)
-    picture = io.BytesIO()
     with style.drawing():
-        figure = Figure(figsize=(width * columns, PANEL[1] * rows), layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False).flatten()
+        drawn = Figure(figsize=(width * columns, PANEL[1] * rows), layout="constrained")
+        axes = drawn.subplots(rows, columns, squeeze=False).flatten()
         for panel, pair in zip(axes, pairs, strict=False):
             _panel(panel, [row for row in board.rows if row.pair == pair and row.values])
             panel.set_title(pair)
         for panel in axes[len(pairs) :]:
             panel.set_visible(False)
-        figure.savefig(picture, format="png", dpi=DPI)
-    write_atomically(path, picture.getvalue())
-    return True
+    return drawn
 
 
 def _names_beside(board: Leaderboard, pair: str) -> int:
@@ -88,11 +105,11 @@ def _panel(axes: Axes, rows: list[Row]) -> None:
 
 def swept_parameter(rows: Iterable[Row]) -> str | None:
     """The hyperparameter to draw against: `alpha` if it was swept, else the first number that was."""
-    values: dict[str, set[Any]] = {}
+    values: dict[str, list[Any]] = {}
     for row in rows:
         for key, value in row.varied.items() if not row.tuned else ():
-            values.setdefault(key, set()).add(value)
-    swept = [key for key, tried in values.items() if len(tried) > 1 and all(map(is_number, tried))]
+            values.setdefault(key, []).append(value)  # a list or a method may be one
+    swept = [key for key, tried in values.items() if all(map(is_number, tried)) and len(set(tried)) > 1]
     return "alpha" if "alpha" in swept else next(iter(swept), None)
 
 
@@ -102,8 +119,8 @@ def _lines(rows: list[Row], swept: str) -> dict[str, list[Row]]:
     prefix = _prefixes(rows)
     for row in rows:
         if swept in row.varied and not row.tuned:
-            rest = " ".join(f"{key}={value}" for key, value in row.varied.items() if key != swept)
-            lines.setdefault(f"{prefix[row.recipe]}{row.method} {rest}".strip(), []).append(row)
+            rest = {key: value for key, value in row.varied.items() if key != swept}
+            lines.setdefault(prefix[row.recipe] + label(row.method, rest), []).append(row)
     return {name: sorted(points, key=lambda row: row.varied[swept]) for name, points in lines.items()}
 
 

@@ -24,7 +24,7 @@ NEAR_CHANCE = 0.1
 def caption(board: Leaderboard) -> str:
     """All of it, in one paragraph."""
     parts = [_number(board), _teachers(board), _difference(board), *_tests(board), _selection(board), _recipes(board)]
-    parts += [_published(board), _trials(board)]
+    parts += [_releases(board), _published(board), _trials(board)]
     return " ".join(part for part in parts if part)
 
 
@@ -158,6 +158,12 @@ def _recipes(board: Leaderboard) -> str:
         if (differs := row.recipe_differs)
     ]
     return f"{OTHER_RECIPE}: trained by another recipe than its column ({'; '.join(others)})." if others else ""
+
+
+def _releases(board: Leaderboard) -> str:
+    """Rows that mix trials of several releases."""
+    mixed = [f"{row.label}, {row.pair}: {' and '.join(row.made_with)}" for row in board.rows if row.made_with]
+    return f"Trained by different releases within one row: {'; '.join(mixed)}." if mixed else ""
 
 
 # -- published figures --------------------------------------------------------------------------------------------

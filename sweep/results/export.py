@@ -44,24 +44,39 @@ def export(ledger: Ledger, path: Path) -> int:
     """
     import pyarrow.parquet as pq
 
-    starts = {event.trial or "": event.body for event in ledger.events("start")}
-    _, states = outcomes(ledger)
     columns = {part: ledger.epoch_names(part) for part in PARTS}
     if not columns["terms"]:
         raise InputError(f"{ledger.path} holds no epoch yet; there is nothing to export")
-    schema = _schema(columns)
     count = 0
-    with _written(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-        for keys in _batches(sorted(starts)):
-            lines = [
-                _line(event, trial, columns)
-                for key in keys
-                for trial in [_of_trial(ledger.path.parent.name, key, starts[key], states[key][0])]
-                for event in ledger.events("epoch", trial=key)
-            ]
-            writer.write_table(_table(lines, schema))
-            count += len(lines)
+    with _written(path) as temporary, pq.ParquetWriter(temporary, schema(columns), compression="zstd") as writer:
+        for table in _tables(ledger, columns):
+            writer.write_table(table)
+            count += table.num_rows
     return count
+
+
+def epochs(ledger: Ledger) -> pa.Table:
+    """What :func:`export` writes, in memory; no line where no epoch is recorded yet."""
+    import pyarrow as pa
+
+    columns = {part: ledger.epoch_names(part) for part in PARTS}
+    tables = [*_tables(ledger, columns), schema(columns).empty_table()]
+    return pa.concat_tables(tables).unify_dictionaries()
+
+
+def _tables(ledger: Ledger, columns: dict[str, list[str]]) -> Iterator[pa.Table]:
+    """The epochs of some trials at a time."""
+    starts = {event.trial or "": event.body for event in ledger.events("start")}
+    _, states = outcomes(ledger)
+    shape = schema(columns)
+    for keys in _batches(sorted(starts)):
+        lines = [
+            _line(event, trial, columns)
+            for key in keys
+            for trial in [_of_trial(ledger.path.parent.name, key, starts[key], states[key][0])]
+            for event in ledger.events("epoch", trial=key)
+        ]
+        yield as_table(lines, shape)
 
 
 def _batches(keys: list[str]) -> Iterator[list[str]]:
@@ -69,7 +84,12 @@ def _batches(keys: list[str]) -> Iterator[list[str]]:
         yield keys[start : start + TRIALS_AT_ONCE]
 
 
-def _schema(columns: dict[str, list[str]]) -> pa.Schema:
+def schema(columns: dict[str, list[str]]) -> pa.Schema:
+    """The table's columns.
+
+    Args:
+        columns: the names of loss terms and of diagnostics, by :data:`PARTS`.
+    """
     import pyarrow as pa
 
     named = [f"{PARTS[part]}.{name}" for part, names in columns.items() for name in names]
@@ -107,17 +127,17 @@ def _line(event: Event, trial: dict[str, Any], columns: dict[str, list[str]]) ->
     return line
 
 
-def _table(lines: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
-    """The lines as columns, text as dictionaries."""
+def as_table(lines: list[dict[str, Any]], shape: pa.Schema) -> pa.Table:
+    """Lines as columns, text as dictionaries."""
     import pyarrow as pa
 
     arrays = []
-    for field in schema:
+    for field in shape:
         values = [line[field.name] for line in lines]
         text = pa.types.is_dictionary(field.type)
         array = pa.array(values, pa.string() if text else field.type)
         arrays.append(array.dictionary_encode().cast(field.type) if text else array)
-    return pa.table(arrays, schema=schema)
+    return pa.table(arrays, schema=shape)
 
 
 @contextmanager

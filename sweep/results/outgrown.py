@@ -55,7 +55,7 @@ def _content(config: dict[str, Any]) -> dict[str, Any]:
     try:
         content = TrialConfig.model_validate(config).key_content()
     except ValidationError:
-        content = config
+        content = {name: value for name, value in config.items() if value != {}}  # no code, as in a key without any
     return {name: value for name, value in content.items() if name != "teacher"}
 
 

@@ -51,6 +51,8 @@ class Row:
     recipe_differs: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     """Recipe fields in which it differs from its column: its value, and the column's."""
     standing: Standing = ""
+    made_with: tuple[str, ...] = ()
+    """What its finished trials were trained with, where that is not the same: ``torch 2.11.0``, ``torch 2.15.0``."""
     p_best: float | None = None
     """Of the test against the column's highest mean, corrected; None for that row, and where no test was made."""
     p_delta: float | None = None
@@ -174,7 +176,17 @@ def _row(members: list[Trial], values: dict[int, float], base: dict[int, float],
         delta=delta,
         missing=dict(Counter(trial.state for trial in members if trial.state != "finished")),
         config=slot.config,
+        made_with=_made_with(members),
     )
+
+
+def _made_with(members: list[Trial]) -> tuple[str, ...]:
+    """The releases in which finished trials differ, each combination once; none where they do not differ."""
+    noted = [trial.body.get("made_with", {}) for trial in members if trial.state == "finished"]
+    names = dict.fromkeys(name for releases in noted for name in releases)
+    differing = [name for name in names if len({releases.get(name) for releases in noted}) > 1]
+    told = (", ".join(f"{name} {releases.get(name, 'not noted')}" for name in differing) for releases in noted)
+    return tuple(dict.fromkeys(told)) if differing else ()
 
 
 def _with_findings(results: Results, confirmed: list[Row]) -> list[Row]:

@@ -74,6 +74,29 @@ def paired_t(differences: Sequence[float]) -> float | None:
     return float(2 * stdtr(n - 1, -abs(t)))
 
 
+def interval(differences: Sequence[float], level: float = LEVEL) -> tuple[float, float] | None:
+    """Where the true mean difference lies, by Student's t: the values that :func:`paired_t` would not reject.
+
+    ::
+
+        mean(d) ± t s / √n,   t: the quantile 1 - level / 2 of Student's t, n - 1 degrees
+
+    Args:
+        differences: `d`, one of each pair.
+        level: how often such an interval may miss it.
+
+    Returns:
+        Its ends; None where :func:`paired_t` makes no test.
+    """
+    n, std = len(differences), deviation(differences)
+    if n < FEWEST or std is None or std < NO_SPREAD:
+        return None
+    from scipy.special import stdtrit
+
+    middle, half = statistics.fmean(differences), float(stdtrit(n - 1, 1 - level / 2)) * std / math.sqrt(n)
+    return middle - half, middle + half
+
+
 def holm(ps: Sequence[float | None]) -> list[float | None]:
     """p-values corrected for their number, so that the chance of any false finding among them stays below the level.
 

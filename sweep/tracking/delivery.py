@@ -34,6 +34,7 @@ from sweep.tracking.run_content import (
     metrics_at,
     milliseconds,
     parameters,
+    release_tags,
     replaced_metrics,
     run_tags,
     start_tags,
@@ -303,7 +304,7 @@ class Delivery:
         elif event.kind == "epoch":
             told.metrics += metrics_at(epoch_metrics(body), event.time, event.epoch or 0)
         elif event.kind in ("final", "retrained"):
-            told.end(event, STATUS[body["state"]], {"state": body["state"]} | self._reason(event.trial or "", body))
+            told.end(event, STATUS[body["state"]], self._end_tags(event.trial or "", body))
             told.metrics += self._replaced(event) if event.kind == "retrained" else []
         elif event.kind == "pruned":
             told.end(event, "KILLED", {"state": "pruned"})
@@ -312,6 +313,10 @@ class Delivery:
             told.end(event, "FAILED", tags)
         elif event.kind == "interrupted":
             told.end(event, "KILLED", {"state": "interrupted"})
+
+    def _end_tags(self, key: str, body: dict[str, Any]) -> dict[str, str]:
+        """How a trial ended, why, and what it was made with."""
+        return {"state": body["state"]} | self._reason(key, body) | release_tags(body)
 
     def _has_ended(self, event: Event) -> bool:
         """Whether an event's trial had ended for good before."""

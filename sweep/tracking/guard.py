@@ -1,4 +1,4 @@
-"""Lets into MLflow's server only those who have its token: `sweep ui` starts the server through this module.
+"""Lets into MLflow's server only those who have its token: `sweep ui` starts the server through :func:`main`.
 
 A port of 127.0.0.1 is open to every account of the machine, and MLflow asks nobody who he is: whoever reaches it can
 delete experiments. So each request must show the token, in one of three ways:
@@ -29,7 +29,8 @@ PARAMETER = "token"
 HEALTH = "/health"
 """Answers everybody, with the word OK."""
 REFUSAL = b"This page opens with the link alone that `sweep ui` has printed: http://.../?token=...\n"
-GUARDED = "sweep.tracking.guard:guarded"
+GUARDED = "kd_sweep.server:guarded"
+"""Not by its place here: uvicorn looks for it in the folder that it is started in before any other."""
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -134,7 +135,3 @@ def main() -> None:
 
     change_server_command(guarded_command)
     cli(prog_name="mlflow")
-
-
-if __name__ == "__main__":
-    main()

@@ -169,11 +169,13 @@ class ParentRun:
         self._teller.tag(PARENT, "the sweep", {NOTE: self._described, mlflow_internals.LOGGED_ARTIFACTS: shown})
 
     def _files(self, figure: str | None, page: str | None) -> None:
-        """The figure and the page, as far as they are in the sweep's folder, and the figure once more in small."""
+        """The figure, the page and the user's code, as far as they are in the folder, and the figure in small."""
         there = {name: self._paths.folder / name for name in (figure, page) if name}
         there = {name: path for name, path in there.items() if path.is_file()}
         for name, path in there.items():
             self._ask(name, self._client.log_artifact, self._id, str(path))
+        if self._paths.code.is_dir():
+            self._ask("the code", self._client.log_artifacts, self._id, str(self._paths.code), self._paths.code.name)
         if figure and figure in there:
             self._ask(SMALL_FIGURE, lambda: self._client.log_image(self._id, shrunk(there[figure]), SMALL_FIGURE))
 

@@ -24,7 +24,7 @@ from sweep.results.rows import won_by
 from sweep.text import without_password
 from sweep.tracking.address import quiet_mlflow
 from sweep.tracking.long_values import joined
-from sweep.tracking.run_content import CHOSEN, ORDER, PARENT, PLACES, row_key
+from sweep.tracking.run_content import CHOSEN, MADE_WITH, ORDER, PARENT, PLACES, row_key
 from sweep.tracking.server import PATIENCE_SECONDS, Tracked, served, stored
 from sweep.tracking.trouble import stopped
 from trainers.errors import InputError
@@ -180,18 +180,20 @@ def _trial(run: Tracked) -> Trial:
         seed=int(tags["seed"]),
         config=config(run.params),
     )
-    body = _body(tags["state"], run.metrics)
+    body = _body(tags, run.metrics)
     untold = tags["state"] == "finished" and not body  # its numbers are still on their way, or were refused
     return Trial(slot, key, "running" if untold else tags["state"], body, 0)
 
 
-def _body(state: str, metrics: dict[str, float]) -> dict[str, Any]:
-    """The final event's numbers, as far as the table reads them."""
-    if state != "finished" or "best_test_acc" not in metrics:
+def _body(tags: dict[str, str], metrics: dict[str, float]) -> dict[str, Any]:
+    """What the final event says, as far as the table reads it."""
+    if tags["state"] != "finished" or "best_test_acc" not in metrics:
         return {}
     best = metrics["best_test_acc"]
     last = metrics.get("test_acc", best)  # a stored teacher has no epochs here
-    return {"last": {"test_acc": last, "val_acc": metrics.get("val_acc")}, "best": {"test_acc": best}}
+    releases = {name.removeprefix(MADE_WITH): tag for name, tag in tags.items() if name.startswith(MADE_WITH)}
+    numbers = {"last": {"test_acc": last, "val_acc": metrics.get("val_acc")}, "best": {"test_acc": best}}
+    return numbers | {"made_with": releases}
 
 
 def config(params: dict[str, str]) -> dict[str, Any]:

@@ -29,6 +29,8 @@ ORDER = "order."
 """How the parent run's tags begin that tell in which order the table's rows stand; their number follows."""
 CHOSEN = "chosen."
 """How the parent run's tags begin that tell what each search has won; the cell's id follows."""
+MADE_WITH = "made_with."
+"""How the tags begin that tell what a trial was trained with; the package's name follows."""
 ROW_KEY = 8
 """Hexadecimal digits of a row's key there."""
 
@@ -90,6 +92,11 @@ def start_tags(body: dict[str, Any]) -> dict[str, str]:
     if body["config"]["teacher"]:
         tags["teacher_hash"] = body["config"]["teacher"]["hash"]
     return tags
+
+
+def release_tags(body: dict[str, Any]) -> dict[str, str]:
+    """What a trial was made with, from the event that ended it; of an older ledger nothing."""
+    return {MADE_WITH + name: release for name, release in body.get("made_with", {}).items()}
 
 
 def slot_tags(slot: Slot) -> dict[str, str]:

@@ -8,6 +8,7 @@ from contextlib import closing
 from sweep.exit_codes import CAME_TO_ITS_END
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
+from sweep.plan.code import load_kept
 from sweep.tracking import candidates
 from sweep.tracking.models import ModelDelivery, Outcome
 from sweep.tracking.progress import delivered
@@ -57,17 +58,27 @@ def log_models(root: Root, name: str, uri: str, tell: Callable[[str], None]) -> 
 
     Raises:
         StorageError: when the server does not take them; what it took is not logged again.
+        InputError: when the sweep's own code, which its networks may need, is missing or damaged.
     """
     paths = root.sweep(name)
     with closing(Ledger(paths.ledger)) as ledger:
         if not _ended(ledger) or not candidates.candidates(ledger):
             return Outcome()
+        _load_own(ledger, root)
         try:
             delivery = connect(root, paths, ledger, uri)
             models = ModelDelivery(paths, ledger, delivery.client, delivery.experiment, delivery.runs)
             return models.deliver(uri, tell)
         except Exception as error:  # whatever MLflow, its store or the network raise
             raise stopped(uri, error) from error
+
+
+def _load_own(ledger: Ledger, root: Root) -> None:
+    """Load the sweep's own code, where it has any."""
+    plan = ledger.latest("plan")
+    key = plan.body.get("code") if plan is not None else ""
+    if key:
+        load_kept(root.code(key), root.storage)
 
 
 def _ended(ledger: Ledger) -> bool:

@@ -100,7 +100,7 @@ def _tell_addresses(uri: str, link: str) -> None:
 
 
 def _command(root: Root, port: int) -> list[str]:
-    server = [sys.executable, "-m", "sweep.tracking.guard", "server"]
+    server = [sys.executable, "-m", "kd_sweep.server", "server"]
     place = ["--host", HOST, "--port", str(port), "--workers", "1"]
     artifacts = ["--artifacts-destination", str(root.artifacts.absolute())]
     return server + place + artifacts + ["--uvicorn-opts", "--log-level warning"]

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from sweep.cli.preview import preview
 from sweep.engine import parallel
-from sweep.engine.trainable import _state
+from sweep.engine.attempt import _state
 from sweep.formats import Format
 from sweep.layout import Root
 from sweep.plan.expand import build_plan
+from sweep.results.preview import preview
 from tests.support.command import User, children, workers
 from tests.support.examples import small_spec
 from trainers.errors import InputError

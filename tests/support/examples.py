@@ -81,6 +81,7 @@ def record(
     test_accs: Sequence[float] = (),
     state: str = "finished",
     val_accs: Sequence[float] | None = None,
+    made_with: dict[str, str] | None = None,
 ) -> str:
     """A trial from its start to `state` (finished, diverged, failed, interrupted or running); its key."""
     job = job_of(plan, slot)
@@ -91,7 +92,7 @@ def record(
     for epoch in epochs:
         ledger.append("epoch", job.key, epoch["epoch"], epoch)
     if state in ("finished", "diverged"):
-        body = final_body(state, epochs, plan.protocol)
+        body = final_body(state, epochs, plan.protocol) | ({"made_with": made_with} if made_with else {})
         if state == "diverged":
             body["reason"] = "loss term 'kd' became nan at epoch 2, step 1"
         elif slot.stage == "teacher":

@@ -29,7 +29,7 @@ from tests.support.ports import free_ports
 from tests.support.postgres import Postgres, programs
 from tests.support.ray_cluster import kill
 
-PLAIN = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV")
+PLAIN = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TZ", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV")
 """All that the processes have of this one's environment."""
 IMAGE = {"RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0", "RAY_USAGE_STATS_ENABLED": "0", "MLFLOW_DISABLE_TELEMETRY": "true"}
 """What the image sets."""
@@ -59,7 +59,7 @@ class Service:
     def __init__(self, root: Path) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="service-"))  # not pytest's: a socket's path has 107 characters
         (self.folder / "ray" / "ray").mkdir(parents=True)
-        (self.folder / "home").mkdir()
+        self.home.mkdir()
         subprocess.run([str(FOLDER / "make-secrets.sh"), str(self.folder / "secrets")], check=True, capture_output=True)
         self._root = root
         mlflow, gcs, jobs, client, *agents = free_ports(4 + AGENTS)
@@ -81,6 +81,11 @@ class Service:
 
     def secret(self, name: str) -> str:
         return (self.folder / "secrets" / name).read_text()
+
+    @property
+    def home(self) -> Path:
+        """The folder that all parts are started in."""
+        return self.folder / "home"
 
     @property
     def token_file(self) -> Path:
@@ -135,7 +140,7 @@ class Service:
         own = self._services[role]
         command = [self._here(word) for word in own["command"]] + self._crowded(role, number)
         environment = {name: self._here(value) for name, value in own["environment"].items()}
-        place = {"HOME": str(self.folder / "home"), "RAY_TMPDIR": str(self.folder / "ray")}
+        place = {"HOME": str(self.home), "RAY_TMPDIR": str(self.folder / "ray")}
         if role == "head":
             place["SWEEP_ROOT"] = str(self._root)
         plain = {name: os.environ[name] for name in PLAIN if name in os.environ}
@@ -144,7 +149,7 @@ class Service:
         with (self.folder / f"{name}.txt").open("ab") as log:
             self._processes[name] = subprocess.Popen(
                 [str(FOLDER / "entrypoint.sh"), *command],
-                cwd=self.folder / "home",
+                cwd=self.home,
                 env=plain | IMAGE | place | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

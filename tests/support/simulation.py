@@ -21,6 +21,7 @@ from rich.console import Console
 from sweep.engine.display import PlainDisplay
 from sweep.engine.job import Job
 from sweep.engine.queue import TrialQueue
+from sweep.engine.ray_callback import RayCallback
 from sweep.engine.ray_search import CellScheduler, StopAfterEpoch
 from sweep.engine.recorder import Recorder
 from sweep.layout import SweepPaths
@@ -119,6 +120,7 @@ class Driver:
         self.queue = TrialQueue(plan, world.teachers, ended(plan, world.teachers, ledger), self.searches)
         self.out = io.StringIO()
         self.recorder = Recorder(world.paths, ledger, self.queue, PlainDisplay(Console(file=self.out, width=200)))
+        self.callback = RayCallback(self.recorder, self.queue)
         self.scheduler = CellScheduler(self.queue, lambda: workers)
         self.stopper = StopAfterEpoch(self.recorder.stopped)
         self.trials: dict[str, Trial] = {}
@@ -135,7 +137,7 @@ class Driver:
         if job is not None:
             self.trials[job.key] = Trial("TrialTrainable", config={"key": job.key}, stub=True)
             self._fresh.add(job.key)
-            self.recorder.on_trial_start(0, [], self.trials[job.key])
+            self.callback.on_trial_start(0, [], self.trials[job.key])
             self._heard()
         return job
 
@@ -150,9 +152,9 @@ class Driver:
         trial = self.trials[key]
         stop = self.stopper(trial.trial_id, report) or report["done"]
         stop = stop or self.scheduler.on_trial_result(None, trial, report) == TrialScheduler.STOP
-        self.recorder.on_trial_result(0, [], trial, report)
+        self.callback.on_trial_result(0, [], trial, report)
         if stop:
-            self.recorder.on_trial_complete(0, [], trial)
+            self.callback.on_trial_complete(0, [], trial)
         self._heard()
 
     def _heard(self) -> None:

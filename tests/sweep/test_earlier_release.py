@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from sweep.cli.preview import preview
 from sweep.formats import Format
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
+from sweep.results.preview import preview
 from sweep.results.standing import standing
 from tests.support.examples import epoch_body, small_spec
 from tests.sweep.ledger.test_damage import APPEND, EARLIER

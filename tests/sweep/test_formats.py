@@ -171,3 +171,10 @@ def test_every_format_ends_in_one_newline(how: Format) -> None:
     text = listing(ROWS, how)
     assert text.endswith("\n")
     assert not text.endswith("\n\n")
+
+
+def test_in_a_notebook_a_table_is_text_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There rich would show whatever it prints below the cell, what is captured included, and take IPython for it."""
+    expected = listing([{"method": "kd", "mean": 90.5}], Format.TABLE)
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert listing([{"method": "kd", "mean": 90.5}], Format.TABLE) == expected == "method  mean\nkd      90.5\n"

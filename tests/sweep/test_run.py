@@ -12,7 +12,7 @@ from rich.console import Console
 from sweep.cost.budget import BudgetWatch
 from sweep.engine.display import PlainDisplay
 from sweep.engine.queue import TrialQueue
-from sweep.engine.tuning import Run
+from sweep.engine.running import Run
 from sweep.exit_codes import DONE, SOME_FAILED
 from sweep.layout import Root
 from sweep.ledger import lock

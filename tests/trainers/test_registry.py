@@ -36,7 +36,7 @@ def test_the_decorator_registers_and_hands_back() -> None:
 
 def test_a_name_is_registered_once() -> None:
     registry = fruits()
-    with pytest.raises(ValueError, match="fruit 'pear' is registered twice"):
+    with pytest.raises(ValueError, match="fruit 'pear' is registered already"):
         registry.add("pear", 3)
     assert registry["pear"] == 1
 

@@ -14,8 +14,11 @@ from typing import Any
 
 import ray
 from ray._private.state import state
-from ray.core.generated.gcs_pb2 import ActorTableData, PlacementGroupTableData
+from ray.core.generated import gcs_pb2
 from ray.util.placement_group import PlacementGroup, remove_placement_group
+
+_rows: Any = gcs_pb2
+"""The rows of the head's tables; a generated module, whose names no type checker sees."""
 
 
 def release_left() -> int:
@@ -24,7 +27,7 @@ def release_left() -> int:
     Raises:
         RayError: when the head does not answer.
     """
-    groups = map(PlacementGroupTableData.FromString, _tables().get_placement_group_table())
+    groups = map(_rows.PlacementGroupTableData.FromString, _tables().get_placement_group_table())
     left = [group for group in groups if _is_left(group)]
     for group in left:
         remove_placement_group(PlacementGroup(ray.PlacementGroupID(group.placement_group_id)))
@@ -36,10 +39,10 @@ def _is_left(group: Any) -> bool:
     is no actor, are Ray Tune's."""
     creator = ray.ActorID(group.creator_actor_id)
     ours = group.creator_job_id.hex() == ray.get_runtime_context().get_job_id()
-    if not ours or creator.is_nil() or group.state == PlacementGroupTableData.REMOVED:
+    if not ours or creator.is_nil() or group.state == _rows.PlacementGroupTableData.REMOVED:
         return False
     known = _tables().get_actor_info(creator)
-    return known is None or ActorTableData.FromString(known).state == ActorTableData.DEAD
+    return known is None or _rows.ActorTableData.FromString(known).state == _rows.ActorTableData.DEAD
 
 
 def _tables() -> Any:

@@ -15,5 +15,5 @@ class Trainer(TorchTrainer):
     """Ray Train's, which starts no detached actor."""
 
     def _create_default_callbacks(self) -> list[Any]:
-        callbacks = super()._create_default_callbacks()
+        callbacks = super()._create_default_callbacks()  # type: ignore[misc]  # of the class that Ray puts there
         return [callback for callback in callbacks if not isinstance(callback, PlacementGroupCleanerCallback)]

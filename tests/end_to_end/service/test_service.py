@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,8 +16,9 @@ from sweep.formats import Format
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
 from sweep.results import board, draw
-from tests.support.command import LONGEST, Done, User
+from tests.support.command import LONGEST, SMALL, Done, User
 from tests.support.fault_harness import begun_after_their_end
+from tests.support.own_modules import write_own_modules
 from tests.support.service import Service
 from tests.support.undisturbed import LOGGED, undisturbed
 
@@ -25,6 +27,27 @@ pytestmark = pytest.mark.slow(250)
 __all__ = ["undisturbed"]
 
 SPEC = LOGGED + "compute: {retries: 20}\n"
+LOSS = """\
+from torch import Tensor
+from torch.nn.functional import mse_loss
+
+from trainers import method
+
+
+@method("mykd")
+def mykd(student: Tensor, teacher: Tensor, targets: Tensor, *, beta: float = 2.0) -> Tensor:
+    return beta * mse_loss(student, teacher)
+"""
+OWN = (
+    SMALL.replace("name: small", "name: own").partition("methods:")[0]
+    + """\
+methods: [mykd]
+baseline: mykd
+seeds: 1
+code: [my_losses.py]
+tracking: {models: none}
+"""
+)
 SECRETS = ("ray_token", "postgres_password", "mlflow_password", "mlflow_secret_key")
 
 
@@ -34,6 +57,7 @@ class Elsewhere(User):
     def __init__(self, folder: Path, service: Service) -> None:
         super().__init__(folder, SPEC)
         self._service = service
+        self.program = ("-m", "kd_sweep")
         self.known = {"SWEEP_ADDRESS": service.address, "RAY_AUTH_TOKEN_PATH": str(service.token_file)}
         self.login = {
             "MLFLOW_TRACKING_URI": service.mlflow,
@@ -60,6 +84,7 @@ class Elsewhere(User):
 def started(tmp_path: Path) -> Iterator[tuple[Service, Elsewhere]]:
     """The service, and somebody who submits to it."""
     service = Service(tmp_path / "elsewhere" / "runs")
+    write_own_modules(service.home)
     try:
         service.begin()
         service.wait(workers=2)
@@ -76,6 +101,8 @@ def test_the_service_from_a_closed_door_to_a_restored_dump(
     nobody_is_let_in_without_token_or_password(service, user)
     seen = a_submitted_sweep_survives_a_node_and_the_tracking_server_and_a_cancel(service, user)
     the_table_is_that_of_one_machine(service, user, request.getfixturevalue("undisturbed"))
+    code_of_the_users_own_travels_to_a_head_that_has_never_seen_it(user)
+    assert not (service.home / "RAN").exists(), "which hides none of our packages there"
     assert seen == []
     assert secrets_in(service, written(user.root, service)) == []
     a_restored_dump_of_the_database_holds_the_same_table(service, user, tmp_path / "mlflow.dump")
@@ -125,6 +152,22 @@ def the_table_is_that_of_one_machine(service: Service, user: Elsewhere, alone: U
     tracked = user.sweep("leaderboard", "small", "--from-mlflow", "--format", "json", **user.login)
     assert tracked.code == 0, tracked.err
     assert json.loads(tracked.out) == table(alone)
+
+
+def code_of_the_users_own_travels_to_a_head_that_has_never_seen_it(user: Elsewhere) -> None:
+    place = user.folder.parent / "paper"
+    place.mkdir()
+    (place / "own.yaml").write_text(OWN)
+    (place / "my_losses.py").write_text(LOSS)
+    submitted = user.remote("submit", str(place / "own.yaml"))
+    shutil.rmtree(place)
+    assert submitted.out.splitlines()[1] == "  with its own code: my_losses.py"
+    assert "must be there" not in submitted.out
+    followed = user.remote("logs", "own", "-f")
+    assert "finished resnet14→resnet8 · mykd" in followed.out
+    (row,) = user.leaderboard("own")
+    assert (row["method"], row["n"]) == ("mykd", 1), row
+    assert (user.root.sweep("own").code / "my_losses.py").read_text() == LOSS
 
 
 def nobody_is_let_in_without_token_or_password(service: Service, user: Elsewhere) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from sweep.cli.catalogue import rows
-from sweep.cli.preview import preview
 from sweep.formats import Format
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
 from sweep.plan.slots import Plan
+from sweep.results.preview import preview
 from tests.support.examples import begin, record, small_spec
 
 

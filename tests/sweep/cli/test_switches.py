@@ -30,8 +30,8 @@ def heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Heard:
 
         return hear
 
-    monkeypatch.setattr("sweep.cli.preview.preview", hears("plan", "what it costs\n"))
-    monkeypatch.setattr("sweep.cli.preview.calibrated", hears("measure", "what trains most\n"))
+    monkeypatch.setattr("sweep.results.preview.preview", hears("plan", "what it costs\n"))
+    monkeypatch.setattr("sweep.results.preview.calibrated", hears("measure", "what trains most\n"))
     monkeypatch.setattr("sweep.cli.run._run", hears("run", ""))
     return seen
 

@@ -21,6 +21,7 @@ from sweep.cli.app import app, main
 from sweep.ledger.store import Ledger
 from sweep.tracking import address, sync
 from tests.support.command import LONGEST, SMALL, User
+from tests.support.own_modules import write_own_modules
 from tests.support.ports import free_port
 
 VERBS = [
@@ -203,7 +204,10 @@ def served(user: User, port: int) -> tuple[subprocess.Popen[str], bytes]:
 
 @pytest.mark.slow
 def test_the_ui_serves_what_was_tracked_and_ends_with_ctrl_c(user: User, empty_store: Path) -> None:
+    """In a folder where Python and uvicorn, left to themselves, would find modules of the user's with our names."""
     user.given(empty_store)
+    user.program = ("-m", "kd_sweep")
+    ran = write_own_modules(user.folder)
     with Ledger(user.root.sweep("small").ledger) as ledger:
         ledger.append("sweep", body={"spec": SMALL})
     sync.sync(user.root, "small", address.tracking_uri(user.root, None))
@@ -223,6 +227,7 @@ def test_the_ui_serves_what_was_tracked_and_ends_with_ctrl_c(user: User, empty_s
     assert f"port {port} cannot be used" in taken.err
     assert f"MLflow UI at http://127.0.0.1:{port}/?token={TOKEN}" in done.out
     assert done.code == 0
+    assert not ran.exists()
 
 
 @pytest.mark.slow

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import json
+import os
+import shutil
 import socket
 import threading
-import zlib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -16,10 +16,11 @@ import pytest
 from search_spaces.files import SHIPPED
 from search_spaces.loader import load_spec, parse_spec
 from sweep.cli.app import main
-from sweep.cluster.carried import CARRIED, LONGEST, carried, packed, read_there
+from sweep.cluster.carried import ALLOW_CODE, CARRIED, LONGEST, _content, _word, carried, packed, read_there
 from sweep.cluster.jobs import SweepJob, last_line, latest
 from tests.support.command import SMALL
 from tests.support.examples import small_spec
+from trainers.code import unload
 from trainers.errors import InputError, SpecError
 
 
@@ -63,7 +64,15 @@ def test_of_a_file_only_its_text_and_its_name_travel(tmp_path: Path, monkeypatch
     monkeypatch.setenv(CARRIED, word)
     assert carried().text == spec.text
     assert carried().source == "mine.yaml"
-    assert str(tmp_path) not in zlib.decompress(base64.b64decode(word)).decode()
+    assert str(tmp_path) not in json.dumps(_content(word))
+
+
+def test_ray_finds_nothing_to_expand_in_what_is_packed() -> None:
+    """It takes ``$NAME`` in a job's environment for a variable of the head's."""
+    for number in range(50):
+        word = packed(parse_spec(SMALL + f"description: no. {number}\n", "mine.yaml"))
+        assert os.path.expandvars(word) == word
+        assert "$" not in word
 
 
 def test_what_is_too_long_for_a_job_is_refused() -> None:
@@ -72,20 +81,128 @@ def test_what_is_too_long_for_a_job_is_refused() -> None:
         packed(parse_spec(SMALL + noise, "long.yaml"))
 
 
-@pytest.mark.parametrize(
-    "word", ["?", "AAAA", base64.b64encode(zlib.compress(b"[]")).decode(), base64.b64encode(b"x" * 99).decode()]
-)
+WORDS = {
+    "no base85": '"',
+    "nothing compressed": "AAAA",
+    "cut short": packed(small_spec())[:-40],
+    "no JSON": _word(b"[1, "),
+    "a list": _word(b"[]"),
+    "no code": _word(b'{"text": "", "source": ""}'),
+    "code that is none": _word(b'{"text": "", "source": "", "code": 3}'),
+    "one that grows without end": _word(json.dumps({"text": "#" * 10**8, "source": "bomb", "code": {}}).encode()),
+}
+
+
+@pytest.mark.parametrize("word", WORDS.values(), ids=WORDS)
 def test_what_is_no_packed_spec_is_refused(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CARRIED, word)
     with pytest.raises(InputError, match=f"{CARRIED} holds no spec"):
         carried()
 
 
-def test_a_packed_spec_that_grows_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    word = base64.b64encode(zlib.compress(json.dumps({"text": "#" * 10**8, "source": "bomb"}).encode(), 9)).decode()
-    monkeypatch.setenv(CARRIED, word)
-    with pytest.raises(InputError, match="holds no spec"):
+@pytest.mark.parametrize("name", ["../up.py", "/etc/up.py", "my-losses.py", "notes.txt"])
+def test_code_that_could_lie_elsewhere_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CARRIED, _word(json.dumps({"text": SMALL, "source": "", "code": {name: ""}}).encode()))
+    with pytest.raises(InputError, match="no code that was packed here: it holds a file"):
         carried()
+
+
+# -- code -------------------------------------------------------------------------------------------------------------
+
+LOSS = """\
+from torch import Tensor
+from torch.nn.functional import mse_loss
+
+from my_terms import scaled
+from trainers import method
+
+
+@method("mykd")
+def mykd(student: Tensor, teacher: Tensor, targets: Tensor, *, beta: float = 2.0) -> Tensor:
+    \"""Half of what $HOME costs – 3 €.\"""
+    return scaled(mse_loss(student, teacher), beta)
+"""
+TERMS = "open({ran!r}, 'a').close()\n\n\ndef scaled(loss, beta):\n    return beta * loss\n"
+OWN = SMALL.replace("methods: [", "methods: [mykd, ") + "code: [my_losses.py, my_terms.py]\n"
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A job's environment on a head that has none of the files of its spec; the file that the code writes when run."""
+    there, here = tmp_path / "there", tmp_path / "here"
+    there.mkdir()
+    here.mkdir()
+    (there / "spec.yaml").write_text(OWN)
+    (there / "my_losses.py").write_text(LOSS)
+    (there / "my_terms.py").write_text(TERMS.format(ran=str(here / "RAN")))
+    monkeypatch.setenv(CARRIED, packed(load_spec(str(there / "spec.yaml"))))
+    unload()
+    shutil.rmtree(there)
+    (here / "RAN").unlink()
+    monkeypatch.chdir(here)
+    monkeypatch.delenv(ALLOW_CODE, raising=False)
+    yield here / "RAN"
+    unload()
+
+
+@pytest.mark.parametrize("said", [None, "", "1", "Yes"])
+def test_a_specs_code_arrives_with_it(own: Path, said: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if said is not None:
+        monkeypatch.setenv(ALLOW_CODE, said)
+    spec = carried()
+    assert spec.code.texts == {"my_losses.py": LOSS, "my_terms.py": TERMS.format(ran=str(own))}
+    assert spec.methods[0].name == "mykd"
+    assert own.exists(), "it was imported"
+    assert read_there(spec) == []
+
+
+@pytest.mark.parametrize("said", ["0", "no", "False"])
+def test_a_head_that_takes_no_code_says_so_and_runs_none(
+    own: Path, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(ALLOW_CODE, said)
+    message = refused(capsys, "submitted")
+    assert "spec.yaml brings code of its own (my_losses.py, my_terms.py), and this cluster takes none" in message
+    assert f"{ALLOW_CODE}={said.lower()} on its head" in message
+    assert not own.exists()
+
+
+def test_a_spec_without_code_runs_where_no_code_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CARRIED, packed(small_spec()))
+    monkeypatch.setenv(ALLOW_CODE, "0")
+    assert carried() == small_spec()
+
+
+def test_a_word_for_yes_or_no_that_is_neither_allows_nothing(
+    own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(ALLOW_CODE, "nope")
+    assert "SWEEP_ALLOW_CODE is 'nope' on this cluster's head; it must be 1 or 0" in refused(capsys, "submitted")
+    assert not own.exists()
+
+
+def test_code_that_hides_a_module_of_the_head_is_refused_there(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = own.parent.parent / "site"
+    elsewhere.mkdir()
+    (elsewhere / "my_terms.py").touch()
+    monkeypatch.syspath_prepend(str(elsewhere))
+    with pytest.raises(InputError, match=r"my_terms\.py would hide the module 'my_terms' that is installed here"):
+        carried()
+    assert not own.exists()
+
+
+def test_code_that_is_too_long_for_a_job_is_refused_with_its_size(tmp_path: Path) -> None:
+    noise = "".join(f"# {hash((number, 'noise')):x}\n" for number in range(20_000))
+    alone = LOSS.replace("from my_terms import scaled\n", "").replace("scaled", "max")
+    (tmp_path / "my_losses.py").write_text(alone + noise)
+    (tmp_path / "spec.yaml").write_text(OWN.replace(", my_terms.py", ""))
+    size = (tmp_path / "my_losses.py").stat().st_size
+    with pytest.raises(InputError, match=rf"\({size:,} bytes in 1 files\) is too long for a job: [\d,]+ characters"):
+        packed(load_spec(str(tmp_path / "spec.yaml")))
+    unload()
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
 
 
 def test_files_are_looked_for_on_the_cluster_and_named() -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from sweep.cluster.carried import CARRIED, nothing_lost
 from sweep.engine import display as displays
-from sweep.engine.display import LiveDisplay, PlainDisplay, Progress, for_console
+from sweep.engine.display import LiveDisplay, PlainDisplay, Progress, for_console, picture
 from sweep.ledger.bodies import final_body
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
@@ -251,7 +251,7 @@ def test_the_live_display_shows_what_runs_and_the_means_so_far(small_plan: Plan,
     live.started(job_of(small_plan, slot_of(small_plan, "dhkd α=1", 1)))
     live.epoch(running, epoch_body(2, 50.0, val_acc=51.5))
     live.ended(job_of(small_plan, slot_of(small_plan, "scratch")), "failed", failure(again=False))
-    console.print(live._picture())
+    console.print(picture(live.progress))
     shown = console.export_text()
     live.tick()
     live.end()

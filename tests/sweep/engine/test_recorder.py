@@ -13,7 +13,8 @@ from ray.exceptions import RaySystemError
 
 from sweep.cost.budget import BudgetWatch
 from sweep.engine.job import Job
-from sweep.engine.recorder import LAST_SECONDS, LOOK_SECONDS, Recorder
+from sweep.engine.ray_callback import LOOK_SECONDS
+from sweep.engine.recorder import LAST_SECONDS, Recorder
 from sweep.engine.vigil import LEAST_FIRST_SECONDS, LEAST_SECONDS, Vigil
 from sweep.ledger.store import Kind
 from sweep.plan.expand import build_plan
@@ -251,11 +252,11 @@ def watched(sweep: Driver, **budget: Any) -> Recorder:
 def test_a_budget_that_is_used_up_stops_the_run(sweep: Driver) -> None:
     four_epochs = 4 * EACH
     recorder = watched(sweep, max_device_hours=(four_epochs + EACH / 2) / 3600)
-    recorder.on_step_end(0, [])
+    recorder.tick()
     assert not recorder.stopped()
     good, other, *_ = search_jobs(sweep)
     sweep.step(good.key)
-    recorder.on_step_end(0, [])
+    recorder.tick()
     assert recorder.stopped()
     sweep.step(other.key)  # its epoch counts, and is its last in this run
     assert kinds(sweep, other)[-2:] in (["epoch", "interrupted"], ["epoch", "pruned"])
@@ -266,7 +267,7 @@ def test_a_budget_that_is_used_up_stops_the_run(sweep: Driver) -> None:
 @pytest.mark.parametrize(("deadline", "stops"), [("2020-01-01 00:00", True), ("9999-01-01 00:00", False)])
 def test_a_deadline_that_has_come_stops_the_run(sweep: Driver, deadline: str, stops: bool) -> None:
     recorder = watched(sweep, deadline=deadline)
-    recorder.on_step_end(0, [])
+    recorder.tick()
     assert recorder.stopped() == stops
 
 
@@ -275,10 +276,10 @@ def test_epochs_that_a_resumed_trial_tells_of_again_cost_nothing(sweep: Driver) 
     good, other, *_ = search_jobs(sweep)
     for _ in range(3):
         sweep.tell(good.key, {"epochs": [epoch_body(epoch, 60.0, 60.0) for epoch in (1, 2)], "done": False})
-        recorder.on_step_end(0, [])
+        recorder.tick()
         assert not recorder.stopped()
     sweep.tell(other.key, {"epochs": [epoch_body(2, 60.0, 60.0)], "done": False})
-    recorder.on_step_end(0, [])
+    recorder.tick()
     assert recorder.stopped()
 
 
@@ -315,9 +316,9 @@ class Clock:
 def clock(sweep: Driver) -> Clock:
     """By which the sweep's recorder goes."""
     clock = Clock()
-    sweep.recorder._vigil = Vigil(None, clock)
+    sweep.recorder.vigil = Vigil(None, clock)
     for job in sweep.queue.live:
-        sweep.recorder._vigil.begun(job)
+        sweep.recorder.vigil.begun(job)
     return clock
 
 
@@ -335,7 +336,7 @@ def passes(sweep: Driver, clock: Clock, seconds: float) -> None:
     """Time, in Ray Tune's steps."""
     for _ in range(int(seconds / LOOK_SECONDS)):
         clock.now += LOOK_SECONDS
-        sweep.recorder.on_step_end(0, list(sweep.trials.values()))
+        sweep.callback.on_step_end(0, list(sweep.trials.values()))
 
 
 def test_a_worker_that_stands_still_is_killed_and_its_trial_tried_again(
@@ -352,13 +353,13 @@ def test_a_worker_that_stands_still_is_killed_and_its_trial_tried_again(
     passes(sweep, clock, 1)
     assert killed == [still.key]
     assert still in sweep.queue.live  # until Ray tells of the death
-    sweep.recorder.on_trial_error(0, [], sweep.trials[still.key])
+    sweep.callback.on_trial_error(0, [], sweep.trials[still.key])
     (event,) = sweep.ledger.events("failed")
     assert (event.trial, event.body["state"], event.body["again"]) == (still.key, "hung", True)
     assert "told of no epoch for 1:00 h" in event.body["reason"]
     assert f"hung: {still.slot.name}: its worker told of no epoch" in sweep.out.getvalue()
     assert sweep.start() == still
-    assert sweep.recorder._hung == {}  # should its next worker die, that is another death
+    assert sweep.callback._hung == {}  # should its next worker die, that is another death
 
 
 @pytest.mark.parametrize(("workers", "looks"), [(1, 0), (2, 3)])
@@ -372,13 +373,13 @@ def test_devices_below_a_dead_worker_are_given_back(
         asked.append(None)
         raise RaySystemError("the head is away for a moment")
 
-    monkeypatch.setattr("sweep.engine.recorder.release_left", release)
+    monkeypatch.setattr("sweep.engine.ray_callback.release_left", release)
     sweep.queue.plan = replace(sweep.plan, compute=sweep.plan.compute | {"workers": workers})
     passes(sweep, clock, 3)
     assert asked == []
     dead = search_jobs(sweep)[0].key
-    sweep.recorder._hung[dead] = "it stood still"
-    sweep.recorder.on_trial_error(0, [], sweep.trials[dead])
+    sweep.callback._hung[dead] = "it stood still"
+    sweep.callback.on_trial_error(0, [], sweep.trials[dead])
     passes(sweep, clock, 3)
     assert len(asked) == looks
     assert sweep.recorder.fatal is None
@@ -396,7 +397,7 @@ def test_a_worker_whose_death_ray_does_not_tell_of_is_killed_again(
 def test_a_worker_that_does_not_take_up_a_trial_is_killed(sweep: Driver, clock: Clock, killed: list[str]) -> None:
     """As one that stood still while it was idle: of its trial's start nothing is heard."""
     still = search_jobs(sweep)[0]
-    sweep.recorder._vigil.left(still.key)
+    sweep.recorder.vigil.left(still.key)
     passes(sweep, clock, LEAST_SECONDS)
     assert killed == []
     passes(sweep, clock, 1)
@@ -407,7 +408,7 @@ def test_a_trial_that_waits_inside_ray_for_its_devices_is_left_alone(
     sweep: Driver, clock: Clock, killed: list[str]
 ) -> None:
     waits = search_jobs(sweep)[0]
-    sweep.recorder._vigil.left(waits.key)
+    sweep.recorder.vigil.left(waits.key)
     sweep.trials[waits.key].temporary_state.ray_actor = None
     passes(sweep, clock, 3 * LEAST_SECONDS)
     assert killed == []

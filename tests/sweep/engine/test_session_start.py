@@ -14,8 +14,11 @@ from typing import Any
 
 import pytest
 import ray
+from ray._common.utils import load_class
 
-from sweep.engine.session import session
+from kd_sweep import find_ours_first
+from sweep.engine.session import environment, session
+from sweep.layout import Root
 from trainers.errors import InputError
 from trainers.process import WORKER_ENVIRONMENT
 
@@ -46,6 +49,15 @@ def begun(address: str | None, calls: list[dict[str, Any]]) -> dict[str, Any]:
     with session(address, verbose=False):
         (options,) = calls
     return options
+
+
+@pytest.mark.parametrize("address", [None, CLUSTER])
+def test_workers_find_our_packages_before_they_take_up_the_drivers_folder(
+    address: str | None, started: list[dict[str, Any]]
+) -> None:
+    """tests/end_to_end/test_own_modules.py has such a folder; this is how Ray finds what it calls in a worker."""
+    hook = begun(address, started)["runtime_env"]["worker_process_setup_hook"]
+    assert load_class(hook) is find_ours_first
 
 
 @pytest.mark.parametrize("address", [None, CLUSTER])
@@ -137,3 +149,13 @@ def test_no_thread_collects_garbage_while_ray_goes_down(
     begun(None, started)
     assert seen == [(None, True)]
     assert gc.isenabled()
+
+
+def test_all_runs_of_a_process_have_one_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray reads it once: with another one its own head would not let a second Ray of this process in."""
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    tokens = set()
+    for _ in range(2):
+        environment(Root(tmp_path), verbose=False, address=None)
+        tokens.add(os.environ["RAY_AUTH_TOKEN"])
+    assert [len(token) for token in tokens] == [64]

@@ -13,7 +13,7 @@ from rich.console import Console
 from sweep.engine.display import PlainDisplay
 from sweep.engine.queue import TrialQueue
 from sweep.engine.recorder import Recorder
-from sweep.engine.tuning import STOPPING, _stop_signals
+from sweep.engine.stop_signals import STOPPING, stop_signals
 from sweep.layout import SweepPaths
 from sweep.ledger.store import Ledger
 from sweep.plan.slots import Plan
@@ -53,16 +53,16 @@ def test_a_signal_in_the_middle_of_a_write_stops_the_sweep_and_is_told_after_it(
     pipe: Interrupted, recorder: Recorder
 ) -> None:
     """Python refuses to begin another write there, with an exception that would end the run."""
-    with _stop_signals(recorder):
+    with stop_signals(recorder):
         recorder._display.note("trial 1 has finished")
         assert recorder.stopped()
-        recorder.on_step_end(0, [])
-        recorder.on_step_end(0, [])
+        recorder.tick()
+        recorder.tick()
     assert pipe.taken.decode().splitlines() == ["trial 1 has finished", STOPPING]
 
 
 def test_the_second_signal_ends_the_run_now(recorder: Recorder) -> None:
-    with _stop_signals(recorder):
+    with stop_signals(recorder):
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)

@@ -12,7 +12,7 @@ from sweep.cost.budget import BudgetWatch
 from sweep.engine import tuning
 from sweep.engine.display import PlainDisplay
 from sweep.engine.queue import TrialQueue
-from sweep.engine.tuning import Run
+from sweep.engine.running import Run
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
@@ -30,11 +30,11 @@ def test_the_spec_s_limit_of_an_epoch_is_the_one_that_workers_have(run: Run) -> 
     recorder = tuning._recorder(run)
     job = run.queue.next()
     assert job is not None
-    recorder._vigil.begun(job)
-    recorder._vigil._clock.now += 29
-    assert recorder._vigil.hung(job) == ""
-    recorder._vigil._clock.now += 1
-    assert "compute.max_epoch_minutes: 0.5" in recorder._vigil.hung(job)
+    recorder.vigil.begun(job)
+    recorder.vigil._clock.now += 29
+    assert recorder.vigil.hung(job) == ""
+    recorder.vigil._clock.now += 1
+    assert "compute.max_epoch_minutes: 0.5" in recorder.vigil.hung(job)
 
 
 def test_what_runs_ends_after_its_epoch_and_at_once_when_that_does_not_come(
@@ -47,8 +47,8 @@ def test_what_runs_ends_after_its_epoch_and_at_once_when_that_does_not_come(
     stop = given[0].stop
     assert not stop("a trial", {})
     assert not stop.stop_all()
-    recorder.on_step_end(0, [])  # the deadline has come
+    recorder.tick()  # the deadline has come
     assert stop("a trial", {})
     assert not stop.stop_all()
-    recorder._vigil._clock.now += 60
+    recorder.vigil._clock.now += 60
     assert stop.stop_all()

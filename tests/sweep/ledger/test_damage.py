@@ -6,7 +6,7 @@ import random
 import shutil
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -288,6 +288,26 @@ def test_a_ledger_of_an_earlier_release_is_gone_on_with(earlier: Path) -> None:
     changed(earlier, "UPDATE events SET body = '{\"seconds\": 3.0}' WHERE seq = 6")
     with Ledger(earlier) as ledger, pytest.raises(StorageError, match="its event 6 is not what was written"):
         ledger.verify()
+
+
+@pytest.mark.parametrize("moment", range(1, 7))
+def test_the_column_for_checksums_is_made_once_whichever_process_is_first(earlier: Path, moment: int) -> None:
+    """Another one makes it just before any statement of ours, if the file is not locked then."""
+    said: list[str] = []
+    with Ledger(earlier) as ledger, closing(sqlite3.connect(earlier, timeout=0)) as another:
+
+        def before(statement: str) -> None:
+            said.append(statement)
+            if len(said) == moment:
+                with suppress(sqlite3.OperationalError):
+                    another.execute("ALTER TABLE events ADD COLUMN sum INTEGER")
+
+        ledger._db.set_trace_callback(before)
+        assert ledger.append("stop")
+        ledger._db.set_trace_callback(None)
+        ledger.verify()
+        assert [event.kind for event in ledger.events(after=4)] == ["stop"]
+    assert columns(earlier).count("sum") == 1
 
 
 def test_an_earlier_release_may_write_to_it_again(earlier: Path) -> None:

@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
@@ -18,7 +19,7 @@ import pytest
 
 from sweep.layout import Root
 from sweep.ledger import snapshot
-from sweep.ledger.label import Label
+from sweep.ledger.label import LONGEST_PATIENCE, Label
 from sweep.ledger.snapshot import Keeper, kept, restore, take_over
 from sweep.ledger.store import Event, Ledger
 from trainers.errors import BusyError, InputError, StorageError
@@ -138,6 +139,22 @@ def test_what_two_drivers_noted_apart_is_not_mixed(root: Root, other: Root) -> N
         assert [event.trial for event in ledger.events()] == ["a", "x"]
 
 
+def test_the_beginning_is_in_every_ledger_and_a_first_event_in_its_own_alone(root: Root, other: Root) -> None:
+    run(root)
+    restore(other, NAME)
+    assert trials(other) == []
+    with Ledger(other.sweep(NAME).ledger) as ledger:
+        ledger.append("start", "x")
+    restore(other, NAME)
+    assert trials(other) == ["x"]
+    run(root, "a")
+    restore(other, NAME)
+    assert trials(other) == ["a"]
+    (aside,) = other.sweep(NAME).folder.glob("ledger-aside-*.db")
+    with Ledger(aside) as ledger:
+        assert [event.trial for event in ledger.events()] == ["x"]
+
+
 def test_another_sweep_of_the_same_name_is_refused(root: Root, other: Root) -> None:
     run(root, "a")
     Ledger(other.sweep(NAME).ledger).close()
@@ -182,6 +199,27 @@ def test_the_reports_are_given_at_the_end(root: Root, other: Root) -> None:
         write_atomically(paths.leaderboard, b"| table |")
     assert root.storage.read(paths.leaderboard) == b"| table |"
     assert {path.name for path in paths.folder.iterdir()} == {"ledger.db", "snapshots", "leaderboard.md"}
+
+
+def test_a_driver_is_given_the_longer_for_a_beat_the_longer_its_snapshots_take(
+    root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Patience is one and a half pauses and twice the time of the last snapshot, which a pause is a multiple of."""
+    with Ledger(root.sweep(NAME).ledger) as ledger:
+        ledger.append("start", "a")
+        keeper = Keeper(root, NAME, pytest.fail)
+        monkeypatch.setattr(snapshot, "SHARE_OF_TIME", 1e9)  # the share of a pause that no snapshot fills
+        started = time.monotonic()
+        keeper.keep()
+        twice = label(root).patience - 1.5 * snapshot.PAUSE_SECONDS
+        assert 0 < twice < 2 * (time.monotonic() - started)
+        monkeypatch.setattr(snapshot, "SHARE_OF_TIME", 1e-3)
+        monkeypatch.setattr(snapshot, "PAUSE_SECONDS", 1e-9)
+        keeper.keep()  # nothing new: the last snapshot is the same
+        assert label(root).patience == pytest.approx(1.5e3 * twice / 2 + twice)
+        monkeypatch.setattr(snapshot, "SHARE_OF_TIME", 1e-12)
+        keeper.keep()
+        assert label(root).patience == LONGEST_PATIENCE == 24 * 3600
 
 
 # -- other drivers -----------------------------------------------------------------------------------------------------

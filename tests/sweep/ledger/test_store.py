@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,8 @@ def test_other_events_may_repeat(path: Path) -> None:
         for kind in ("sweep", "plan", "start", "failed", "interrupted", "report", "stop"):
             assert ledger.append(kind, "a")  # type: ignore[arg-type]
             assert ledger.append(kind, "a")  # type: ignore[arg-type]
-        assert ledger.last_seq() == len(list(ledger.events())) == 14
+        assert ledger.last_seq() == len(list(ledger.events())) == ledger.count() == 14
+        assert [ledger.count(after) for after in (0, 1, 13, 14)] == [14, 13, 1, 0]
 
 
 def test_a_refused_event_leaves_no_trace(path: Path) -> None:
@@ -99,6 +101,33 @@ def test_the_latest_of_a_kind_is_the_one_written_last(path: Path) -> None:
         latest = ledger.latest("plan")
         assert latest is not None
         assert latest.body == {"n": 2}
+
+
+def test_epochs_are_summed_up_by_trial_and_name(path: Path) -> None:
+    with Ledger(path) as ledger:
+        assert (ledger.epoch_names("terms"), ledger.seconds_per_epoch()) == ([], {})
+        ledger.append("epoch", "a", 1, {"terms": {"kd": 1.0, "ce": 2.0}, "seconds": 2.0})
+        ledger.append("epoch", "a", 2, {"terms": {"ce": 2.0}, "seconds": 5.0})
+        ledger.append("epoch", "b", 1, {"terms": {"aux": 1.0}, "seconds": 0.5})
+        ledger.append("final", "b", body={"terms": {"no": 1.0}, "seconds": 100.0})
+        assert ledger.epoch_names("terms") == ["aux", "ce", "kd"]
+        assert ledger.epoch_names("weights") == []
+        assert ledger.seconds_per_epoch() == {"a": 3.5, "b": 0.5}
+
+
+def test_what_decides_the_cost_is_told_of_plans_starts_and_epochs(path: Path) -> None:
+    with Ledger(path) as ledger:
+        ledger.append("plan", body={"compute": {"gpus": 1}, "slots": []})
+        ledger.append("start", "a", body={"slot": "s", "devices": ["cpu"]})
+        ledger.append("start", "b", body={"slot": "t"})
+        ledger.append("epoch", "a", 1, {"seconds": 2.5, "devices": ["gpu"]})
+        ledger.append("final", "a", body={"seconds": 2.5})
+        assert list(ledger.priced()) == [
+            ("plan", None, '{"gpus":1}'),
+            ("start", "a", '["cpu"]'),
+            ("start", "b", None),
+            ("epoch", "a", 2.5),
+        ]
 
 
 def test_facts_are_replaced_and_kept(path: Path) -> None:
@@ -274,6 +303,19 @@ except StorageError as error:
     with Ledger(path) as ledger:
         assert ledger.epochs_done() == {"a": int(written)}
         assert int(written) > 0
+
+
+def test_a_copy_is_one_file_that_can_be_read_where_nothing_can_be_written(path: Path) -> None:
+    copy = path.with_name("copy.db")
+    with Ledger(path) as ledger:
+        ledger.append("start", "a")
+        copy.write_bytes(b"what lay there before")
+        ledger.copy(copy)
+        ledger.append("final", "a")
+    with closing(sqlite3.connect(f"file:{copy}?mode=ro", uri=True)) as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+        assert database.execute("SELECT kind, trial FROM events").fetchall() == [("start", "a")]
+    assert [file.name for file in path.parent.glob("copy*")] == ["copy.db"]
 
 
 def test_half_a_character_in_a_reason_is_no_harm(ledger: Ledger) -> None:

@@ -131,8 +131,12 @@ def test_no_method_is_left_out_however_many_there_are(tmp_path: Path) -> None:
         ([{"dhkd": {"align": [True, False]}}], None),
         ([{"dhkd": {"head": ["linear", "shared"], "hidden": [100, 200]}}], "hidden"),
         ([{"dhkd": {"alpha_epochs": [None, 2]}}], None),
+        ([{"dhkd": {"main": ["kd", "dkd"]}}], None),
+        ([{"dhkd": {"main": ["kd", "dkd"], "alpha": [0.5, 1]}}], "alpha"),
+        ([{"sld": {"temperatures": [[1, 2], [4]]}}], None),
     ],
 )
 def test_the_swept_number_is_alpha_where_it_was_swept(tmp_path: Path, methods: list[object], swept: str | None) -> None:
-    board = board_of(tmp_path, small_spec(methods=methods), finished=False)
+    board = board_of(tmp_path, small_spec(methods=methods))
     assert figure.swept_parameter(board.rows) == swept
+    assert draw(board, tmp_path / "figure.png")

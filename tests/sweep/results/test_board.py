@@ -19,7 +19,7 @@ from sweep.results.draw import render
 from sweep.results.grid import grid
 from sweep.results.read import trials
 from tests.support.boards import cell, rows, tell
-from tests.support.examples import SPEC, begin, record, slot_of, small_spec
+from tests.support.examples import SPEC, begin, play, record, slot_of, small_spec
 from trainers.errors import InputError
 
 
@@ -137,6 +137,46 @@ def test_pairs_stand_side_by_side_with_their_own_differences(ledger: Ledger) -> 
     )
     assert "Mean: over all pairs, not tested: a test needs 3 pairs" in caption(board)
     assert "Nothing can be told apart: a paired test needs 3 common seeds, there is 1." in caption(board)
+
+
+def test_a_method_that_stands_under_one_pair_alone_leaves_the_other_blank(ledger: Ledger) -> None:
+    whole = build_plan(
+        small_spec(pairs=["resnet20 -> resnet8", "resnet14 -> resnet32"], methods=["kd", "dhkd"], seeds=1)
+    )
+    left_out = slot_of(whole, "dhkd", pair="resnet20→resnet8")
+    plan = replace(whole, slots=tuple(slot for slot in whole.slots if slot != left_out))
+    tell(ledger, plan, {("kd", 0): 80.0, ("dhkd", 0): 81.0})
+    assert grid(leaderboard(ledger)) == (
+        ["method", "resnet20→resnet8", "Δ kd", "resnet14→resnet32", "Δ kd", "mean", "Δ kd"],
+        [
+            ["teacher", "97.25", "", "97.25", "", "", ""],
+            ["kd", "80.00 (1)", "", "80.00 (1)", "", "80.00", ""],
+            ["dhkd", "", "", "81.00 (1)", "+1.00", "–", ""],
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    ("larger", "on_the_front"), [(90.0, ("resnet8", "resnet32")), (80.0, ("resnet8",)), (79.0, ("resnet8",))], ids=str
+)
+def test_the_pareto_front_holds_what_nothing_beats_in_accuracy_and_cost(
+    ledger: Ledger, larger: float, on_the_front: tuple[str, ...]
+) -> None:
+    """With the same search under both pairs, all points of which end alike."""
+    pairs = ["resnet20 -> resnet32", "resnet20 -> resnet8"]
+    search = {"trials": 2, "sampler": "grid", "pruner": "none", "metrics": ["val_acc", "student_macs"]}
+    plan = build_plan(small_spec(pairs=pairs, methods=[{"kd": {"alpha": {"choice": [1, 2]}}}], seeds=1, search=search))
+    macs = {cell.pair: cell.student_macs for cell in plan.cells}
+    assert macs["resnet20→resnet32"] > macs["resnet20→resnet8"] > 0
+    play(ledger, plan, lambda slot: larger if slot.pair == pairs[0].replace(" -> ", "→") else 80.0)
+    *each, front = leaderboard(ledger).findings
+    assert f"kd tuned α=1, resnet20→resnet8: val_acc 79, student_macs {macs['resnet20→resnet8']:.6g}" in each[-1]
+    assert each[-1].endswith("; on the Pareto front of 2")
+    shown = {"resnet8": 80.0, "resnet32": larger}
+    assert front == "Pareto front over all cells, test accuracy against the student's MACs: " + "; ".join(
+        f"kd tuned α=1, resnet20→{name} ({shown[name]:.2f} % at {macs[f'resnet20→{name}']:,} MACs)"
+        for name in on_the_front
+    )
 
 
 def test_recipes_have_rows_of_their_own_and_are_compared_within(ledger: Ledger) -> None:

@@ -29,6 +29,21 @@ def test_the_caption_says_what_is_shown_against_what(ledger: Ledger, small_plan:
     )
 
 
+def test_rows_of_several_releases_are_named_with_what_differs(ledger: Ledger) -> None:
+    plan = build_plan(small_spec(seeds=3, methods=["scratch", "kd", "dhkd"]))
+    begin(ledger, plan)
+    torch = {"scratch": ["2.11", "2.11", "2.11"], "kd": ["2.11", "2.15", "2.15"], "dhkd": ["2.15", "", "2.15"]}
+    for slot in plan.students:
+        release = torch[slot.method][slot.seed]
+        made_with = {"kd-sweep": "0.1.0", "torch": release} if release else {}
+        record(ledger, plan, slot, [90.0 + slot.seed], made_with=made_with)
+    board = leaderboard(ledger)
+    assert cell(board, "scratch").made_with == ()
+    assert cell(board, "kd").made_with == ("torch 2.11", "torch 2.15")
+    why = "resnet20→resnet8: kd-sweep 0.1.0, torch 2.15 and kd-sweep not noted, torch not noted."
+    assert f"kd, resnet20→resnet8: torch 2.11 and torch 2.15; dhkd, {why}" in caption(board)
+
+
 def test_a_tie_for_want_of_a_test_is_counted(ledger: Ledger) -> None:
     board = of_three_seeds(ledger, {"dhkd α=1": [91.1, 91.6]})
     assert cell(board, "dhkd α=1").standing == "tied"

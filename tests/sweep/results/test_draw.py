@@ -87,6 +87,7 @@ def test_latex_stands_in_the_fields_layout(told: Leaderboard) -> None:
     text = render(told, Format.LATEX)
     lines = [line.strip() for line in text.splitlines()]
     assert lines[0] == r"% needs \usepackage{booktabs}"
+    assert r"\begin{tabular}{lrrl}" in lines  # numbers to the right
     top = lines.index(r"\toprule")
     assert lines[top + 1 : top + 8] == [
         r"Teacher & \multicolumn{2}{c}{resnet20} &  \\",

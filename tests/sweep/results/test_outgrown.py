@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from sweep.cli.preview import preview
 from sweep.formats import Format
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
 from sweep.results.outgrown import OTHER_TEACHER, outgrown
+from sweep.results.preview import preview
 from tests.support.examples import begin, record, slot_of, small_spec
 
 DIGITS = {"base": "digits", "epochs": 3, "samples_per_class": 8}

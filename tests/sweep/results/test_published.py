@@ -16,6 +16,7 @@ from sweep.results import published
 from sweep.results.board import Leaderboard, leaderboard, with_published
 from sweep.results.caption import caption
 from sweep.results.draw import render
+from sweep.results.grid import grid
 from sweep.results.published import PRINTED, bare, figures, gap, reported, reported_teacher
 from sweep.results.records import records
 from sweep.results.rows import Row
@@ -185,6 +186,21 @@ def test_the_table_holds_both_with_their_sources(board: Leaderboard) -> None:
     )
     assert "Papers train 240 epochs on cifar100, 2 of these rows do not." in caption(board)
     check_latex(render(board, Format.LATEX))
+
+
+@pytest.mark.parametrize(
+    ("others", "told"), [((), ""), ((70.5,), " (70.50)"), ((70.25, 71.0, 71.125), " (70.25–71.12)")], ids=str
+)
+def test_what_others_print_stands_behind_as_one_number_or_a_range(
+    board: Leaderboard, others: tuple[float, ...], told: str
+) -> None:
+    (kd,) = (row for row in board.rows if row.label == "kd")
+    place, first = (kd.recipe, kd.label, kd.pair), published.Reported(60.0, ("elsewhere",), ())
+    (scratch,) = (row for row in board.rows if row.label == "scratch")
+    figures = {(scratch.recipe, scratch.label, scratch.pair): first, place: published.Reported(71.0, ("here",), others)}
+    columns, lines = grid(replace(board, published=figures))
+    by_method = {line[columns.index("method")]: line[columns.index("published")] for line in lines}
+    assert (by_method["scratch"], by_method["kd"], by_method["gdkd"]) == ("60.00 [2]", f"71.00 [3]{told}", "")
 
 
 def test_records_hold_the_published_figures(board: Leaderboard) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import logging.handlers
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,6 +84,7 @@ def test_every_trial_that_has_ended_is_there_once_however_often_one_mirrors(
         assert name.startswith("small · ")
         study = optuna.load_study(study_name=name, storage=storage)
         trials, best_trial = study.trials, study.best_trial
+        assert (study.metric_names, study.user_attrs["config"]) == (["val_acc"], plan.cells[0].config)
     assert [trial.user_attrs["suggestion"] for trial in trials] == list(range(TRIALS))
     with Ledger(paths.ledger) as ledger:
         asked = [event.body["params"] for event in ledger.events("ask")]
@@ -91,6 +94,16 @@ def test_every_trial_that_has_ended_is_there_once_however_often_one_mirrors(
     best = max(params["w2"] for params in asked)
     assert best_trial.params["w2"] == best
     assert best_trial.value == pytest.approx(80.0 + best - 1)
+
+
+def test_optuna_says_nothing_of_its_own(
+    searched: Root, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logger, told = logging.getLogger("optuna"), logging.handlers.BufferingHandler(100)
+    monkeypatch.setattr(logger, "handlers", [told])
+    logger.setLevel(logging.INFO)  # as Optuna sets it
+    assert mirror(searched.sweep(plan.name), str(tmp_path / "journal.log")) > 0
+    assert told.buffer == []
 
 
 @pytest.mark.slow

@@ -198,6 +198,16 @@ def test_a_repeated_suggestion_counts_as_the_first_did(cell: SearchedCell) -> No
     assert search.asked[0] == search.asked[1]
 
 
+def test_the_last_epoch_that_was_heard_is_known(plan: Plan) -> None:
+    searches = Searches(plan)
+    (search,) = searches._all.values()
+    search.ask({"w2": 1.0, "k": 3}, "a")
+    assert [one.heard(key) for one in (search, searches) for key in ("a", "none")] == [0] * 4
+    for number in (1, 2):
+        searches.report("a", epoch(number, 50.0))
+    assert [one.heard(key) for one in (search, searches) for key in ("a", "none")] == [2, 0] * 2
+
+
 @pytest.mark.parametrize("sampler", ["grid", "brute_force"])
 def test_a_sampler_that_goes_through_all_points_ends_with_them(sampler: str) -> None:
     plan = searched_plan(space={"k": {"choice": [3, 5, 7]}}, sampler=sampler, trials=20, seeds=1)
@@ -311,6 +321,35 @@ def test_a_driver_killed_between_an_epoch_and_the_note_that_it_was_the_last_one_
     assert list(again.searches.unfinished) == [good.key]
     assert new_queue(plan, book).searches.unfinished == again.searches.unfinished
     assert len(list(book.events("pruned"))) == 1
+
+
+def finish(queue: TrialQueue, ledger: Ledger | None = None) -> list[Job]:
+    """Run all that is left; the trials that confirm what a search has won."""
+    confirming = []
+    while (job := queue.next()) is not None:
+        confirming += [job] if job.slot.stage == "confirm" and job.slot.method == "gdkd" else []
+        if ledger is not None:
+            note(ledger, queue, job, *[50.0] * EPOCHS, final=True)
+        else:
+            queue.finished(job.key, None, finished(50.0))
+    assert queue.exhausted
+    return confirming
+
+
+def test_what_is_won_is_noted_once_however_often_the_sweep_is_run(plan: Plan, book: Ledger) -> None:
+    first = finish(new_queue(plan, book), book)
+    assert first != []
+    (noted,) = book.events("chosen")
+    assert finish(new_queue(plan, book), book) == []
+    assert list(book.events("chosen")) == [noted]
+    grown = searched_plan(seeds=3)
+    assert len(finish(new_queue(grown, book), book)) == 1
+    assert len(list(book.events("chosen"))) == 2  # with the slots of another seed
+
+
+def test_without_a_ledger_a_search_is_confirmed_all_the_same(plan: Plan) -> None:
+    queue = new_queue(plan)
+    assert {job.slot.seed for job in finish(queue)} == set(search_of(queue).cell.seeds[1:])
 
 
 def test_reading_the_searches_writes_nothing(book: Ledger) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import logging.handlers
 import math
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -11,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search_spaces import space as spaces
-from sweep.search.suggest import Asked, frozen_trials, suggest
+from sweep.search.suggest import PRIMES, Asked, _seed, frozen_trials, suggest
 
 SPACE: dict[str, dict[str, Any]] = {
     "alpha": {"range": [0.1, 10.0], "log": True},
@@ -82,6 +85,36 @@ def test_tpe_finds_what_random_search_does_not() -> None:
     assert best["tpe"] > best["random"]
 
 
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_tpe_is_optunas_with_all_dimensions_together_and_running_trials_taken_for_poor() -> None:
+    space = {name: dimension for name, dimension in SPACE.items() if name != "head"}  # which Optuna knows by number
+
+    def without_head(asked: Asked) -> Asked:
+        return replace(asked, params={name: asked.params[name] for name in space})
+
+    running = [Asked(asked.params) for asked in search("random", 6, seed=1)]
+    history = [without_head(asked) for asked in [*search("random", 24), *running]]
+    seed = _seed(3, len(history))
+
+    def by_optuna(multivariate: bool, constant_liar: bool) -> dict[str, Any]:
+        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=multivariate, constant_liar=constant_liar)
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        study.add_trials(frozen_trials(space, history))
+        return study.ask(study.trials[0].distributions).params
+
+    ours = suggest(space, history, sampler="tpe", metrics=["val_acc"], seed=3)
+    assert ours == by_optuna(True, True)
+    assert ours not in (by_optuna(True, False), by_optuna(False, True))
+
+
+def test_optuna_says_nothing_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    logger, told = logging.getLogger("optuna"), logging.handlers.BufferingHandler(100)
+    monkeypatch.setattr(logger, "handlers", [told])
+    logger.setLevel(logging.INFO)  # as Optuna sets it
+    suggest(SPACE, [], sampler="tpe", metrics=["val_acc"], seed=0)
+    assert told.buffer == []
+
+
 def test_running_trials_are_not_suggested_again() -> None:
     history = search("random", 12)
     free = suggest(SPACE, history, sampler="tpe", metrics=["val_acc"], seed=0)
@@ -118,6 +151,23 @@ def test_halton_points_fill_the_space_evenly() -> None:
     for name in space:
         for quarter in range(4):
             assert sum(quarter / 4 <= point[name] < (quarter + 1) / 4 for point in found) in range(13, 20)
+
+
+def test_halton_points_are_the_shifted_digits_mirrored_in_prime_bases() -> None:
+    space = {name: {"range": [0.0, 1.0]} for name in "abc"}
+    points = [suggest(space, [Asked({})] * n, sampler="qmc", metrics=["val_acc"], seed=0) for n in range(6)]
+    mirrored = {
+        "a": [1 / 2, 1 / 4, 3 / 4, 1 / 8, 5 / 8, 3 / 8],
+        "b": [1 / 3, 2 / 3, 1 / 9, 4 / 9, 7 / 9, 2 / 9],
+        "c": [1 / 5, 2 / 5, 3 / 5, 4 / 5, 1 / 25, 6 / 25],
+    }
+    shifts = {}
+    for name, wanted in mirrored.items():
+        shifts[name], *others = ((point[name] - unit) % 1 for point, unit in zip(points, wanted, strict=True) if point)
+        assert others == pytest.approx([shifts[name]] * 5)
+    assert len(set(shifts.values())) == 3
+    assert PRIMES[:10] == (2, 3, 5, 7, 11, 13, 17, 19, 23, 29)
+    assert (len(PRIMES), PRIMES[-1]) == (55, 257)
 
 
 def test_several_metrics_are_searched_together() -> None:

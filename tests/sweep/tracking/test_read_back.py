@@ -61,6 +61,8 @@ def test_the_table_is_the_ledgers(root: Root, ledger: Ledger, new_store: Store) 
 
     record(ledger, plan, slot_of(plan, "dhkd α=1", 2), state="failed")
     record(ledger, plan, slot_of(plan, "kd", 2), [50.0], state="diverged")
+    for seed, torch in enumerate(("2.11.0", "2.15.0+cpu")):
+        record(ledger, plan, slot_of(plan, "dhkd α=0.5", seed), [72.0 + seed], made_with={"torch": torch})
     for teacher in plan.teachers:
         record(ledger, plan, teacher, [97.0], val_accs=[96.0])
     play(ledger, plan, accuracy)
@@ -71,6 +73,7 @@ def test_the_table_is_the_ledgers(root: Root, ledger: Ledger, new_store: Store) 
     assert theirs.findings == ours.findings
     assert (theirs.baseline, theirs.metric, theirs.plan.dataset) == (ours.baseline, ours.metric, ours.plan.dataset)
     assert caption(theirs) == caption(ours)
+    assert "dhkd α=0.5, resnet20→resnet8: torch 2.11.0 and torch 2.15.0+cpu" in caption(theirs)
     assert any(one.standing == "best" for one in ours.rows) or any(one.standing == "tied" for one in ours.rows)
 
 

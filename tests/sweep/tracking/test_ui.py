@@ -63,7 +63,7 @@ def test_the_server_is_guarded_by_a_token_of_its_own_that_the_printed_link_has(
     tokens = set()
     for _ in range(2):
         process = served(root, f"sqlite:///{root.path}/mlflow.db", free_port(), monkeypatch)
-        assert process.command[1:4] == ["-m", "sweep.tracking.guard", "server"]
+        assert process.command[1:4] == ["-m", "kd_sweep.server", "server"]
         token = process.env["SWEEP_UI_TOKEN"]
         assert len(token) == 32
         assert f"/?token={token} (Ctrl-C" in capsys.readouterr().out

@@ -24,6 +24,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from kd_sweep import spawning
 from trainers.config import Recipe
 from trainers.data.base import Framing, Images, Split
 from trainers.data.pixels.decode import Encoded, Frame, Pixels, framed, opened, planes
@@ -109,7 +110,9 @@ class StreamedSplit(Images):
             pin_memory=on_gpu,
             generator=torch.Generator(),  # its own: the loop's draws (dropout) do not depend on a loader
         )
-        for part, images in zip(parts, loader, strict=True):
+        with spawning():
+            decoded = iter(loader)
+        for part, images in zip(parts, decoded, strict=True):
             if isinstance(images, str):
                 raise InputError(images)
             yield Split(images.to(device, non_blocking=on_gpu), self.labels[part], self.index[part])

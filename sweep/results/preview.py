@@ -1,4 +1,4 @@
-"""What `sweep plan` prints: the trials of a spec, what of them is done, and what the rest will cost."""
+"""What a spec would run: its trials, what of them is done, and what the rest will cost."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -29,33 +29,62 @@ Row = tuple[str, str, str, str]
 """Stage, recipe, pair and method."""
 
 
-def preview(spec: Spec, root: Root, how: Format) -> str:
-    """The plan as text: one row per stage, recipe, pair and method. Writes nothing but the data set's cache, and what
-    it fetches from the storage."""
+@dataclass(frozen=True)
+class Preview:
+    """A plan, and what of it is done."""
+
+    plan: Plan
+    over: Standing
+    root: Root
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """One per stage, recipe, pair and method: `trials`, how many are `done`, and `epochs`."""
+        return _rows(self.plan, self.over)
+
+    @property
+    def epochs_left(self) -> int:
+        """To run yet, at most."""
+        return _epochs_left(self.plan, self.over)
+
+    @property
+    def text(self) -> str:
+        """All that is known, for a person."""
+        plan, over = self.plan, self.over
+        left = estimate.estimate(plan, over.slots, over.tried, self.root)
+        most = "at most " if plan.cells else ""
+        total = f"{most}{plan.count} trials, {plan.epochs} epochs; {over.trials} done, {self.epochs_left} epochs to run"
+        classes = DATASETS[plan.dataset].model_validate(plan.source).load().num_classes
+        disk = f"disk: at most {estimate.disk_bytes(plan, classes) / MEGABYTE:,.0f} MB of weights and checkpoints"
+        lines = [
+            f"{plan.name} on {plan.dataset}",
+            listing(self.rows, Format.TABLE),
+            f"{total}; {_compute(plan)}",
+            left.text(datetime.now()),
+            disk,
+            *plan.notes,
+            *_outgrown(plan, over, self.root),
+        ]
+        return "\n".join([*lines, ""])
+
+
+def look_ahead(spec: Spec, root: Root) -> Preview:
+    """Plan a spec, and see what of it is done. Writes nothing but the data set's cache, and what it fetches from the
+    storage.
+
+    Raises:
+        InputError, StorageError, CheckpointError: as a run would.
+    """
     root.offer_cache()
     snapshot.restore(root, spec.name)
     plan = _with_devices(build_plan(spec, TeacherStore(root.teachers, root.storage)), root)
-    over = _standing(plan, root)
-    text = listing(_rows(plan, over), how)
-    if how is not Format.TABLE:
-        return text
-    left = estimate.estimate(plan, over.slots, over.tried, root)
-    most = "at most " if plan.cells else ""
-    total = (
-        f"{most}{plan.count} trials, {plan.epochs} epochs; {over.trials} done, {_epochs_left(plan, over)} epochs to run"
-    )
-    classes = DATASETS[plan.dataset].model_validate(plan.source).load().num_classes
-    disk = f"disk: at most {estimate.disk_bytes(plan, classes) / MEGABYTE:,.0f} MB of weights and checkpoints"
-    lines = [
-        f"{plan.name} on {plan.dataset}",
-        text,
-        f"{total}; {_compute(plan)}",
-        left.text(datetime.now()),
-        disk,
-        *plan.notes,
-        *_outgrown(plan, over, root),
-    ]
-    return "\n".join([*lines, ""])
+    return Preview(plan, _standing(plan, root), root)
+
+
+def preview(spec: Spec, root: Root, how: Format) -> str:
+    """What `sweep plan` prints (see :func:`look_ahead`)."""
+    ahead = look_ahead(spec, root)
+    return ahead.text if how is Format.TABLE else listing(ahead.rows, how)
 
 
 def _with_devices(plan: Plan, root: Root) -> Plan:

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from search_spaces.schema import Spec
-from sweep.cli.preview import preview
 from sweep.formats import Format
 from sweep.layout import Root
 from sweep.ledger.bodies import final_body
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan, Slot
+from sweep.results.preview import preview
 from tests.support.examples import SPEC, begin, epoch_body, play, record, slot_of, small_spec
 from trainers.data.sources.digits import Digits
 from trainers.errors import CheckpointError, InputError

@@ -1,0 +1,67 @@
+"""One run of a sweep, whatever trains it, and why it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sweep.cost.budget import BudgetWatch
+from sweep.engine.display import Display
+from sweep.engine.queue import TrialQueue
+from sweep.engine.recorder import Recorder
+from sweep.layout import Root, SweepPaths
+from sweep.ledger.store import Ledger
+from sweep.plan.slots import Plan
+
+BY_USER = "stopped"
+"""Why a run ended early: by Ctrl-C."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a sweep: what there is to do, where it is written, and who hears of it."""
+
+    plan: Plan
+    """What is to run: all of the spec's plan, or its teachers alone."""
+    root: Root
+    queue: TrialQueue
+    """The plan's slots on their way from waiting to done."""
+    ledger: Ledger
+    display: Display
+    watch: BudgetWatch
+    report: Callable[[Ledger], object]
+    """Makes table and figure where the cluster is lost, and no time is left for the page."""
+    drop: Callable[[Path], None] = lambda folder: None
+    """Takes a folder that the storage may forget when it knows the ledger (:func:`sweep.ledger.snapshot.kept`)."""
+    address: str | None = None
+    """Of a running Ray cluster; None for a Ray of our own."""
+    local: bool = False
+    """Whether it trains in this process, without Ray."""
+
+    @property
+    def paths(self) -> SweepPaths:
+        """Where the sweep lies."""
+        return self.root.sweep(self.plan.name)
+
+    @property
+    def without_ray(self) -> str:
+        """Why it ends where its Ray has gone."""
+        return f"the Ray cluster at {self.address} is gone" if self.address else "Ray has died on this machine"
+
+
+def why_stopped(run: Run, recorder: Recorder) -> str:
+    """Why a run that trains no more was stopped before its end, empty where it was not; what was in the middle of an
+    epoch is noted.
+
+    Raises:
+        StorageError: when what happened could not be noted.
+    """
+    run.display.end()
+    recorder.interrupt_live()
+    if recorder.fatal is not None:
+        raise recorder.fatal
+    if recorder.cluster_lost:
+        return run.without_ray
+    return (run.watch.over(datetime.now()) or BY_USER) if recorder.stop_requested else ""

@@ -1,0 +1,132 @@
+"""A trained student with what its images go through first: found in a sweep, read from its weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from sweep.plan.code import load_kept
+from sweep.plan.labels import ARROW
+from trainers.errors import InputError, unknown_name
+from trainers.exported import read_network
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from sweep.layout import SweepPaths
+    from sweep.plan.slots import Plan
+    from sweep.results.read import Trial
+
+BRIGHTEST = 255
+"""Of a pixel that is a whole number."""
+OVERSHOOT = 2.0
+"""Pixels above this are none that are scaled to [0, 1], whatever has resized them."""
+
+
+class Student(nn.Module):
+    """A network of images as they come: it scales and normalises them as they were in training.
+
+    Args:
+        network: of float32 ``[B, 3, H, W]``, normalised.
+        images: a plan's: `size`, `mean` and `std`.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, images: dict[str, object]) -> None:
+        super().__init__()
+        self.network = network
+        self.size: tuple[int, int] = tuple(images["size"])  # type: ignore[arg-type, assignment]
+        """Height and width in pixels of the images that it was trained on."""
+        self.register_buffer("mean", torch.tensor(images["mean"]).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(images["std"]).view(1, 3, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of images.
+
+        Args:
+            images: ``[B, 3, H, W]`` or one of them, ``[3, H, W]``: uint8, or floats in [0, 1]; not normalised.
+
+        Returns:
+            float32 ``[B, C]``, of one image ``[C]``.
+
+        Raises:
+            InputError: for images of another shape, and for floats that are not in [0, 1].
+        """
+        if images.dim() == 3:
+            return self(images[None])[0]  # type: ignore[no-any-return]
+        if images.dim() != 4 or images.shape[1] != 3 or tuple(images.shape[2:]) != self.size:
+            height, width = self.size
+            raise InputError(f"the student reads images [B, 3, {height}, {width}], found {list(images.shape)}")
+        pixels = images.to(self.mean.dtype)
+        if not images.is_floating_point():
+            pixels = pixels / BRIGHTEST
+        elif len(images) and images.max() > OVERSHOOT:
+            raise InputError(
+                f"the student reads uint8, or floats in [0, 1], found floats up to {images.max():g}; divide by 255"
+            )
+        return self.network((pixels - self.mean) / self.std)  # type: ignore[no-any-return]
+
+
+def read_student(paths: SweepPaths, plan: Plan, trial: Trial) -> Student:
+    """A finished trial's student, in evaluation mode, on the CPU.
+
+    Raises:
+        InputError: of a ledger from before plans told what networks read, and where the sweep's own code, which its
+            networks may need, cannot be loaded.
+        CheckpointError: when its weights are missing, damaged or not what they say they are.
+        StorageError: when they cannot be fetched.
+    """
+    if not plan.images:
+        raise InputError(
+            f"sweep '{plan.name}' was planned by an earlier release; run it once more, which trains nothing"
+        )
+    if plan.code:
+        load_kept(paths.root.code(plan.code), paths.storage)
+    weights = paths.trial(trial.key or "") / "weights.pt"
+    paths.storage.pull(weights)
+    height, width = plan.images["size"]
+    network = read_network(weights, plan.images["classes"], (height, width))
+    return Student(network, plan.images).eval()
+
+
+def chosen(trials: Iterable[Trial], pair: str, method: str, seed: int, recipe: str | None) -> Trial:
+    """The finished trial of that place in the table.
+
+    Args:
+        trials: a sweep's.
+        pair: as the table names it, or as a spec does (``resnet20 -> resnet8``).
+        method: a row's label, or a method with one row under the pair.
+        seed: one of the sweep's.
+        recipe: as the table names it; None where the sweep has one.
+
+    Raises:
+        InputError: where there is no such trial, there are several, or it has not finished.
+    """
+    wanted = ARROW.join(part.strip() for part in pair.replace("->", ARROW).split(ARROW))
+    some = [trial for trial in trials if trial.slot.stage == "confirm"]
+    some = _only("pair", wanted, some, lambda trial: trial.slot.pair)
+    if recipe is not None:
+        some = _only("recipe", recipe, some, lambda trial: trial.slot.recipe)
+    labels = {trial.slot.row for trial in some}
+    some = _only("row", method, some, lambda trial: trial.slot.row if method in labels else trial.slot.method)
+    several = list(dict.fromkeys((trial.slot.row, trial.slot.recipe) for trial in some))
+    if len({row for row, _ in several}) > 1:
+        raise InputError(f"'{method}' has several rows; name one of them: {', '.join(repr(row) for row, _ in several)}")
+    if len(several) > 1:
+        raise InputError(f"'{method}' has several recipes; name one: {', '.join(repr(name) for _, name in several)}")
+    (trial,) = _only("seed", str(seed), some, lambda trial: str(trial.slot.seed))[:1]
+    if trial.state != "finished":
+        reason = trial.body.get("reason")
+        raise InputError(f"{trial.slot.name} is {trial.state}{f': {reason}' if reason else ''}; it has no student")
+    return trial
+
+
+def _only(kind: str, name: str, trials: list[Trial], of: Callable[[Trial], str]) -> list[Trial]:
+    found = [trial for trial in trials if of(trial) == name]
+    if not found:
+        raise InputError(unknown_name(kind, name, {of(trial) for trial in trials}))
+    return found

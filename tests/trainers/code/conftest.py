@@ -1,0 +1,5 @@
+"""What the tests of a user's code share."""
+
+from tests.support.own import folder
+
+__all__ = ["folder"]

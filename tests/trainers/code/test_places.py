@@ -1,0 +1,77 @@
+"""Where in a user's files an error has happened."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.support.own import MYKD, Folder
+from trainers.code import place_of, told
+from trainers.errors import InputError
+
+FAILING = f"""{MYKD}
+def outer(call):
+    return call()
+
+def divide():
+    return 1 / 0
+"""
+
+
+def raised(call: Callable[[], Any]) -> BaseException:
+    with pytest.raises(BaseException) as error:
+        call()
+    return error.value
+
+
+@pytest.fixture
+def module(folder: Folder) -> Any:
+    folder.load(one=FAILING)
+    return sys.modules["one"]
+
+
+def line(text: str) -> int:
+    return FAILING.splitlines().index(text) + 1
+
+
+def test_the_last_of_the_user_s_lines_is_named(module: Any, folder: Folder) -> None:
+    place = f"{folder.path / 'one.py'}:{line('    return 1 / 0')}"
+    error = raised(lambda: module.outer(module.divide))
+    assert place_of(error) == place
+    assert told(error) == f"{place}: ZeroDivisionError: division by zero"
+
+
+def test_an_error_below_a_user_s_line_is_that_line_s(module: Any, folder: Folder) -> None:
+    error = raised(lambda: module.mykd(1, 2, 3))
+    assert told(error).startswith(f"{folder.path / 'one.py'}:{line(FAILING.splitlines()[8])}: AttributeError: ")
+
+
+def test_an_error_of_nobody_s_code_is_told_alone(module: Any) -> None:
+    error = raised(lambda: int("x"))
+    assert place_of(error) == ""
+    assert told(error) == "ValueError: invalid literal for int() with base 10: 'x'"
+
+
+def test_an_error_of_ours_is_told_as_it_stands(module: Any) -> None:
+    def refuse() -> None:
+        raise InputError("no such file")
+
+    assert told(raised(refuse)) == "no such file"
+    assert told(raised(lambda: module.outer(refuse))).endswith("no such file")
+
+
+def test_an_error_is_one_line_of_bounded_length(module: Any) -> None:
+    def fail() -> None:
+        raise ValueError("a" * 1_000 + "\nb")
+
+    text = told(raised(lambda: module.outer(fail)))
+    assert "\n" not in text
+    assert len(text) < 500
+
+
+def test_an_error_without_words_is_its_name(module: Any) -> None:
+    assert told(KeyError()) == "KeyError"
+    assert told(ValueError("\n\n")) == "ValueError"

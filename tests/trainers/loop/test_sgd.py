@@ -1,0 +1,75 @@
+"""The optimiser computes what torch's does, and imports no compiler."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainers.loop.sgd import SGD
+
+STEPS = 3
+OPTIONS = {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}
+
+
+def trained(kind: type[torch.optim.Optimizer], *, fused: bool) -> tuple[list[torch.Tensor], dict[str, object]]:
+    """The parameters after some steps, in the middle of which the optimiser is stored and read back, and its state."""
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+    optimizer = kind(network.parameters(), fused=fused, **OPTIONS)  # type: ignore[call-arg]
+    for _ in range(STEPS):
+        optimizer.zero_grad(set_to_none=True)
+        network(torch.randn(5, 8)).square().sum().backward()
+        optimizer.step()
+        state = optimizer.state_dict()
+        optimizer = kind(network.parameters(), fused=fused, **OPTIONS)  # type: ignore[call-arg]
+        optimizer.load_state_dict(state)
+    return [parameter.detach() for parameter in network.parameters()], optimizer.state_dict()
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_it_is_torch_s_bit_for_bit(fused: bool) -> None:
+    own, own_state = trained(SGD, fused=fused)
+    torchs, state = trained(torch.optim.SGD, fused=fused)
+    assert all(torch.equal(one, other) for one, other in zip(own, torchs, strict=True))
+    assert own_state["param_groups"] == state["param_groups"]
+    assert all(
+        torch.equal(one["momentum_buffer"], other["momentum_buffer"])
+        for one, other in zip(own_state["state"].values(), state["state"].values(), strict=True)  # type: ignore[attr-defined]
+    )
+
+
+def test_a_step_keeps_no_graph_and_leaves_gradients_on() -> None:
+    parameter = torch.nn.Parameter(torch.ones(2))
+    optimizer = SGD([parameter], lr=0.5)
+    parameter.square().sum().backward()
+    assert optimizer.step(lambda: 7.0) == 7.0
+    assert parameter.tolist() == [0, 0]
+    assert parameter.is_leaf
+    assert torch.is_grad_enabled()
+
+
+TRAINED = """
+import sys
+from pathlib import Path
+from tests.trainers.examples import finish, small_trial
+from trainers.data import DATASETS
+from trainers.fit import fit
+
+data, folder = DATASETS["digits"](image_size=8).load(), Path(sys.argv[1])
+trial = small_trial(epochs=2)
+next(fit(trial, data=data, folder=folder))
+results, _ = finish(fit(trial, data=data, folder=folder))
+assert [result.replayed for result in results] == [True, False]
+found = [name for name in ("torch._dynamo", "torch._inductor", "sympy", "triton") if name in sys.modules]
+assert not found, found
+"""
+"""A trial that is broken off and goes on from its checkpoint."""
+
+
+@pytest.mark.slow(4)
+def test_training_imports_no_compiler(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", TRAINED, str(tmp_path)], check=True)

@@ -1,0 +1,30 @@
+"""A user's own files: read beside a spec, known by their content, imported in every process that needs them.
+
+Others use :func:`read` and :class:`Code` (the files), :func:`load` and :func:`current` (what this process has
+imported), :func:`fingerprint` (of one module), :func:`theirs` (a context in which such code
+is run) and :func:`told` (an error in such a file, in one line).
+"""
+
+from __future__ import annotations
+
+from trainers.code.files import MOST_BYTES, NO_CODE, Code, read
+from trainers.code.finder import current
+from trainers.code.installed import load_installed
+from trainers.code.loaded import fingerprint, load, unload
+from trainers.code.places import THEIRS, place_of, theirs, told
+
+__all__ = [
+    "MOST_BYTES",
+    "NO_CODE",
+    "THEIRS",
+    "Code",
+    "current",
+    "fingerprint",
+    "load",
+    "load_installed",
+    "place_of",
+    "read",
+    "theirs",
+    "told",
+    "unload",
+]

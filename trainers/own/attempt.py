@@ -1,0 +1,86 @@
+"""One call of a user's loss before anything is trained, so that what would fail in every trial is found at the plan.
+
+Shapes: `B` batch, `C` classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from trainers.code import THEIRS, theirs, told
+from trainers.distillers import Batch, Distiller, Setting
+from trainers.distillers.base import shapes
+from trainers.errors import InputError
+from trainers.models import Features, Network
+from trainers.own.given import Given
+from trainers.own.methods import FunctionDistiller, LogitFunction
+
+BATCH = 4
+"""Images of the attempt."""
+
+
+def try_once(distiller: Distiller, setting: Setting) -> None:
+    """Call a function of the user's with numbers of the right shapes; a class of the user's is left alone.
+
+    Args:
+        distiller: around a network that :func:`trainers.distillers.base.shapes` has seen.
+        setting: the same that it was built in.
+
+    Raises:
+        InputError: where the function fails, with the user's file and line, or returns what is no loss.
+    """
+    draws = torch.Generator().manual_seed(0)
+    targets = torch.randint(setting.num_classes, (BATCH,), generator=draws)
+    logits = torch.randn(4, BATCH, setting.num_classes, generator=draws).unbind()
+    if isinstance(distiller, LogitFunction):
+        student, teacher = logits[0].requires_grad_(), logits[1]
+        _explained(distiller, lambda: distiller.terms(student, teacher, targets)[distiller.name])
+    elif isinstance(distiller, FunctionDistiller):
+        _explained(distiller, lambda: distiller.computed(_given(distiller, setting, targets, logits)))
+
+
+def _given(distiller: FunctionDistiller, setting: Setting, targets: Tensor, logits: Sequence[Tensor]) -> Given:
+    """What a function reads that reads more than one view's logits."""
+    batch = Batch(torch.empty(0), targets, torch.arange(BATCH), epoch=1)
+    if distiller.teacher_needs != "features":
+        names = ("student", "teacher", "strong_student", "strong_teacher")
+        made = dict(zip(names, logits, strict=True))
+        made |= {name: made[name].requires_grad_() for name in ("student", "strong_student")}
+        taught = {
+            name: value for name, value in made.items() if distiller.teacher_needs != "nothing" or "student" in name
+        }
+        strong = {name: value for name, value in taught.items() if name.startswith("strong") and distiller.strong_view}
+        return Given.of(batch, made["student"], taught.get("teacher"), **strong)
+    student = _seen(distiller.student, setting, learns=True)
+    teacher = _seen(setting.need_teacher(), setting)
+    strong = {"strong_student": student, "strong_teacher": teacher} if distiller.strong_view else {}
+    return Given.of(batch, student, teacher, **strong)
+
+
+def _seen(network: Network, setting: Setting, *, learns: bool = False) -> Features:
+    """What a network has made of a blank image, as often as there are images here."""
+
+    def several(tensor: Tensor) -> Tensor:
+        repeated = tensor.repeat(BATCH, *[1] * (tensor.dim() - 1)) if tensor.numel() else tensor
+        return repeated.float().requires_grad_(learns)
+
+    seen = shapes(network, setting.image_size)
+    stages, before = (tuple(several(tensor) for tensor in part) for part in (seen.stages, seen.preactivations))
+    return Features(several(seen.logits), several(seen.pooled), stages, before, several(seen.unpooled))
+
+
+def _explained(method: LogitFunction | FunctionDistiller, call: Callable[[], Tensor]) -> None:
+    """Raises InputError where the call fails, or gives no number for logits as random draws are."""
+    try:
+        with theirs():
+            loss = float(call())
+    except InputError:
+        raise
+    except THEIRS as error:
+        raise InputError(f"method '{method.name}' fails: {told(error)}") from error
+    if method.teacher_needs != "features" and not math.isfinite(loss):  # of features there are only shapes here
+        raise method.origin.refuse(f"'{method.name}' returned {loss} for logits drawn from N(0, 1); a loss is finite")
