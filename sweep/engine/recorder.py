@@ -142,7 +142,8 @@ class Recorder:
         return devices(job, self._queue.plan)
 
     def _result(self, job: Job, result: dict[str, Any]) -> None:
-        self.vigil.heard(job, trained=any(not epoch.get("replayed") for epoch in result["epochs"]))
+        trained = [epoch["seconds"] for epoch in result["epochs"] if not epoch.get("replayed")]
+        self.vigil.heard(job, max(trained, default=None))
         self._queue.report(job.key, result["epochs"])  # of its last epoch the scheduler does not hear
         epochs, ends = self._counting(job, result)
         for epoch in epochs:
