@@ -51,8 +51,11 @@ def test_a_function_is_a_complete_method(folder: Folder) -> None:
     kind = METHODS["mykd"]
     assert kind.summary == "Squared differences of softened probabilities."
     assert kind.Params().model_dump() == {
-        "ce_weight": 1.0, "weight": 1.0, "warmup_epochs": 0,
-        "beta": 2.0, "temperature": 4.0,
+        "ce_weight": 1.0,
+        "weight": 1.0,
+        "warmup_epochs": 0,
+        "beta": 2.0,
+        "temperature": 4.0,
     }
     assert issubclass(kind, LogitDistiller)
     assert (kind.teacher_needs, kind.strong_view, kind.stateless) == ("logits", False, True)
