@@ -77,7 +77,7 @@ def _explained(method: LogitFunction | FunctionDistiller, call: Callable[[], Ten
     """Raises InputError where the call fails, or gives no number for logits as random draws are."""
     try:
         with theirs():
-            loss = float(call())
+            loss = call().item()
     except InputError:
         raise
     except THEIRS as error:
