@@ -8,7 +8,7 @@ data order and views). With the accuracies x[i, s] of `k` values and `n` common 
 
 `noise` is the span of the k means that chance alone exceeds in one sweep out of twenty, q the quantile of the
 studentised range (Tukey 1949; Montgomery, *Design and Analysis of Experiments*, chapter 4;
-`scipy.stats.studentized_range`).
+:mod:`sweep.results.studentized`).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from sweep.report.markup import Markup, element, items, joined, paragraph
 from sweep.report.section import Section
 from sweep.report.style import Picture, Studio
 from sweep.results.statistics import spread
+from sweep.results.studentized import quantile
 
 LEVEL = 0.95
 """Of the test."""
@@ -163,9 +164,7 @@ def _noise(table: list[list[float]]) -> float:
 
 @lru_cache
 def _quantile(k: int, freedom: int) -> float:
-    from scipy.stats import studentized_range
-
-    return float(studentized_range.ppf(LEVEL, k, freedom))
+    return quantile(LEVEL, k, freedom)
 
 
 # -- the section ------------------------------------------------------------------------------------------------------

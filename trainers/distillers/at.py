@@ -70,6 +70,7 @@ class ATParams(MethodParams):
 class AT(MapDistiller):
     """The student looks where the teacher looks."""
 
+    least_stages: ClassVar[int] = 2
     Params: ClassVar[type[MethodParams]] = ATParams
     summary: ClassVar[str] = "attention: where the maps of each stage are large (arXiv 1612.03928)"
     params: ATParams

@@ -10,7 +10,7 @@ Shapes: `B` batch, `K` channels, `h`, `w` pixels of a map, `D` features.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -30,13 +30,23 @@ Maps = tuple[Tensor, ...]
 class MapDistiller(FeatureDistiller):
     """Base of the methods that keep their hyperparameters and add layers at most: they state terms and weights."""
 
+    least_stages: ClassVar[int] = 0
+    """How many stages (the stem is one) each network must have."""
+
     def __init__(self, params: Any, student: Network, setting: Setting) -> None:
         super().__init__(student, setting)
         self.params = params
 
     @classmethod
     def create(cls, params: Any, student: Network, setting: Setting) -> MapDistiller:
-        """The method around `student`, with layers of its own where it has some, freshly drawn."""
+        """The method around `student`, with layers of its own where it has some, freshly drawn.
+
+        Raises:
+            InputError: where a network has too few stages.
+        """
+        for network in (student, setting.teacher):
+            if network is not None:
+                _check_stages(network, len(network.stage_channels), cls.__name__, cls.least_stages)
         return cls(params, student, setting)
 
 
@@ -50,12 +60,21 @@ def survey(network: Network, setting: Setting, method: str, *, stages: int = 0, 
     Raises:
         InputError: where the network does not give them.
     """
-    passed, name = shapes(network, setting.image_size), type(network).__name__
-    if len(passed.stages) < stages:
-        raise InputError(f"{method} compares stages, and a {name} gives {len(passed.stages)}, not {stages} or more")
+    passed = shapes(network, setting.image_size)
+    _check_stages(network, len(passed.stages), method, stages)
     if unpooled and passed.unpooled.ndim != 4:
-        raise InputError(f"{method} reads the map in front of the average pooling, and a {name} has none")
+        raise InputError(f"{method} reads the map in front of the average pooling, and a {_name(network)} has none")
     return passed
+
+
+def _check_stages(network: Network, found: int, method: str, least: int) -> None:
+    if found < least:
+        raise InputError(f"{method} compares stages, and a {_name(network)} gives {found}, not {least} or more")
+
+
+def _name(network: Network) -> str:
+    """What a user calls a network of his own; of ours, the family."""
+    return str(getattr(network, "name", type(network).__name__))
 
 
 def paired_stages(student: Features, teacher: Features) -> tuple[Maps, Maps]:

@@ -72,6 +72,7 @@ class NSTParams(MethodParams):
 class NST(MapDistiller):
     """The student's channels are distributed as the teacher's."""
 
+    least_stages: ClassVar[int] = 2
     Params: ClassVar[type[MethodParams]] = NSTParams
     summary: ClassVar[str] = "discrepancy between the channels' patterns of each stage (arXiv 1707.01219)"
     params: NSTParams

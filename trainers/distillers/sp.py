@@ -59,6 +59,7 @@ class SPParams(MethodParams):
 class SP(MapDistiller):
     """What is alike to the teacher is alike to the student."""
 
+    least_stages: ClassVar[int] = 1
     Params: ClassVar[type[MethodParams]] = SPParams
     summary: ClassVar[str] = "similarity of the batch's images in the last stage (arXiv 1907.09682)"
     params: SPParams

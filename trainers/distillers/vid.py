@@ -92,6 +92,7 @@ class VIDParams(MethodParams):
 class VID(MapDistiller):
     """The teacher's maps are likely, given the student's."""
 
+    least_stages: ClassVar[int] = 2
     Params: ClassVar[type[MethodParams]] = VIDParams
     summary: ClassVar[str] = "likelihood of the teacher's maps given the student's (arXiv 1904.05835)"
     params: VIDParams

@@ -77,7 +77,7 @@ def _explained(method: LogitFunction | FunctionDistiller, call: Callable[[], Ten
     """Raises InputError where the call fails, or gives no number for logits as random draws are."""
     try:
         with theirs():
-            loss = call().item()
+            loss = float(call().detach())
     except InputError:
         raise
     except THEIRS as error:
