@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from trainers.code import told
+from trainers.code import THEIRS, theirs, told
 
 Subject = TypeVar("Subject")
 
@@ -72,7 +72,8 @@ def examine(name: str, make: Callable[[], Subject], requirements: Iterable[Requi
 
 def _verdict(name: str, make: Callable[[], Subject], requirement: Requirement[Subject]) -> Verdict:
     try:
-        found = requirement.check(make())
-    except Exception as error:  # whatever a user's code raises is what is wrong with it
+        with theirs():
+            found = requirement.check(make())
+    except THEIRS as error:  # whatever a user's code raises is what is wrong with it
         return Verdict(name, requirement.name, False, told(error))
     return Verdict(name, requirement.name, found is None or isinstance(found, Remark), found or "")

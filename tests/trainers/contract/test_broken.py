@@ -225,6 +225,20 @@ def test_an_error_is_told_by_its_line_and_ends_what_follows(folder: Path) -> Non
     assert {verdict.found for verdict in rest} == {"not tried: first mend 'can be planned'"}
 
 
+def test_what_ends_the_process_is_told_and_what_prints_is_no_output_of_ours(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written(
+        folder, "@method('mykd')\ndef mykd(student, teacher, targets):\n    print('hello')\n    raise SystemExit(3)\n"
+    )
+    case = Case.roomy("mykd")
+    first, *_ = examine("mykd", lambda: case, METHOD)
+    assert "SystemExit: 3" in first.found
+    out, err = capsys.readouterr()
+    assert "hello" in err
+    assert not out
+
+
 def test_an_argument_without_a_type_is_refused_as_it_is_read(folder: Path) -> None:
     with pytest.raises(InputError, match="the argument 'beta' has no type"):
         written(folder, "@method('mykd')\ndef mykd(student, teacher, targets, *, beta=2.0): return student.mean()")
