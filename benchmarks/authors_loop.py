@@ -34,6 +34,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -41,7 +42,6 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
-from torchvision import transforms
 
 from benchmarks import trials
 from benchmarks.common import CPU, print_notes
@@ -52,6 +52,9 @@ from trainers.fit import seeded_model
 from trainers.models import Network, auxiliary_head
 from trainers.rehearsal import stand_in
 from trainers.teacher.pretrained import read
+
+if TYPE_CHECKING:
+    from torchvision import transforms
 
 PADDING = 4
 CLAMP = 1e-8
@@ -123,6 +126,8 @@ class AuthorsLoop:
     """
 
     def __init__(self, student: Network, head: nn.Module, teacher: Network, data: ImageData, options: Options) -> None:
+        from torchvision import transforms  # takes seconds, and what else is here needs none of it
+
         self.student, self.head, self.teacher, self.options = student, head, teacher.eval(), options
         self.parameters = [*student.parameters(), *head.parameters()]
         self.device = self.parameters[0].device

@@ -89,7 +89,7 @@ def meeting(mutant: Mutant, tests: Mapping[str, Reached], own: Mapping[str, bool
     """
     site, file = mutant.site, mutant.file
     met = [name for name, test in tests.items() if not site.called or test.runs(file, site.first, site.last)]
-    return sorted(met, key=lambda name: (not own[_file(name)], file not in tests[name].lines, tests[name].seconds))
+    return sorted(met, key=lambda name: (not own[_file(name)], tests[name].seconds))
 
 
 def _file(test: str) -> str:

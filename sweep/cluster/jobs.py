@@ -67,8 +67,8 @@ class SweepJob:
 
     @property
     def took(self) -> str:
-        """How long it ran, or runs by now, as a person says it: ``3:20 min``."""
-        return duration((self.ended or time.time()) - self.started)
+        """How long it ran, or runs by now, as a person says it: ``3:20 min``; nothing where a clock was set back."""
+        return duration(max(0.0, (self.ended or time.time()) - self.started))
 
     @property
     def since(self) -> str:

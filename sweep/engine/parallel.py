@@ -1,9 +1,10 @@
 """One trial on several workers, through Ray Train: for students that one GPU would train for too long.
 
-The trial's own actor leads: it starts a `TorchTrainer` in a thread, whose workers each run :func:`trainers.fit.fit` on
-their share of every batch, and hands on what the leading worker reports, one epoch at a time. A worker waits after each
-epoch for leave to go on, so that a trial that its search gives up trains no further, as with one worker. Checkpoints
-are the trainer's own, in the trial's folder; the leading worker writes them, and passes them to the storage.
+The trial's own actor leads: it starts Ray Train's `TorchTrainer` in a thread, whose workers each run
+:func:`trainers.fit.fit` on their share of every batch, and hands on what the leading worker reports, one epoch at a
+time. A worker waits after each epoch for leave to go on, so that a trial that its search gives up trains no further, as
+with one worker. Checkpoints are the trainer's own, in the trial's folder; the leading worker writes them, and passes
+them to the storage.
 
 torch's process group is NCCL's on GPUs and gloo's on CPUs.
 """
@@ -19,9 +20,9 @@ from typing import Any
 
 from ray.exceptions import RayActorError
 from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError, WorkerGroupError
-from ray.train.torch import TorchTrainer
 from ray.util.queue import Empty, Queue
 
+from sweep.engine.ray_internals.trainer import Trainer
 from sweep.ledger.failures import WorkerLostError
 from trainers.config import TrialConfig
 from trainers.fit import WEIGHTS
@@ -95,7 +96,7 @@ def train(job: dict[str, Any], trial: TrialConfig, classes: int) -> Generator[Ep
 class _Run(threading.Thread):
     """The trainer's `fit`, which blocks until its workers have ended."""
 
-    def __init__(self, trainer: TorchTrainer, workers: int) -> None:
+    def __init__(self, trainer: Trainer, workers: int) -> None:
         super().__init__(daemon=True)
         self.workers = workers
         self._trainer = trainer
@@ -123,10 +124,10 @@ def _working(job: dict[str, Any]) -> Iterator[tuple[Line, _Run]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _trainer(job: dict[str, Any], line: Line, folder: Path) -> TorchTrainer:
+def _trainer(job: dict[str, Any], line: Line, folder: Path) -> Trainer:
     each = {"CPU": job["cpus"], "GPU": job["gpus"]} if job["gpus"] else {"CPU": job["cpus"]}
     scaling = ScalingConfig(num_workers=job["workers"], use_gpu=bool(job["gpus"]), resources_per_worker=each)
-    return TorchTrainer(
+    return Trainer(
         _work,
         train_loop_config={"job": job, "told": line.told, "leave": line.leave},
         scaling_config=scaling,

@@ -6,11 +6,13 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from ray.exceptions import RayError
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from sweep.engine.job import Job
 from sweep.engine.queue import TrialQueue
+from sweep.engine.ray_internals.groups import release_left
 from sweep.engine.ray_internals.workers import end_worker, has_worker
 from sweep.engine.recorder import Recorder
 from sweep.ledger.failures import worker_death
@@ -34,6 +36,7 @@ class RayCallback(Callback):
         self._trials: dict[str, Trial] = {}
         self._trials_known = 0
         self._hung: dict[str, str] = {}
+        self._left_devices = False
         self._looked = 0.0
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
@@ -46,6 +49,8 @@ class RayCallback(Callback):
             self._looked = now
             for key in [job.key for job in self._queue.live if job.key in self._trials]:
                 self._recorder.guarded(key, self._look_after)
+            if self._left_devices:
+                self._release()
 
     def _know(self, trials: list[Trial]) -> None:
         """Take over Ray's new trials; its list only grows."""
@@ -89,7 +94,16 @@ class RayCallback(Callback):
         self._recorder.guarded(key, lambda job: self._died(job, trial))
         self._forget(key)
 
+    def _release(self) -> None:
+        """Give back the devices of a dead worker that had several below it. Those die some time after it, so they are
+        looked for until the run ends, which a head that is away for a moment does not."""
+        try:
+            release_left()
+        except RayError as error:
+            _log.warning("it is not known which devices are left reserved: %s", error)
+
     def _died(self, job: Job, trial: Trial) -> None:
+        self._left_devices |= self._queue.plan.compute["workers"] > 1
         if job.key in self._hung:
             self._recorder.broke(job.key, "hung", self._hung[job.key])
             return

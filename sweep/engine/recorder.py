@@ -7,7 +7,9 @@ Nothing here knows who trains: Ray's workers, of which :mod:`sweep.engine.ray_ca
 from __future__ import annotations
 
 import shutil
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -63,7 +65,7 @@ class Recorder:
         self.vigil = vigil or Vigil()
         self._begun: set[str] = set()
         self._ends_at: float | None = None
-        self._says: list[str] = []
+        self._says: deque[str] = deque()
         self.stop_requested = False
         self.cluster_lost = False
         self.fatal: Exception | None = None
@@ -87,9 +89,10 @@ class Recorder:
         self.cluster_lost = self.stop_requested = True
 
     def speak(self) -> None:
-        """Say what :meth:`stop` left to be said."""
-        while self._says:
-            self._display.note(self._says.pop(0))
+        """Say what :meth:`stop` left to be said; any thread may."""
+        with suppress(IndexError):  # another thread was faster
+            while self._says:
+                self._display.note(self._says.popleft())
 
     def tick(self) -> float:
         """Let the display refresh, and ask for the sweep's end where its budget is used up; seconds that the run has
@@ -139,7 +142,8 @@ class Recorder:
         return devices(job, self._queue.plan)
 
     def _result(self, job: Job, result: dict[str, Any]) -> None:
-        self.vigil.heard(job, trained=any(not epoch.get("replayed") for epoch in result["epochs"]))
+        trained = [epoch["seconds"] for epoch in result["epochs"] if not epoch.get("replayed")]
+        self.vigil.heard(job, max(trained, default=None))
         self._queue.report(job.key, result["epochs"])  # of its last epoch the scheduler does not hear
         epochs, ends = self._counting(job, result)
         for epoch in epochs:

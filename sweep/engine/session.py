@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from sweep.engine import temporary
+from sweep.engine.ray_internals.processes import fewer_processes
 from sweep.engine.ray_internals.settings import NO_WORKERS_AHEAD, OLD_OUTPUT, TEMPORARY_FOLDER
 from sweep.engine.watch import PROBE_SECONDS
 from sweep.layout import Root
@@ -67,7 +68,8 @@ def session(address: str | None, verbose: bool) -> Iterator[Path]:
     with temporary.held(for_ray=address is None) as folder:
         try:
             if address is None:
-                _start(partial(init, **_own(folder / temporary.FOR_RAY)))
+                with fewer_processes(log_reader=verbose):
+                    _start(partial(init, **_own(folder / temporary.FOR_RAY)))
             else:
                 _join(partial(init, address=address), address)
             yield folder

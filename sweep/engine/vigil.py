@@ -62,7 +62,8 @@ class Vigil:
         self._limit = None if minutes is None else 60 * minutes
         self._clock = AwakeClock(clock)
         self._heard: dict[str, tuple[float, Phase]] = {}
-        self._longest: dict[tuple[Any, ...], float] = {}
+        self._silences: dict[tuple[Any, ...], float] = {}
+        self._epochs: dict[tuple[Any, ...], float] = {}
 
     def look(self) -> float:
         """Let time pass; seconds since the vigil began."""
@@ -76,19 +77,21 @@ class Vigil:
         """A worker has taken a trial up."""
         self._heard[job.key] = self._clock.now, "first"
 
-    def heard(self, job: Job, *, trained: bool = True) -> None:
+    def heard(self, job: Job, seconds: float | None) -> None:
         """A worker has told of a trial.
 
         Args:
             job: the trial.
-            trained: whether it has trained an epoch since it was last heard of. Of an error, or of epochs that were
-                read from a checkpoint, nothing is learnt.
+            seconds: that the epoch took which it has trained since it was last heard of. None where there was none: of
+                an error, or of epochs that were read from a checkpoint, nothing is learnt.
         """
         now = self._clock.now
-        took = now - self._heard.get(job.key, (now, ""))[0]
+        since, phase = self._heard.get(job.key, (now, "asked"))
         self._heard[job.key] = now, "later"
-        for kind in _kinds(job) if trained else ():
-            self._longest[kind] = max(self._longest.get(kind, 0.0), took)
+        if seconds is not None:
+            _keep(self._silences, job, now - since)
+            # what comes before a first epoch, such as the reading of the data, is no part of it
+            _keep(self._epochs, job, now - since if phase == "later" else seconds)
 
     def left(self, key: str) -> None:
         """A worker has left a trial, whatever came of it."""
@@ -107,27 +110,34 @@ class Vigil:
             return f"its worker told of no epoch for {duration(silent)} (compute.max_epoch_minutes: {limit / 60:g})"
         if phase == "asked":
             return f"its worker did not take it up for {duration(silent)}"
-        longest = duration(self._longest_of(job) or 0.0)
+        longest = duration(_longest(self._silences, job) or 0.0)
         return f"its worker told of no epoch for {duration(silent)}, and the longest took {longest}"
 
     def longest(self, jobs: Iterable[Job]) -> float:
         """Seconds of the longest epoch that trials like these have taken in this run; 0 where none was heard of."""
-        return max((self._longest_of(job) or 0.0 for job in jobs), default=0.0)
+        return max((_longest(self._epochs, job) or 0.0 for job in jobs), default=0.0)
 
     def _limit_of(self, job: Job, phase: Phase) -> float | None:
         if self._limit is not None:
             return self._limit
         if phase == "asked":
             return LEAST_SECONDS
-        longest = self._longest_of(job)
+        longest = _longest(self._silences, job)
         taught = job.slot.teacher is not None or job.slot.config["teacher"] is not None
         least = LEAST_FIRST_SECONDS if phase == "first" or taught else LEAST_SECONDS
         return None if longest is None else max(TIMES * longest, least)
 
-    def _longest_of(self, job: Job) -> float | None:
-        """Of the job's kind; where none of it was heard of, of other methods on the same networks."""
-        exact, networks = _kinds(job)
-        return self._longest.get(exact, self._longest.get(networks))
+
+def _keep(longest: dict[tuple[Any, ...], float], job: Job, seconds: float) -> None:
+    """Keep what is longer than all before of its kind."""
+    for kind in _kinds(job):
+        longest[kind] = max(longest.get(kind, 0.0), seconds)
+
+
+def _longest(longest: dict[tuple[Any, ...], float], job: Job) -> float | None:
+    """Of the job's kind; where none of it was heard of, of other methods on the same networks."""
+    exact, networks = _kinds(job)
+    return longest.get(exact, longest.get(networks))
 
 
 def _kinds(job: Job) -> tuple[tuple[Any, ...], tuple[Any, ...]]:

@@ -4,8 +4,9 @@ One SQLite file in WAL mode, append-only. A trial's epoch and its final state ca
 what a resumed trial reports again changes nothing. MLflow is a projection of this file
 (:mod:`sweep.tracking.projector`), and so are the tables (:mod:`sweep.results.board`).
 
-Each event has a checksum (:mod:`sweep.ledger.checks`), which is compared whenever the event is read. A ledger of an
-earlier release gets the column for it when it is next written to, not when it is read.
+Each event has a checksum (:mod:`sweep.ledger.checks`), which is compared whenever the event is read, and so has each
+fact (:mod:`sweep.ledger.facts`). A ledger of an earlier release gets the column for it when it is next written to, not
+when it is read.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any, Literal
 
 from pydantic_core import from_json
 
-from sweep.ledger import checks, reading
+from sweep.ledger import checks, facts, reading
 from trainers.errors import StorageError
 
 Kind = Literal[
@@ -81,8 +82,6 @@ CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 VERSION = 1
 """Of the schema; a ledger of a later version is refused. The column `sum` came later; earlier releases leave it
 empty."""
-ID_SUM = "id sum"
-"""The fact that holds the checksum of the id."""
 WAL_TRIES, WAL_PAUSE_SECONDS = 100, 0.05
 _APPEND = """
 INSERT OR IGNORE INTO events (seq, time, kind, trial, epoch, body, sum)
@@ -149,9 +148,7 @@ class Ledger:
             self._db.executescript(f"BEGIN IMMEDIATE;{_SCHEMA} PRAGMA user_version={VERSION}; COMMIT;")
         self._file = checks.identity(self.path)
         if version < VERSION:
-            name = uuid.uuid4().hex
-            values = ("id", name, ID_SUM, checks.fact_sum("id", name))
-            self._db.execute("INSERT OR IGNORE INTO facts VALUES (?, ?), (?, ?)", values)  # another may have been here
+            facts.write(self._db, "id", uuid.uuid4().hex, "IGNORE")  # another may have been here
 
     def _enter_wal_mode(self) -> None:
         """SQLite's timeout does not hold for this one statement, which two openers of a new file contend for."""
@@ -177,10 +174,7 @@ class Ledger:
     @property
     def id(self) -> str:
         """Names the sweep for ever, also on a tracking server; drawn when the ledger was made."""
-        name, written = self.fact("id") or "", self.fact(ID_SUM)
-        if written not in (None, checks.fact_sum("id", name)):
-            raise StorageError(checks.sentence(self.path, "its id is not what was written"))
-        return name
+        return self.fact("id") or ""
 
     def append(
         self, kind: Kind, trial: str | None = None, epoch: int | None = None, body: dict[str, Any] | None = None
@@ -309,16 +303,15 @@ class Ledger:
     def fact(self, name: str) -> str | None:
         """A remembered value (not an event), such as how far an MLflow server has been told."""
         with self._explained():
-            row = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return row[0] if row else None
+            return facts.read(self._db, self.path, name)
 
     def set_fact(self, name: str, value: str) -> None:
         """Remember a value (see :meth:`fact`), in place of the one before."""
         with self._explained():
-            self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+            facts.write(self._db, name, value)
 
     def verify(self) -> None:
-        """Read all of it: each row against its checksum, and that the indices lead to every row.
+        """Read all of it: each row and each fact against its checksum, and that the indices lead to every row.
 
         Raises:
             StorageError: when anything is not what was written.
@@ -332,6 +325,7 @@ class Ledger:
                 raise StorageError(checks.sentence(self.path, " ".join(found.split())))
             for row in self._db.execute("SELECT * FROM events"):
                 self._body(row)
+            facts.verify(self._db, self.path)
         if not self.id:
             raise StorageError(checks.sentence(self.path, "it has no id"))
 

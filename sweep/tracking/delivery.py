@@ -19,13 +19,15 @@ from urllib.parse import urlsplit
 from sweep.layout import Root, SweepPaths
 from sweep.ledger.store import Event, Ledger
 from sweep.tracking import mlflow_internals
+from sweep.tracking.best import outdated
 from sweep.tracking.mlflow_internals import run_name
-from sweep.tracking.news import STATUS, News
+from sweep.tracking.news import STATUS, News, step_of
 from sweep.tracking.once_more import once_more
 from sweep.tracking.parent import ParentRun
 from sweep.tracking.places import moved
 from sweep.tracking.progress import Progress, Refusal, told_of
 from sweep.tracking.run_content import (
+    BEST,
     PARENT,
     dataset_input,
     epoch_metrics,
@@ -33,6 +35,7 @@ from sweep.tracking.run_content import (
     milliseconds,
     parameters,
     release_tags,
+    replaced_metrics,
     run_tags,
     start_tags,
 )
@@ -84,7 +87,7 @@ class Delivery:
         self._again = self._lacking()
         self._refused_before = [one for one in self._progress.refused if one.trial is None]
         self._moved = True
-        """Whether trials may stand elsewhere in the sweep than their runs say."""
+        """Whether trials may stand elsewhere in the sweep than their runs say, or have another best epoch."""
 
     @property
     def experiment(self) -> str:
@@ -187,11 +190,12 @@ class Delivery:
             raise
 
     def _move(self) -> None:
-        """Let the runs show where their trials stand in the sweep by now."""
+        """Let the runs show where their trials stand in the sweep by now, and which of their epochs is the best."""
         if not self._moved:
             return
         self._teller.begin(None, self._progress.told)
         self._teller.guard(PARENT, "where the trials stand by now", self._show_places)
+        self._teller.guard(PARENT, "which epochs are the best by now", self._show_best)
         self._moved = False
 
     def _show_places(self) -> None:
@@ -203,7 +207,13 @@ class Delivery:
         if place.name != run.name:
             self._teller.ask(key, f"the name of {run.name}", self.client.update_run, self.runs[key], name=place.name)
         self._teller.tag(key, place.name, place.tags)
-        self._runs.shown[key] = Shown(place.name, run.tags | place.tags)
+        self._runs.shown[key] = Shown(place.name, run.tags | place.tags, run.best)
+
+    def _show_best(self) -> None:
+        for key, numbers in list(outdated(self._runs.shown, self._ledger)):
+            run = self._runs.shown[key]
+            self._teller.log(key, run.name, numbers)
+            self._runs.shown[key] = Shown(run.name, run.tags, _best(numbers))
 
     # -- event by event -----------------------------------------------------------------------------------------------
 
@@ -247,7 +257,8 @@ class Delivery:
             what = f"that {whose} runs"
             self._teller.ask(key, what, self.client.update_run, run, status="RUNNING", name=run_name(whose))
         self._log(key, whose, told)
-        self._runs.shown[key] = Shown(run_name(whose), self._runs.shown[key].tags | told.tags)
+        before = self._runs.shown[key]
+        self._runs.shown[key] = Shown(run_name(whose), before.tags | told.tags, before.best | _best(told.metrics))
         if told.dataset is not None:
             used = [dataset_input(told.dataset)]
             self._teller.ask(key, f"the data set of {whose}", self.client.log_inputs, self.runs[key], used)
@@ -294,6 +305,7 @@ class Delivery:
             told.metrics += metrics_at(epoch_metrics(body), event.time, event.epoch or 0)
         elif event.kind in ("final", "retrained"):
             told.end(event, STATUS[body["state"]], self._end_tags(event.trial or "", body))
+            told.metrics += self._replaced(event) if event.kind == "retrained" else []
         elif event.kind == "pruned":
             told.end(event, "KILLED", {"state": "pruned"})
         elif event.kind == "failed":
@@ -311,7 +323,18 @@ class Delivery:
         final = next(self._ledger.events("final", trial=event.trial, limit=1), None)
         return final is not None and final.seq < event.seq
 
+    def _replaced(self, event: Event) -> list[Any]:
+        """What takes the place of a former teacher's numbers, at their step."""
+        final = next(self._ledger.events("final", trial=event.trial, limit=1), None)
+        former = final.body.get("last", {}) if final else {}
+        return metrics_at(replaced_metrics(event.body["last"], former), event.time, step_of(event))
+
     def _reason(self, key: str, body: dict[str, Any]) -> dict[str, str]:
         """Why a trial ended as it did; where an earlier attempt broke, that is no reason any more."""
         broke = next(self._ledger.events("failed", trial=key, limit=1), None)
         return {"reason": body.get("reason", "")} if "reason" in body or broke else {}
+
+
+def _best(metrics: list[Any]) -> dict[str, float]:
+    """What is told of a trial's best epoch, the last of each number."""
+    return {metric.key: metric.value for metric in metrics if metric.key in BEST}

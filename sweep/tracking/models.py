@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -25,6 +24,7 @@ from sweep.results import read
 from sweep.text import first_line
 from sweep.tracking import mlflow_internals
 from sweep.tracking.candidates import Candidate, candidates, fact, last_accuracies, registered_name
+from sweep.tracking.model_files import save
 from sweep.tracking.paging import pages
 from sweep.tracking.patience import made_once, patiently
 from sweep.tracking.run_content import PARENT, metrics_at
@@ -35,16 +35,9 @@ from trainers.storage.content import canonical_json, content_key
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
-    from mlflow.models import ModelSignature
 
     from trainers.models import Network
     from trainers.teacher.passport import Passport
-
-CHANNELS = 3
-EXAMPLE_IMAGES = 2
-"""A batch of one would fix the batch size of the exported graph."""
-EXAMPLE_STEP = 8
-"""The input example's values are multiples of one eighth, which are short in JSON."""
 
 
 @dataclass
@@ -55,47 +48,6 @@ class Outcome:
     """New models."""
     refused: list[str] = field(default_factory=list)
     """Which could not be logged, and why."""
-
-
-# -- what is written ----------------------------------------------------------------------------------------------
-
-
-def save(network: Network, images: dict[str, Any], folder: Path, metadata: dict[str, Any]) -> None:
-    """Write a network as an MLflow model with signature and input example.
-
-    Args:
-        network: in evaluation mode, on the CPU.
-        images: a plan's; the network reads float32 ``[B, 3, H, W]``, normalised by their `mean` and `std`.
-        folder: to be made.
-        metadata: what else the model's file should say.
-    """
-    with warnings.catch_warnings(action="ignore"):  # MLflow warns of type hints of its own while it is imported
-        import numpy
-        import torch
-        from mlflow import pytorch
-
-        shape = (CHANNELS, *images["size"])
-        draws = numpy.random.default_rng(0).standard_normal((EXAMPLE_IMAGES, *shape))
-        pytorch.save_model(
-            network,
-            str(folder),
-            signature=_signature(shape, images["classes"]),
-            input_example=(numpy.round(draws * EXAMPLE_STEP) / EXAMPLE_STEP).astype("float32"),
-            serialization_format="pt2",
-            pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],
-            metadata=metadata | {name: images[name] for name in ("mean", "std")},
-        )
-
-
-def _signature(shape: tuple[int, ...], classes: int) -> ModelSignature:
-    """Float32 images of any number in, their logits out."""
-    import numpy
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    read, said = ((-1, *shape), "images"), ((-1, classes), "logits")
-    inputs, outputs = (Schema([TensorSpec(numpy.dtype("float32"), *tensor)]) for tensor in (read, said))
-    return ModelSignature(inputs, outputs)
 
 
 def passport_tags(passport: Passport) -> dict[str, str]:
@@ -146,27 +98,35 @@ class ModelDelivery:
         Returns:
             How many were, and what could not be: weights that are gone or damaged, a network that cannot be exported.
         """
-        wanted = candidates(self._ledger)
-        missing = [candidate for candidate in wanted if candidate.run in self._runs and not self._is_there(candidate)]
+        wanted, outcome = candidates(self._ledger), Outcome()
+        if not wanted or not self._try("the models", lambda: self._known, outcome):
+            return outcome
+        missing = [candidate for candidate in wanted if candidate.run in self._runs and self._lacks(candidate)]
         if missing:
             tell(f"logging {len(missing)} model{'s' if len(missing) > 1 else ''} in MLflow")
-        outcome = Outcome()
-        for candidate in missing:
-            self._try(candidate, outcome)
-        self._bring_up_to_date(wanted)
-        if wanted:
+        taken = [self._try(_shown(one), partial(self._deliver, one, outcome), outcome) for one in missing]
+        taken.append(self._try("the labels of the models", partial(self._bring_up_to_date, wanted), outcome))
+        if all(taken):
             self._ledger.set_fact(fact(uri), content_key([candidate.id for candidate in wanted]))
         return outcome
 
-    def _try(self, candidate: Candidate, outcome: Outcome) -> None:
-        """Log one; that the server refuses it stops none of the others."""
+    def _try(self, what: str, request: Callable[[], object], outcome: Outcome) -> bool:
+        """Make a request; that the server refuses it stops nothing else. Whether it did not."""
         try:
-            self._deliver(candidate, outcome)
+            request()
         except Exception as error:  # told apart by what it means
-            found = trouble(error)
-            if isinstance(error, StorageError) or found.kind != "refused":
-                raise
-            outcome.refused.append(f"{candidate.name} ({candidate.id}): {found.why}")
+            outcome.refused.append(f"{what}: {self._refusal(error)}")
+            return False
+        return True
+
+    def _refusal(self, error: Exception) -> str:
+        """Why the server refused what it was asked; the error itself is raised where it did not."""
+        found = trouble(error)
+        if isinstance(error, StorageError) or not (found.kind == "refused" or found.perhaps_of_one_route):
+            raise error
+        if found.perhaps_of_one_route:
+            patiently(self._client.get_experiment, self._experiment)  # raises where the server lets nothing in
+        return found.why
 
     def _bring_up_to_date(self, wanted: list[Candidate]) -> None:
         """A sweep that grows may prefer others than it has logged before, and name its rows otherwise."""
@@ -180,6 +140,14 @@ class ModelDelivery:
             if changed:
                 patiently(self._client.set_logged_model_tags, model.model_id, changed)
 
+    def _lacks(self, candidate: Candidate) -> bool:
+        """Whether the server does not have it, or does not say: then the attempt to log it tells why."""
+        try:
+            return not self._is_there(candidate)
+        except Exception as error:  # told apart by what it means
+            self._refusal(error)
+            return True
+
     def _is_there(self, candidate: Candidate) -> bool:
         if candidate.is_teacher:
             return self._version(candidate) is not None
@@ -192,7 +160,7 @@ class ModelDelivery:
                 place = Path(folder) / "model"
                 why = self._saved(candidate, place)
                 if why:
-                    outcome.refused.append(f"{candidate.name} ({candidate.id}): {why}")
+                    outcome.refused.append(f"{_shown(candidate)}: {why}")
                     patiently(self._client.set_tag, self._runs[candidate.run], "model", f"not logged: {why}")
                     return
                 model = self._uploaded(candidate, place)
@@ -335,3 +303,8 @@ class ModelDelivery:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+
+
+def _shown(candidate: Candidate) -> str:
+    """A network, as the user should read it."""
+    return f"{candidate.name} ({candidate.id})"

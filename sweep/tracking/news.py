@@ -49,7 +49,7 @@ class News:
     def end(self, event: Event, status: str, tags: dict[str, str]) -> None:
         """The trial, or an attempt at it, ends."""
         numbers = summary_metrics(event.body)
-        self.metrics += metrics_at(numbers, event.time, _step(event)) if numbers else []
+        self.metrics += metrics_at(numbers, event.time, step_of(event)) if numbers else []
         self.tags |= tags
         self.status, self.ended = status, event.time
 
@@ -60,7 +60,7 @@ class News:
         return whole
 
 
-def _step(event: Event) -> int:
+def step_of(event: Event) -> int:
     """Where the numbers of a whole trial stand: behind its epochs.
 
     Those of a teacher that was trained again, whose epochs are not there, stand where its former ones do, or MLflow

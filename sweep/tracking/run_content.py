@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from math import nan
 from typing import TYPE_CHECKING, Any
 
 from sweep.plan.labels import student_of, teacher_of
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 PARENT = "sweep"
 """The parent run's `sweep.key`."""
 EPOCH_METRICS = ("loss", "lr", "train_acc", "train_acc5", "val_acc", "val_acc5", "test_acc", "test_acc5")
+BEST = ("best_epoch", "best_test_acc")
+"""Metrics of a whole trial that depend on the protocol."""
 PLACES = ("model", "teacher", "method", "seed")
 """Parameters that are no hyperparameters."""
 ORDER = "order."
@@ -54,6 +57,16 @@ def summary_metrics(body: dict[str, Any]) -> dict[str, float]:
 def accuracies(last: dict[str, Any]) -> dict[str, float]:
     """Those of a trial's last epoch, as far as something was measured."""
     return {name: float(value) for name, value in last.items() if name.endswith("_acc") and value is not None}
+
+
+def replaced_metrics(last: dict[str, Any], former: dict[str, Any]) -> dict[str, float]:
+    """The numbers of a last epoch that take the place of a former one's; NaN where they are not known.
+
+    Of a teacher that another sweep has trained again only its passport tells, which lacks the training accuracy. The
+    run would go on to show that of the former weights.
+    """
+    values = {name: last.get(name) for name in EPOCH_METRICS if former.get(name) is not None}
+    return {name: nan if value is None else float(value) for name, value in values.items()}
 
 
 def parameters(config: dict[str, Any]) -> dict[str, Any]:

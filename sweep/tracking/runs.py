@@ -7,7 +7,7 @@ whose answer was lost, may have lost one, or hold one that somebody deleted; her
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,7 +16,7 @@ from sweep.tracking import mlflow_internals
 from sweep.tracking.long_values import joined
 from sweep.tracking.paging import pages
 from sweep.tracking.patience import made_once, patiently
-from sweep.tracking.run_content import PARENT, milliseconds
+from sweep.tracking.run_content import BEST, PARENT, milliseconds
 from sweep.tracking.trouble import trouble
 from trainers.errors import StorageError
 
@@ -44,10 +44,13 @@ class GoneError(Exception):
 
 @dataclass
 class Shown:
-    """What a run says of its trial's place in the sweep, which may change while the trial stays the same."""
+    """What a run says of its trial that may change with the sweep's plan while the trial stays the same: its place in
+    the sweep, and its best epoch."""
 
     name: str
     tags: dict[str, str]
+    best: dict[str, float] = field(default_factory=dict)
+    """The metrics of :data:`~sweep.tracking.run_content.BEST`, as far as it has them."""
 
 
 class Runs:
@@ -182,7 +185,8 @@ class Runs:
         self.ids[key] = run.info.run_id
         self.mark = run.data.tags.get(TOLD, "") if key == PARENT else self.mark
         own = {name: value for name, value in run.data.tags.items() if not name.startswith(("mlflow.", "sweep."))}
-        self.shown[key] = Shown(run.info.run_name, joined(own))
+        best = {name: value for name, value in run.data.metrics.items() if name in BEST}
+        self.shown[key] = Shown(run.info.run_name, joined(own), best)
 
     def _still(self, key: str | None, look: Callable[[], Found]) -> Found:
         """What is looked for, which was there."""

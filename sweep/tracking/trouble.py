@@ -1,7 +1,8 @@
 """What an error of MLflow's client means: nobody answers, what answers lets nothing in, or one request was refused.
 
 A server that is away is asked again, and told later. One that lets nothing in says what has to be done first. What it
-refuses it would refuse again: that request is set aside, and all others go on.
+refuses it would refuse again: that request is set aside, and all others go on. So it is with a route that lets nothing
+in on a server that lets other requests in.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ LONGEST_ANSWER = 300
 LATER = (408, 425, 429)
 """HTTP answers that are no refusals, besides those from 500 on: too slow, too early, too often."""
 NOT_LET_IN = (301, 302, 303, 307, 308, 401, 403, 404, 405, 407, 511)
-"""HTTP answers that do not depend on what is asked."""
+"""HTTP answers that do not depend on what is asked, as a rule."""
+WHO_ARE_YOU = (401, 407, 511)
+"""Those of them that ask who one is, which no request can do without."""
 CODES: dict[Kind, tuple[str, ...]] = {
     "away": (
         *("TEMPORARILY_UNAVAILABLE", "DEADLINE_EXCEEDED", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"),
@@ -58,6 +61,12 @@ class Trouble:
     def at_fault(self) -> bool:
         """Whether the server says that it has failed (500): what it can never carry out looks like that too."""
         return self.status == HTTPStatus.INTERNAL_SERVER_ERROR
+
+    @property
+    def perhaps_of_one_route(self) -> bool:
+        """Whether what lets nothing in may be one route of a server that takes all else: uploads are forbidden, say, or
+        an older release has no models. Then another request tells."""
+        return self.kind == "shut" and self.status not in WHO_ARE_YOU
 
 
 def trouble(error: BaseException) -> Trouble:

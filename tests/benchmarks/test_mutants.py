@@ -82,13 +82,10 @@ def test_a_mutant_meets_the_tests_that_run_its_line_its_own_first_and_quick_ones
     own = {"own.py": True, "far.py": False, "none.py": False}
     by_before = {site.before: Mutant("m.py", site) for site in sites(SOURCE)}
     assert meeting(by_before["a + b"], tests, own) == ["own.py::quick", "own.py::slow", "far.py::quick"]
+    of_its_own = ["own.py::elsewhere", "own.py::quick", "own.py::slow"]
     assert meeting(by_before["3"], tests, own) == [
-        "own.py::quick",
-        "own.py::slow",
-        "own.py::elsewhere",
-        "far.py::quick",
-        "far.py::elsewhere",
-        "none.py::quick",
+        *of_its_own,
+        *("far.py::quick", "far.py::elsewhere", "none.py::quick"),
     ]
 
 

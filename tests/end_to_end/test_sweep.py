@@ -11,22 +11,25 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from mlflow import MlflowClient
-from mlflow.entities import Run
 
 from search_spaces.loader import parse_spec
 from sweep.ledger.store import Event
 from sweep.plan.expand import build_plan
 from tests.support.command import SMALL, User, repeated, workers
 from tests.support.examples import job_of, slot_of
+from tests.support.tracked import client_of
 from tests.support.undisturbed import undisturbed
 from trainers.config import TeacherConfig, TrialConfig
 from trainers.data import DATASETS
 from trainers.fit import fit
 from trainers.storage.checkpoint import Checkpoints, from_bytes
 from trainers.teacher.store import TeacherStore
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 pytestmark = pytest.mark.slow(5)
 
@@ -104,7 +107,7 @@ def test_exported_students_carry_no_auxiliary_head(undisturbed: User) -> None:
 
 
 def test_mlflow_holds_one_parent_and_every_trial_under_it(undisturbed: User) -> None:
-    client = MlflowClient(f"sqlite:///{undisturbed.root.mlflow_database}")
+    client = client_of(f"sqlite:///{undisturbed.root.mlflow_database}")
     experiment = client.get_experiment_by_name("small")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
@@ -302,5 +305,5 @@ def ended(user: User) -> set[str | None]:
 
 def runs_of(tracked: str, query: str = "") -> list[Run]:
     """Of the sweep, as MLflow has them."""
-    client = MlflowClient(tracked)
+    client = client_of(tracked)
     return list(client.search_runs([client.get_experiment_by_name("small").experiment_id], query))

@@ -6,8 +6,8 @@ from multiprocessing.context import BaseContext
 
 from torch.multiprocessing import get_context
 
-IMPORTED = ("torch._dynamo", "torch.distributed", "pytest", "trainers.fit", "trainers.data.sources.digits")
-"""Takes seconds, and is the same for every process; the first is what an optimiser imports when it is first used."""
+IMPORTED = ("torch.distributed", "pytest", "trainers.fit", "trainers.data.sources.digits")
+"""Takes seconds, and is the same for every process."""
 
 
 def forked() -> BaseContext:

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from sweep.engine.ray_internals.processes import fewer_processes
 from sweep.engine.session import STARTS
 from tests.support.command import LONGEST, children
 
@@ -147,4 +148,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with fewer_processes(log_reader=False):
+        main()

@@ -1,6 +1,6 @@
 """Stochastic gradient descent as torch computes it, without waiting for torch's compiler.
 
-Around what an optimiser does lie wrappers that keep `torch.compile` out of it, and the first call of any of them imports
+Around what an optimiser does lie wrappers that keep `torch.compile` out of it; the first call of any of them imports
 the compiler: seconds of every process that trains, for nothing where nobody compiles. Read in torch 2.15; where
 another release has no such wrappers, :func:`inspect.unwrap` leaves its functions as they are.
 """
@@ -36,7 +36,8 @@ class SGD(torch.optim.SGD):
 
 def _own(name: str) -> Callable[..., Any]:
     """A method of torch's optimisers as it is inside its wrapper."""
-    return unwrap(getattr(torch.optim.SGD, name))
+    inside: Callable[..., Any] = unwrap(getattr(torch.optim.SGD, name))
+    return inside
 
 
 _step = _own("step")

@@ -16,7 +16,7 @@ from trainers.distillers import Batch, Distiller, Setting
 from trainers.distillers.base import shapes
 from trainers.errors import InputError
 from trainers.models import Features, Network
-from trainers.own.given import Given
+from trainers.own.given import Given, Passed
 from trainers.own.methods import FunctionDistiller, LogitFunction
 
 BATCH = 4
@@ -35,7 +35,7 @@ def try_once(distiller: Distiller, setting: Setting) -> None:
     """
     draws = torch.Generator().manual_seed(0)
     targets = torch.randint(setting.num_classes, (BATCH,), generator=draws)
-    logits = [torch.randn(BATCH, setting.num_classes, generator=draws) for _ in range(4)]
+    logits = [torch.randn(BATCH, setting.num_classes, generator=draws) for _ in range(4)]  # each changes alone
     if isinstance(distiller, LogitFunction):
         student, teacher = logits[0].requires_grad_(), logits[1]
         _explained(distiller, lambda: distiller.terms(student, teacher, targets)[distiller.name])
@@ -48,8 +48,9 @@ def _given(distiller: FunctionDistiller, setting: Setting, targets: Tensor, logi
     batch = Batch(torch.empty(0), targets, torch.arange(BATCH), epoch=1)
     if distiller.teacher_needs != "features":
         names = ("student", "teacher", "strong_student", "strong_teacher")
-        made = dict(zip(names, logits, strict=True))
-        made |= {name: made[name].requires_grad_() for name in ("student", "strong_student")}
+        made: dict[str, Passed] = dict(zip(names, logits, strict=True))
+        for learns in (logits[0], logits[2]):
+            learns.requires_grad_()
         taught = {
             name: value for name, value in made.items() if distiller.teacher_needs != "nothing" or "student" in name
         }

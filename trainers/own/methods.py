@@ -159,7 +159,7 @@ class FunctionDistiller(Distiller):
         return whole if self.teacher_needs == "features" else whole.logits
 
     def _teacher(self, batch: Batch) -> Passed | None:
-        return None if self.teacher_needs == "nothing" else self._part(batch.need_teacher())
+        return None if self.teacher_needs == "nothing" else self._part(_held_fixed(batch.need_teacher()))
 
 
 class LogitFunction(LogitDistiller):
@@ -173,12 +173,18 @@ class LogitFunction(LogitDistiller):
     def terms(self, student: Tensor, teacher: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """What the function returns for logits ``[B, C]``, under the method's name. Raises InputError where that is no
         loss, or an argument was changed."""
-        given = Given({"student": student, "teacher": teacher, "targets": targets})
+        given = Given({"student": student, "teacher": teacher.detach(), "targets": targets})
         return {self.name: _computed(self, given)}
 
     def weights(self, epoch: int) -> dict[str, float]:
         """`ce_weight` for `ce`; `weight` for the function's term, which rises linearly over `warmup_epochs`."""
         return _weights(self.name, self.params, epoch)
+
+
+def _held_fixed(passed: Features) -> Features:
+    """A teacher's pass as a function reads it: no gradient reaches the teacher, whatever the function does."""
+    stages, before = (tuple(maps.detach() for maps in part) for part in (passed.stages, passed.preactivations))
+    return Features(passed.logits.detach(), passed.pooled.detach(), stages, before, passed.unpooled.detach())
 
 
 def _computed(method: FunctionDistiller | LogitFunction, given: Given) -> Tensor:

@@ -68,7 +68,7 @@ class PlainNetwork(Network):
         self.name, self.num_classes = name, num_classes
         self.network = network
         heads = [module for module in network.modules() if _could_be_head(module, num_classes)]
-        self._head = (heads[-1],) if heads else ()  # in a tuple, so that it is not registered as another module
+        self._head: tuple[nn.Linear, ...] = tuple(heads[-1:])  # a tuple: it is no further module of this one
         self._missing = "" if heads else f"has no linear layer with {num_classes} outputs"
         self._passed: list[tuple[nn.Module, Tensor, Tensor]] = []
         for head in heads:

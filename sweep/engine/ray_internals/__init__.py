@@ -6,6 +6,9 @@ Ray calls no longer, a setting that nobody reads. So `pyproject.toml` keeps Ray 
 
 - :mod:`~sweep.engine.ray_internals.workers`: subclasses of two of Ray Tune's classes, put where its controller looks
   for the originals;
+- :mod:`~sweep.engine.ray_internals.processes`: three methods of Ray's head, which start processes that no sweep uses;
+- :mod:`~sweep.engine.ray_internals.trainer` and :mod:`~sweep.engine.ray_internals.groups`: Ray Train without one of
+  its actors, and what does its work;
 - :mod:`~sweep.engine.ray_internals.settings`: an argument of `ray.init` and two variables of the environment, which
   must be set before Ray is imported, so that this module imports nothing of it.
 

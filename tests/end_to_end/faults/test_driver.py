@@ -7,12 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
 from tests.end_to_end.faults.conftest import Undisturbed
 from tests.support.command import User, children
 from tests.support.fault_harness import begin, begun_after_their_end, kill_driver, results
 from tests.support.ray_cluster import wait_until_ended
+from tests.support.tracked import client_of
 from trainers.storage.checkpoint import KEEP, Checkpoints
 
 pytestmark = pytest.mark.slow(190)
@@ -75,7 +75,7 @@ def test_a_driver_killed_twice_and_torn_checkpoints_give_the_undisturbed_table(
     assert results(user) == undisturbed.results
     assert begun_after_their_end(user) == []
     assert user.sweep("sync", "small").code == 0
-    client = MlflowClient(f"sqlite:///{user.root.mlflow_database}")
+    client = client_of(f"sqlite:///{user.root.mlflow_database}")
     runs = client.search_runs([client.get_experiment_by_name("small").experiment_id])
     begun_ever = {event.trial for event in user.events("start")}
     assert sorted(run.data.tags["sweep.key"] for run in runs) == sorted(["sweep", *begun_ever])

@@ -60,10 +60,12 @@ def test_every_verb_has_help(verb: str) -> None:
 def test_the_verbs_are_those_of_the_documents() -> None:
     assert sorted(VERBS) == [
         "cancel",
+        "check",
         "export",
         "leaderboard",
         "list",
         "logs",
+        "new",
         "plan",
         "report",
         "run",

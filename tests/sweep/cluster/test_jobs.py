@@ -229,6 +229,11 @@ def test_a_row_is_a_sweeps_last_job() -> None:
     assert (rows["b"]["job"], rows["b"]["took"], rows["b"]["jobs"]) == ("b-1", "10 s", 1)
 
 
+@pytest.mark.parametrize(("started", "ended"), [(3600.0, 60.0), (1e12, None)], ids=["ended", "running"])
+def test_no_job_takes_less_than_nothing_where_the_clock_was_set_back(started: float, ended: float | None) -> None:
+    assert SweepJob("a-1", "a", "running", started, ended, None).took == "0 s"
+
+
 def test_the_last_line_is_the_last_that_says_something() -> None:
     assert last_line("one\n[3/9] finished this\n\n") == "[3/9] finished this"
     assert last_line("") == ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dis
 import inspect
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import CodeType
@@ -16,8 +17,12 @@ from typing import Any
 
 import pytest
 import ray
+from ray._private.node import Node
 from ray.air.execution._internal import RayActorManager
-from ray.train import TrainingFailedError, WorkerGroupError
+from ray.core.generated.gcs_pb2 import ActorTableData, PlacementGroupTableData
+from ray.train import ScalingConfig, TrainingFailedError, WorkerGroupError
+from ray.train.torch import TorchTrainer
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.tune.constants import TUNE_ENV_VARS
 from ray.tune.execution import tune_controller
 from ray.tune.execution.tune_controller import TuneController
@@ -27,16 +32,19 @@ from ray.tune.utils.object_cache import _ObjectCache
 
 from sweep.engine import session
 from sweep.engine.ray_internals import READ_IN
+from sweep.engine.ray_internals.processes import LOG_READER, NEVER, fewer_processes
 from sweep.engine.ray_internals.settings import NO_WORKERS_AHEAD, OLD_OUTPUT, TEMPORARY_FOLDER
+from sweep.engine.ray_internals.trainer import Trainer
 from sweep.engine.ray_internals.workers import ActorManager, IdleWorkers, end_worker, has_worker
 from sweep.layout import Root
 
 OVERRIDDEN = {
     IdleWorkers: (_ObjectCache, TuneController, {"cache_object", "flush_cached_objects"}),
     ActorManager: (RayActorManager, RayActorManager, {"_actor_task_failed"}),
+    Trainer: (TorchTrainer, DataParallelTrainer, {"_create_default_callbacks"}),
 }
 """By our class: Ray's that it extends, the one whose methods call what is overridden, and the names."""
-OWN = {IdleWorkers: {"doubt", "_others_wanted"}, ActorManager: set[str]()}
+OWN = {IdleWorkers: {"doubt", "_others_wanted"}, ActorManager: set[str](), Trainer: set[str]()}
 """Methods that Ray does not know of."""
 MADE_WITH = {_ObjectCache: ["may_keep_one"], RayActorManager: ["resource_manager"]}
 """The arguments with which Ray's classes, and ours in their place, are made."""
@@ -46,7 +54,7 @@ READ = {_ObjectCache: ["_cached_objects", "_num_cached_objects", "_max_num_objec
 
 def gone() -> list[str]:
     """A sentence for everything that this release of Ray lacks, or has otherwise than it was read."""
-    return [*_overridden(), *_made(), *_replaced(), *_read()]
+    return [*_overridden(), *_made(), *_replaced(), *_left_out(), *_read()]
 
 
 def _overridden() -> Iterator[str]:
@@ -76,6 +84,14 @@ def _replaced() -> Iterator[str]:
             yield _said(tune_controller, f"does not hold {base.__name__}, which own_workers() replaces there")
         if base.__name__ not in _globals_read(TuneController.__init__):
             yield _said(TuneController, f"does not look up {base.__name__}, which own_workers() replaces")
+
+
+def _left_out() -> Iterator[str]:
+    for name in (*NEVER, LOG_READER):
+        if name not in vars(Node):
+            yield _said(Node, f"has no method {name}, which fewer_processes() replaces")
+        if name not in _names_in(Node):
+            yield _said(Node, f"no longer calls {name}, which fewer_processes() replaces")
 
 
 def _read() -> Iterator[str]:
@@ -131,10 +147,35 @@ def test_every_method_is_an_override_or_a_sweep_s_own(own: type) -> None:
     assert not any(hasattr(base, name) for name in OWN[own]), "Ray has a method of that name by now"
 
 
+@pytest.mark.parametrize("log_reader", [True, False])
+def test_processes_are_left_out_of_a_start_only(log_reader: bool) -> None:
+    before = {name: vars(Node)[name] for name in (*NEVER, LOG_READER)}
+    with fewer_processes(log_reader=log_reader):
+        assert (vars(Node)[LOG_READER] is before[LOG_READER]) == log_reader
+        assert [Node.start_monitor(None), Node.start_api_server(None, include_dashboard=False)] == [None, None]  # type: ignore[arg-type, call-arg, func-returns-value]
+    assert {name: vars(Node)[name] for name in before} == before
+
+
 def test_what_ray_train_raises_tells_of_each_worker() -> None:
     error = WorkerGroupError("one of two", {1: ValueError("broken")})
     assert isinstance(error, TrainingFailedError)
     assert [str(failure) for failure in error.worker_failures.values()] == ["broken"]
+
+
+def test_ray_train_starts_no_actor_that_outlives_the_trial() -> None:
+    """The test fails where Ray looks after its placement groups otherwise by now."""
+    with warnings.catch_warnings(action="ignore"):  # of Ray Train's about Ray Data
+        trainers = [trainer(print, scaling_config=ScalingConfig()) for trainer in (Trainer, TorchTrainer)]
+        callbacks = [trainer._create_default_callbacks() for trainer in trainers]
+    ours, theirs = ({type(one).__name__ for one in some} for some in callbacks)
+    assert theirs - ours == {"PlacementGroupCleanerCallback"}
+
+
+def test_the_head_s_tables_tell_who_made_a_placement_group() -> None:
+    group = {"creator_actor_id", "creator_job_id", "placement_group_id", "state"}
+    assert group <= set(PlacementGroupTableData.DESCRIPTOR.fields_by_name)
+    assert "state" in ActorTableData.DESCRIPTOR.fields_by_name
+    assert {"get_placement_group_table", "get_actor_info"} <= set(dir(ray._raylet.GlobalStateAccessor))
 
 
 def test_ray_reads_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,6 +252,13 @@ def test_a_method_that_ray_tune_calls_no_longer_is_named(monkeypatch: pytest.Mon
             monkeypatch.delattr(TuneController, name)
     (told,) = gone()
     assert "TuneController no longer calls flush_cached_objects, which IdleWorkers overrides" in told
+
+
+def test_a_process_that_is_started_otherwise_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Node, "start_autoscaler", Node.start_monitor, raising=False)
+    monkeypatch.delattr(Node, "start_monitor")
+    told, *_ = gone()
+    assert "Node has no method start_monitor, which fewer_processes() replaces" in told
 
 
 def test_a_class_that_moved_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,19 @@
-"""Idle workers, as Ray Tune would ask for them."""
+"""Idle workers, as Ray Tune would ask for them, and what dead ones had reserved."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
 import pytest
+import ray
 from ray.air.execution import FixedResourceManager
 from ray.tune.execution import tune_controller
+from ray.util.placement_group import PlacementGroup, placement_group
 
+from sweep.engine import session
+from sweep.engine.ray_internals.groups import release_left
 from sweep.engine.ray_internals.workers import LONGEST_IDLE, ActorManager, IdleWorkers, own_workers
 
 CPU, GPU = "a core", "a core and a GPU"
@@ -85,3 +93,58 @@ def test_ray_tune_has_its_own_again_afterwards() -> None:
         assert isinstance(manager, ActorManager)
         manager.cleanup()
     assert (tune_controller.RayActorManager, tune_controller._ObjectCache) == before
+
+
+# -- what a trial's workers have reserved ------------------------------------------------------------------------------
+
+
+class Reserves:
+    """An actor with a placement group of its own, as Ray Train's controller."""
+
+    def reserve(self) -> PlacementGroup:
+        group = placement_group([{"CPU": 1}])
+        ray.get(group.ready())
+        return group
+
+
+class Leads:
+    """One with such an actor below it, as a trial's own."""
+
+    def __init__(self) -> None:
+        self.below = ray.remote(num_cpus=0)(Reserves).remote()
+
+    def reserve(self) -> PlacementGroup:
+        return ray.get(self.below.reserve.remote())
+
+
+@pytest.fixture
+def own_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A Ray of three cores, as a sweep starts it."""
+    with monkeypatch.context() as patched:
+        patched.setattr(session, "_own", lambda folder, own=session._own: own(folder) | {"num_cpus": 3})
+        with session.session(None, verbose=False):
+            yield
+
+
+def becomes(wanted: Callable[[], bool]) -> None:
+    """Wait for it."""
+    deadline = time.monotonic() + 60
+    while not wanted():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.slow(20)
+def test_what_a_dead_trial_s_workers_had_reserved_is_given_back_and_nothing_else(own_ray: None) -> None:
+    leads = ray.remote(num_cpus=0)(Leads)
+    dead, alive = leads.remote(), leads.remote()
+    left, kept = ray.get([dead.reserve.remote(), alive.reserve.remote()])
+    drivers = placement_group([{"CPU": 1}])  # as Ray Tune's
+    ray.get(drivers.ready())
+    assert release_left() == 0
+    ray.kill(dead)
+    becomes(lambda: release_left() == 1)
+    becomes(lambda: ray.available_resources().get("CPU", 0) == 1)
+    states = {group.id: ray.util.placement_group_table(group)["state"] for group in (left, kept, drivers)}
+    assert states == {left.id: "REMOVED", kept.id: "CREATED", drivers.id: "CREATED"}
+    assert release_left() == 0

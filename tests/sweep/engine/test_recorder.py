@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import ray
+from ray.exceptions import RaySystemError
 
 from sweep.cost.budget import BudgetWatch
 from sweep.engine.job import Job
@@ -361,6 +362,29 @@ def test_a_worker_that_stands_still_is_killed_and_its_trial_tried_again(
     assert sweep.callback._hung == {}  # should its next worker die, that is another death
 
 
+@pytest.mark.parametrize(("workers", "looks"), [(1, 0), (2, 3)])
+def test_devices_below_a_dead_worker_are_given_back(
+    sweep: Driver, clock: Clock, monkeypatch: pytest.MonkeyPatch, workers: int, looks: int
+) -> None:
+    """A trial of several workers has them reserved by an actor that dies some time after it."""
+    asked: list[None] = []
+
+    def release() -> int:
+        asked.append(None)
+        raise RaySystemError("the head is away for a moment")
+
+    monkeypatch.setattr("sweep.engine.ray_callback.release_left", release)
+    sweep.queue.plan = replace(sweep.plan, compute=sweep.plan.compute | {"workers": workers})
+    passes(sweep, clock, 3)
+    assert asked == []
+    dead = search_jobs(sweep)[0].key
+    sweep.callback._hung[dead] = "it stood still"
+    sweep.callback.on_trial_error(0, [], sweep.trials[dead])
+    passes(sweep, clock, 3)
+    assert len(asked) == looks
+    assert sweep.recorder.fatal is None
+
+
 def test_a_worker_whose_death_ray_does_not_tell_of_is_killed_again(
     sweep: Driver, clock: Clock, killed: list[str]
 ) -> None:
@@ -394,7 +418,9 @@ def test_a_trial_that_waits_inside_ray_for_its_devices_is_left_alone(
 def test_a_deadline_ends_what_runs_though_no_epoch_comes(
     sweep: Driver, clock: Clock, killed: list[str], longest: float
 ) -> None:
-    """An epoch in flight gets the time of the longest so far, or a minute."""
+    """An epoch in flight gets the time of the longest so far, or a minute; what came before the first is no part."""
+    passes(sweep, clock, 1000)
+    sweep.tell(search_jobs(sweep)[0].key, {"epochs": [epoch_body(1, 1.0, 1.0)], "done": False})
     passes(sweep, clock, longest)
     sweep.tell(search_jobs(sweep)[0].key, {"epochs": [epoch_body(1, 1.0, 1.0)], "done": False})
     recorder = watched(sweep, deadline="2020-01-01 00:00")

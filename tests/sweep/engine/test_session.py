@@ -40,6 +40,9 @@ def holds(path):
     except FileNotFoundError:  # a process that has ended
         return False
 
+def words(path):
+    return path.read_text().split("\\0") if path.exists() else []
+
 with session(None, verbose=False) as temporary:
     @ray.remote
     def ask():
@@ -52,6 +55,7 @@ with session(None, verbose=False) as temporary:
     processes = children(os.getpid())
     commands = [Path(f"/proc/{pid}/cmdline") for pid in [os.getpid(), *processes]]
     told["processes"] = len(processes)
+    told["programs"] = sorted(Path(word).name for path in commands for word in words(path)[:3])
     told["commands"] = [str(path) for path in commands if holds(path)]
     told["looked"] = len(files(temporary, root.path))
     told["files"] = [str(path) for path in files(temporary, root.path) if holds(path)]
@@ -103,6 +107,12 @@ def test_driver_and_workers_share_a_token_that_stands_nowhere_else(told: dict[st
     assert told["looked"] > 10
     assert told["commands"] == []
     assert told["files"] == []
+
+
+def test_nothing_is_started_that_no_sweep_uses(told: dict[str, Any]) -> None:
+    programs = set(told["programs"])
+    assert programs >= {"gcs_server", "raylet"}
+    assert not programs & {"dashboard.py", "monitor.py", "log_monitor.py"}
 
 
 def test_workers_have_what_makes_them_fast_but_for_what_the_user_has_set(told: dict[str, Any]) -> None:

@@ -42,7 +42,7 @@ class Watched:
         self.vigil.begun(job)
         for epoch in seconds:
             self.wait(epoch)
-            self.vigil.heard(job)
+            self.vigil.heard(job, epoch)
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_of_a_report_without_a_trained_epoch_nothing_is_learnt(kd: Job, sibling:
     run.vigil.begun(kd)
     run.vigil.begun(sibling)
     run.wait(5)
-    run.vigil.heard(kd, trained=False)
+    run.vigil.heard(kd, None)
     run.wait(1000 * HOUR)
     assert run.vigil.hung(sibling) == ""
 
@@ -196,6 +196,22 @@ def test_the_longest_epoch_of_what_runs_is_known(kd: Job, other: Job, teacher: J
     assert run.vigil.longest([kd, teacher]) == 30.0
     assert run.vigil.longest([other]) == 30.0
     assert run.vigil.longest([]) == 0
+
+
+def test_what_comes_before_a_first_epoch_is_no_part_of_it(alone: Job) -> None:
+    """Nor is what was read from a checkpoint; a worker that is silent for as long as that is not hung all the same."""
+    run = Watched()
+    run.vigil.begun(alone)
+    run.wait(300.0)  # its machine decodes the data set
+    run.vigil.heard(alone, 20.0)
+    assert run.vigil.longest([alone]) == 20.0
+    run.wait(25.0)  # an epoch with its checkpoint on its way to the storage
+    run.vigil.heard(alone, 20.0)
+    assert run.vigil.longest([alone]) == 25.0
+    run.wait(TIMES * 300.0 - 5)
+    assert run.vigil.hung(alone) == ""
+    run.wait(5)
+    assert run.vigil.hung(alone)
 
 
 # -- the spec's field -------------------------------------------------------------------------------------------------

@@ -96,6 +96,46 @@ def test_another_id_is_found(path: Path) -> None:
         str(ledger.id)
 
 
+FACTS = {
+    "the value": (
+        "UPDATE facts SET value = '8' WHERE name = 'delivered'",
+        "its note 'delivered' is not what was written",
+    ),
+    "the checksum": (
+        "UPDATE facts SET value = value || '0' WHERE name = 'delivered sum'",
+        "its note 'delivered' is not what was written",
+    ),
+    "the name": ("UPDATE facts SET name = 'belivered' WHERE name = 'delivered'", "its note 'delivered' is gone"),
+}
+
+
+@pytest.mark.parametrize("change", FACTS)
+def test_another_fact_is_found_when_a_run_begins(path: Path, change: str) -> None:
+    fill(path)
+    statement, told = FACTS[change]
+    changed(path, statement)
+    with Ledger(path) as ledger, pytest.raises(StorageError, match=f"{told}; {WAY_OUT}"):
+        ledger.verify()
+    if change != "the name":
+        with Ledger(path) as ledger, pytest.raises(StorageError, match=f"{told}; {WAY_OUT}"):
+            ledger.fact("delivered")
+
+
+def test_a_fact_that_an_earlier_release_replaced_has_no_checksum_any_more(path: Path) -> None:
+    fill(path)
+    with Ledger(path) as ledger:
+        ledger.set_fact("another", "1")
+    changed(path, "INSERT OR REPLACE INTO facts VALUES ('delivered', '9')")  # as that does
+    changed(path, "INSERT OR REPLACE INTO facts VALUES ('another', '2')")
+    with Ledger(path) as ledger:
+        ledger.verify()
+        assert (ledger.fact("delivered"), ledger.fact("another")) == ("9", "2")
+        ledger.set_fact("delivered", "10")
+    changed(path, "UPDATE facts SET value = '11' WHERE name = 'delivered'")
+    with Ledger(path) as ledger, pytest.raises(StorageError, match="its note 'delivered' is not what was written"):
+        ledger.verify()
+
+
 def test_a_row_that_an_index_has_lost_is_found(path: Path) -> None:
     fill(path)
     partial = " WHERE kind <> ''final''"

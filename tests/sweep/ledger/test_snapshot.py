@@ -141,6 +141,7 @@ def test_what_two_drivers_noted_apart_is_not_mixed(root: Root, other: Root) -> N
 
 def test_the_beginning_is_in_every_ledger_and_a_first_event_in_its_own_alone(root: Root, other: Root) -> None:
     run(root)
+    assert (label(root).seq, label(root).time) == (0, 0.0)
     restore(other, NAME)
     assert trials(other) == []
     with Ledger(other.sweep(NAME).ledger) as ledger:

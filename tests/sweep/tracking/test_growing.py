@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sweep.layout import Root
+from sweep.layout import Root, SweepPaths
 from sweep.ledger.bodies import taught_elsewhere
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
@@ -17,7 +17,7 @@ from sweep.results.records import records
 from sweep.tracking import read_back
 from sweep.tracking.sync import sync
 from tests.support.examples import SPEC, begin, epoch_body, play, record, small_spec, teacher_of
-from tests.support.tracked import content, faults, lose_run, runs
+from tests.support.tracked import content, faults, forget, lose_run, runs
 
 NewStore = Callable[..., str]
 
@@ -113,6 +113,60 @@ def test_a_teacher_that_was_trained_again_has_its_new_accuracy(
         "train_acc": 95.0,
         "best_test_acc": 95.0,
     }
+
+
+def test_what_is_not_known_of_a_teacher_s_new_weights_is_not_told_of_its_former_ones(
+    root: Root, ledger: Ledger, paths: SweepPaths, small_plan: Plan, new_store: NewStore
+) -> None:
+    """Another sweep trained it again: its passport has no training accuracy, no loss and no top-5 accuracy."""
+    uri, teacher = new_store(), small_plan.teachers[0]
+    begin(ledger, small_plan)
+    key = record(ledger, small_plan, teacher, [96.0, 97.0], val_accs=[95.0, 96.0])
+    sync(root, "small", uri)
+    numbers = {"epoch": 2, "val_acc": 94.0, "test_acc": 95.0}
+    again = taught_elsewhere(numbers, teacher_of(teacher).model_dump() | {"hash": "0" * 16})
+    ledger.append("retrained", key, body=again)
+    for _ in range(2):  # told once more it is the same
+        sync(root, "small", uri)
+        shown = runs(uri)[key].data.metrics
+        assert {name: shown[name] for name in ("test_acc", "val_acc", "best_test_acc")} == {
+            "test_acc": 95.0,
+            "val_acc": 94.0,
+            "best_test_acc": 95.0,
+        }
+        unknown = {name for name, value in shown.items() if value != value}
+        assert unknown == {"train_acc", "train_acc5", "val_acc5", "test_acc5", "loss", "lr"}
+        forget(paths)
+
+
+def best_of(uri: str) -> dict[str, tuple[float, float]]:
+    """What the runs of trials say of their best epoch: its number and its accuracy, by label."""
+    some = {run.data.tags.get("label", ""): run.data.metrics for run in runs(uri).values()}
+    return {label: (one["best_epoch"], one["best_test_acc"]) for label, one in some.items() if "best_epoch" in one}
+
+
+def test_trials_that_ended_under_another_protocol_show_the_best_epoch_by_the_present_one(
+    root: Root, ledger: Ledger, new_store: NewStore
+) -> None:
+    """Where nothing is held out the protocols have their trials in common. Back and forth: each time the runs, and what
+    is read back, say what the table says."""
+    uri, recipe = new_store(), SPEC["recipe"] | {"val_fraction": 0.0}
+    for protocol, best in (("validation", (3.0, 75.0)), ("paper", (2.0, 80.0)), ("validation", (3.0, 75.0))):
+        plan = build_plan(small_spec(methods=["kd"], seeds=1, recipe=recipe, protocol=protocol))
+        done = ledger.finals()
+        begin(ledger, plan)
+        for slot in () if done else plan.slots:
+            record(ledger, plan, slot, [70.0, 80.0, 75.0])
+        sync(root, "small", uri)
+        assert best_of(uri) == {"kd": best, "teacher": best}
+        assert records(board_of(read_back.read("small", uri))) == records(leaderboard(ledger))
+    begin(ledger, build_plan(small_spec(methods=["kd"], seeds=1, recipe=recipe, protocol="paper")))
+    whole = new_store("whole.db")
+    sync(root, "small", whole)  # in one
+    assert best_of(whole) == {"kd": (2.0, 80.0), "teacher": (2.0, 80.0)}
+    with faults(lambda *_: None) as made:
+        sync(root, "small", whole)
+    assert "log_batch" not in made
 
 
 @pytest.mark.parametrize("state", ["failed", "interrupted", "running"])

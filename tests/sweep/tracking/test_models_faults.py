@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sweep.layout import Root
+from sweep.ledger.store import Ledger
 from sweep.tracking.models import Outcome
-from sweep.tracking.sync import log_models, sync
+from sweep.tracking.sync import log_models, sync, told_everything
+from tests.support.served_mlflow import served
 from tests.sweep.tracking.test_models import client_of, little, models, root, uri
 
 __all__ = ["little", "root", "uri"]
@@ -64,6 +67,35 @@ def test_a_model_that_is_refused_is_named_and_stops_no_other(
     assert refused.startswith("resnet8-teacher (")
     assert refused.endswith("): not of my liking")
     assert log_models(root, "small", uri, lambda _: None) == Outcome(logged=1)
+
+
+ROUTES = {
+    "the registry": (("/registered-models/", "/model-versions/"), 403, 2, ["resnet8-teacher ("]),
+    "files": (("/mlflow-artifacts/",), 403, 0, ["resnet8-teacher (", "resnet8-kd ("]),
+    "models": (("/logged-models",), 404, 0, ["the models: 404 (Not Found)"]),
+}
+"""What a server lets nobody into: paths, with which status, how many models it takes all the same, and what is told."""
+
+
+@pytest.mark.slow(40)
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_route_that_lets_nobody_in_costs_what_goes_there_alone(
+    root: Root, uri: str, tmp_path: Path, route: str
+) -> None:
+    paths, status, logged, told = ROUTES[route]
+    shut = [*paths]
+    with served(uri, tmp_path / "files", lambda path: next((status for one in shut if one in path), None)) as server:
+        sync(root, "small", server)
+        outcome = log_models(root, "small", server, lambda _: None)
+        assert outcome.logged == logged
+        assert [line.startswith(what) for line, what in zip(outcome.refused, told, strict=True)] == [True] * len(told)
+        assert all(f"{status} (" in line for line in outcome.refused)
+        with Ledger(root.sweep("small").ledger) as ledger:
+            assert not told_everything(ledger, server)
+        shut.clear()
+        assert log_models(root, "small", server, lambda _: None) == Outcome(logged=2 - logged)
+    assert len(client_of(uri).search_model_versions("name = 'resnet8-digits'")) == 1
+    assert sorted(model.name for model in models(uri)) == ["resnet8-kd", "resnet8-teacher"]
 
 
 def test_a_models_label_follows_the_sweep_that_grows(root: Root, uri: str) -> None:

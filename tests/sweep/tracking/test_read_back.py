@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow import MlflowClient
 
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
@@ -24,6 +23,7 @@ from sweep.tracking.mlflow_internals import LONGEST_TAG
 from sweep.tracking.server import Tracked, served, stored
 from tests.support.examples import begin, play, record, slot_of, small_spec
 from tests.support.mlflow_server import TrackingServer
+from tests.support.tracked import client_of
 from trainers.errors import InputError, StorageError
 
 Store = Callable[[str], str]
@@ -196,7 +196,7 @@ def test_a_deleted_run_is_not_read(root: Root, ledger: Ledger, small_plan: Plan,
         record(ledger, small_plan, slot_of(small_plan, "kd", seed), [90.0 + seed])
     uri = new_store("mlflow.db")
     sync.sync(root, "small", uri)
-    client = MlflowClient(tracking_uri=uri)
+    client = client_of(uri)
     places = [experiment.experiment_id for experiment in client.search_experiments()]
     (run,) = client.search_runs(places, "tags.seed = '1' and tags.stage = 'confirm'")
     client.delete_run(run.info.run_id)

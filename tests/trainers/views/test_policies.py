@@ -8,8 +8,6 @@ import pytest
 import torch
 from PIL import ImageDraw
 from torch import Tensor
-from torchvision.transforms import AutoAugment, AutoAugmentPolicy
-from torchvision.transforms.v2 import AutoAugment as AutoAugmentV2
 
 from tests.trainers.views.pillow import one_by_one, pictures, to_pillow, to_tensor
 from trainers.draws import integers, uniform
@@ -154,13 +152,18 @@ def plain_name(name: str) -> str:
 
 
 def test_the_policy_is_torchvision_s() -> None:
-    theirs = AutoAugmentV2(AutoAugmentPolicy.CIFAR10)._policies
+    from torchvision.transforms import AutoAugmentPolicy
+    from torchvision.transforms.v2 import AutoAugment
+
+    theirs = AutoAugment(AutoAugmentPolicy.CIFAR10)._policies
     renamed = tuple(tuple((plain_name(name), chance, level or 0) for name, chance, level in pair) for pair in theirs)
     assert renamed == AUTOAUGMENT
 
 
 @pytest.mark.parametrize("size", [(32, 32), (64, 48)], ids=str)
 def test_magnitudes_are_torchvision_s(size: tuple[int, int]) -> None:
+    from torchvision.transforms import AutoAugment, AutoAugmentPolicy
+
     space = AutoAugment(AutoAugmentPolicy.CIFAR10)._augmentation_space(10, size)
     blends = {"brightness", "color", "contrast", "sharpness"}
     for name, (magnitude, signed) in space.items():

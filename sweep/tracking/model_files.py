@@ -1,0 +1,56 @@
+"""A trained network as an MLflow model: the graph that `torch.export` writes, with signature and input example."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+
+    from trainers.models import Network
+
+CHANNELS = 3
+EXAMPLE_IMAGES = 2
+"""A batch of one would fix the batch size of the exported graph."""
+EXAMPLE_STEP = 8
+"""The input example's values are multiples of one eighth, which are short in JSON."""
+
+
+def save(network: Network, images: dict[str, Any], folder: Path, metadata: dict[str, Any]) -> None:
+    """Write a network as an MLflow model with signature and input example.
+
+    Args:
+        network: in evaluation mode, on the CPU.
+        images: a plan's; the network reads float32 ``[B, 3, H, W]``, normalised by their `mean` and `std`.
+        folder: to be made.
+        metadata: what else the model's file should say.
+    """
+    with warnings.catch_warnings(action="ignore"):  # MLflow warns of type hints of its own while it is imported
+        import numpy
+        import torch
+        from mlflow import pytorch
+
+        shape = (CHANNELS, *images["size"])
+        draws = numpy.random.default_rng(0).standard_normal((EXAMPLE_IMAGES, *shape))
+        pytorch.save_model(
+            network,
+            str(folder),
+            signature=_signature(shape, images["classes"]),
+            input_example=(numpy.round(draws * EXAMPLE_STEP) / EXAMPLE_STEP).astype("float32"),
+            serialization_format="pt2",
+            pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],
+            metadata=metadata | {name: images[name] for name in ("mean", "std")},
+        )
+
+
+def _signature(shape: tuple[int, ...], classes: int) -> ModelSignature:
+    """Float32 images of any number in, their logits out."""
+    import numpy
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    read, said = ((-1, *shape), "images"), ((-1, classes), "logits")
+    inputs, outputs = (Schema([TensorSpec(numpy.dtype("float32"), *tensor)]) for tensor in (read, said))
+    return ModelSignature(inputs, outputs)
