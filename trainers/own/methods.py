@@ -44,6 +44,10 @@ class FunctionParams(MethodParams):
     model_config = WITHOUT_SOURCE
 
 
+OTHER_TERMS = frozenset({"ce", "ce_strong", "loss"})
+"""Names under which an epoch's other losses are noted; a function's own stands under the method's."""
+
+
 def method(
     name: str,
     *,
@@ -204,6 +208,8 @@ def _of_function(
     name: str, loss: Loss, origin: Origin, needs: Needs, strong: bool, defaults: dict[str, float], summary: str
 ) -> type[Distiller]:
     """The class of a function."""
+    if name in OTHER_TERMS:
+        raise origin.refuse(f"'{name}' is the name of another term of every loss; give the method another name")
     reads = positional(loss)
     _check_reads(reads, needs, strong, origin)
     simple = needs == "logits" and set(reads) <= {"student", "teacher", "targets"}

@@ -142,6 +142,16 @@ GIVEN = {
 }
 
 
+@pytest.mark.parametrize("name", ["ce", "ce_strong", "loss"])
+def test_the_name_of_another_loss_is_no_method_s(folder: Folder, name: str) -> None:
+    text = f"""
+    @method("{name}")
+    def own(student, teacher, targets):
+        return student.mean()
+    """
+    assert f"'{name}' is the name of another term of every loss" in refused(folder, text)
+
+
 def test_a_class_is_taken_as_it_is(folder: Folder) -> None:
     own = made(folder, CLASS.format(**GIVEN), scale=3.0)
     assert METHODS["own"].summary == "Mine."
