@@ -138,6 +138,20 @@ class Table:
                 labels += _values(file.read(columns=[column])[column], shard)
         return labels
 
+    def text(self, column: str) -> list[str | None]:
+        """Every row's value in a column of text. Raises InputError where there is none of that name in a shard."""
+        values: list[str | None] = []
+        for shard in self.shards:
+            with _named(shard), pq.ParquetFile(shard) as file:
+                schema = file.schema.to_arrow_schema()
+                texts = [field.name for field in schema if _is_text(field.type)]
+                if column in texts:
+                    values += _values(file.read(columns=[_only(schema, column, shard)])[column], shard)
+            if column not in texts:
+                there = ", ".join(texts) or "none"
+                raise InputError(f"{readable(shard)}: no column '{column}' of text; columns of text: {there}")
+        return values
+
     def where(self, position: int) -> str:
         """Shard and row (counted from 0) of the image at a position of the split.
 

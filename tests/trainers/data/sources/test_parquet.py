@@ -85,7 +85,8 @@ def test_the_content_is_the_pixels_not_the_place_or_the_compression(tmp_path: Pa
 
 def test_where_the_files_lie_is_no_part_of_the_key(tmp_path: Path) -> None:
     one = Parquet(path=tmp_path, train="a*", test="b*", label="fine_label")
-    assert one.identity == {"image": None, "label": "fine_label", "image_size": None}
+    later = {"split_column": None, "test_fraction": None}
+    assert one.identity == {"image": None, "label": "fine_label", "image_size": None} | later
 
 
 @pytest.mark.parametrize(
