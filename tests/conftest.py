@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -18,17 +17,6 @@ settings.register_profile(
 )
 settings.load_profile("project")
 torch.set_num_threads(1)  # tests run side by side, and threads that fight for cores are slower than none
-
-
-@pytest.fixture(autouse=True)
-def _same_environment() -> Iterator[None]:
-    """What a test, or the run that it starts in this process, puts into the environment is gone for the next."""
-    before = dict(os.environ)
-    yield
-    now = dict(os.environ)
-    for name in now.keys() - before.keys() - {"PYTEST_CURRENT_TEST"}:
-        del os.environ[name]
-    os.environ.update({name: value for name, value in before.items() if now.get(name) != value})
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

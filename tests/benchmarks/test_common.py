@@ -72,7 +72,9 @@ def test_the_recorded_curves_are_the_whole_grid_s(problem: str) -> None:
 def test_the_recorded_cell_is_the_spec_s() -> None:
     (planned,) = search_cost.the_plan("digits", Path("nowhere")).cells
     recorded, _ = search_cost.read(search_cost.curves_file("digits"))
-    assert json.loads(json.dumps(asdict(planned))) == json.loads(json.dumps(asdict(recorded)))
+    expected = asdict(recorded)
+    expected["config"]["code"] = {}  # which the release that recorded it did not know
+    assert json.loads(json.dumps(asdict(planned))) == json.loads(json.dumps(expected))
 
 
 def test_a_replay_of_the_whole_grid_finds_its_best_and_trains_all_of_it() -> None:

@@ -180,6 +180,7 @@ def test_the_head_s_tables_tell_who_made_a_placement_group() -> None:
 
 def test_ray_reads_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in OLD_OUTPUT.items():
+        monkeypatch.delenv(name, raising=False)  # a run in this process may have set it
         assert get_air_verbosity(AirVerbosity.SILENT) is not None
         monkeypatch.setenv(name, value)
         assert get_air_verbosity(AirVerbosity.SILENT) is None

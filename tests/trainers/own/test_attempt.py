@@ -136,7 +136,7 @@ def test_weights_of_nothing_are_told(folder: Folder) -> None:
 
 MODEL = "@model('net')\ndef net(num_classes):\n    return {built}\n"
 MODELS = {
-    "no network": ("print", "model 'net' built builtin_function_or_method, not an nn.Module"),
+    "no network": ("len", "model 'net' built builtin_function_or_method, not an nn.Module"),
     "nothing that learns": ("torch.nn.Flatten()", "model 'net' has no parameter that could learn"),
     "no logits": ("torch.nn.Conv2d(3, num_classes, 3)", "not logits [1, 10]"),
     "other classes": (

@@ -186,7 +186,7 @@ def test_a_class_that_is_no_method(folder: Folder, change: dict[str, str], told:
         ("own(student, *, beta: float = None)", "a default is none that its type allows: beta: "),
         ("own(student, *, beta: float = float('nan'))", "a default is none that its type allows"),
         ("own(student, *, beta: torch.Tensor = None)", "an argument's type is none that a spec can hold"),
-        ("own(student, *, beta: print = 1)", "an argument's type is none that a spec can hold"),
+        ("own(student, *, beta: len = 1)", "an argument's type is none that a spec can hold"),
         ("own(student, *, beta: 'Nothing' = 1)", "the type of the argument 'beta' cannot be read"),
         ("own(student, *, beta: 'torch.Nothing' = 1)", "the type of the argument 'beta' cannot be read"),
         ("own(student, *, weight: float = 1.0)", "the argument 'weight' has a name that is taken here"),
