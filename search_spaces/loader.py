@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal
 
 from search_spaces import yaml_lines
 from search_spaces.fields import FieldReader, is_int, shown
 from search_spaces.files import is_file, spec_text
 from search_spaces.limits import MOST_CONFIGURATIONS, MOST_SEEDS, MOST_TRIED
+from search_spaces.own_code import loaded
 from search_spaces.places import configurations_of, joint_space, points_of, searched_places
 from search_spaces.schema import (
     NAME_PATTERN,
@@ -33,7 +33,7 @@ from search_spaces.schema import (
 )
 from search_spaces.space import Space, count, size_of
 from search_spaces.yaml_lines import Document
-from trainers.code import Code, load, load_installed, read
+from trainers.code import Code
 from trainers.config import Recipe
 from trainers.errors import InputError, SpecError, shortened, unknown_name
 
@@ -156,16 +156,10 @@ class _Reader(FieldReader):
         """The user's files, loaded. Raises SpecError where they cannot be: no other name could be judged."""
         paths = self.listed(("code",), value)
         try:
-            load_installed()
-            for path in paths:
-                if not isinstance(path, str):
-                    raise InputError(f"must be Python files or package folders, found {shown(path)}")
-            code = self._given if self._given is not None else read(paths, Path(self.document.file).parent)
-            load(code)
+            return loaded(paths, self.document.file, self._given)
         except InputError as error:
             self.add(("code",), str(error))
             raise SpecError(self.document.mistakes) from error
-        return code
 
     def _dataset(self, value: Any) -> tuple[str, dict[str, Any]]:
         from trainers.data import DATASETS
