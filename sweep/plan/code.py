@@ -39,6 +39,12 @@ def lay_out(code: Code, paths: SweepPaths) -> None:
         write_atomically(paths.code / path, text.encode())
 
 
+def at_hand(key: str, root: Root) -> None:
+    """Load a plan's own code, where it has any; its networks may need it. Raises InputError as :func:`load_kept`."""
+    if key:
+        load_kept(root.code(key), root.storage)
+
+
 def load_kept(path: Path, storage: Storage) -> None:
     """Load what :func:`keep` has kept at `path`, as on the machine where the sweep was begun.
 

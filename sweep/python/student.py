@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from sweep.plan.code import load_kept
+from sweep.plan.code import at_hand
 from sweep.plan.labels import ARROW
 from trainers.errors import InputError, unknown_name
 from trainers.exported import read_network
@@ -84,8 +84,7 @@ def read_student(paths: SweepPaths, plan: Plan, trial: Trial) -> Student:
         raise InputError(
             f"sweep '{plan.name}' was planned by an earlier release; run it once more, which trains nothing"
         )
-    if plan.code:
-        load_kept(paths.root.code(plan.code), paths.storage)
+    at_hand(plan.code, paths.root)
     weights = paths.trial(trial.key or "") / "weights.pt"
     paths.storage.pull(weights)
     height, width = plan.images["size"]

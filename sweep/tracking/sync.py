@@ -8,7 +8,7 @@ from contextlib import closing
 from sweep.exit_codes import CAME_TO_ITS_END
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
-from sweep.plan.code import load_kept
+from sweep.plan.code import at_hand
 from sweep.tracking import candidates
 from sweep.tracking.models import ModelDelivery, Outcome
 from sweep.tracking.progress import delivered
@@ -76,9 +76,7 @@ def log_models(root: Root, name: str, uri: str, tell: Callable[[str], None]) -> 
 def _load_own(ledger: Ledger, root: Root) -> None:
     """Load the sweep's own code, where it has any."""
     plan = ledger.latest("plan")
-    key = plan.body.get("code") if plan is not None else ""
-    if key:
-        load_kept(root.code(key), root.storage)
+    at_hand(plan.body.get("code", "") if plan is not None else "", root)
 
 
 def _ended(ledger: Ledger) -> bool:

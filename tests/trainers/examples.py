@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import Any
 
 from trainers.config import DatasetConfig, MethodConfig, Recipe, TeacherConfig, TrialConfig
-from trainers.models import Network
-from trainers.result import EpochResult
+from trainers.contract.training import finished as finish
+
+__all__ = ["finish", "small_recipe", "small_trial"]
 
 
 def small_recipe(**changes: Any) -> Recipe:
@@ -36,13 +36,3 @@ def small_trial(
         recipe=small_recipe(**recipe),
         seed=seed,
     )
-
-
-def finish(training: Generator[EpochResult, None, Network]) -> tuple[list[EpochResult], Network]:
-    """Run to the end: the results, and the student that the generator returns."""
-    results = []
-    while True:
-        try:
-            results.append(next(training))
-        except StopIteration as stop:
-            return results, stop.value

@@ -7,11 +7,12 @@ is run) and :func:`told` (an error in such a file, in one line).
 
 from __future__ import annotations
 
-from trainers.code.files import MOST_BYTES, NO_CODE, Code, read
+from trainers.code.files import MOST_BYTES, NO_CODE, Code
 from trainers.code.finder import current
 from trainers.code.installed import load_installed
 from trainers.code.loaded import fingerprint, load, unload
 from trainers.code.places import THEIRS, place_of, theirs, told
+from trainers.code.reading import read
 
 __all__ = [
     "MOST_BYTES",

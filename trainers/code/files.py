@@ -1,7 +1,4 @@
-"""The files themselves: which they are, what they say, and what depends on what.
-
-A file beside the spec is a module of its name, a folder is a package. Of a folder the Python files count alone.
-"""
+"""The files themselves: which modules they are, what they say, and what depends on what."""
 
 from __future__ import annotations
 
@@ -17,14 +14,12 @@ from pathlib import Path
 from trainers.code.syntax import digest, imports, parsed
 from trainers.errors import InputError
 from trainers.storage.content import canonical_json, content_key
-from trainers.storage.inputs import FILE, FOLDER, kind, read_file, readable
+from trainers.storage.inputs import readable
 
 MOST_BYTES = 2**20
 """Of all files together."""
 MOST_FILES = 1_000
 INIT = "__init__.py"
-MAIN = "__main__.py"
-"""What ``python -m mypaper`` runs: a script, which no module imports."""
 
 
 @dataclass(frozen=True)
@@ -67,15 +62,15 @@ class Code:
         if not isinstance(content, dict) or not all(isinstance(item, str) for pair in content.items() for item in pair):
             raise InputError("this is no code that was packed here: it holds no files")
         for path in content:
-            if not _is_name(path):
+            if not is_name(path):
                 raise InputError(f"this is no code that was packed here: it holds a file {readable(path)}")
-        _check_size(sum(len(item.encode("utf-8", "backslashreplace")) for item in content.values()), len(content))
+        check_size(sum(len(item.encode("utf-8", "backslashreplace")) for item in content.values()), len(content))
         return cls(tuple(sorted(content.items())))
 
     @cached_property
     def modules(self) -> dict[str, str]:
         """The file of each module, by its dotted name. Folders without an ``__init__.py`` are packages too: ''."""
-        found = {_module(path): path for path, _ in self.files}
+        found = {module_of(path): path for path, _ in self.files}
         for name in [*found]:
             for end in range(1, name.count(".") + 1):
                 found.setdefault(".".join(name.split(".")[:end]), "")
@@ -104,7 +99,7 @@ class Code:
             KeyError: for a module that is not here.
         """
         if module not in self._fingerprints:  # it is asked for with every trial of a plan
-            said = {name: self._digest(name) for name in sorted(self.reached(module))}
+            said = {name: digest(self._tree(name)) for name in sorted(self.reached(module))}
             self._fingerprints[module] = content_key(said)
         return self._fingerprints[module]
 
@@ -131,16 +126,6 @@ class Code:
     def _fingerprints(self) -> dict[str, str]:
         """Those that were asked for."""
         return {}
-
-    @cached_property
-    def _digests(self) -> dict[str, str]:
-        """Those that were asked for."""
-        return {}
-
-    def _digest(self, module: str) -> str:
-        if module not in self._digests:
-            self._digests[module] = digest(self._tree(module))
-        return self._digests[module]
 
     @cached_property
     def _trees(self) -> dict[str, ast.Module]:
@@ -200,99 +185,22 @@ NO_CODE = Code()
 OURS = frozenset({"kd_sweep", "sweep", "trainers", "search_spaces"})
 
 
-def read(paths: Sequence[str], folder: Path) -> Code:
-    """The files and package folders that a spec names.
-
-    Args:
-        paths: as the spec has them, ``my_losses.py`` or ``mypaper``.
-        folder: the spec's, from which they start.
-
-    Raises:
-        InputError: for what is missing, no Python, not a file or folder, a link that leads elsewhere, two of one name,
-            names that hide another module, and more than :data:`MOST_BYTES`.
-    """
-    files: dict[str, str] = {}
-    folders: dict[str, str] = {}
-    size = 0
-    for path in paths:
-        place = folder / path
-        for name, file in _python_files(place, path):
-            if name in files:
-                raise InputError(f"{path}: there is a file {name} under `code` already; a module's name stands for one")
-            data = read_file(file, MOST_BYTES)
-            size += len(data)
-            files[name] = _text(data, file)
-            _check_size(size, len(files))
-        folders[place.name] = str(place.parent.absolute())
-    code = Code(tuple(sorted(files.items())), tuple(folders.items()))
-    _check_once(code)
-    code.check()
-    return code
-
-
-def _python_files(place: Path, path: str) -> Iterator[tuple[str, Path]]:
-    """The files of one entry, by the name that they have as modules."""
-    found = kind(place)
-    if found is None:
-        raise InputError(f"there is no {path} beside the spec; `code` takes Python files and package folders")
-    if found == FILE and place.suffix == ".py":
-        _check_name(place.stem, path)
-        _check_leads_nowhere(place, place.parent, path)
-        yield place.name, place
-    elif found == FOLDER:
-        _check_name(Path(path).name, path)
-        _check_leads_nowhere(place, place.parent, path)
-        yield from _below(place, path)
-    else:
-        raise InputError(f"{path} is {found}, not a Python file or a package folder")
-
-
-def _below(place: Path, path: str) -> Iterator[tuple[str, Path]]:
-    count = 0
-    for file in sorted(place.rglob("*.py")):
-        name = file.relative_to(place.parent).as_posix()
-        if not _is_name(name) or file.name == MAIN:
-            continue  # what no import statement names: a hidden file, a script
-        _check_leads_nowhere(file, place, path)
-        count += 1
-        yield name, file
-    if not count:
-        raise InputError(f"there is no Python file in the folder {path}")
-
-
-def _check_leads_nowhere(file: Path, within: Path, path: str) -> None:
-    """Raises InputError for a link whose end lies elsewhere: other machines would not have it."""
-    if not file.resolve().is_relative_to(within.resolve()):
-        raise InputError(f"{path}: {readable(file)} is a link that leads out of its folder; put the file itself there")
-
-
-def _check_size(size: int, count: int) -> None:
+def check_size(size: int, count: int) -> None:
+    """Raises InputError for more bytes, or more files, than code has."""
     if size > MOST_BYTES:
         raise InputError(f"the files under `code` have more than {MOST_BYTES:,} bytes; they hold code alone")
     if count > MOST_FILES:
         raise InputError(f"there are more than {MOST_FILES:,} files under `code`; name the package that is needed")
 
 
-def _check_once(code: Code) -> None:
-    """A file and a folder may not be modules of one name."""
-    names = [_module(path) for path, _ in code.files]
-    for name in names:
-        if names.count(name) > 1 or (f"{name.split('.')[0]}.py" in code.texts and "." in name):
-            raise InputError(f"two files under `code` are the module '{name.split('.')[0]}'; rename one of them")
-
-
-def _check_name(name: str, path: str) -> None:
-    if not name.isidentifier():
-        raise InputError(f"{path}: no module can have the name '{name}'; use letters, digits and '_'")
-
-
-def _is_name(path: str) -> bool:
+def is_name(path: str) -> bool:
     """Whether a path's parts are names of packages and, last, of a Python file."""
     stem = path.removesuffix(".py")
     return stem != path and all(part.isidentifier() for part in stem.split("/"))
 
 
-def _module(path: str) -> str:
+def module_of(path: str) -> str:
+    """The dotted name of the module in a file: ``mypaper.losses`` of ``mypaper/losses.py``."""
     return path.removesuffix(f"/{INIT}").removesuffix(".py").replace("/", ".")
 
 
@@ -300,13 +208,6 @@ def _around(module: str) -> Iterator[str]:
     """A dotted name and the packages around it."""
     parts = module.split(".")
     return (".".join(parts[:end]) for end in range(1, len(parts) + 1))
-
-
-def _text(data: bytes, file: Path) -> str:
-    try:
-        return data.decode("utf-8-sig")  # some editors begin a file with a mark of its encoding
-    except UnicodeDecodeError as error:
-        raise InputError(f"{readable(file)} is not a text file (byte {error.start} is not UTF-8)") from error
 
 
 def _installed(name: str, beside: Sequence[str]) -> bool:

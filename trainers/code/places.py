@@ -5,12 +5,10 @@ from __future__ import annotations
 import sys
 import traceback
 from contextlib import AbstractContextManager, redirect_stdout
-from pathlib import Path
 
 from trainers.code.finder import current
 from trainers.errors import KDError
 
-PACKAGE = Path(__file__).parents[1]
 LONGEST = 300
 """Characters of an error's text."""
 THEIRS = (Exception, SystemExit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -32,7 +32,6 @@ def config(
     base: type[P],
     more: Mapping[str, tuple[Any, Any]] | None = None,
     *,
-    besides: Collection[str] = (),
     must_default: bool = True,
 ) -> type[P]:
     """A config whose fields are the function's keyword arguments, and `more` (type and default by name).
@@ -41,7 +40,6 @@ def config(
         given: the function; its arguments after the ``*`` count.
         base: of the config.
         more: fields that every such config has.
-        besides: arguments that are no fields.
         must_default: whether every argument needs a default.
 
     Raises:
@@ -50,7 +48,7 @@ def config(
     """
     fields = dict(more or {})
     for name, argument in inspect.signature(given).parameters.items():
-        if name in besides or argument.kind is not inspect.Parameter.KEYWORD_ONLY:
+        if argument.kind is not inspect.Parameter.KEYWORD_ONLY:
             continue
         if name in fields or hasattr(base, name) or name in base.__class_vars__ or name.startswith("_"):
             raise Origin.of(given).refuse(f"the argument '{name}' has a name that is taken here; give it another")

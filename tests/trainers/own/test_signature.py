@@ -39,9 +39,9 @@ def test_values_are_held_to_types_and_bounds(value: dict[str, Any]) -> None:
         config(loss, FunctionParams).model_validate(value)
 
 
-def test_given_fields_and_arguments_that_are_none_are_left_out() -> None:
-    made = config(loss, FunctionParams, {"weight": (float, 2.0)}, besides={"kind", "layers", "off"})
-    assert made().model_dump() == {"weight": 2.0, "alpha": 1.0}
+def test_given_fields_stand_before_the_function_s_own() -> None:
+    made = config(loss, FunctionParams, {"weight": (float, 2.0)})
+    assert made().model_dump() == {"weight": 2.0, "alpha": 1.0, "kind": "a", "layers": (1, 2), "off": None}
 
 
 def test_a_name_that_is_given_already_is_taken() -> None:
