@@ -193,9 +193,7 @@ def main_to_the_end(*arguments: str) -> None:
 
 @pytest.fixture(scope="module")
 def object_store() -> Iterator[ObjectStore]:
-    with serving() as store, pytest.MonkeyPatch.context() as patch:
-        for name, value in KEYS.items():
-            patch.setenv(name, value)
+    with serving() as store:
         yield store
 
 

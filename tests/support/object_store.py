@@ -11,11 +11,13 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from tests.support.ports import free_port
 
 BUCKET = "sweeps"
 KEYS = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": "opensesame", "AWS_EC2_METADATA_DISABLED": "true"}
-"""What a machine's environment holds."""
+"""What the environment of a machine holds that may write there."""
 LONGEST = 60
 
 
@@ -62,9 +64,15 @@ class ObjectStore:
 
 @contextmanager
 def serving(*, strict: bool = False) -> Iterator[ObjectStore]:
-    """A server for the time of the block."""
+    """A server for the time of the block, and in this process's environment the keys to it.
+
+    Without keys nothing is signed, and this server then keeps an upload's frame of checksums as if it were the file's.
+    """
     store = ObjectStore(strict=strict)
     try:
-        yield store
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in KEYS.items():
+                patch.setenv(name, value)
+            yield store
     finally:
         store.close()

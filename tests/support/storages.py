@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.object_store import KEYS, ObjectStore, serving
+from tests.support.object_store import ObjectStore, serving
 from trainers.storage.shared import Storage, storage_at
 
 Machine = Callable[[str], tuple[Storage, Path]]
@@ -15,16 +15,7 @@ Machine = Callable[[str], tuple[Storage, Path]]
 
 
 @pytest.fixture(scope="session")
-def keys() -> Iterator[None]:
-    """Of the object store, in this process's environment."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in KEYS.items():
-            patch.setenv(name, value)
-        yield
-
-
-@pytest.fixture(scope="session")
-def object_store(keys: None) -> Iterator[ObjectStore]:
+def object_store() -> Iterator[ObjectStore]:
     """A server that speaks S3."""
     with serving() as store:
         yield store

@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.support.storages import keys, machine, object_store, uri
+from tests.support.storages import machine, object_store, uri
 from trainers.data import ImageData
 from trainers.data.sources.digits import Digits
 from trainers.fit import seeded_model
 from trainers.models import Network
 
-__all__ = ["keys", "machine", "object_store", "uri"]
+__all__ = ["machine", "object_store", "uri"]
 
 
 @pytest.fixture(scope="session")
