@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 OURS = "kd-sweep"
+UNKNOWN = "unknown"
+"""Of a package that is not installed: of ours, where it is run from a checkout."""
+
+
+def releases(packages: Iterable[str]) -> dict[str, str]:
+    """The releases of packages by name, as they are installed; none of them is imported."""
+    return {name: _release(name) for name in packages}
+
+
+def _release(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return UNKNOWN
 
 
 @cache
@@ -13,9 +28,5 @@ def made_with() -> dict[str, str]:
     """The releases by name, as this process has them; without CUDA where torch is built for none."""
     import torch
 
-    try:
-        ours = version(OURS)
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        ours = "unknown"
     cuda = {"cuda": torch.version.cuda} if torch.version.cuda else {}
-    return {OURS: ours, "torch": str(torch.__version__)} | cuda
+    return releases([OURS]) | {"torch": str(torch.__version__)} | cuda

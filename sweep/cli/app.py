@@ -9,23 +9,44 @@ from __future__ import annotations
 import atexit
 import gc
 import logging
+import platform
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from sweep.cli import check, cluster, new, run, teachers, verbs
 from sweep.exit_codes import WRONG_INPUT
 from trainers.errors import KDError
+from trainers.versions import OURS, releases
 
 app = typer.Typer(
     name="sweep",
-    help="Sweep teacher → student pairs, distillation methods and loss weights, from a spec to a table.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
 )
+BESIDE_OURS = ("torch", "ray", "optuna", "mlflow")
+"""Packages whose releases may make a difference."""
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        named = releases([OURS]) | {"python": platform.python_version()} | releases(BESIDE_OURS)
+        typer.echo("\n".join(f"{package} {release}" for package, release in named.items()))
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Show the releases at work here.")
+    ] = False,
+) -> None:
+    """Sweep teacher → student pairs, distillation methods and loss weights, from a spec to a table."""
+
+
 VERBS: tuple[Callable[..., None], ...] = (
     *(run.run, verbs.plan, verbs.status, verbs.studies, verbs.leaderboard, verbs.export, verbs.report, verbs.list_),
     *(check.check, new.new, verbs.sync, verbs.ui, cluster.submit, cluster.logs, cluster.cancel),
