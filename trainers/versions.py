@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 OURS = "kd-sweep"
+BESIDE_OURS = ("torch", "ray", "optuna", "mlflow")
 UNKNOWN = "unknown"
 """Of a package that is not installed: of ours, where it is run from a checkout."""
 
@@ -14,6 +16,11 @@ UNKNOWN = "unknown"
 def releases(packages: Iterable[str]) -> dict[str, str]:
     """The releases of packages by name, as they are installed; none of them is imported."""
     return {name: _release(name) for name in packages}
+
+
+def at_work() -> dict[str, str]:
+    """Ours, and those of what it stands on: Python, and the packages that train, schedule, search and track."""
+    return releases([OURS]) | {"python": platform.python_version()} | releases(BESIDE_OURS)
 
 
 def _release(package: str) -> str:

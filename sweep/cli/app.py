@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import gc
 import logging
-import platform
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -19,7 +18,7 @@ import typer
 from sweep.cli import check, cluster, new, run, teachers, verbs
 from sweep.exit_codes import WRONG_INPUT
 from trainers.errors import KDError
-from trainers.versions import OURS, releases
+from trainers.versions import at_work
 
 app = typer.Typer(
     name="sweep",
@@ -27,13 +26,11 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-BESIDE_OURS = ("torch", "ray", "optuna", "mlflow")
-"""Packages whose releases may make a difference."""
 
 
 def _tell_version(asked: bool) -> None:
     if asked:
-        named = releases([OURS]) | {"python": platform.python_version()} | releases(BESIDE_OURS)
+        named = at_work()
         typer.echo("\n".join(f"{package} {release}" for package, release in named.items()))
         raise typer.Exit
 
