@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from math import nan
 from typing import TYPE_CHECKING, Any
 
+from sweep.ledger.origin import Origin, origin_of
 from sweep.plan.labels import student_of, teacher_of
 from sweep.tracking.long_values import in_parts
 from sweep.tracking.mlflow_internals import DATA_CONTEXT, LONGEST_PARAM, LONGEST_TAG
@@ -31,6 +32,8 @@ CHOSEN = "chosen."
 """How the parent run's tags begin that tell what each search has won; the cell's id follows."""
 MADE_WITH = "made_with."
 """How the tags begin that tell what a trial was trained with; the package's name follows."""
+FROM, FROM_ID, FROM_TIME = "taken_from", "taken_from.id", "taken_from.ended"
+"""Tags of a trial that another sweep has trained: that sweep's name, its ledger's id, and when the trial ended."""
 ROW_KEY = 8
 """Hexadecimal digits of a row's key there."""
 
@@ -97,6 +100,18 @@ def start_tags(body: dict[str, Any]) -> dict[str, str]:
 def release_tags(body: dict[str, Any]) -> dict[str, str]:
     """What a trial was made with, from the event that ended it; of an older ledger nothing."""
     return {MADE_WITH + name: release for name, release in body.get("made_with", {}).items()}
+
+
+def taken_tags(body: dict[str, Any]) -> dict[str, str]:
+    """Where a trial was trained that was taken over from another sweep, from the event that ended it."""
+    origin = origin_of(body)
+    return {FROM: origin.sweep, FROM_ID: origin.id, FROM_TIME: str(origin.ended)} if origin else {}
+
+
+def taken_told(tags: dict[str, str]) -> dict[str, Any]:
+    """What the body of a trial's end holds of that, back from the tags."""
+    known = FROM in tags and FROM_ID in tags and FROM_TIME in tags
+    return Origin(tags[FROM], tags[FROM_ID], float(tags[FROM_TIME])).noted() if known else {}
 
 
 def slot_tags(slot: Slot) -> dict[str, str]:
