@@ -123,12 +123,6 @@ class TrialQueue:
         return True
 
     @property
-    def keys(self) -> dict[str, str]:
-        """The keys of the students that wait and whose teacher is known, by slot id."""
-        ready = [slot for slot in self._waiting if slot.stage != "teacher" and self._is_ready(slot.teacher)]
-        return {slot.id: self._key(slot) for slot in ready}
-
-    @property
     def exhausted(self) -> bool:
         """Nothing waits, and nothing that runs could bring more."""
         return not self._waiting and not self._live and self.searches.exhausted
