@@ -77,7 +77,8 @@ def place_of(error: BaseException) -> str:
 
     Where it has passed none, those of what it was raised for are looked through: what a generator may not raise, say.
     """
-    ours, seen, link = _files(), set[int](), error
+    ours, seen = _files(), set[int]()
+    link: BaseException | None = error
     while link is not None and id(link) not in seen:
         frames = traceback.extract_tb(link.__traceback__)
         places = [f"{frame.filename}:{frame.lineno}" for frame in frames if frame.filename in ours]

@@ -44,7 +44,8 @@ def _settings() -> tuple[Setting, ...]:
     """All that decide numbers, or how fast they come; of those that set others as well, these come later."""
     import torch
 
-    cudnn, mkldnn = torch.backends.cudnn, torch.backends.mkldnn
+    backends: Any = torch.backends  # which names its parts for nobody who asks for types
+    cudnn, mkldnn = backends.cudnn, backends.mkldnn
     return (
         Setting("the default dtype", torch.get_default_dtype, torch.set_default_dtype),
         Setting("the default device", torch.get_default_device, _set_device),
@@ -55,7 +56,7 @@ def _settings() -> tuple[Setting, ...]:
         *(_of("cudnn", cudnn, name) for name in ("enabled", "benchmark", "deterministic", "fp32_precision")),
         *(_of("mkldnn", mkldnn, name) for name in ("enabled", "fp32_precision")),
         _of("mkldnn.conv", mkldnn.conv, "fp32_precision"),
-        _of("torch.backends", torch.backends, "fp32_precision"),
+        _of("torch.backends", backends, "fp32_precision"),
         _of("cudnn", cudnn, "allow_tf32"),
         Setting("the precision of float32 products", _told(torch.get_float32_matmul_precision), _set_precision),
     )
