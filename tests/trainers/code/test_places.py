@@ -130,7 +130,11 @@ def test_whatever_is_raised_below_theirs_is_an_error(kind: type[BaseException]) 
     assert told(error) == f"{kind.__name__}: so"
 
 
-@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, ValueError])
+class Alarm(BaseException):
+    __module__ = "trainers.somewhere"
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, ValueError, Alarm])
 def test_what_others_know_how_to_take_passes_as_it_is(kind: type[BaseException]) -> None:
     def fail() -> None:
         with theirs():
