@@ -32,7 +32,7 @@ from sweep.engine.running import BY_USER, Run
 from sweep.engine.tuning import tune
 from sweep.exit_codes import CAME_TO_ITS_END, DONE, INTERRUPTED, SOME_FAILED, WRONG_INPUT
 from sweep.layout import Root, SweepPaths
-from sweep.ledger import lock, snapshot
+from sweep.ledger import lock, provenance, snapshot
 from sweep.ledger.bodies import final_body, start_body, stored_teacher_body
 from sweep.ledger.earlier import go_on, spec_file
 from sweep.ledger.store import Ledger
@@ -179,7 +179,8 @@ def _record_start(spec: Spec, plan: Plan, paths: SweepPaths, ledger: Ledger) -> 
             if trial.state == "running":
                 ledger.append("interrupted", trial.key)
     origin = {"spec": spec.text, "source": spec.source, "file": spec_file(spec)}
-    ledger.append("sweep", body=origin | {"host": socket.gethostname(), "pid": os.getpid()})
+    here = {"host": socket.gethostname(), "pid": os.getpid(), "provenance": provenance.of_run(spec)}
+    ledger.append("sweep", body=origin | here)
     ledger.append("plan", body=plan.to_json())
 
 

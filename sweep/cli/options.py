@@ -66,7 +66,8 @@ def shrunk_spec(spec: Spec, root: Root) -> Spec:
     from search_spaces.smoke import shrunk
 
     root.offer_cache()
-    return shrunk(spec)
+    with root.newly_made():
+        return shrunk(spec)
 
 
 def chosen_sweep(name: str | None, root: Root) -> str:
@@ -77,5 +78,6 @@ def chosen_sweep(name: str | None, root: Root) -> str:
     """
     from sweep.ledger.snapshot import restore
 
-    restore(root, name)
+    with root.newly_made():
+        restore(root, name)
     return root.choose(name)

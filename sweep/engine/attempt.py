@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.engine.worker import begin, data_of, storage_of
+from sweep.ledger import provenance
 from sweep.ledger.failures import Broken, WorkerLostError, is_out_of_memory, with_advice
 from sweep.text import first_line
 from trainers.code import place_of, raised_by_theirs, settings_kept
@@ -51,7 +52,8 @@ class Attempt:
 
         Returns:
             `epochs`, their results; `done`, whether that was the end; if so `state`, with a bad end's `reason` and
-            `log`; of a finished one the releases that it was `made_with`, and what a teacher is stored as, `teacher`.
+            `log`, and where it `ran_on`; of a finished one the releases that it was `made_with`, and what a teacher is
+            stored as, `teacher`.
 
         Raises:
             AcceleratorError: torch's, where the device is lost to this process.
@@ -62,14 +64,14 @@ class Attempt:
         except BdbQuit:  # the user has left the debugger, and the run with it
             raise
         except DivergedError as error:
-            return {"state": "diverged", "reason": str(error), "epochs": _bodies(epochs), "done": True}
+            return {"state": "diverged", "reason": str(error), "epochs": _bodies(epochs), "done": True} | self._place()
         except BaseException as error:
             if not _is_the_trials(error) or _device_is_broken(error):
                 raise
             state = _state(error)
             report = {"state": state, "reason": with_advice(state, _reason(error)), "log": self._log()}
             self._let_go(error)
-            return report | {"epochs": _bodies(epochs), "done": True}
+            return report | {"epochs": _bodies(epochs), "done": True} | self._place()
 
     def _log(self) -> str:
         """Write the traceback in flight to the trial's log; its path, or nothing where even that cannot be written."""
@@ -109,10 +111,13 @@ class Attempt:
         if epochs and epochs[-1].epoch < trial.recipe.epochs:
             return report
         network = _returned(self._running)
-        report |= {"state": "finished", "done": True, "made_with": made_with()}
+        report |= {"state": "finished", "done": True, "made_with": made_with()} | self._place()
         if self._job["stage"] == "teacher":
             report["teacher"] = self._store(network, trial, epochs[-1]).reference.model_dump()
         return report
+
+    def _place(self) -> dict[str, Any]:
+        return {"ran_on": provenance.of_attempt(on_gpu=bool(self._job["gpus"]))}
 
     def _begin(self, trial: TrialConfig) -> Running:
         if self._job["workers"] == 1:

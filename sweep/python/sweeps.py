@@ -109,7 +109,8 @@ class Sweep:
         if not self._smoke:
             return self._spec
         below.offer_cache()
-        return shrunk(self._spec)
+        with below.newly_made():
+            return shrunk(self._spec)
 
     def __repr__(self) -> str:
         spec = self._spec

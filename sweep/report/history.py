@@ -132,6 +132,8 @@ class History:
     """Those that belong in the table, in its order."""
     searches: list[CellSearch]
     effort: Effort
+    runs: list[Event]
+    """The beginning of each."""
 
     @property
     def plan(self) -> Plan:
@@ -152,17 +154,18 @@ def read(ledger: Ledger) -> History:
     """Read a sweep. Raises InputError where it has no plan yet."""
     board = leaderboard(ledger)
     plan, planned = trials(ledger)
-    started = ledger.latest("sweep")
+    runs = list(ledger.events("sweep"))
     wanted = {trial.key for trial in planned if trial.key and trial.slot.stage == "confirm"}
     curves, effort = _epochs(ledger, wanted)
     return History(
         board=board,
-        spec=started.body["spec"] if started else "",
+        spec=runs[-1].body["spec"] if runs else "",
         trials=distinct(planned),
         searched=[trial for trial in planned if trial.slot.stage == "search"],
         configurations=_configurations(board, planned, curves),
         searches=Searches.read(plan, ledger),
         effort=effort,
+        runs=runs,
     )
 
 

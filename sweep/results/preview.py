@@ -76,8 +76,9 @@ def look_ahead(spec: Spec, root: Root) -> Preview:
         InputError, StorageError, CheckpointError: as a run would.
     """
     root.offer_cache()
-    snapshot.restore(root, spec.name)
-    plan = _with_devices(build_plan(spec, TeacherStore(root.teachers, root.storage)), root)
+    with root.newly_made():
+        snapshot.restore(root, spec.name)
+        plan = _with_devices(build_plan(spec, TeacherStore(root.teachers, root.storage)), root)
     return Preview(plan, _standing(plan, root), root)
 
 

@@ -121,6 +121,9 @@ def test_what_ran_when_a_driver_was_killed_is_noted_as_interrupted(
     noted = [(event.kind, event.trial) for event in ledger.events() if event.seq > before]
     assert sorted(noted[:2]) == sorted([("interrupted", keys[1]), ("interrupted", keys[5])])
     assert noted[2:] == [("sweep", None), ("plan", None)]
+    begun = ledger.latest("sweep")
+    assert begun is not None
+    assert begun.body["provenance"].keys() == {"repositories", "releases", "machine"}
 
 
 # -- the budget -------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,8 @@ def test_each_step_is_an_epoch_and_the_last_one_says_that_the_trial_finished(pla
     reports = to_the_end(Attempt(job_config(plan, root, "scratch")))
     assert [[epoch["epoch"] for epoch in report["epochs"]] for report in reports] == [[1], [2], [3], [4]]
     assert [report.get("state") for report in reports] == [None, None, None, "finished"]
+    assert ["ran_on" in report for report in reports] == [False, False, False, True]
+    assert reports[-1]["ran_on"]["host"] == socket.gethostname()
 
 
 def test_a_resumed_trial_reports_its_earlier_epochs_along_with_the_first_new_one(plan: Plan, root: Root) -> None:
@@ -75,7 +78,7 @@ def test_a_resumed_trial_that_breaks_reports_its_earlier_epochs_all_the_same(pla
         tensor.fill_(float("nan") if tensor.is_floating_point() else 0)
     checkpoints.save(2, state)
     report = Attempt(config).step()
-    assert (report["state"], report["done"]) == ("diverged", True)
+    assert (report["state"], report["done"], report["ran_on"]["host"]) == ("diverged", True, socket.gethostname())
     assert [epoch["test_acc"] for epoch in report["epochs"]] == before
 
 
@@ -91,7 +94,7 @@ def test_a_teacher_killed_between_its_last_checkpoint_and_its_report_still_finis
 def test_an_error_is_the_trials_result_with_a_log(plan: Plan, root: Root) -> None:
     missing = TeacherConfig(architecture="resnet14", hash="0123456789abcdef")
     report = Attempt(job_config(plan, root, "kd", missing)).step()
-    assert (report["state"], report["done"]) == ("failed", True)
+    assert (report["state"], report["done"], report["ran_on"]["host"]) == ("failed", True, socket.gethostname())
     assert report["reason"].startswith("CheckpointError: ")
     assert "Traceback" in Path(report["log"]).read_text()
 
