@@ -77,7 +77,7 @@ def _seen(network: Network, setting: Setting, *, learns: bool = False) -> Featur
 def _explained(method: LogitFunction | FunctionDistiller, call: Callable[[], Tensor]) -> None:
     """Raises InputError where the call fails, or gives no number for logits as random draws are."""
     try:
-        with theirs(), limited():
+        with theirs(f"method '{method.name}'"), limited():
             loss = float(call().detach())
     except InputError:
         raise
