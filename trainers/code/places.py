@@ -21,6 +21,10 @@ THEIRS = (Exception, SystemExit)
 """What a user's code may raise below :func:`theirs`, and is told as his: it may even want to end the process."""
 
 
+_running: list[str] = []
+"""What runs of the user's, the innermost last."""
+
+
 class RaisedError(Exception):
     """What a user's code has raised that is none of Python's usual errors, by its name and text."""
 
@@ -36,6 +40,7 @@ def theirs(what: str = "code of your own") -> Iterator[None]:
         RaisedError: in place of what is neither an Exception nor ends a process.
     """
     changed: list[str] = []
+    _running.append(what)
     try:
         with redirect_stdout(sys.stderr), settings_kept() as changed:
             yield
@@ -46,8 +51,15 @@ def theirs(what: str = "code of your own") -> Iterator[None]:
             raise
         raise RaisedError(_first_line(error)).with_traceback(error.__traceback__) from error
     finally:
+        _running.pop()
         if changed:
             _log.warning("%s", _set_back(what, changed))
+
+
+def running() -> str:
+    """What of the user's code runs in this process now: a file that is imported, a method that is tried; else nothing.
+    Another thread may ask, while that does not end."""
+    return _running[-1] if _running else ""
 
 
 def _set_back(what: str, changed: list[str]) -> str:
