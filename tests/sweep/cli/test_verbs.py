@@ -69,6 +69,7 @@ def test_the_verbs_are_those_of_the_documents() -> None:
         "new",
         "plan",
         "report",
+        "rerun",
         "run",
         "status",
         "studies",
