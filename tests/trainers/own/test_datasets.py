@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.own import Folder
-from trainers.code import Code, current, load, unload
+from trainers.code import Code, load, unload
 from trainers.data import DATASETS, ImageData
 from trainers.errors import InputError
 
@@ -189,8 +189,10 @@ def test_paths_are_read_as_paths(folder: Folder) -> None:
 def test_a_file_beside_the_code_is_missing_where_the_code_is_text_alone(folder: Folder) -> None:
     """As on a worker; the same without the remark where the file itself was read."""
     text = "@dataset('own')\ndef own():\n    return (Path(__file__).parent / 'no.npz').read_bytes()\n"
-    assert "say where" not in refused(folder, text)
-    code = current()
+    code = folder.load(set_of_a_test=HEAD + text)
+    with pytest.raises(InputError, match="FileNotFoundError") as error:
+        DATASETS["own"].model_validate({}).load()
+    assert "say where" not in str(error.value)
     unload()
     load(Code(code.files))
     with pytest.raises(InputError, match=r"FileNotFoundError.*; a worker .* option of type Path say where the data"):
