@@ -52,6 +52,7 @@ SpecArgument = Annotated[
 NameArgument = Annotated[
     str | None, typer.Argument(metavar="[NAME]", help="A sweep; by default the latest.", autocompletion=_complete_sweep)
 ]
+NamedArgument = Annotated[str, typer.Argument(metavar="NAME", help="A sweep.", autocompletion=_complete_sweep)]
 SmokeOption = Annotated[
     bool, typer.Option("--smoke", help="Shrink the spec to about a minute on a CPU, as a sweep NAME-smoke of its own.")
 ]

@@ -11,6 +11,7 @@ from statistics import fmean
 from typing import Any
 
 from sweep.cost.prices import device_seconds
+from sweep.ledger.origin import origin_of
 from sweep.ledger.store import Event, Ledger
 from sweep.plan.labels import label
 from sweep.plan.slots import Plan, Slot
@@ -201,7 +202,7 @@ def _epochs(ledger: Ledger, wanted: set[str]) -> tuple[dict[str, Curve], Effort]
     work = _Work()
     for event in ledger.events("sweep", "start", "epoch", "pruned", "final", "failed", "interrupted", "stop"):
         work.hear(event)
-        if event.kind == "start" and event.body["config"]["teacher"]:
+        if event.kind == "start" and event.body["config"]["teacher"] and origin_of(event.body) is None:
             with_teacher.add(event.trial)
         elif event.kind == "epoch":
             if event.trial in with_teacher and LIVE in event.body:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from math import nan
 from typing import TYPE_CHECKING, Any
 
+from sweep.ledger.origin import Origin, origin_of
 from sweep.ledger.provenance import shown
 from sweep.plan.labels import student_of, teacher_of
 from sweep.tracking.long_values import in_parts
@@ -33,6 +34,8 @@ CHOSEN = "chosen."
 """How the parent run's tags begin that tell what each search has won; the cell's id follows."""
 MADE_WITH = "made_with."
 """How the tags begin that tell what a trial was trained with; the package's name follows."""
+FROM, FROM_ID, FROM_TIME = "taken_from", "taken_from.id", "taken_from.ended"
+"""Tags of a trial that another sweep has trained: that sweep's name, its ledger's id, and when the trial ended."""
 RAN_ON = "ran_on."
 """How the tags begin that tell where it was trained: ``host``, ``gpu`` or ``cpu``, ``driver``, ``python``."""
 COMMIT = "commit."
@@ -119,6 +122,18 @@ def origin_tags(body: dict[str, Any]) -> dict[str, str]:
 
 def _named(prefix: str, values: dict[str, str]) -> dict[str, str]:
     return {prefix + name: value for name, value in values.items()}
+
+
+def taken_tags(body: dict[str, Any]) -> dict[str, str]:
+    """Where a trial was trained that was taken over from another sweep, from the event that ended it."""
+    origin = origin_of(body)
+    return {FROM: origin.sweep, FROM_ID: origin.id, FROM_TIME: str(origin.ended)} if origin else {}
+
+
+def taken_told(tags: dict[str, str]) -> dict[str, Any]:
+    """What the body of a trial's end holds of that, back from the tags."""
+    known = FROM in tags and FROM_ID in tags and FROM_TIME in tags
+    return Origin(tags[FROM], tags[FROM_ID], float(tags[FROM_TIME])).noted() if known else {}
 
 
 def slot_tags(slot: Slot) -> dict[str, str]:

@@ -70,6 +70,7 @@ def test_the_verbs_are_those_of_the_documents() -> None:
         "pack",
         "plan",
         "report",
+        "rerun",
         "run",
         "status",
         "studies",
