@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from functools import cache
 
 from trainers.code.files import OURS
 from trainers.code.finder import current
@@ -21,21 +22,30 @@ THEIRS = (Exception, SystemExit)
 """What a user's code may raise below :func:`theirs`, and is told as his: it may even want to end the process."""
 
 
+_running: list[str] = []
+"""What runs of the user's, the innermost last."""
+
+
 class RaisedError(Exception):
     """What a user's code has raised that is none of Python's usual errors, by its name and text."""
 
 
 @contextmanager
-def theirs(what: str = "code of your own") -> Iterator[None]:
+def theirs(what: str = "") -> Iterator[None]:
     """A context in which the user's code runs.
 
     What it prints goes to the error stream, since our own output may be JSON. Torch's settings, which hold for the
-    whole process, are set back at its end, and `what` is said to have changed them.
+    whole process, are set back at its end.
+
+    Args:
+        what: runs, as messages call it: while it does not end, and, once, where it has changed settings. Nothing is
+            said of what has no name.
 
     Raises:
         RaisedError: in place of what is neither an Exception nor ends a process.
     """
     changed: list[str] = []
+    _running.append(what)
     try:
         with redirect_stdout(sys.stderr), settings_kept() as changed:
             yield
@@ -46,14 +56,25 @@ def theirs(what: str = "code of your own") -> Iterator[None]:
             raise
         raise RaisedError(_first_line(error)).with_traceback(error.__traceback__) from error
     finally:
-        if changed:
-            _log.warning("%s", _set_back(what, changed))
+        _running.pop()
+        if changed and what:
+            _say_set_back(what, ", ".join(changed))
 
 
-def _set_back(what: str, changed: list[str]) -> str:
-    return (
-        f"{what} changes torch for the whole process: {', '.join(changed)}; that is set back, since all other trials"
-        " would change with it and no key would say so"
+def running() -> str:
+    """What of the user's code runs in this process now: a file that is imported, a method that is tried; else nothing.
+    Another thread may ask, while that does not end."""
+    return next((what for what in reversed(_running) if what), "")
+
+
+@cache
+def _say_set_back(what: str, changed: str) -> None:
+    """Warn, once: a method is tried at every point of its grid."""
+    _log.warning(
+        "%s changes torch for the whole process: %s; that is set back, since all other trials would change with it and"
+        " no key would say so",
+        what,
+        changed,
     )
 
 

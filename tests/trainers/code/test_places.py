@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 
 from tests.support.own import MYKD, Folder
 from trainers.code import THEIRS, place_of, raised_by_theirs, theirs, told
@@ -148,3 +149,11 @@ def test_whether_a_line_of_the_user_s_has_raised_an_error(module: Any) -> None:
     assert raised_by_theirs(raised(lambda: module.outer(sys.exit)))
     assert not raised_by_theirs(raised(lambda: module.outer(lambda: int("x"))))
     assert not raised_by_theirs(ValueError())
+
+
+def test_what_changes_torch_is_said_once_and_what_has_no_name_never(caplog: pytest.LogCaptureFixture) -> None:
+    for what in ("", "method 'one'", "method 'one'", "method 'two'"):
+        with theirs(what):
+            torch.set_default_dtype(torch.float64)
+        assert torch.get_default_dtype() == torch.float32
+    assert [said.partition(" changes torch")[0] for said in caplog.messages] == ["method 'one'", "method 'two'"]
