@@ -37,10 +37,16 @@ def try_once(distiller: Distiller, setting: Setting) -> None:
     targets = torch.randint(setting.num_classes, (BATCH,), generator=draws)
     logits = [torch.randn(BATCH, setting.num_classes, generator=draws) for _ in range(4)]  # each changes alone
     if isinstance(distiller, LogitFunction):
-        student, teacher = logits[0].requires_grad_(), logits[1]
+        student, teacher = _given_out(logits[0]), logits[1]
         _explained(distiller, lambda: distiller.terms(student, teacher, targets)[distiller.name])
     elif isinstance(distiller, FunctionDistiller):
         _explained(distiller, lambda: distiller.computed(_given(distiller, setting, targets, logits)))
+
+
+def _given_out(tensor: Tensor) -> Tensor:
+    """The same numbers as a network gives them: with a gradient, and no leaf of the graph, which torch guards from
+    changes in place before we can name them."""
+    return tensor.clone().requires_grad_().clone()
 
 
 def _given(distiller: FunctionDistiller, setting: Setting, targets: Tensor, logits: Sequence[Tensor]) -> Given:
@@ -49,8 +55,8 @@ def _given(distiller: FunctionDistiller, setting: Setting, targets: Tensor, logi
     if distiller.teacher_needs != "features":
         names = ("student", "teacher", "strong_student", "strong_teacher")
         made: dict[str, Passed] = dict(zip(names, logits, strict=True))
-        for learns in (logits[0], logits[2]):
-            learns.requires_grad_()
+        for learns in ("student", "strong_student"):
+            made[learns] = _given_out(logits[names.index(learns)])
         taught = {
             name: value for name, value in made.items() if distiller.teacher_needs != "nothing" or "student" in name
         }
@@ -67,7 +73,7 @@ def _seen(network: Network, setting: Setting, *, learns: bool = False) -> Featur
 
     def several(tensor: Tensor) -> Tensor:
         repeated = tensor.repeat(BATCH, *[1] * (tensor.dim() - 1)) if tensor.numel() else tensor
-        return repeated.float().requires_grad_(learns)
+        return _given_out(repeated.float()) if learns else repeated.float()
 
     seen = shapes(network, setting.image_size)
     stages, before = (tuple(several(tensor) for tensor in part) for part in (seen.stages, seen.preactivations))
