@@ -113,7 +113,8 @@ class TrialQueue:
         """Whether a slot's trial was taken over just now, which then has ended for good; a teacher's never is: it must
         be stored."""
         job = self._job(slot)
-        whole = None if slot.stage == "teacher" or job.key in self._live else self.take(job)
+        known = slot.stage == "teacher" or job.key in self._live or job.key in self._finals
+        whole = None if known else self.take(job)
         if whole is None:
             return False
         self._finals.add(job.key)

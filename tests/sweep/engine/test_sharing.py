@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from sweep.cli.status import look
 from sweep.cost.prices import device_seconds
 from sweep.layout import Root
 from sweep.ledger import lock, neighbours
@@ -86,6 +87,19 @@ def test_nothing_of_it_is_lost_with_the_other_sweep(root: Root, first: Plan, sec
         lines = export.epochs(ledger).to_pylist()
         assert [line["taken_from"] for line in lines] == ["first"] * 6
         assert device_seconds(ledger) == 0.0  # it has cost this sweep's budget nothing
+
+
+def test_the_status_says_what_was_taken_over_and_from_where(root: Root, first: Plan, second: Plan) -> None:
+    finish(root, first, slots_of(first, "kd"))
+    take(root, second)
+    finish(root, second, slots_of(second, "dkd")[:1])
+    seen = look(root.sweep("second"))
+    assert [(line["from"], line["state"]) for line in seen.rows() if line["state"] == "finished"] == [
+        ("first", "finished"),
+        ("", "finished"),
+        ("first", "finished"),
+    ]
+    assert "3 finished; taken over: 2 from first; 6 s of training; not running" in seen.summary
 
 
 def test_the_weights_are_its_own(root: Root, first: Plan, second: Plan) -> None:
@@ -321,6 +335,19 @@ def test_a_ledger_of_an_earlier_release_gives_what_it_has(root: Root, first: Pla
     assert done_in(root, "second") == set(keys)
     with closing(sqlite3.connect(root.sweep("first").ledger)) as database:
         assert "sum" not in {row[1] for row in database.execute("PRAGMA table_info(events)")}  # it was only read
+
+
+def test_weights_that_lie_in_the_storage_alone_are_fetched(tmp_path: Path, first: Plan, second: Plan) -> None:
+    root = Root.at(tmp_path / "runs", str(tmp_path / "storage"))
+    (key, gone) = finish(root, first, slots_of(first, "kd"))
+    weights = [root.sweep("first").trial(one) / "weights.pt" for one in (key, gone)]
+    root.storage.push(weights[0])
+    for path in weights:
+        path.unlink()
+    taking = take(root, second)
+    assert done_in(root, "second") == {key}
+    assert "not all of sweep 'first' is taken over: " in taking.said
+    assert root.storage.has(root.sweep("second").trial(key) / "weights.pt")
 
 
 def test_another_root_is_another_world(root: Root, first: Plan, second: Plan, tmp_path: Path) -> None:

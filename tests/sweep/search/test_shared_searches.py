@@ -9,6 +9,7 @@ import pytest
 
 from sweep.layout import Root
 from sweep.plan.slots import Plan
+from tests.support.shared_trials import opened
 from tests.support.simulation import World, run
 from tests.sweep.search.test_simulated import accuracy, asks, board_of, check, chosen, events, searched_plan
 
@@ -92,3 +93,20 @@ def test_a_search_that_minds_the_time_trains_all(root: Root) -> None:
     tried = {key for asked in asks(second).values() for _, _, key in asked if key}
     fixed = {event.trial for event in events(second, "start") if event.body["stage"] == "confirm"}
     assert tried - fixed <= trained(second)
+
+
+@pytest.mark.parametrize("pruner", ["none", "asha"])
+def test_a_search_whose_trials_are_asked_for_again_trains_the_same_ones(root: Root, pruner: str) -> None:
+    plan = searched_plan(search={"pruner": pruner})
+    one = ran(world(root, "first"), plan)
+    asked, won, rows = asks(one), chosen(one), board_of(one).rows
+    tried = {key for some in asked.values() for _, _, key in some if key}
+    once = dict(one.trained)
+    with opened(root, "first") as ledger:
+        ledger.set_aside(sorted(tried))
+    ran(one, plan)
+    check(one, plan)
+    assert asks(one) == asked
+    assert {key for (key, epoch), times in one.trained.items() if epoch == 1 and times > once[key, 1]} == tried
+    if pruner == "none":  # else they may be given up in another order, as they run side by side
+        assert (chosen(one), board_of(one).rows) == (won, rows)
