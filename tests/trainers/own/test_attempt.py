@@ -60,6 +60,17 @@ BAD = {
     "the teacher in place": ("teacher.mul_(2)\nreturn student.mean()", "changes its argument 'teacher' in place"),
     "the student in place": ("student.mul_(2)\nreturn student.mean()", "RuntimeError: a leaf Variable"),
     "an error": ("return student[99].mean()", "IndexError: index 99 is out of bounds"),
+    "a backward pass of its own": (
+        "loss = (student - teacher).pow(2).mean()\nloss.backward()\nreturn loss",
+        "method 'own' fails: RuntimeError: Trying to backward through the graph a second time",
+    ),
+    "a gradient that cannot be": (
+        "class Own(torch.autograd.Function):\n"
+        "    @staticmethod\n    def forward(ctx, x): return x.mean()\n"
+        "    @staticmethod\n    def backward(ctx, grad): raise KeyError('here')\n"
+        "return Own.apply(student)",
+        ":10: KeyError: 'here'",
+    ),
     "the end of the process": ("raise SystemExit(0)", "SystemExit: 0"),
     "an interrupt of its own": ("import sys; sys.exit('no')", "SystemExit: no"),
 }
