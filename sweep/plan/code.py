@@ -40,7 +40,12 @@ def lay_out(code: Code, paths: SweepPaths) -> None:
 
 
 def at_hand(key: str, root: Root) -> None:
-    """Load a plan's own code, where it has any; its networks may need it. Raises InputError as :func:`load_kept`."""
+    """Load what is installed here and a plan's own code, where it has any; its networks may need either.
+
+    Raises:
+        InputError: as :func:`load_kept`.
+    """
+    load_installed()
     if key:
         load_kept(root.code(key), root.storage)
 
