@@ -52,6 +52,7 @@ SpecArgument = Annotated[
 NameArgument = Annotated[
     str | None, typer.Argument(metavar="[NAME]", help="A sweep; by default the latest.", autocompletion=_complete_sweep)
 ]
+NamedArgument = Annotated[str, typer.Argument(metavar="NAME", help="A sweep.", autocompletion=_complete_sweep)]
 SmokeOption = Annotated[
     bool, typer.Option("--smoke", help="Shrink the spec to about a minute on a CPU, as a sweep NAME-smoke of its own.")
 ]
@@ -66,7 +67,8 @@ def shrunk_spec(spec: Spec, root: Root) -> Spec:
     from search_spaces.smoke import shrunk
 
     root.offer_cache()
-    return shrunk(spec)
+    with root.newly_made():
+        return shrunk(spec)
 
 
 def chosen_sweep(name: str | None, root: Root) -> str:
@@ -77,5 +79,6 @@ def chosen_sweep(name: str | None, root: Root) -> str:
     """
     from sweep.ledger.snapshot import restore
 
-    restore(root, name)
+    with root.newly_made():
+        restore(root, name)
     return root.choose(name)

@@ -7,7 +7,8 @@ data order and views). With the accuracies x[i, s] of `k` values and `n` common 
     noise          = q(0.95; k, (k - 1)(n - 1)) * sqrt(sum(residual²) / ((k - 1)(n - 1)) / n)
 
 `noise` is the span of the k means that chance alone exceeds in one sweep out of twenty, q the quantile of the
-studentised range (Tukey 1949; Montgomery, *Design and Analysis of Experiments*, chapter 4).
+studentised range (Tukey 1949; Montgomery, *Design and Analysis of Experiments*, chapter 4;
+`scipy.stats.studentized_range`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import fmean
 from typing import Any
 
@@ -25,7 +27,6 @@ from sweep.report.history import Configuration, History, is_number, rest
 from sweep.report.markup import Markup, element, items, joined, paragraph
 from sweep.report.section import Section
 from sweep.report.style import Picture, Studio
-from sweep.results import studentised
 from sweep.results.statistics import spread
 
 LEVEL = 0.95
@@ -157,7 +158,14 @@ def _noise(table: list[list[float]]) -> float:
         (table[i][s] - rows[i] - columns[s] + mean) ** 2 for i, s in itertools.product(range(k), range(n))
     )
     freedom = (k - 1) * (n - 1)
-    return studentised.quantile(LEVEL, k, freedom) * math.sqrt(squares / freedom / n)
+    return _quantile(k, freedom) * math.sqrt(squares / freedom / n)
+
+
+@lru_cache
+def _quantile(k: int, freedom: int) -> float:
+    from scipy.stats import studentized_range
+
+    return float(studentized_range.ppf(LEVEL, k, freedom))
 
 
 # -- the section ------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sweep.ledger.store import Ledger
@@ -46,15 +47,22 @@ def candidates(ledger: Ledger) -> list[Candidate]:
     if how == "none":
         return []
     students = [trial for trial in read.distinct(results.trials) if trial.slot.stage != "teacher"]
-    best = {trial.key for trial in _best(results)}
+    best = {trial.key for trial in best_students(results)}
     chosen = [trial for trial in students if trial.state == "finished" and (how == "all" or trial.key in best)]
     return [*_teachers(results), *(_student(trial, trial.key in best) for trial in chosen)]
 
 
 def outstanding(ledger: Ledger, uri: str) -> bool:
     """Whether a server has not been given all of them yet."""
-    wanted = [candidate.id for candidate in candidates(ledger)]
-    return bool(wanted) and ledger.fact(fact(uri)) != content_key(wanted)
+    wanted = candidates(ledger)
+    return bool(wanted) and ledger.fact(fact(uri)) != signature(wanted, ledger)
+
+
+def signature(wanted: Iterable[Candidate], ledger: Ledger) -> str:
+    """What tells networks apart from others that a server may have been given: those of a trial that was trained again
+    are others."""
+    names = [candidate.id for candidate in wanted]
+    return content_key(names + [str(event.seq) for event in ledger.events("again") if event.trial in names])
 
 
 def last_accuracies(ledger: Ledger, key: str) -> list[tuple[float, int, dict[str, float]]]:
@@ -82,7 +90,7 @@ def fact(uri: str) -> str:
     return f"models:{content_key(uri)}"
 
 
-def _best(results: Results) -> list[Trial]:
+def best_students(results: Results) -> list[Trial]:
     """Of each cell the trial, among all its rows and seeds, that does best by what may choose under the protocol.
 
     Where nothing is held out, the first.

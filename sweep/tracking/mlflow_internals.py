@@ -37,6 +37,8 @@ PARENT_RUN = "mlflow.parentRunId"
 """Of a run: the id of the run that it is nested under."""
 SOURCE_NAME, SOURCE_TYPE = "mlflow.source.name", "mlflow.source.type"
 """Of a run: the file that it comes from, and of what kind that is (``LOCAL``)."""
+SOURCE_COMMIT = "mlflow.source.git.commit"
+"""Of a run: the commit that the page shows as the version of its source."""
 LOGGED_ARTIFACTS = "mlflow.loggedArtifacts"
 """Of a run: which of its artifacts the page shows as tables, as JSON."""
 EXPERIMENT_KIND = "mlflow.experimentKind"
@@ -142,6 +144,13 @@ COLUMNS = {
     "experiment_tags": ("experiment_id", "key", "value"),
 }
 """All that is read of MLflow's database: columns by table."""
+LOCATIONS = {
+    "experiments": ("artifact_location",),
+    "runs": ("artifact_uri",),
+    "logged_models": ("artifact_location",),
+    "model_versions": ("source", "storage_location"),
+}
+"""Where it has whole paths of artifacts, which :mod:`sweep.tracking.moved` writes anew: columns by table."""
 ACTIVE, DELETED = "active", "deleted"
 """The `lifecycle_stage` of what was not deleted, and of what was."""
 

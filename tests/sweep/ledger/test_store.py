@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,31 @@ def test_events_come_back_whole_in_the_order_written(path: Path) -> None:
     assert events[1].body == {}
     assert [event.seq for event in events] == sorted({event.seq for event in events})
     assert before <= events[0].time <= events[2].time <= time.time()
+
+
+def test_a_new_file_that_another_holds_for_a_moment_is_opened_after_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.parent.mkdir(parents=True)
+    holder = sqlite3.connect(path, isolation_level=None, timeout=0)
+    holder.execute("BEGIN EXCLUSIVE")
+    waited: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        if holder.in_transaction:
+            holder.rollback()
+
+    # Two openers who each hold a part are told so at once.
+    at_once = partial(
+        sqlite3.connect, path, isolation_level=None, timeout=0
+    )  # as two openers meet, who both hold a part
+    monkeypatch.setattr("sweep.ledger.store.sqlite3.connect", lambda *_, **__: at_once())
+    monkeypatch.setattr("sweep.ledger.store.time.sleep", wait)
+    with Ledger(path) as ledger:
+        assert ledger.append("sweep")
+    assert waited
+    holder.close()
 
 
 def test_an_epoch_is_written_once_per_trial(path: Path) -> None:

@@ -76,6 +76,14 @@ def test_printed_names_are_our_methods_with_hyperparameters_that_they_have() -> 
     assert {figure.method for figure in figures()} >= set(PRINTED)
 
 
+def test_a_printed_name_fixes_the_numbers_that_it_prints() -> None:
+    """`KD (T=4)`, `SimKD (f=8)`, `KD raw logits kd_weight=6`."""
+    settings = {name: [float(number) for number in re.findall(r"=([\d.]+)", name)] for name in PRINTED}
+    assert sum(map(len, settings.values())) > 15
+    for name, numbers in settings.items():
+        assert set(numbers) <= set(PRINTED[name][1].values()), name
+
+
 def test_most_figures_of_students_that_we_have_can_stand_beside_ours() -> None:
     pairs = {(figure.dataset, figure.teacher, figure.student) for figure in figures()}
     known = {bare(name) for name in MODELS}

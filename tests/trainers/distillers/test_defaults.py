@@ -18,18 +18,20 @@ OTHERWISE = {("mse_loss", "temperature")}
 
 
 def functions() -> Iterator[tuple[Callable[..., Any], dict[str, Any]]]:
-    """The functions of each method's module, with the defaults of its hyperparameters."""
+    """The functions of each method's module and of its classes, with the defaults of its hyperparameters."""
     for found in iter_modules(distillers.__path__):
         module = importlib.import_module(f"trainers.distillers.{found.name}")
         params = [method.Params for _, method in METHODS.items() if method.__module__ == module.__name__]
         defaults = {name: field.default for one in reversed(params) for name, field in one.model_fields.items()}
-        for _, function in inspect.getmembers(module, inspect.isfunction):
-            if function.__module__ == module.__name__:
-                yield function, defaults
+        kinds = [found for _, found in inspect.getmembers(module, inspect.isclass)]
+        for holder in (module, *kinds):
+            for _, function in inspect.getmembers(holder, inspect.isfunction):
+                if function.__module__ == module.__name__:
+                    yield function, defaults
 
 
 SHARED = [
-    pytest.param(told.default, defaults[name], id=f"{function.__name__} {name}")
+    pytest.param(told.default, defaults[name], id=f"{function.__qualname__} {name}")
     for function, defaults in functions()
     for name, told in inspect.signature(function).parameters.items()
     if name in defaults and told.default is not told.empty and (function.__name__, name) not in OTHERWISE
