@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from trainers.code import THEIRS, limited, theirs, told
+from trainers.code import THEIRS, limited, place_of, theirs, told
 from trainers.distillers import Batch, Distiller, Setting
 from trainers.distillers.base import shapes
 from trainers.errors import InputError
@@ -80,14 +80,22 @@ def _seen(network: Network, setting: Setting, *, learns: bool = False) -> Featur
     return Features(several(seen.logits), several(seen.pooled), stages, before, several(seen.unpooled))
 
 
+def _with_gradient(loss: Tensor) -> float:
+    """A loss as a number, once its gradient is computed as well: a loss may have used up its own graph."""
+    if loss.requires_grad:
+        loss.backward()  # type: ignore[no-untyped-call]
+    return float(loss.detach())
+
+
 def _explained(method: LogitFunction | FunctionDistiller, call: Callable[[], Tensor]) -> None:
-    """Raises InputError where the call fails, or gives no number for logits as random draws are."""
+    """Raises InputError where the call or its gradient fails, or gives no number for logits as random draws are."""
     try:
         with theirs(f"method '{method.name}'"), limited():
-            loss = float(call().detach())
+            loss = _with_gradient(call())
     except InputError:
         raise
     except THEIRS as error:
-        raise InputError(f"method '{method.name}' fails: {told(error)}") from error
+        why = f"method '{method.name}' fails: {told(error)}"
+        raise (InputError(why) if place_of(error) else method.origin.refuse(why)) from error
     if method.teacher_needs != "features" and not math.isfinite(loss):  # of features there are only shapes here
         raise method.origin.refuse(f"'{method.name}' returned {loss} for logits drawn from N(0, 1); a loss is finite")

@@ -6,6 +6,7 @@ import textwrap
 from typing import Any
 
 import pytest
+import torch
 
 from tests.support.own import MYKD, TINYNET, Folder
 from trainers.check import check
@@ -59,6 +60,17 @@ BAD = {
     "the teacher in place": ("teacher.mul_(2)\nreturn student.mean()", "changes its argument 'teacher' in place"),
     "the student in place": ("student.mul_(2)\nreturn student.mean()", "changes its argument 'student' in place"),
     "an error": ("return student[99].mean()", "IndexError: index 99 is out of bounds"),
+    "a backward pass of its own": (
+        "loss = (student - teacher).pow(2).mean()\nloss.backward()\nreturn loss",
+        "method 'own' fails: RuntimeError: Trying to backward through the graph a second time",
+    ),
+    "a gradient that cannot be": (
+        "class Own(torch.autograd.Function):\n"
+        "    @staticmethod\n    def forward(ctx, x): return x.mean()\n"
+        "    @staticmethod\n    def backward(ctx, grad): raise KeyError('here')\n"
+        "return Own.apply(student)",
+        ":10: KeyError: 'here'",
+    ),
     "the end of the process": ("raise SystemExit(0)", "SystemExit: 0"),
     "an interrupt of its own": ("import sys; sys.exit('no')", "SystemExit: no"),
 }
@@ -160,6 +172,10 @@ MODELS = {
         "torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(5, num_classes))",
         "model 'net' fails with",
     ),
+    "lazy layers": (
+        "torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(num_classes))",
+        "model 'net' has lazy layers, which have no weights yet; give them their sizes",
+    ),
     "an error": ("1 / 0", "ZeroDivisionError: division by zero"),
     "the end of the process": ("(_ for _ in ()).throw(SystemExit(0))", "SystemExit: 0"),
 }
@@ -172,6 +188,14 @@ def test_a_network_that_cannot_be_trained_is_told(folder: Folder, case: str) -> 
     with pytest.raises(InputError) as error:
         check_of(model="net", method="scratch")
     assert told in str(error.value)
+
+
+def test_a_network_s_pass_may_raise_anything_and_change_torch(folder: Folder) -> None:
+    body = "import torch; torch.set_default_dtype(torch.float64); raise GeneratorExit"
+    folder.load(one=TINYNET.replace("return self.fc(self.body(x))", body))
+    with pytest.raises(InputError, match=r"model 'tinynet' fails with images of 8 × 8 pixels: .*: GeneratorExit"):
+        check_of(model="tinynet", method="kd")
+    assert torch.get_default_dtype() == torch.float32
 
 
 def test_a_network_of_the_user_s_is_looked_at_anew_after_an_edit(folder: Folder) -> None:
