@@ -15,7 +15,7 @@ from typing import Any
 
 import typer
 
-from sweep.cli import check, cluster, new, run, teachers, verbs
+from sweep.cli import check, cluster, compare, new, run, teachers, verbs
 from sweep.exit_codes import WRONG_INPUT
 from trainers.errors import KDError
 
@@ -27,12 +27,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 VERBS: tuple[Callable[..., None], ...] = (
-    *(run.run, verbs.plan, verbs.status, verbs.studies, verbs.leaderboard, verbs.export, verbs.report, verbs.list_),
+    *(run.run, verbs.plan, verbs.status, verbs.studies, verbs.leaderboard, compare.compare),
+    *(verbs.export, verbs.report, verbs.list_),
     *(check.check, new.new, verbs.sync, verbs.ui, cluster.submit, cluster.logs, cluster.cancel),
 )
 """In the order of the help."""
 for _verb in VERBS:
-    app.command(_verb.__name__.removesuffix("_"))(_verb)
+    _parser = compare.SeveralValues if _verb is compare.compare else None
+    app.command(_verb.__name__.removesuffix("_"), cls=_parser)(_verb)
 app.command(hidden=True)(run.submitted)
 app.add_typer(teachers.teachers, name="teachers")
 
