@@ -155,6 +155,8 @@ class _Reader(FieldReader):
     def _code(self, value: Any) -> Code:
         """The user's files, loaded. Raises SpecError where they cannot be: no other name could be judged."""
         paths = self.listed(("code",), value)
+        if value is not None and not paths:
+            raise SpecError(self.document.mistakes)
         try:
             return loaded(paths, self.document.file, self._given)
         except InputError as error:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainers.errors import InputError
+from trainers.errors import InputError, StorageError
 from trainers.storage.files import write_atomically
 from trainers.storage.shared import NOWHERE, Storage, storage_at
 
 DEFAULT_ROOT = Path("runs")
+IGNORED = b"# Made by sweep, so that git leaves out all that lies here.\n*\n"
+"""What stands in the `.gitignore` of a root."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,22 @@ class Root:
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((self.cache / "inductor").absolute()))
         os.environ.setdefault("TRITON_CACHE_DIR", str((self.cache / "triton").absolute()))
 
+    @contextmanager
+    def newly_made(self) -> Iterator[None]:
+        """Have git ignore the root where it is made meanwhile; a folder that was there before is its owner's."""
+        new = not self.path.exists()
+        try:
+            yield
+        finally:
+            if new and self.path.is_dir() and not self.git_ignores.exists():
+                with suppress(StorageError):  # whoever needs room says that there is none
+                    write_atomically(self.git_ignores, IGNORED, durable=False)
+
+    @property
+    def git_ignores(self) -> Path:
+        """Has git ignore the root, itself included; only in a root that was made by us."""
+        return self.path / ".gitignore"
+
     @property
     def matplotlib(self) -> Path:
         """Matplotlib's font cache."""
@@ -104,7 +124,8 @@ class Root:
     def check_writable(self) -> None:
         """Raises StorageError when nothing can be written below the root, or to the storage."""
         probe = self.path / f".probe-{os.getpid()}"
-        write_atomically(probe, b"room?" * 1000)
+        with self.newly_made():
+            write_atomically(probe, b"room?" * 1000)
         probe.unlink()
         self.storage.check_writable()
 

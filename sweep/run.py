@@ -29,12 +29,14 @@ from sweep.engine.display import Display, Progress
 from sweep.engine.local import alone, train_here
 from sweep.engine.queue import TrialQueue
 from sweep.engine.running import BY_USER, Run
+from sweep.engine.sharing import Sharing
 from sweep.engine.tuning import tune
 from sweep.exit_codes import CAME_TO_ITS_END, DONE, INTERRUPTED, SOME_FAILED, WRONG_INPUT
 from sweep.layout import Root, SweepPaths
-from sweep.ledger import lock, snapshot
+from sweep.ledger import lock, provenance, snapshot
 from sweep.ledger.bodies import final_body, start_body, stored_teacher_body
 from sweep.ledger.earlier import go_on, spec_file
+from sweep.ledger.neighbours import Neighbours
 from sweep.ledger.store import Ledger
 from sweep.plan import code as own
 from sweep.plan.expand import build_plan
@@ -42,6 +44,8 @@ from sweep.plan.slots import Plan, Slot
 from sweep.plan.teachers import store_named_files, stored_teachers
 from sweep.report.make import make_reports
 from sweep.results import read
+from sweep.results.again import Again
+from sweep.results.elsewhere import elsewhere
 from sweep.results.standing import done_and_left, ended, exit_code, no_longer_needed, standing, trials_of
 from sweep.search.searches import Searches
 from sweep.tracking.address import command
@@ -67,6 +71,8 @@ def run_sweep(
     address: str | None = None,
     only_teachers: bool = False,
     local: bool = False,
+    fresh: bool = False,
+    again: Again | None = None,
 ) -> int:
     """Run what is missing of a sweep, to the table and the figure.
 
@@ -81,6 +87,8 @@ def run_sweep(
         only_teachers: leave the students to a later run. The plan that is noted is the whole one; nothing is noted
             where all teachers are stored already.
         local: train in this process, one trial at a time, without Ray, to the same numbers; a debugger works there.
+        fresh: take nothing over that other sweeps have finished; what this one has done, or taken over before, is done.
+        again: trials to train once more, from their beginning, whatever is known of them.
 
     Returns:
         The exit code: 0 done; 1 some trials failed, a report could not be written, the budget is used up or the cluster
@@ -106,6 +114,8 @@ def run_sweep(
             return DONE
         ledger = stack.enter_context(Ledger(paths.ledger))
         go_on(ledger, spec, plan)
+        if again is not None:
+            again.begin(root.sweep(spec.name), ledger)
         teachers |= no_longer_needed(wanted, teachers, ledger)
         queue = TrialQueue(wanted, teachers, ended(plan, teachers, ledger), Searches(wanted, ledger))
         if queue.exhausted and _nothing_new(plan, paths, ledger, uri):
@@ -115,10 +125,13 @@ def run_sweep(
         watch = BudgetWatch(wanted, ledger)
         if any(wanted.budget.values()) and not queue.exhausted:
             over = standing(wanted, teachers, ledger)
-            watch.refuse(estimate(wanted, over.slots, over.tried, root), datetime.now())
+            shared = {} if fresh else elsewhere(wanted, teachers, over, Neighbours(root, spec.name), ledger)
+            watch.refuse(estimate(wanted, over.slots | shared.keys(), over.tried, root), datetime.now())
         _record_start(spec, plan, paths, ledger)
         drop = stack.enter_context(snapshot.kept(root, spec.name, display.note))
         _record_stored_teachers(plan, queue, root, ledger, drop)
+        if not fresh:
+            Sharing(paths, ledger, plan.protocol, display, drop).begin(queue)
         report = partial(_make_reports, paths, display, with_page=False)
         run = Run(wanted, root, queue, ledger, display, watch, report, drop, address, local)
         return _run_and_tell(run, uri, verbose)
@@ -179,7 +192,8 @@ def _record_start(spec: Spec, plan: Plan, paths: SweepPaths, ledger: Ledger) -> 
             if trial.state == "running":
                 ledger.append("interrupted", trial.key)
     origin = {"spec": spec.text, "source": spec.source, "file": spec_file(spec)}
-    ledger.append("sweep", body=origin | {"host": socket.gethostname(), "pid": os.getpid()})
+    here = {"host": socket.gethostname(), "pid": os.getpid(), "provenance": provenance.of_run(spec)}
+    ledger.append("sweep", body=origin | here)
     ledger.append("plan", body=plan.to_json())
 
 

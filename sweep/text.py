@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from trainers.errors import kind_of, text_of
+
 
 def duration(seconds: float) -> str:
     """``45 s``, ``3:20 min`` or ``2:05 h``."""
@@ -23,8 +25,8 @@ SECRETS = "password|passwd|pwd|token|secret|api_?key|odbc_connect"
 
 def first_line(error: BaseException, hide: Callable[[str], str] = str) -> str:
     """An exception in one line: ``ValueError: what it says``."""
-    lines = hide(str(error)).strip().splitlines()
-    text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    lines = hide(text_of(error)).strip().splitlines()
+    text = f"{kind_of(error)}: {lines[0]}" if lines else kind_of(error)
     return shortened(text)
 
 

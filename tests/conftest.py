@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
-import torch
-from hypothesis import HealthCheck, settings
 
 from tests.support.order import pytest_collection_modifyitems
 
 __all__ = ["pytest_collection_modifyitems"]
 
-settings.register_profile(
-    "project", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("project")
-torch.set_num_threads(1)  # tests run side by side, and threads that fight for cores are slower than none
+
+def pytest_collection(session: pytest.Session) -> None:
+    """In each process that tests, and in none that only shares out the tests: both imports take seconds.
+
+    What is imported stays, so the garbage collector need not look through it while it grows, nor later.
+    """
+    gc.disable()
+    import torch
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile(
+        "project", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("project")
+    torch.set_num_threads(1)  # tests run side by side, and threads that fight for cores are slower than none
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    gc.unfreeze()
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

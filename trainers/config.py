@@ -31,7 +31,11 @@ class Frozen(BaseModel):
 LATER_PARAMS: dict[str, dict[str, Any]] = {}
 """By method: each hyperparameter that came later, with the value (as JSON) at which it is no part of a key. That value
 is the one that trains as the method did without it, and stays, also where the default becomes another one."""
-LATER_OPTIONS: dict[str, dict[str, Any]] = {"parquet": {"split_column": None, "test_fraction": None}}
+LATER_OPTIONS: dict[str, dict[str, Any]] = {
+    "parquet": {"split_column": None, "test_fraction": None},
+    "folder": {"test_fraction": None},
+    "imagenet": {"test_fraction": None},
+}
 """The same of data sets' options."""
 
 

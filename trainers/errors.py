@@ -94,6 +94,19 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
     return f"unknown {kind} '{shortened(str(name))}'; {guess}valid: {', '.join(names)}"
 
 
+def text_of(error: BaseException) -> str:
+    """What an error says of itself; nothing where even that raises an error, as it may in a class of the user's."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
+
+
+def kind_of(error: BaseException) -> str:
+    """The name of an error's class, which no class can hide."""
+    return str(type.__dict__["__name__"].__get__(type(error)))
+
+
 def shortened(text: str) -> str:
     """A user's text as a message repeats it: no longer than a path is."""
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

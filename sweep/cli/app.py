@@ -11,25 +11,53 @@ import gc
 import logging
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
-from sweep.cli import check, cluster, compare, new, run, teachers, verbs
+from sweep.cli import check, cluster, compare, new, rerun, run, teachers, verbs
 from sweep.exit_codes import WRONG_INPUT
 from trainers.errors import KDError
+from trainers.versions import at_work
 
 app = typer.Typer(
     name="sweep",
-    help="Sweep teacher → student pairs, distillation methods and loss weights, from a spec to a table.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
 )
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        named = at_work()
+        typer.echo("\n".join(f"{package} {release}" for package, release in named.items()))
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Show the releases at work here.")
+    ] = False,
+) -> None:
+    """Sweep teacher → student pairs, distillation methods and loss weights, from a spec to a table."""
+
+
 VERBS: tuple[Callable[..., None], ...] = (
-    *(run.run, verbs.plan, verbs.status, verbs.studies, verbs.leaderboard, compare.compare),
-    *(verbs.export, verbs.report, verbs.list_),
-    *(check.check, new.new, verbs.sync, verbs.ui, cluster.submit, cluster.logs, cluster.cancel),
+    *(run.run, rerun.rerun, verbs.plan, verbs.status, verbs.studies, verbs.leaderboard, compare.compare),
+    *(
+        verbs.export,
+        verbs.report,
+        verbs.list_,
+        check.check,
+        new.new,
+        verbs.sync,
+        verbs.ui,
+        cluster.submit,
+        cluster.logs,
+        cluster.cancel,
+    ),
 )
 """In the order of the help."""
 for _verb in VERBS:

@@ -19,9 +19,14 @@ def printed(what: str, root: Root, how: Format) -> str:
 
 
 def rows(what: str, root: Root) -> list[dict[str, Any]]:
-    """The rows of one listing. Raises InputError for a kind that does not exist."""
+    """The rows of one listing, with what installed packages register. Raises InputError for a kind that does not exist,
+    and where such a package cannot be used."""
     if what not in LISTINGS:
         raise InputError(unknown_name("listing", what, LISTINGS))
+    if what in REGISTERED:
+        from trainers.code import load_installed
+
+        load_installed()
     return LISTINGS[what](root)
 
 
@@ -112,3 +117,5 @@ LISTINGS: dict[str, Callable[[Root], list[dict[str, Any]]]] = {
     "specs": _specs,
     "sweeps": _sweeps,
 }
+REGISTERED = frozenset({"methods", "models", "datasets", "recipes"})
+"""Listings of what installed packages may add to."""

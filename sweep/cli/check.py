@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from sweep.cli.examining import Examination, Row, Subjects
 from sweep.cli.options import FormatOption
 from sweep.cli.waiting import telling
 from sweep.exit_codes import SOME_FAILED
 from sweep.formats import Format, listing
+from trainers.code.limit import SECONDS
 from trainers.errors import InputError, unknown_name
 
-if TYPE_CHECKING:
-    from trainers.contract import Verdict
-
 HOLDS = {True: "✓", False: "✗", None: "–"}
-Subjects = tuple[dict[str, dict[str, Any]], list[str]]
-"""Methods with their hyperparameters, and models."""
+LONGEST = 86_400
+"""Seconds of a limit."""
 
 
 def check(
@@ -32,22 +31,25 @@ def check(
         ),
     ] = None,
     ours: Annotated[bool, typer.Option("--ours", help="All methods that ship with the project.")] = False,
+    limit: Annotated[
+        float,
+        typer.Option(
+            "--limit", metavar="SECONDS", min=0, max=LONGEST, help="For each requirement; 0: none, as for a debugger."
+        ),
+    ] = SECONDS,
     how: FormatOption = Format.TABLE,
 ) -> None:
     """Try what a method or a model must hold: gradients, extreme logits, bf16, every student, resuming and more."""
+    given = what or []
+    places = tuple(str(Path(name).absolute()) for name in given)
+    examination = Examination(partial(chosen, given, ours), limit, places)
     with telling("loading torch") as say:
-        import torch
-
-        torch.set_num_threads(1)  # the networks are so small that threads wait for each other alone
-        methods, models = chosen(what or [], ours)
-        verdicts = []
-        for subject, requirement, verdict in _tried(methods, models):
-            say(f"checking {subject}: {requirement}")
-            verdicts.append(verdict)
-    typer.echo(listing([_row(verdict, how) for verdict in verdicts], how), nl=False)
-    wrong = sum(verdict.holds is False for verdict in verdicts)
+        examination.run(say)
+    typer.echo(listing([_row(row, how) for row in examination.rows], how), nl=False)
+    wrong = sum(row.holds is False for row in examination.rows)
     if how is Format.TABLE:
-        typer.echo(f"\n{_sum(len(methods), 'method')}, {_sum(len(models), 'model')}: {_ending(wrong)}", err=True)
+        counts = f"{_sum(examination.methods, 'method')}, {_sum(examination.models, 'model')}"
+        typer.echo(f"\n{counts}: {_ending(wrong)}", err=True)
     if wrong:
         raise typer.Exit(SOME_FAILED)
 
@@ -127,27 +129,12 @@ def _methods_of_ours() -> list[str]:
     return [name for name in METHODS if not METHODS.module(name)]
 
 
-def _tried(methods: dict[str, dict[str, Any]], models: list[str]) -> Iterator[tuple[str, str, Verdict]]:
-    """Each verdict, and what is tried next."""
-    from trainers.contract import METHOD, MODEL, Case, ModelCase, examine
-
-    for name, params in methods.items():
-        case = Case.roomy(name, params)
-        following = [str(requirement) for requirement in METHOD[1:]] + ["done"]
-        tried = examine(name, lambda case=case: Case(case.name, case.params, case.classes), METHOD)  # type: ignore[misc]
-        yield from ((name, after, verdict) for after, verdict in zip(following, tried, strict=True))
-    for name in models:
-        following = [str(requirement) for requirement in MODEL[1:]] + ["done"]
-        verdicts = examine(name, lambda name=name: ModelCase(name), MODEL)  # type: ignore[misc]
-        yield from ((name, after, verdict) for after, verdict in zip(following, verdicts, strict=True))
-
-
-def _row(verdict: Verdict, how: Format) -> dict[str, Any]:
+def _row(row: Row, how: Format) -> dict[str, Any]:
     return {
-        "what": verdict.subject,
-        "must hold": verdict.requirement,
-        "holds": verdict.holds if how is Format.JSON else HOLDS[verdict.holds],
-        "found": verdict.found or None,
+        "what": row.subject,
+        "must hold": row.requirement,
+        "holds": row.holds if how is Format.JSON else HOLDS[row.holds],
+        "found": row.found or None,
     }
 
 

@@ -53,6 +53,7 @@ SpecArgument = Annotated[
 NameArgument = Annotated[
     str | None, typer.Argument(metavar="[NAME]", help="A sweep; by default the latest.", autocompletion=complete_sweep)
 ]
+NamedArgument = Annotated[str, typer.Argument(metavar="NAME", help="A sweep.", autocompletion=complete_sweep)]
 SmokeOption = Annotated[
     bool, typer.Option("--smoke", help="Shrink the spec to about a minute on a CPU, as a sweep NAME-smoke of its own.")
 ]
@@ -67,7 +68,8 @@ def shrunk_spec(spec: Spec, root: Root) -> Spec:
     from search_spaces.smoke import shrunk
 
     root.offer_cache()
-    return shrunk(spec)
+    with root.newly_made():
+        return shrunk(spec)
 
 
 def chosen_sweep(name: str | None, root: Root) -> str:
@@ -78,5 +80,6 @@ def chosen_sweep(name: str | None, root: Root) -> str:
     """
     from sweep.ledger.snapshot import restore
 
-    restore(root, name)
+    with root.newly_made():
+        restore(root, name)
     return root.choose(name)

@@ -26,6 +26,18 @@ from sweep.layout import DEFAULT_ROOT, Root, SweepPaths
 if TYPE_CHECKING:
     from search_spaces.schema import Spec
     from sweep.engine.display import Display
+    from sweep.results.again import Again
+
+AddressOption = Annotated[
+    str | None,
+    typer.Option("--address", help="A running Ray cluster (auto, or host:port); by default a Ray of its own."),
+]
+LocalOption = Annotated[
+    bool,
+    typer.Option(
+        "--local", help="Train in this process, one trial at a time, without Ray: for a debugger. Same numbers."
+    ),
+]
 
 
 def run(
@@ -34,38 +46,44 @@ def run(
     storage: StorageOption = None,
     tracking_uri: UriOption = None,
     smoke: SmokeOption = False,
-    address: Annotated[
-        str | None,
-        typer.Option("--address", help="A running Ray cluster (auto, or host:port); by default a Ray of its own."),
-    ] = None,
-    local: Annotated[
+    address: AddressOption = None,
+    local: LocalOption = False,
+    fresh: Annotated[
         bool,
         typer.Option(
-            "--local", help="Train in this process, one trial at a time, without Ray: for a debugger. Same numbers."
+            "--fresh", help="Train what other sweeps below the root have finished too; what this one has done is done."
         ),
     ] = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Run a sweep, or go on with it: only what is missing is run."""
+    """Run a sweep, or go on with it: only what is missing is run, here and in the other sweeps below the root."""
     with telling(f"reading {spec} and its data set" if smoke else f"reading {spec}", terminal=True):
         from search_spaces.loader import load_spec
 
         place = Root.at(root, storage)
         loaded = shrunk_spec(load_spec(spec), place) if smoke else load_spec(spec)
-    _run(loaded, place, tracking_uri, address, verbose, local)
+    run_and_show(loaded, place, tracking_uri, address, verbose, local=local, fresh=fresh)
 
 
 def submitted(root: RootOption = DEFAULT_ROOT, storage: StorageOption = None) -> None:
     """Run what a job was submitted with; the cluster's head calls this."""
     from sweep.cluster.carried import carried
 
-    _run(carried(), Root.at(root, storage), None, os.environ.get("RAY_ADDRESS", "auto"), verbose=False)
+    run_and_show(carried(), Root.at(root, storage), None, os.environ.get("RAY_ADDRESS", "auto"), verbose=False)
 
 
-def _run(
-    loaded: Spec, place: Root, tracking_uri: str | None, address: str | None, verbose: bool, local: bool = False
+def run_and_show(
+    loaded: Spec,
+    place: Root,
+    tracking_uri: str | None,
+    address: str | None,
+    verbose: bool,
+    *,
+    local: bool = False,
+    fresh: bool = False,
+    again: Again | None = None,
 ) -> NoReturn:
-    """Run a sweep and show what came of it."""
+    """Run a sweep and show what came of it (see :func:`sweep.run.run_sweep`)."""
     from sweep.cluster.carried import nothing_lost
     from sweep.engine.display import PlainDisplay, for_console
     from sweep.tracking import address as tracking
@@ -77,7 +95,9 @@ def _run(
         with telling(partial(doing, loaded.name, display), terminal=True):
             from sweep.run import run_sweep
 
-            code = run_sweep(loaded, place, uri, display, verbose, address=address, local=local)
+            code = run_sweep(
+                loaded, place, uri, display, verbose, address=address, local=local, fresh=fresh, again=again
+            )
     except KeyboardInterrupt:
         console.print(f"stopped; {nothing_lost()}")
         raise typer.Exit(INTERRUPTED) from None

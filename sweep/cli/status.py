@@ -9,18 +9,16 @@ from typing import Any
 
 from sweep.layout import SweepPaths
 from sweep.ledger import lock
-from sweep.ledger.failures import BROKEN
+from sweep.ledger.origin import counted, origin_of
 from sweep.ledger.store import Ledger
 from sweep.plan.slots import Plan
+from sweep.results.again import TROUBLED
+from sweep.results.elsewhere import taken_from
 from sweep.results.read import Trial, distinct, trials
 from sweep.text import duration
 
 MOST_TROUBLES = 10
 """Lines at the end of a run; `sweep status` has all."""
-
-
-TROUBLED = (*BROKEN, "diverged")
-"""States of trials that gave no number, and will not without somebody's doing."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,7 @@ class Seen:
                 "state": trial.state,
                 "epoch": f"{trial.epochs}/{trial.slot.epochs}",
                 "test": f"{trial.body['last']['test_acc']:.2f}" if "last" in trial.body else "",
+                "from": origin.sweep if (origin := origin_of(trial.body)) else "",
                 "reason": trial.body.get("reason", ""),
                 "log": trial.body.get("log", ""),
             }
@@ -54,9 +53,13 @@ class Seen:
         """One line on the sweep as a whole."""
         each = distinct(self.trials)
         counts = ", ".join(f"{count} {state}" for state, count in Counter(trial.state for trial in each).items())
-        seconds = duration(sum(trial.body.get("seconds", 0.0) for trial in each))
+        trained = [trial for trial in each if origin_of(trial.body) is None]
+        seconds = duration(sum(trial.body.get("seconds", 0.0) for trial in trained))
+        taken = counted(taken_from(each))
+        others = f"; taken over: {taken}" if taken else ""
         by = f"running: {self.driver}" if self.driver else "not running"
-        return f"{self.plan.name} on {self.plan.dataset}: {len(each)} trials: {counts}; {seconds} of training; {by}\n\n"
+        what = f"{self.plan.name} on {self.plan.dataset}: {len(each)} trials"
+        return f"{what}: {counts}{others}; {seconds} of training; {by}\n\n"
 
 
 def look(paths: SweepPaths) -> Seen:

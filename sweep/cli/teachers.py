@@ -87,7 +87,7 @@ def teachers_import(
 ) -> None:
     """Store published checkpoints as teachers, with their accuracy as it is measured here."""
     place = Root.at(root, storage)
-    with telling(f"importing {path}: reading its data set, and measuring teachers on it"):
+    with telling(f"importing {path}: reading its data set, and measuring teachers on it"), place.newly_made():
         reports, good = import_all(path, dataset, architecture, place, lambda line: typer.echo(line, err=True))
     typer.echo(listing(reports, how), nl=False)
     raise typer.Exit(DONE if good else SOME_FAILED)

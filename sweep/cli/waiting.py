@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from sweep.text import duration
+from trainers.code import running
 
 FIRST_SECONDS, PAUSE_SECONDS = 2.0, 8.0
 """Of silence before the first word, and from one to the next."""
@@ -64,6 +65,9 @@ class Teller(threading.Thread):
         while not self._over.wait(wait):
             wait = self._pause
             what = self._what if isinstance(self._what, str) else self._what()
+            own = running()
+            if what and own:  # which may be what does not end
+                what = f"{what}; now {own} runs"
             if what:
                 with suppress(OSError, ValueError):  # a stream that is gone; the work goes on
                     print(f"{what} … ({duration(time.monotonic() - began)})", file=self._stream, flush=True)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.cost.rehearsals import Layout, rehearse_together
@@ -19,6 +18,7 @@ from sweep.layout import Root
 from sweep.plan.kinds import kind_name
 from trainers.config import TeacherConfig, TrialConfig
 from trainers.errors import InputError
+from trainers.machine import gpus, processor
 from trainers.process import cores
 from trainers.storage.content import content_key
 from trainers.storage.files import write_atomically
@@ -34,9 +34,6 @@ GAIN = 1.05
 UNTRAINED = "untrained"
 """Hash of the teacher that stands in."""
 GIGABYTE = 10**9
-GPUS = Path("/proc/driver/nvidia/gpus")
-"""Where Linux tells a GPU's model without waking it."""
-PROCESSORS = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True)
@@ -83,14 +80,7 @@ def machine() -> str:
     """What decides the speed of this machine: processor, cores, GPU, torch."""
     import torch
 
-    gpus = [_line(file, "Model") for file in sorted(GPUS.glob("*/information"))]
-    return content_key([_line(PROCESSORS, "model name"), cores(), gpus, torch.__version__])
-
-
-def _line(file: Path, name: str) -> str:
-    """The value of the first line ``name: value`` of a file that the kernel writes."""
-    lines = file.read_text().splitlines() if file.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
+    return content_key([processor(), cores(), gpus(), torch.__version__])
 
 
 def remembered(root: Root) -> Calibration:

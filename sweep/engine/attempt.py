@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.engine.worker import begin, data_of, storage_of
+from sweep.ledger import provenance
 from sweep.ledger.failures import Broken, WorkerLostError, is_out_of_memory, with_advice
 from sweep.text import first_line
-from trainers.code import place_of
+from trainers.code import place_of, raised_by_theirs, settings_kept
 from trainers.config import TrialConfig
 from trainers.errors import DivergedError, StorageError
 from trainers.storage.files import write_atomically
@@ -51,7 +52,8 @@ class Attempt:
 
         Returns:
             `epochs`, their results; `done`, whether that was the end; if so `state`, with a bad end's `reason` and
-            `log`; of a finished one the releases that it was `made_with`, and what a teacher is stored as, `teacher`.
+            `log`, and where it `ran_on`; of a finished one the releases that it was `made_with`, and what a teacher is
+            stored as, `teacher`.
 
         Raises:
             AcceleratorError: torch's, where the device is lost to this process.
@@ -62,14 +64,14 @@ class Attempt:
         except BdbQuit:  # the user has left the debugger, and the run with it
             raise
         except DivergedError as error:
-            return {"state": "diverged", "reason": str(error), "epochs": _bodies(epochs), "done": True}
-        except Exception as error:
-            if _device_is_broken(error):
+            return {"state": "diverged", "reason": str(error), "epochs": _bodies(epochs), "done": True} | self._place()
+        except BaseException as error:
+            if not _is_the_trials(error) or _device_is_broken(error):
                 raise
             state = _state(error)
             report = {"state": state, "reason": with_advice(state, _reason(error)), "log": self._log()}
             self._let_go(error)
-            return report | {"epochs": _bodies(epochs), "done": True}
+            return report | {"epochs": _bodies(epochs), "done": True} | self._place()
 
     def _log(self) -> str:
         """Write the traceback in flight to the trial's log; its path, or nothing where even that cannot be written."""
@@ -82,7 +84,7 @@ class Attempt:
             storage_of(self._job).push(log, anew=True)
         return str(log)
 
-    def _let_go(self, error: Exception) -> None:
+    def _let_go(self, error: BaseException) -> None:
         """Free what the failed trial held, which the traceback keeps alive, for the next trial and its neighbours."""
         import torch
 
@@ -100,18 +102,22 @@ class Attempt:
         trial = TrialConfig.model_validate(self._job["trial"])
         if self._running is None:
             self._running = self._begin(trial)
-        for result in self._running:
-            epochs.append(result)
-            if not result.replayed or result.epoch == trial.recipe.epochs:  # what fit returns comes after the last one
-                break
+        with settings_kept():  # a loss may change torch for the whole process, in which other trials run after it
+            for result in self._running:
+                epochs.append(result)
+                if not result.replayed or result.epoch == trial.recipe.epochs:  # what fit returns comes after the last
+                    break
         report: dict[str, Any] = {"epochs": _bodies(epochs), "done": False}
         if epochs and epochs[-1].epoch < trial.recipe.epochs:
             return report
         network = _returned(self._running)
-        report |= {"state": "finished", "done": True, "made_with": made_with()}
+        report |= {"state": "finished", "done": True, "made_with": made_with()} | self._place()
         if self._job["stage"] == "teacher":
             report["teacher"] = self._store(network, trial, epochs[-1]).reference.model_dump()
         return report
+
+    def _place(self) -> dict[str, Any]:
+        return {"ran_on": provenance.of_attempt(on_gpu=bool(self._job["gpus"]))}
 
     def _begin(self, trial: TrialConfig) -> Running:
         if self._job["workers"] == 1:
@@ -127,13 +133,18 @@ class Attempt:
         return store.add(teacher, trial, data_of(self._job, trial), last)
 
 
-def _state(error: Exception) -> Broken:
+def _is_the_trials(error: BaseException) -> bool:
+    """Whether an error is this trial's alone: one that ends processes is, where a line of the user's code raised it."""
+    return isinstance(error, Exception) or (not isinstance(error, KeyboardInterrupt) and raised_by_theirs(error))
+
+
+def _state(error: BaseException) -> Broken:
     if isinstance(error, WorkerLostError):
         return "worker-died"
     return "out-of-memory" if is_out_of_memory(error) else "failed"
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """An error in one line, with the place in the user's own code that it comes from, where there is one."""
     place = place_of(error)
     return f"{place}: {first_line(error)}" if place else first_line(error)
@@ -153,7 +164,7 @@ def _returned(running: Running) -> Network:
     raise RuntimeError("fit yielded an epoch after the last one")
 
 
-def _device_is_broken(error: Exception) -> bool:
+def _device_is_broken(error: BaseException) -> bool:
     """Whether the process's CUDA context is lost, so that no later trial could use it."""
     import torch
 

@@ -115,6 +115,11 @@ class Display(ABC):
         if state not in ("finished", "pruned"):
             self.note(f"{state}: {job.slot.name}: {_why(body)}")
 
+    def taken(self, job: Job, sweep: str, body: dict[str, Any]) -> None:
+        """A trial need not run, as another sweep has finished it; `body` is that of its end."""
+        if self.progress:
+            self.progress.ended(job, "finished", body)
+
     def paused(self, job: Job) -> None:
         """A trial waits again, for another to run before it."""
         if self.progress:
@@ -154,6 +159,12 @@ class PlainDisplay(Display):
             self._line(f"finished {job.slot.name}: {shown} {body['last'][f'{shown}_acc']:.2f} ({seconds})")
         elif state == "pruned":
             self._line(f"given up {job.slot.name} after epoch {body['epochs']}")
+
+    def taken(self, job: Job, sweep: str, body: dict[str, Any]) -> None:
+        """Also a line, of what is taken over while others run."""
+        super().taken(job, sweep, body)
+        if self.progress:
+            self._line(f"taken over from {sweep}: {job.slot.name}: test {body['last']['test_acc']:.2f}")
 
     def paused(self, job: Job) -> None:
         """Also a line, which says why the trial runs no longer."""

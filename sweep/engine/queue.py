@@ -6,10 +6,12 @@ Plain Python, so that the order can be tested without Ray.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from sweep.engine.job import Job, share
 from sweep.engine.pauses import Left, makes_room
+from sweep.ledger.neighbours import Whole
 from sweep.plan.slots import Plan, SearchedCell, Slot
 from sweep.search.searches import Searches
 from trainers.config import TeacherConfig
@@ -44,6 +46,9 @@ class TrialQueue:
         self._pausing: set[str] = set()
         self.lost: list[Slot | SearchedCell] = []
         """What cannot run, because its teacher failed."""
+        self.take: Callable[[Job], Whole | None] = lambda job: None
+        """Takes a trial over from another sweep that has finished it (:mod:`sweep.engine.sharing`), where there is one:
+        asked of every student before it is handed out."""
         self._drop_done()
         self._confirm()
 
@@ -56,12 +61,12 @@ class TrialQueue:
             job = self._taken(slot) if slot.stage != "confirm" else None
             if job is not None:
                 return job
-        asked = self.searches.ask(self._is_ready, self._key)
+        asked = self.searches.ask(self._is_ready, self._key, self._is_elsewhere)
         while asked is not None:
             key, slot = asked
             if key not in self._live:
                 return self._asked(slot)
-            asked = self.searches.ask(self._is_ready, self._key)
+            asked = self.searches.ask(self._is_ready, self._key, self._is_elsewhere)
         self._confirm()
         for slot in list(self._waiting):
             job = self._taken(slot)
@@ -89,12 +94,34 @@ class TrialQueue:
                 self._waiting.remove(slot)
             return None  # a search's trial may yet be given up; a slot that must come to its end waits for that
         self._waiting.remove(slot)
-        if job.key not in self._finals:
+        if job.key not in self._finals and not self._is_elsewhere(slot):
             self._live[job.key] = job
             return job
         if slot.stage == "teacher":
             self._lose_students(slot)
         return None
+
+    def take_over(self) -> None:
+        """Take over what other sweeps have finished of all that waits, as far as its teachers are known."""
+        for slot in list(self._waiting):
+            if self._is_ready(slot.teacher) and self._is_elsewhere(slot):
+                self._waiting.remove(slot)
+        self._drop_done()
+        self._confirm()
+
+    def _is_elsewhere(self, slot: Slot) -> bool:
+        """Whether a slot's trial was taken over just now, which then has ended for good; a teacher's never is: it must
+        be stored."""
+        job = self._job(slot)
+        known = slot.stage == "teacher" or job.key in self._live or job.key in self._finals
+        whole = None if known else self.take(job)
+        if whole is None:
+            return False
+        self._finals.add(job.key)
+        for epoch in whole.epochs:
+            self.searches.report(job.key, epoch)
+        self.searches.ended(job.key, "finished", whole.final)
+        return True
 
     @property
     def exhausted(self) -> bool:

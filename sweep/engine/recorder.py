@@ -154,7 +154,7 @@ class Recorder:
         if state is None:
             self._display.epoch(job, result["epochs"][-1])
         elif ends and state in BROKEN:
-            self._failed(job, state, result["reason"], result["log"])
+            self._failed(job, state, result["reason"], result["log"], result.get("ran_on"))
         elif ends:
             self._ended(job, state, result)
 
@@ -173,7 +173,7 @@ class Recorder:
     def _ended(self, job: Job, state: str, result: dict[str, Any]) -> None:
         epochs = [event.body for event in self._ledger.events("epoch", trial=job.key)]
         body = final_body(state, epochs, self._queue.plan.protocol) | {
-            key: result[key] for key in ("reason", "teacher", "made_with") if key in result
+            key: result[key] for key in ("reason", "teacher", "made_with", "ran_on") if key in result
         }
         noted = self._ledger.append("final", job.key, body=body)
         teacher = TeacherConfig.model_validate(result["teacher"]) if "teacher" in result else None
@@ -196,12 +196,15 @@ class Recorder:
         shutil.rmtree(checkpoints, ignore_errors=True)
         self._drop(checkpoints)
 
-    def _failed(self, job: Job, state: Broken, reason: str, log: str = "") -> None:
+    def _failed(
+        self, job: Job, state: Broken, reason: str, log: str = "", ran_on: dict[str, str] | None = None
+    ) -> None:
         if job.key not in self._begun:  # its worker died before it could start
             self._started(job)
         crowded = state == "out-of-memory"
         again = self._queue.will_retry(job.key, crowded)
-        body = {"state": state, "reason": reason, "log": log, "again": again}
+        body: dict[str, Any] = {"state": state, "reason": reason, "log": log, "again": again}
+        body |= {"ran_on": ran_on} if ran_on else {}
         self._ledger.append("failed", job.key, body=body)
         self._queue.failed(job.key, crowded)
         self.vigil.left(job.key)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.plan.code import load_kept
+from trainers.code import load_installed
 from trainers.config import TeacherConfig, TrialConfig
 from trainers.errors import InputError, StorageError
 from trainers.storage.content import canonical_json
@@ -107,12 +108,13 @@ def _storage(uri: str, root: str) -> Storage:
 
 
 def data_of(job: dict[str, Any], trial: TrialConfig) -> ImageData:
-    """The data set of a job's trial, read once per worker process, with the sweep's own code at hand.
+    """The data set of a job's trial, read once per worker process, with plug-ins and the sweep's own code at hand.
 
     Raises:
         ValueError: when this machine holds other data under that name than the plan was made with.
-        InputError: when the sweep's own code cannot be loaded here.
+        InputError: when a plug-in or the sweep's own code cannot be loaded here, or is not what was planned with.
     """
+    load_installed()
     if job["code"]:
         load_kept(Path(job["code"]), storage_of(job))
     _check_code(trial)

@@ -6,6 +6,7 @@ import errno
 from typing import Literal
 
 from sweep.text import shortened
+from trainers.errors import kind_of, text_of
 
 Broken = Literal["failed", "out-of-memory", "worker-died", "hung"]
 """States of a trial whose attempt broke: an exception, no memory, the end of its process, or a process that was ended
@@ -23,7 +24,7 @@ class WorkerLostError(Exception):
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory was short, on a device or on the machine."""
     short = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
-    return short or says_out_of_memory(f"{type(error).__name__}: {error}")
+    return short or says_out_of_memory(f"{kind_of(error)}: {text_of(error)}")
 
 
 def says_out_of_memory(text: str) -> bool:

@@ -28,21 +28,27 @@ def only_readable(path: Path) -> bool:
     return path.exists() and not (may_write(path) and may_write(path.parent))
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path, *, patience: float = 30, moves: bool = False) -> sqlite3.Connection:
     """Open a ledger to be read alone; neither it nor its folder is changed.
+
+    Args:
+        path: the file.
+        patience: seconds to wait for one that is locked.
+        moves: whether somebody may be writing to it; else it is read as a file that does not change.
 
     Raises:
         StorageError: where its last events are still in SQLite's log, which could only be read by writing beside it.
     """
     log = path.with_name(f"{path.name}-wal")
-    whole = not log.exists() or log.stat().st_size == 0
+    whole = not moves and (not log.exists() or log.stat().st_size == 0)
     address = f"file:{quote(str(path.absolute()))}?mode=ro" + ("&immutable=1" if whole else "")
-    connection = sqlite3.connect(address, uri=True, timeout=30, isolation_level=None)
+    connection = sqlite3.connect(address, uri=True, timeout=patience, isolation_level=None)
     try:
         connection.execute("SELECT COUNT(*) FROM sqlite_master")
-    except sqlite3.OperationalError as error:
+    except sqlite3.Error as error:
         connection.close()
-        if whole:
+        busy = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+        if whole or busy or not isinstance(error, sqlite3.OperationalError):
             raise
         raise StorageError(
             f"the ledger {path} was not closed, and what {log.name} holds of it cannot be read in a folder that cannot"

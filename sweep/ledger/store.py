@@ -1,8 +1,9 @@
 """The ledger: every event of a sweep, on the driver's local disk, before anything else hears of it.
 
-One SQLite file in WAL mode, append-only. A trial's epoch and its final state can be written once only, so replaying
-what a resumed trial reports again changes nothing. MLflow is a projection of this file
-(:mod:`sweep.tracking.projector`), and so are the tables (:mod:`sweep.results.board`).
+One SQLite file in WAL mode, append-only; where a trial is asked for again, the kinds of its events change. A trial's
+epoch and its final state can be written once only, so replaying what a resumed trial reports again changes nothing.
+MLflow is a projection of this file (:mod:`sweep.tracking.projector`), and so are the tables
+(:mod:`sweep.results.board`).
 
 Each event has a checksum (:mod:`sweep.ledger.checks`), which is compared whenever the event is read, and so has each
 fact (:mod:`sweep.ledger.facts`). A ledger of an earlier release gets the column for it when it is next written to, not
@@ -15,53 +16,17 @@ import json
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic_core import from_json
 
 from sweep.ledger import checks, facts, reading
+from sweep.ledger.kinds import FORMER, KINDS, OF_TRIALS, Kind
 from trainers.errors import StorageError
-
-Kind = Literal[
-    "sweep",
-    "plan",
-    "ask",
-    "start",
-    "epoch",
-    "final",
-    "retrained",
-    "pruned",
-    "failed",
-    "interrupted",
-    "chosen",
-    "report",
-    "stop",
-]
-"""What happened:
-
-- `sweep`: a driver started on this sweep; body: spec, host, pid.
-- `plan`: the spec as expanded at that start; body: see :mod:`sweep.plan.expand`.
-- `ask`: a search suggested a configuration; body: the cell, the suggestion's number and values, and its slot.
-- `start`: a trial was handed to a worker; body: the slot's labels, the trial's config and its devices.
-- `epoch`: one epoch's result; written once per trial and epoch.
-- `final`: a trial ended for good (`state`: finished or diverged); written once per trial.
-- `retrained`: a teacher that had ended was no longer stored, and was trained again to other weights; body: as `final`,
-  which it takes the place of.
-- `pruned`: a search gave the trial up after an epoch; a confirming slot of the same content would run it to its end.
-- `failed`: an attempt at a trial broke; body: state (see :data:`sweep.ledger.failures.Broken`), reason and log. A later
-  run tries again.
-- `interrupted`: the trial was stopped between its start and its end, with the sweep or to make room for another; it
-  goes on from its checkpoint.
-- `chosen`: a search has come to its end; body: the cell, what it has won, and the slots that confirm it.
-- `report`: tables and figures were made; body: their content.
-- `stop`: the driver ended; body: its exit code.
-"""
-
-KINDS = checks.kinds_of(Kind)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS events (
@@ -88,6 +53,13 @@ INSERT OR IGNORE INTO events (seq, time, kind, trial, epoch, body, sum)
 SELECT next.seq, :time, :kind, :trial, :epoch, :body, event_sum(next.seq, :time, :kind, :trial, :epoch, :body)
 FROM (SELECT COALESCE(MAX(seq), 0) + 1 AS seq FROM events) AS next
 """
+_SET_ASIDE = f"""
+UPDATE events
+SET kind = '{FORMER}' || kind, sum = event_sum(seq, time, '{FORMER}' || kind, trial, epoch, body)
+WHERE trial = ? AND kind IN ({",".join("?" * len(OF_TRIALS))})
+"""
+Entry = tuple[Kind, str | None, int | None, dict[str, Any]]
+"""An event to be written: its kind, trial, epoch and body."""
 
 
 @dataclass(frozen=True)
@@ -180,11 +152,44 @@ class Ledger:
         self, kind: Kind, trial: str | None = None, epoch: int | None = None, body: dict[str, Any] | None = None
     ) -> bool:
         """Write one event; False where that epoch or final state is written already (nothing changes then)."""
-        text = json.dumps(body or {}, ensure_ascii=False).encode(errors="replace").decode()  # half a character is "?"
         with self._explained():
             self._add_sums()
-            row = {"time": time.time(), "kind": kind, "trial": trial, "epoch": epoch, "body": text}
-            return self._db.execute(_APPEND, row).rowcount == 1
+            return self._insert(kind, trial, epoch, body or {})
+
+    def append_all(self, entries: Iterable[Entry]) -> bool:
+        """Write several events at once: all of them or, where the process is killed in between, none.
+
+        Epochs that are written already stay as they are. False, and nothing changes, where one of the events ends a
+        trial that has ended.
+        """
+        with self._changing():
+            for entry in entries:
+                if not self._insert(*entry) and entry[0] == "final":
+                    self._db.rollback()
+                    return False
+        return True
+
+    def set_aside(self, trials: Iterable[str]) -> None:
+        """Let what is known of some trials count no longer, and note that they are asked for again: all of them or,
+        where the process is killed in between, none."""
+        with self._changing():
+            for trial in trials:
+                self._db.execute(_SET_ASIDE, (trial, *OF_TRIALS))
+                self._insert("again", trial, None, {})
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """One transaction."""
+        with self._explained():
+            self._add_sums()
+            with self._db:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield
+
+    def _insert(self, kind: Kind, trial: str | None, epoch: int | None, body: dict[str, Any]) -> bool:
+        text = json.dumps(body, ensure_ascii=False).encode(errors="replace").decode()  # half a character is "?"
+        row = {"time": time.time(), "kind": kind, "trial": trial, "epoch": epoch, "body": text}
+        return self._db.execute(_APPEND, row).rowcount == 1
 
     def _add_sums(self) -> None:
         """Give a ledger of an earlier release the column for checksums."""
@@ -271,15 +276,16 @@ class Ledger:
         return dict(rows)
 
     def priced(self) -> Iterator[tuple[Kind, str | None, Any]]:
-        """What decides the cost of training, in the order written: kind and trial of every plan, start and epoch, and
-        of it `compute` (as JSON), `devices` (None where none were noted) and `seconds`; a quick way past the rest."""
-        paths = "CASE kind WHEN 'plan' THEN '$.compute' WHEN 'start' THEN '$.devices' ELSE '$.seconds' END"
-        query = f"SELECT *, json_extract(body, {paths}) FROM events WHERE kind IN (?, ?, ?) ORDER BY seq"
+        """What decides the cost of training, in the order written: kind and trial of every plan, start and epoch (that
+        of a trial which was asked for again too), and of it `compute` (as JSON), `devices` (None where none were noted)
+        and `seconds`; a quick way past the rest."""
+        paths = "CASE WHEN kind = 'plan' THEN '$.compute' WHEN kind LIKE '%start' THEN '$.devices' ELSE '$.seconds' END"
+        query = f"SELECT *, json_extract(body, {paths}) FROM events WHERE kind IN (?, ?, ?, ?, ?) ORDER BY seq"
         with self._explained():
-            for *row, told in self._db.execute(query, ("plan", "start", "epoch")):
+            for *row, told in self._db.execute(query, ("plan", "start", "epoch", "former-start", "former-epoch")):
                 if not checks.is_whole(row, KINDS):
                     raise StorageError(self._not_as_written(row))
-                yield row[2], row[3], told
+                yield row[2].removeprefix(FORMER), row[3], told
 
     def count(self, after: int = 0) -> int:
         """How many events have a later `seq` (which may have gaps: earlier releases left one for what was written

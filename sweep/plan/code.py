@@ -40,7 +40,12 @@ def lay_out(code: Code, paths: SweepPaths) -> None:
 
 
 def at_hand(key: str, root: Root) -> None:
-    """Load a plan's own code, where it has any; its networks may need it. Raises InputError as :func:`load_kept`."""
+    """Load what is installed here and a plan's own code, where it has any; its networks may need either.
+
+    Raises:
+        InputError: as :func:`load_kept`.
+    """
+    load_installed()
     if key:
         load_kept(root.code(key), root.storage)
 
@@ -52,6 +57,11 @@ def load_kept(path: Path, storage: Storage) -> None:
         InputError: when it is missing, damaged, or cannot be imported here.
     """
     load_installed()
+    load(kept(path, storage))
+
+
+def kept(path: Path, storage: Storage) -> Code:
+    """What :func:`keep` has kept at `path`. Raises InputError where it is missing or damaged."""
     if not is_file(path):
         storage.pull(path)
     if not is_file(path):
@@ -59,4 +69,4 @@ def load_kept(path: Path, storage: Storage) -> None:
     code = Code.from_json(read_file(path, LARGEST).decode("utf-8", "surrogatepass"))
     if code.key != path.stem:
         raise InputError(f"the sweep's own code in {path} is damaged; remove it, and run the sweep again")
-    load(code)
+    return code

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from sweep.ledger.origin import origin_of
 from sweep.plan.labels import student_of, teacher_of
 from sweep.plan.slots import Plan
 from sweep.results.read import Trial
@@ -45,6 +46,7 @@ def _record(plan: Plan, trial: Trial, counted: bool) -> dict[str, Any]:
         "epochs": trial.epochs if counted else None,
         "seconds": body.get("seconds"),
         "reason": body.get("reason"),
+        "taken_from": origin.sweep if (origin := origin_of(body)) else None,
         "trial": trial.key,
         "sweep": plan.name,
     }

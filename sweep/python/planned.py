@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from sweep import formats
@@ -31,12 +32,18 @@ class Planned:
         return self._preview.over.trials
 
     @property
+    def elsewhere(self) -> dict[str, int]:
+        """Trials that other sweeps below the root have finished, which a run takes over: how many of each sweep."""
+        return dict(Counter(self._preview.elsewhere.values()))
+
+    @property
     def epochs_left(self) -> int:
         """Epochs to run yet, at most."""
         return self._preview.epochs_left
 
     def table(self) -> pd.DataFrame:
-        """A line for each stage, recipe, pair and method: how many trials, how many of them are done, and epochs."""
+        """A line for each stage, recipe, pair and method: how many trials, how many of them are done here and
+        elsewhere, and epochs."""
         return formats.to_arrow(self._preview.rows).to_pandas()
 
     def __repr__(self) -> str:

@@ -56,7 +56,8 @@ def open(
         return Results(read_back.read(name, uri).plan.name, below, uri)
     from sweep.ledger.snapshot import restore
 
-    restore(below, name)
+    with below.newly_made():
+        restore(below, name)
     return Results(below.choose(name), below)
 
 

@@ -71,6 +71,7 @@ class Sweep:
         progress: bool = True,
         local: bool = False,
         address: str | None = None,
+        fresh: bool = False,
     ) -> Results:
         """Run what of the sweep is not done yet, as `sweep run` does; what came of it.
 
@@ -83,6 +84,7 @@ class Sweep:
             progress: show it, in a notebook or on a terminal, until all is done.
             local: train in this process, one trial at a time, without Ray: breakpoints work.
             address: of a running Ray cluster; by default a Ray of its own.
+            fresh: train also what other sweeps below the root have finished, which is else taken over.
 
         Raises:
             KeyboardInterrupt: when it was interrupted. As at the command, once lets the epochs in flight end, twice
@@ -95,7 +97,7 @@ class Sweep:
 
         below = place(root, storage)
         uri, display = known_uri(below, tracking_uri), display_for(progress, local)
-        code = run_sweep(self._shrunk(below), below, uri, display, address=address, local=local)
+        code = run_sweep(self._shrunk(below), below, uri, display, address=address, local=local, fresh=fresh)
         if code == INTERRUPTED:
             raise KeyboardInterrupt(f"sweep '{self.name}' was stopped; the same call goes on from here")
         return Results(self.name, below)
@@ -109,7 +111,8 @@ class Sweep:
         if not self._smoke:
             return self._spec
         below.offer_cache()
-        return shrunk(self._spec)
+        with below.newly_made():
+            return shrunk(self._spec)
 
     def __repr__(self) -> str:
         spec = self._spec

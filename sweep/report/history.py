@@ -11,6 +11,7 @@ from statistics import fmean
 from typing import Any
 
 from sweep.cost.prices import device_seconds
+from sweep.ledger.origin import origin_of
 from sweep.ledger.store import Event, Ledger
 from sweep.plan.labels import label
 from sweep.plan.slots import Plan, Slot
@@ -132,6 +133,8 @@ class History:
     """Those that belong in the table, in its order."""
     searches: list[CellSearch]
     effort: Effort
+    runs: list[Event]
+    """The beginning of each."""
 
     @property
     def plan(self) -> Plan:
@@ -152,17 +155,18 @@ def read(ledger: Ledger) -> History:
     """Read a sweep. Raises InputError where it has no plan yet."""
     board = leaderboard(ledger)
     plan, planned = trials(ledger)
-    started = ledger.latest("sweep")
+    runs = list(ledger.events("sweep"))
     wanted = {trial.key for trial in planned if trial.key and trial.slot.stage == "confirm"}
     curves, effort = _epochs(ledger, wanted)
     return History(
         board=board,
-        spec=started.body["spec"] if started else "",
+        spec=runs[-1].body["spec"] if runs else "",
         trials=distinct(planned),
         searched=[trial for trial in planned if trial.slot.stage == "search"],
         configurations=_configurations(board, planned, curves),
         searches=Searches.read(plan, ledger),
         effort=effort,
+        runs=runs,
     )
 
 
@@ -198,7 +202,7 @@ def _epochs(ledger: Ledger, wanted: set[str]) -> tuple[dict[str, Curve], Effort]
     work = _Work()
     for event in ledger.events("sweep", "start", "epoch", "pruned", "final", "failed", "interrupted", "stop"):
         work.hear(event)
-        if event.kind == "start" and event.body["config"]["teacher"]:
+        if event.kind == "start" and event.body["config"]["teacher"] and origin_of(event.body) is None:
             with_teacher.add(event.trial)
         elif event.kind == "epoch":
             if event.trial in with_teacher and LIVE in event.body:

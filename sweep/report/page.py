@@ -10,7 +10,19 @@ from pathlib import Path
 from typing import Literal
 
 from sweep.ledger.store import Ledger
-from sweep.report import curves, effort, failures, fidelity, gains, gradients, searches, sensitivity, style, summary
+from sweep.report import (
+    curves,
+    effort,
+    failures,
+    fidelity,
+    gains,
+    gradients,
+    origin,
+    searches,
+    sensitivity,
+    style,
+    summary,
+)
 from sweep.report.history import History, read
 from sweep.report.markup import Markup, element, joined, paragraph
 from sweep.report.outputs import Outputs
@@ -64,6 +76,7 @@ def page(history: History, say: Callable[[str], None] = _unheard) -> tuple[str, 
             gradients.section(history, studio),
             effort.section(history),
             failures.section(history),
+            origin.section(history),
             summary.plan(history),
         ]
     return _document(history, [section for section in sections if section is not None]), studio.pictures

@@ -14,6 +14,7 @@ from functools import cached_property
 from sweep.ledger.store import Ledger
 from sweep.plan.slots import Plan
 from sweep.results import published
+from sweep.results.elsewhere import taken_from
 from sweep.results.published import Gap, Reported
 from sweep.results.read import Results, read
 from sweep.results.rows import Row, Shown, baseline, shown_epoch
@@ -34,6 +35,8 @@ class Leaderboard:
     """How many trials are in each state."""
     baseline: str | None
     """Label of the row that differences are taken against."""
+    taken: tuple[str, ...] = ()
+    """Of each trial that was taken over from another sweep, that sweep's name."""
     published: dict[tuple[str, str, str], Reported] | None = None
     """What is published of each cell, by recipe, label and pair; None where it was not asked for."""
 
@@ -115,7 +118,14 @@ def board_of(results: Results) -> Leaderboard:
     base = baseline(results.plan)
     rows = all_rows(results, base)
     base = base if any(row.label == base for row in rows) else None
-    return Leaderboard(results.plan, tuple(judged(rows, base)), results.teachers, results.states, base)
+    return Leaderboard(
+        results.plan,
+        tuple(judged(rows, base)),
+        results.teachers,
+        results.states,
+        base,
+        tuple(taken_from(results.trials)),
+    )
 
 
 def with_published(board: Leaderboard) -> Leaderboard:

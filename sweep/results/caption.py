@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sweep.ledger.origin import counted
 from sweep.plan.labels import shown
 from sweep.plan.slots import Plan, SearchedCell
 from sweep.results.metrics import METRICS
@@ -198,4 +199,5 @@ def _published(board: Leaderboard) -> str:
 
 def _trials(board: Leaderboard) -> str:
     missing = [f"{count} {state}" for state, count in sorted(board.states.items()) if state != "finished"]
-    return f"Trials: {board.states.get('finished', 0)} finished{''.join(', ' + text for text in missing)}."
+    taken = f" (taken over: {counted(board.taken)})" if board.taken else ""
+    return f"Trials: {board.states.get('finished', 0)} finished{taken}{''.join(', ' + text for text in missing)}."

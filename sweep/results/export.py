@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sweep.ledger.origin import origin_of
 from sweep.ledger.store import Event, Ledger
 from sweep.plan.labels import student_of, teacher_of
 from sweep.results.read import outcomes
@@ -22,7 +23,20 @@ from trainers.errors import InputError, StorageError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-OF_TRIAL = ("sweep", "trial", "stage", "pair", "teacher", "student", "method", "label", "recipe", "state", "config")
+OF_TRIAL = (
+    "sweep",
+    "trial",
+    "stage",
+    "pair",
+    "teacher",
+    "student",
+    "method",
+    "label",
+    "recipe",
+    "state",
+    "taken_from",
+    "config",
+)
 """Text columns; `seed` is the trial's as well."""
 ACCURACIES = ("train_acc", "train_acc5", "val_acc", "val_acc5", "test_acc", "test_acc5")
 NUMBERS = ("loss", "lr", *ACCURACIES, "seconds", "images_per_second", "teacher_images")
@@ -106,6 +120,7 @@ def schema(columns: dict[str, list[str]]) -> pa.Schema:
 
 def _of_trial(sweep: str, key: str, start: dict[str, Any], state: str) -> dict[str, Any]:
     teacher, student = teacher_of(start["pair"]), student_of(start["pair"])
+    origin = origin_of(start)
     known = {name: start[name] for name in ("stage", "pair", "method", "label", "recipe", "seed")}
     return known | {
         "sweep": sweep,
@@ -113,6 +128,7 @@ def _of_trial(sweep: str, key: str, start: dict[str, Any], state: str) -> dict[s
         "teacher": teacher if student else None,
         "student": student or teacher,
         "state": state,
+        "taken_from": origin.sweep if origin else None,
         "config": json.dumps(start["config"], ensure_ascii=False, sort_keys=True),
     }
 

@@ -10,7 +10,8 @@ from functools import partial
 from typing import Any
 
 from sweep.ledger.bodies import final_body, under_protocol
-from sweep.ledger.store import Event, Kind, Ledger
+from sweep.ledger.kinds import Kind
+from sweep.ledger.store import Event, Ledger
 from sweep.plan.labels import label
 from sweep.plan.slots import Plan, SearchedCell, Slot
 from sweep.search.cell_search import CellSearch, Chosen, tried
@@ -133,12 +134,19 @@ class Searches:
         for search in self.of(key):
             search.tell(key, told, body)
 
-    def ask(self, ready: Callable[[str | None], bool], key_of: Callable[[Slot], str]) -> tuple[str, Slot] | None:
+    def ask(
+        self,
+        ready: Callable[[str | None], bool],
+        key_of: Callable[[Slot], str],
+        taken: Callable[[Slot], bool] = lambda slot: False,
+    ) -> tuple[str, Slot] | None:
         """The next search trial, of the search that is furthest behind; None where no search may go on now.
 
         Args:
             ready: whether a slot's teacher is there.
             key_of: the key of the trial that a slot is.
+            taken: takes a trial over that another sweep has finished, where there is one; whether it did. A search that
+                minds how long a trial takes has none: that depends on the machine.
         """
         while True:
             able = [search for search in self._all.values() if search.wants_more and ready(search.cell.teacher)]
@@ -152,7 +160,8 @@ class Searches:
             if self._ledger is not None:
                 body = {"cell": search.cell.id, "number": number, "params": params, "slot": asdict(slot)}
                 self._ledger.append("ask", key, body=body)
-            if not self._known(search, key, self._ledger):
+            timed = "device_seconds" in search.cell.search["metrics"]
+            if not self._known(search, key, self._ledger) and (timed or not taken(slot)):
                 return key, slot
 
     def _known(self, search: CellSearch, key: str, ledger: Ledger | None, before: int | None = None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sweep.ledger.store import Ledger
@@ -53,8 +54,15 @@ def candidates(ledger: Ledger) -> list[Candidate]:
 
 def outstanding(ledger: Ledger, uri: str) -> bool:
     """Whether a server has not been given all of them yet."""
-    wanted = [candidate.id for candidate in candidates(ledger)]
-    return bool(wanted) and ledger.fact(fact(uri)) != content_key(wanted)
+    wanted = candidates(ledger)
+    return bool(wanted) and ledger.fact(fact(uri)) != signature(wanted, ledger)
+
+
+def signature(wanted: Iterable[Candidate], ledger: Ledger) -> str:
+    """What tells networks apart from others that a server may have been given: those of a trial that was trained again
+    are others."""
+    names = [candidate.id for candidate in wanted]
+    return content_key(names + [str(event.seq) for event in ledger.events("again") if event.trial in names])
 
 
 def last_accuracies(ledger: Ledger, key: str) -> list[tuple[float, int, dict[str, float]]]:

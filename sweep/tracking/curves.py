@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from sweep.ledger.origin import origin_of
 from sweep.plan.labels import student_of, teacher_of
 from sweep.results.export import OF_TRIAL, PARTS, as_table, schema
 from sweep.results.read import Results, Trial
@@ -95,4 +96,6 @@ def _about(trial: Trial) -> dict[str, Any]:
     teacher, student = teacher_of(slot.pair), student_of(slot.pair)
     known: dict[str, Any] = {name: getattr(slot, name) for name in OF_TRIAL if hasattr(slot, name)}
     own = {"trial": trial.key, "state": trial.state, "seed": slot.seed, "config": None}
+    origin = origin_of(trial.body)
+    own["taken_from"] = origin.sweep if origin else None
     return known | own | {"teacher": teacher if student else None, "student": student or teacher}

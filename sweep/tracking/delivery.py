@@ -38,6 +38,7 @@ from sweep.tracking.run_content import (
     replaced_metrics,
     run_tags,
     start_tags,
+    taken_tags,
 )
 from sweep.tracking.runs import TOLD, GoneError, Runs, Shown
 from sweep.tracking.teller import Teller
@@ -235,6 +236,11 @@ class Delivery:
 
     def _trial_events(self, key: str, events: list[Event]) -> None:
         """Events of one trial, in as few requests as they go into."""
+        asked = max((place for place, event in enumerate(events, start=1) if event.kind == "again"), default=0)
+        if asked and key in self.runs:
+            self._teller.begin(key, events[asked - 1].seq)
+            self._teller.delete(key)
+        events = events[asked:]
         if not events or next(self._ledger.events("start", trial=key, limit=1), None) is None:
             return  # it never started: there is no run to tell
         self._teller.begin(key, events[-1].seq)
@@ -316,7 +322,7 @@ class Delivery:
 
     def _end_tags(self, key: str, body: dict[str, Any]) -> dict[str, str]:
         """How a trial ended, why, and what it was made with."""
-        return {"state": body["state"]} | self._reason(key, body) | release_tags(body)
+        return {"state": body["state"]} | self._reason(key, body) | release_tags(body) | taken_tags(body)
 
     def _has_ended(self, event: Event) -> bool:
         """Whether an event's trial had ended for good before."""

@@ -23,14 +23,14 @@ from sweep.ledger.store import Ledger
 from sweep.results import read
 from sweep.text import first_line
 from sweep.tracking import mlflow_internals
-from sweep.tracking.candidates import Candidate, candidates, fact, last_accuracies, registered_name
+from sweep.tracking.candidates import Candidate, candidates, fact, last_accuracies, registered_name, signature
 from sweep.tracking.model_files import save
 from sweep.tracking.paging import pages
 from sweep.tracking.patience import made_once, patiently
 from sweep.tracking.run_content import PARENT, metrics_at
 from sweep.tracking.trouble import trouble
 from trainers.errors import CheckpointError, StorageError
-from trainers.storage.content import canonical_json, content_key
+from trainers.storage.content import canonical_json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -107,7 +107,7 @@ class ModelDelivery:
         taken = [self._try(_shown(one), partial(self._deliver, one, outcome), outcome) for one in missing]
         taken.append(self._try("the labels of the models", partial(self._bring_up_to_date, wanted), outcome))
         if all(taken):
-            self._ledger.set_fact(fact(uri), content_key([candidate.id for candidate in wanted]))
+            self._ledger.set_fact(fact(uri), signature(wanted, self._ledger))
         return outcome
 
     def _try(self, what: str, request: Callable[[], object], outcome: Outcome) -> bool:
@@ -198,14 +198,17 @@ class ModelDelivery:
 
     @cached_property
     def _known(self) -> dict[str, LoggedModel]:
-        """The sweep's models that are whole, by candidates' ids; halves of a broken delivery are removed."""
+        """The sweep's models that are whole, by candidates' ids; halves of a broken delivery are removed, and those of
+        trials that were trained again since."""
         from mlflow.entities import LoggedModelStatus
 
         query = f"tags.`sweep.id` = '{self._ledger.id}'"
         known: dict[str, LoggedModel] = {}
         search = partial(self._client.search_logged_models, [self._experiment], query)
+        again = {event.trial for event in self._ledger.events("again")}
         for model in list(pages(lambda token: patiently(search, page_token=token))):
-            if model.status == LoggedModelStatus.READY:
+            former = model.tags["sweep.model"] in again and model.source_run_id not in self._runs.values()
+            if model.status == LoggedModelStatus.READY and not former:
                 known[model.tags["sweep.model"]] = model
             else:
                 patiently(self._client.delete_logged_model, model.model_id)

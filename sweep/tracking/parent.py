@@ -25,6 +25,7 @@ from sweep.tracking.run_content import (
     described,
     milliseconds,
     order_tags,
+    origin_tags,
 )
 from sweep.tracking.runs import TOLD, Runs
 from sweep.tracking.teller import Teller
@@ -71,6 +72,7 @@ class ParentRun:
         self.make()
         if event.kind == "sweep":
             self._ask("that it runs", self._client.update_run, self._id, status="RUNNING")
+            self._come_from(event.body)
             self._ask("spec.yaml", self._client.log_text, self._id, event.body["spec"], "spec.yaml")
         elif event.kind == "plan":
             self._plan(Plan.from_json(event.body))
@@ -126,6 +128,12 @@ class ParentRun:
     @property
     def _id(self) -> str:
         return self._runs.ids[PARENT]
+
+    def _come_from(self, body: dict[str, Any]) -> None:
+        """Where a run of the driver comes from, where that is noted."""
+        tags = origin_tags(body)
+        if tags:
+            self._teller.tag(PARENT, "the sweep", tags)
 
     def _plan(self, plan: Plan) -> None:
         """What all trials share, and the views of the experiment."""

@@ -24,7 +24,7 @@ from sweep.results.rows import won_by
 from sweep.text import without_password
 from sweep.tracking.address import quiet_mlflow
 from sweep.tracking.long_values import joined
-from sweep.tracking.run_content import CHOSEN, MADE_WITH, ORDER, PARENT, PLACES, row_key
+from sweep.tracking.run_content import CHOSEN, MADE_WITH, ORDER, PARENT, PLACES, row_key, taken_told
 from sweep.tracking.server import PATIENCE_SECONDS, Tracked, served, stored
 from sweep.tracking.trouble import stopped
 from trainers.errors import InputError
@@ -193,7 +193,7 @@ def _body(tags: dict[str, str], metrics: dict[str, float]) -> dict[str, Any]:
     last = metrics.get("test_acc", best)  # a stored teacher has no epochs here
     releases = {name.removeprefix(MADE_WITH): tag for name, tag in tags.items() if name.startswith(MADE_WITH)}
     numbers = {"last": {"test_acc": last, "val_acc": metrics.get("val_acc")}, "best": {"test_acc": best}}
-    return numbers | {"made_with": releases}
+    return numbers | {"made_with": releases} | taken_told(tags)
 
 
 def config(params: dict[str, str]) -> dict[str, Any]:

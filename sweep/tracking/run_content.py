@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from math import nan
 from typing import TYPE_CHECKING, Any
 
+from sweep.ledger.origin import Origin, origin_of
+from sweep.ledger.provenance import shown
 from sweep.plan.labels import student_of, teacher_of
 from sweep.tracking.long_values import in_parts
-from sweep.tracking.mlflow_internals import DATA_CONTEXT, LONGEST_PARAM, LONGEST_TAG
+from sweep.tracking.mlflow_internals import DATA_CONTEXT, LONGEST_PARAM, LONGEST_TAG, SOURCE_COMMIT
 from trainers.storage.content import content_key
+from trainers.versions import OURS
 
 if TYPE_CHECKING:
     from sweep.plan.slots import Plan, SearchedCell, Slot
@@ -31,6 +34,13 @@ CHOSEN = "chosen."
 """How the parent run's tags begin that tell what each search has won; the cell's id follows."""
 MADE_WITH = "made_with."
 """How the tags begin that tell what a trial was trained with; the package's name follows."""
+FROM, FROM_ID, FROM_TIME = "taken_from", "taken_from.id", "taken_from.ended"
+"""Tags of a trial that another sweep has trained: that sweep's name, its ledger's id, and when the trial ended."""
+RAN_ON = "ran_on."
+"""How the tags begin that tell where it was trained: ``host``, ``gpu`` or ``cpu``, ``driver``, ``python``."""
+COMMIT = "commit."
+"""How the parent's tags begin that tell which commits the last run began from: of the ``spec``, of its ``code`` where
+that is another repository's, and of ``kd-sweep``."""
 ROW_KEY = 8
 """Hexadecimal digits of a row's key there."""
 
@@ -95,8 +105,35 @@ def start_tags(body: dict[str, Any]) -> dict[str, str]:
 
 
 def release_tags(body: dict[str, Any]) -> dict[str, str]:
-    """What a trial was made with, from the event that ended it; of an older ledger nothing."""
-    return {MADE_WITH + name: release for name, release in body.get("made_with", {}).items()}
+    """What a trial was made with, and where, from the event that ended it; of an older ledger nothing."""
+    return _named(MADE_WITH, body.get("made_with", {})) | _named(RAN_ON, body.get("ran_on", {}))
+
+
+def origin_tags(body: dict[str, Any]) -> dict[str, str]:
+    """Where a run of the driver comes from, by the event that began it; of an older ledger nothing."""
+    noted = body.get("provenance")
+    if noted is None:
+        return {}
+    commits = {name: shown(state) for name, state in noted["repositories"].items()}
+    shows = [noted["repositories"][name]["commit"] for name in ("spec", "code", OURS) if name in noted["repositories"]]
+    tags = _named(MADE_WITH, noted["releases"]) | _named(RAN_ON, noted["machine"]) | _named(COMMIT, commits)
+    return tags | ({SOURCE_COMMIT: shows[0]} if shows else {})
+
+
+def _named(prefix: str, values: dict[str, str]) -> dict[str, str]:
+    return {prefix + name: value for name, value in values.items()}
+
+
+def taken_tags(body: dict[str, Any]) -> dict[str, str]:
+    """Where a trial was trained that was taken over from another sweep, from the event that ended it."""
+    origin = origin_of(body)
+    return {FROM: origin.sweep, FROM_ID: origin.id, FROM_TIME: str(origin.ended)} if origin else {}
+
+
+def taken_told(tags: dict[str, str]) -> dict[str, Any]:
+    """What the body of a trial's end holds of that, back from the tags."""
+    known = FROM in tags and FROM_ID in tags and FROM_TIME in tags
+    return Origin(tags[FROM], tags[FROM_ID], float(tags[FROM_TIME])).noted() if known else {}
 
 
 def slot_tags(slot: Slot) -> dict[str, str]:

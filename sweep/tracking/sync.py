@@ -15,6 +15,8 @@ from sweep.tracking.progress import delivered
 from sweep.tracking.projector import connect, told_all
 from sweep.tracking.teller import sentence
 from sweep.tracking.trouble import stopped
+from trainers.code import unload
+from trainers.errors import InputError
 
 
 def told_everything(ledger: Ledger, uri: str) -> bool:
@@ -50,6 +52,8 @@ def sync(root: Root, name: str, uri: str, tell: Callable[[str], None] = lambda _
 def log_models(root: Root, name: str, uri: str, tell: Callable[[str], None]) -> Outcome:
     """Log the networks that a sweep wants logged and a server has not, after all events.
 
+    Where the sweep's own code is missing, damaged or cannot be imported here, those networks are refused that need it.
+
     Args:
         root: below which the sweep lies.
         name: of the sweep.
@@ -58,25 +62,32 @@ def log_models(root: Root, name: str, uri: str, tell: Callable[[str], None]) -> 
 
     Raises:
         StorageError: when the server does not take them; what it took is not logged again.
-        InputError: when the sweep's own code, which its networks may need, is missing or damaged.
     """
     paths = root.sweep(name)
     with closing(Ledger(paths.ledger)) as ledger:
         if not _ended(ledger) or not candidates.candidates(ledger):
             return Outcome()
-        _load_own(ledger, root)
+        lacking = _load_own(ledger, root)
         try:
             delivery = connect(root, paths, ledger, uri)
             models = ModelDelivery(paths, ledger, delivery.client, delivery.experiment, delivery.runs)
-            return models.deliver(uri, tell)
+            outcome = models.deliver(uri, tell)
         except Exception as error:  # whatever MLflow, its store or the network raise
             raise stopped(uri, error) from error
+    if lacking and outcome.refused:
+        outcome.refused.append(lacking)
+    return outcome
 
 
-def _load_own(ledger: Ledger, root: Root) -> None:
-    """Load the sweep's own code, where it has any."""
+def _load_own(ledger: Ledger, root: Root) -> str:
+    """Load the sweep's own code, where it has any; why that cannot be had, empty where it can."""
     plan = ledger.latest("plan")
-    at_hand(plan.body.get("code", "") if plan is not None else "", root)
+    try:
+        at_hand(plan.body.get("code", "") if plan is not None else "", root)
+    except InputError as error:
+        unload()  # another sweep's code may define other networks of these names
+        return str(error)
+    return ""
 
 
 def _ended(ledger: Ledger) -> bool:

@@ -88,6 +88,17 @@ class Teller:
         """Tags of a run, however long."""
         self.log(key, whose, tags=run_tags(tags))
 
+    def delete(self, key: str) -> None:
+        """The run of a trial that was asked for again: it gets a new one. Where the server deletes none, it goes on."""
+        try:
+            deleted = self.ask(key, f"that {key} is trained again", self._client.delete_run, self._runs.ids[key])
+        except GoneError as gone:
+            if gone.key != key:
+                raise
+            deleted = True
+        if deleted:
+            self._runs.forget(key)
+
     def _log(self, key: str, some: list[Any]) -> None:
         of = {kind: [one for one in some if _kind(one) == kind] for kind in ("metric", "parameter", "tag")}
         patiently(self._client.log_batch, self._runs.ids[key], of["metric"], of["parameter"], of["tag"])

@@ -63,6 +63,15 @@ def valid(names: Any) -> str:
     return f"valid: {', '.join(sorted(names))}"
 
 
+# -- the user's own code ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ["mine.py", "[]", "{mine.py: 1}", "3"])
+def test_code_that_is_no_list_is_the_one_mistake(value: str) -> None:
+    """What it would have registered is not known, so that no other name can be judged."""
+    assert "code: must be a list with at least one entry, found " in the_mistake(code=value, methods="[of_mine]")
+
+
 # -- what is read ---------------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,17 @@ from sweep.engine.queue import TrialQueue
 from sweep.engine.ray_callback import RayCallback
 from sweep.engine.ray_search import CellScheduler, StopAfterEpoch
 from sweep.engine.recorder import Recorder
+from sweep.engine.sharing import Sharing
 from sweep.layout import SweepPaths
 from sweep.ledger.bodies import final_body
-from sweep.ledger.store import Kind, Ledger
+from sweep.ledger.neighbours import WEIGHTS
+from sweep.ledger.store import Entry, Kind, Ledger
 from sweep.plan.slots import Plan
 from sweep.results.standing import ended
 from sweep.search.searches import Searches
 from tests.support.examples import begin, epoch_body, teacher_of
 from trainers.config import TeacherConfig
+from trainers.storage.checkpoint import save_tensors
 
 Curve = Callable[[Job, int], float]
 """A trial's accuracy after an epoch. It may raise ValueError (the attempt fails) or ZeroDivisionError (it diverges)."""
@@ -56,6 +59,13 @@ class MortalLedger(Ledger):
             self.left -= 1
         return super().append(kind, trial, epoch, body)
 
+    def append_all(self, entries: Iterable[Entry]) -> bool:
+        if self.left == 0:
+            raise Killed
+        if self.left is not None:
+            self.left -= 1
+        return super().append_all(entries)
+
 
 class World:
     """What outlives a driver: the disk, the stored teachers, and a count of what was trained."""
@@ -65,6 +75,8 @@ class World:
         self.curve = curve
         self.teachers: dict[str, TeacherConfig] = {}
         self.trained: Counter[tuple[str, int]] = Counter()
+        self.shares = False
+        """Whether what other sweeps below the root have finished is taken over; weights are then left for others."""
         self._done: dict[str, int] = {}
 
     def done(self, key: str) -> int:
@@ -92,6 +104,8 @@ class World:
         report = {"done": self.done(job.key) == job.slot.epochs} | self._epochs(job, first)
         if report["done"]:
             report["state"] = "finished"
+            if self.shares:
+                save_tensors(self.paths.trial(job.key) / WEIGHTS, {})
             if job.slot.stage == "teacher":
                 self.teachers[job.slot.id] = teacher_of(job.slot)
                 report["teacher"] = self.teachers[job.slot.id].model_dump()
@@ -126,6 +140,8 @@ class Driver:
         self.trials: dict[str, Trial] = {}
         self._fresh: set[str] = set()
         begin(ledger, plan)
+        if world.shares:
+            Sharing(world.paths, ledger, plan.protocol, self.recorder._display).begin(self.queue)
         for slot in plan.teachers:  # stored by a run that was killed before it could note that
             if slot.id in world.teachers and not ledger.is_final(slot.id):
                 epochs = [epoch_body(slot.epochs, 50.0, 50.0)]

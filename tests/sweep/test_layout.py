@@ -67,9 +67,40 @@ def test_an_empty_root_is_told_as_such(root: Root) -> None:
         root.choose(None)
 
 
-def test_a_writable_root_is_made_and_left_empty(root: Root) -> None:
+def git(folder: Path, *words: str) -> list[str]:
+    own = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    done = subprocess.run(["git", *words], cwd=folder, env=os.environ | own, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def test_a_writable_root_is_made_and_git_sees_nothing_of_it(root: Root) -> None:
+    git(root.path.parent, "init", "--quiet")
     root.check_writable()
-    assert list(root.path.iterdir()) == []
+    assert list(root.path.iterdir()) == [root.git_ignores]
+    ledger_at(root, "a", 1000.0)
+    assert git(root.path.parent, "status", "--porcelain", "--untracked-files=all") == []
+
+
+def test_a_folder_that_was_there_before_is_its_owners(root: Root) -> None:
+    root.path.mkdir()
+    root.check_writable()
+    with root.newly_made():
+        ledger_at(root, "a", 1000.0)
+    assert list(root.path.iterdir()) == [root.sweeps]
+
+
+def test_what_makes_nothing_makes_no_root(root: Root) -> None:
+    with root.newly_made():
+        root.names()
+    assert not root.path.exists()
+
+
+def test_what_another_has_git_leave_out_stays(root: Root) -> None:
+    with pytest.raises(InputError, match="broke"), root.newly_made():
+        root.path.mkdir()
+        root.git_ignores.write_text("*.db\n")
+        raise InputError("broke")
+    assert root.git_ignores.read_text() == "*.db\n"
 
 
 def test_a_root_that_is_a_file_is_a_storage_error(tmp_path: Path) -> None:

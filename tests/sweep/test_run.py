@@ -21,10 +21,12 @@ from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan, Slot
 from sweep.plan.teachers import stored_teachers
+from sweep.results.again import Again
 from sweep.results.standing import ended
 from sweep.run import _nothing_new, _record_start, _record_stored_teachers, _run_and_tell, run_sweep
 from sweep.tracking.sync import told_everything
 from tests.support.examples import begin, record, small_spec, teacher_of
+from tests.support.shared_trials import done_in, finish, opened, plan_of
 from tests.sweep.cost.test_estimate import timed
 from trainers.data.sources.digits import Digits
 from trainers.errors import InputError
@@ -121,6 +123,9 @@ def test_what_ran_when_a_driver_was_killed_is_noted_as_interrupted(
     noted = [(event.kind, event.trial) for event in ledger.events() if event.seq > before]
     assert sorted(noted[:2]) == sorted([("interrupted", keys[1]), ("interrupted", keys[5])])
     assert noted[2:] == [("sweep", None), ("plan", None)]
+    begun = ledger.latest("sweep")
+    assert begun is not None
+    assert begun.body["provenance"].keys() == {"repositories", "releases", "machine"}
 
 
 # -- the budget -------------------------------------------------------------------------------------------------------
@@ -159,6 +164,36 @@ def test_a_sweep_beyond_its_budget_does_not_start(
 def test_a_sweep_within_its_budget_starts(root: Root, ledger: Ledger, budget: dict[str, Any]) -> None:
     assert start(root, **budget) == DONE
     assert ledger.latest("plan") is not None
+
+
+@pytest.mark.usefixtures("nothing_runs")
+def test_what_other_sweeps_have_finished_costs_no_budget(root: Root) -> None:
+    """Six epochs of two seconds would."""
+    only = {"methods": ["scratch"], "baseline": "scratch"}
+    first = plan_of("first", **only)
+    finish(root, first, first.students)
+    spec = small_spec(**only, budget={"max_device_hours": 10 / 3600})
+    display, uri = PlainDisplay(Console(quiet=True)), f"sqlite:///{root.path}/mlflow.db"
+    with pytest.raises(InputError, match="max_device_hours"):
+        run_sweep(spec, root, uri, display, fresh=True)
+    assert run_sweep(spec, root, uri, display) == DONE
+    assert run_sweep(spec, root, uri, display, fresh=True) == DONE  # what was taken over stays
+    with opened(root, "small") as ledger:
+        assert len(ledger.finals()) == 2
+
+
+@pytest.mark.usefixtures("nothing_runs")
+def test_what_is_asked_for_again_waits_once_more_and_is_not_taken_over(root: Root) -> None:
+    only = {"methods": ["scratch"], "baseline": "scratch"}
+    first = plan_of("first", **only)
+    finish(root, first, first.students)
+    display, uri = PlainDisplay(Console(quiet=True)), f"sqlite:///{root.path}/mlflow.db"
+    run_sweep(small_spec(**only), root, uri, display)
+    (key, other) = done_in(root, "small")
+    run_sweep(small_spec(**only), root, uri, display, again=Again(trials=(key,)))
+    assert done_in(root, "small") == {other}
+    run_sweep(small_spec(**only), root, uri, display)
+    assert done_in(root, "small") == {other}
 
 
 # -- the end ----------------------------------------------------------------------------------------------------------

@@ -7,6 +7,11 @@ import pytest
 from sweep.text import LONGEST_REASON, first_line, without_password
 
 
+class DumbError(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
 @pytest.mark.parametrize(
     ("error", "line"),
     [
@@ -14,6 +19,7 @@ from sweep.text import LONGEST_REASON, first_line, without_password
         (RuntimeError("\n  first\nsecond\n"), "RuntimeError: first"),
         (KeyError(), "KeyError"),
         (OSError("  \n "), "OSError"),
+        (DumbError("no one hears this"), "DumbError"),
     ],
 )
 def test_an_exception_becomes_one_line(error: Exception, line: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -212,6 +213,6 @@ def _around(module: str) -> Iterator[str]:
 
 def _installed(name: str, beside: Sequence[str]) -> bool:
     """Whether Python finds a module of that name elsewhere than beside the spec or in the working folder."""
-    here = {Path(place).resolve() for place in [*beside, "."]}
-    elsewhere = [entry for entry in sys.path if Path(entry or ".").resolve() not in here]
+    here = {os.path.realpath(place) for place in [*beside, "."]}
+    elsewhere = [entry for entry in sys.path if os.path.realpath(entry or ".") not in here]
     return PathFinder.find_spec(name, elsewhere) is not None

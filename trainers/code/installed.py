@@ -35,7 +35,7 @@ def load_installed() -> tuple[str, ...]:
 
 def _imported(point: EntryPoint) -> str:
     try:
-        with theirs():
+        with theirs(f"the installed package {_top(point.module)}"):
             import_module(point.module)
     except THEIRS as error:
         _forget(_top(point.module))

@@ -35,16 +35,16 @@ def load(code: Code) -> None:
     try:
         for module in code.modules:
             if "." not in module or code.uses(module, "trainers"):
-                _import(module)
+                _import(module, code.shown(code.modules[module]) or module)
         _check_registered(code)
     except BaseException:
         unload()
         raise
 
 
-def _import(module: str) -> None:
+def _import(module: str, what: str) -> None:
     try:
-        with theirs():
+        with theirs(what):
             importlib.import_module(module)
     except InputError:
         raise

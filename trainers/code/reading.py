@@ -5,6 +5,7 @@ A file is a module of its name, a folder is a package. Of a folder the Python fi
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from trainers.storage.inputs import FILE, FOLDER, kind, read_file, readable
 
 MAIN = "__main__.py"
 """What ``python -m mypaper`` runs: a script, which no module imports."""
+NO_MODULES = ("__main__", "__init__")
+"""Names of files that are other modules: the program that runs, and the package around them."""
 
 
 def read(paths: Sequence[str], folder: Path) -> Code:
@@ -78,7 +81,8 @@ def _below(place: Path, path: str) -> Iterator[tuple[str, Path]]:
 
 def _check_leads_nowhere(file: Path, within: Path, path: str) -> None:
     """Raises InputError for a link whose end lies elsewhere: other machines would not have it."""
-    if not file.resolve().is_relative_to(within.resolve()):
+    end, inside = (Path(os.path.realpath(place)) for place in (file, within))  # links in a circle have no end: no error
+    if not end.is_relative_to(inside):
         raise InputError(f"{path}: {readable(file)} is a link that leads out of its folder; put the file itself there")
 
 
@@ -91,7 +95,7 @@ def _check_once(code: Code) -> None:
 
 
 def _check_name(name: str, path: str) -> None:
-    if not name.isidentifier():
+    if not name.isidentifier() or name in NO_MODULES:
         raise InputError(f"{path}: no module can have the name '{name}'; use letters, digits and '_'")
 
 

@@ -12,8 +12,10 @@ from trainers.storage.content import KEY_LENGTH
 SAYS_NOTHING = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 """Fields of a tree that follow from its other fields, or are written for tools alone."""
 HAS_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-BY_NAME = frozenset({"import_module", "__import__"})
-"""Functions that import what a text names."""
+BY_NAME = frozenset(
+    {"import_module", "__import__", "load_module", "exec_module", "run_module", "run_path", "resolve_name"}
+)
+"""Functions that import, or run, what a text names."""
 LARGEST = 10**30
 """A longer number is hashed as its bits: Python refuses to write it in decimals."""
 
@@ -107,13 +109,13 @@ def imports(tree: ast.Module, module: str, is_package: bool) -> Iterator[str]:
                 yield from (f"{base}.{alias.name}", f"{base}.{alias.name}.*")
                 if alias.name in BY_NAME:
                     yield "*"
-        elif isinstance(node, ast.Call) and _name(node.func) in BY_NAME:
-            yield "*"
+        elif isinstance(node, ast.Name | ast.Attribute) and _last(node) in BY_NAME:
+            yield "*"  # called here, or under another name that it is given
 
 
-def _name(called: ast.expr) -> str:
-    """The last part of what is called."""
-    return called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+def _last(name: ast.Name | ast.Attribute) -> str:
+    """The last part of a dotted name."""
+    return name.attr if isinstance(name, ast.Attribute) else name.id
 
 
 def _start(module: str, is_package: bool, level: int) -> str:

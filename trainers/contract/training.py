@@ -51,8 +51,21 @@ def trained(
     case: Case, student: str, epochs: int = 1, folder: Path | None = None, size: int = 16
 ) -> Generator[EpochResult, None, Network]:
     """The training of such a trial: :func:`trainers.fit.fit`."""
-    teacher = seeded_model("resnet8", case.classes, seed=99).eval() if case.listens else None
+    teacher = _teacher(case.classes) if case.listens else None
     return fit(one_epoch(case, student, epochs), data=small_set(case.classes, size), teacher=teacher, folder=folder)
+
+
+@lru_cache(maxsize=2)
+def _teacher(classes: int) -> Network:
+    """Whom all of them have; a training leaves it as it is."""
+    return seeded_model("resnet8", classes, seed=99).eval()
+
+
+@lru_cache(maxsize=32)
+def _first(student: str, classes: int) -> tuple[str, Tensor]:
+    """The name and the start of a student's first layer."""
+    name, start = next(seeded_model(student, classes, seed=0).named_parameters())
+    return name, start.detach().clone()
 
 
 def families(case: Case) -> tuple[str, ...]:
@@ -80,7 +93,7 @@ def every_family(case: Case) -> str | None:
 
 def moves(case: Case, student: str, size: int = 16) -> str | None:
     """A step of training moves a student's first layer, and leaves it finite."""
-    name, start = next(seeded_model(student, case.classes, seed=0).named_parameters())
+    name, start = _first(student, case.classes)
     _, network = finished(trained(case, student, size=size))
     weights = dict(network.named_parameters())
     weight = weights[name] if name in weights else weights[f"student.{name}"]  # evaluated in a network around it

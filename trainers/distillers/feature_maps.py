@@ -32,6 +32,8 @@ class MapDistiller(FeatureDistiller):
 
     least_stages: ClassVar[int] = 0
     """How many stages (the stem is one) each network must have."""
+    reads_pooled: ClassVar[bool] = False
+    """Whether it reads what the classifier reads, of both networks."""
 
     def __init__(self, params: Any, student: Network, setting: Setting) -> None:
         super().__init__(student, setting)
@@ -42,11 +44,13 @@ class MapDistiller(FeatureDistiller):
         """The method around `student`, with layers of its own where it has some, freshly drawn.
 
         Raises:
-            InputError: where a network has too few stages.
+            InputError: where a network has too few stages, or does not show what its classifier reads.
         """
         for network in (student, setting.teacher):
             if network is not None:
                 _check_stages(network, len(network.stage_channels), cls.__name__, cls.least_stages)
+                if cls.reads_pooled:
+                    _check_pooled(network, setting)
         return cls(params, student, setting)
 
 
@@ -70,6 +74,11 @@ def survey(network: Network, setting: Setting, method: str, *, stages: int = 0, 
 def _check_stages(network: Network, found: int, method: str, least: int) -> None:
     if found < least:
         raise InputError(f"{method} compares stages, and a {_name(network)} gives {found}, not {least} or more")
+
+
+def _check_pooled(network: Network, setting: Setting) -> None:
+    shapes(network, setting.image_size)  # a network of the user's knows by a pass whether its last layer is the head
+    network.classifier  # noqa: B018 - raises InputError where it is not known
 
 
 def _name(network: Network) -> str:

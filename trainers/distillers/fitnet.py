@@ -90,6 +90,7 @@ class FitNet(MapDistiller):
 
     Params: ClassVar[type[MethodParams]] = FitNetParams
     summary: ClassVar[str] = "hint: one map of the teacher, regressed from the student's (arXiv 1412.6550)"
+    least_stages: ClassVar[int] = 1
     params: FitNetParams
 
     def __init__(self, params: FitNetParams, student: Network, setting: Setting) -> None:

@@ -64,6 +64,7 @@ class PKT(MapDistiller):
 
     Params: ClassVar[type[MethodParams]] = PKTParams
     summary: ClassVar[str] = "each image's neighbours among the batch's pooled features (arXiv 1803.10837)"
+    reads_pooled: ClassVar[bool] = True
     params: PKTParams
 
     def terms(self, student: Features, teacher: Features, batch: Batch) -> dict[str, Tensor]:

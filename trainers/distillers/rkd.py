@@ -95,6 +95,7 @@ class RKD(MapDistiller):
 
     Params: ClassVar[type[MethodParams]] = RKDParams
     summary: ClassVar[str] = "distances and angles among the batch's pooled features (arXiv 1904.05068)"
+    reads_pooled: ClassVar[bool] = True
     params: RKDParams
 
     def terms(self, student: Features, teacher: Features, batch: Batch) -> dict[str, Tensor]:

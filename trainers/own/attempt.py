@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from trainers.code import THEIRS, theirs, told
+from trainers.code import THEIRS, limited, theirs, told
 from trainers.distillers import Batch, Distiller, Setting
 from trainers.distillers.base import shapes
 from trainers.errors import InputError
@@ -31,7 +31,7 @@ def try_once(distiller: Distiller, setting: Setting) -> None:
         setting: the same that it was built in.
 
     Raises:
-        InputError: where the function fails, with the user's file and line, or returns what is no loss.
+        InputError: where the function fails or does not end, with the user's file and line, or returns what is no loss.
     """
     draws = torch.Generator().manual_seed(0)
     targets = torch.randint(setting.num_classes, (BATCH,), generator=draws)
@@ -77,7 +77,7 @@ def _seen(network: Network, setting: Setting, *, learns: bool = False) -> Featur
 def _explained(method: LogitFunction | FunctionDistiller, call: Callable[[], Tensor]) -> None:
     """Raises InputError where the call fails, or gives no number for logits as random draws are."""
     try:
-        with theirs():
+        with theirs(f"method '{method.name}'"), limited():
             loss = float(call().detach())
     except InputError:
         raise

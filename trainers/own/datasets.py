@@ -70,7 +70,7 @@ class OwnSource(DataSource):
         where it fails or returns anything else than images and labels."""
         kind = type(self)
         try:
-            with theirs():
+            with theirs(f"data set '{kind.name}'"):
                 found = kind.reader(**dict(self))
                 return found if isinstance(found, ImageData) else self._data(found)
         except KDError:

@@ -26,7 +26,7 @@ from trainers.distillers.registry import METHODS
 from trainers.models import Features, Network
 from trainers.own.given import READS, STRONG, Given, Passed
 from trainers.own.registration import Origin, register
-from trainers.own.signature import WITHOUT_SOURCE, config, positional
+from trainers.own.signature import WITHOUT_SOURCE, check_order, config, positional
 
 Loss = Callable[..., Any]
 D = TypeVar("D", bound=Callable[..., Any])
@@ -103,6 +103,8 @@ def _of_class(name: str, given: type, origin: Origin, plain: bool, summary: str)
         raise origin.refuse(f"method '{name}' is a class: it says itself what it needs, how it weighs and warms up")
     if not issubclass(getattr(given, "Params", type(None)), MethodParams):
         raise origin.refuse(f"method '{name}' has no Params: a class of its hyperparameters that extends MethodParams")
+    for field, info in given.Params.model_fields.items():
+        check_order(field, info.annotation, origin)
     lacking = sorted(given.__abstractmethods__)
     if lacking:
         raise origin.refuse(f"method '{name}' lacks what every method has: {', '.join(lacking)}")

@@ -47,7 +47,7 @@ def model(name: str) -> Callable[[B], B]:
 
 def _built(name: str, builder: Builder, num_classes: int, origin: Origin) -> Network:
     """A network behind the interface of ours. Raises InputError where the user's code builds none."""
-    with theirs():
+    with theirs(f"model '{name}'"):
         network = builder(num_classes=num_classes)
     if isinstance(network, Network):
         return network

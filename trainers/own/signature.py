@@ -6,7 +6,7 @@ import inspect
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, PydanticUserError, ValidationError, create_model
 from pydantic.errors import PydanticSchemaGenerationError
@@ -59,6 +59,7 @@ def config(
             raise Origin.of(given).refuse(f"the argument '{name}' has no default; write `{name}: … = …`")
         default = str(argument.default) if isinstance(argument.default, Path) else argument.default  # as specs have it
         fields[name] = (_hint(given, name, argument.annotation), ... if missing else default)
+        check_order(name, fields[name][0], Origin.of(given))
     return _made(given, base, fields)
 
 
@@ -73,13 +74,22 @@ def _hint(given: Callable[..., Any], name: str, annotation: Any) -> Any:
         raise Origin.of(given).refuse(f"the type of the argument '{name}' cannot be read: {error}") from error
 
 
+def check_order(name: str, hint: Any, origin: Origin) -> None:
+    """Raises InputError for a type that holds a set: written down, it has another order in every process, and so would
+    a trial's key."""
+    if hint in (set, frozenset) or get_origin(hint) in (set, frozenset):
+        raise origin.refuse(f"the argument '{name}' is a set, whose order is another in every process; take a tuple")
+    for part in get_args(hint):
+        check_order(name, part, origin)
+
+
 def _made(given: Callable[..., Any], base: type[P], fields: dict[str, tuple[Any, Any]]) -> type[P]:
     name = getattr(given, "__name__", "own")
     module = getattr(given, "__module__", None) or __name__
     try:
         made: type[P] = create_model(f"{name}_params", __base__=base, __module__=module, **fields)  # type: ignore[call-overload]
         if not any(default is ... for _, default in fields.values()):
-            canonical_json(made().model_dump(mode="json"))
+            canonical_json(made().model_dump(mode="json")).encode()  # half a character is none
     except (PydanticSchemaGenerationError, PydanticUserError) as error:
         why = str(error).splitlines()[0]
         raise Origin.of(given).refuse(f"an argument's type is none that a spec can hold: {why}") from error

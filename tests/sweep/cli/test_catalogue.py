@@ -18,12 +18,16 @@ from sweep.ledger import lock
 from sweep.ledger.store import Ledger
 from sweep.plan.slots import Plan
 from tests.support.examples import begin, record, slot_of
+from tests.support.own import MYKD
+from tests.support.site import PACKAGE, Site, site
 from trainers.config import Recipe
 from trainers.data import DATASETS
 from trainers.distillers import METHODS
 from trainers.errors import InputError
 from trainers.models import MODELS, TIMM, build
 from trainers.recipes import RECIPES
+
+__all__ = ["site"]
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +142,10 @@ def test_listings_print_in_every_format(
         text = listing(found, how)
         assert all(re.search(r"\w", line) or set(line) & set("[]{}|\\ ") for line in text.splitlines())
         assert text.count("\n") > len(found)
+
+
+@pytest.mark.parametrize(("what", "name"), [("methods", "mykd"), ("recipes", "brief")])
+def test_what_installed_packages_register_is_listed(site: Site, tmp_path: Path, what: str, name: str) -> None:
+    brief = "from trainers import recipe\nrecipe('brief', base='digits', epochs=5)"
+    site.install(f"{PACKAGE}.losses", __init__="", losses=f"{MYKD}\n{brief}")
+    assert name in [next(iter(row.values())) for row in rows(what, Root(tmp_path))]

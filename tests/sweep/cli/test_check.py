@@ -113,6 +113,14 @@ def test_what_is_wrong_is_told_by_its_line_and_the_exit_code(folder: Path, capsy
     assert "1 of what must hold does not" in err
 
 
+def test_a_loss_that_does_not_end_fails_within_its_limit(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "my_losses.py").write_text(LOSSES.format(more="* __import__('time').sleep(10**6)"))
+    assert code_of("my_losses.py", "--limit", "1", "--format", "json") == 1
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["holds"] for row in rows] == [False] + [None] * (len(METHOD) - 1)
+    assert "my_losses.py:6: OverdueError: did not end within 1 s" in rows[0]["found"]
+
+
 @pytest.mark.slow(4)
 def test_what_holds_ends_with_zero(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert code_of("my_losses.py") == 0

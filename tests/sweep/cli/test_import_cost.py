@@ -64,7 +64,9 @@ def test_the_watch_sees_what_is_imported() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["run", "--help"], ["teachers", "import", "--help"], ["list", "recipes"]], ids=" ".join
+    "arguments",
+    [["--help"], ["--version"], ["run", "--help"], ["teachers", "import", "--help"], ["list", "recipes"]],
+    ids=" ".join,
 )
 def test_help_is_cheap(arguments: list[str]) -> None:
     done = watched(*arguments)

@@ -42,9 +42,9 @@ def test_every_planned_trial_has_a_row_in_the_plans_order(paths: SweepPaths, tol
 
 
 def test_a_row_says_how_far_a_trial_is_and_why_it_failed(paths: SweepPaths, told: Plan) -> None:
-    nothing = {"test": "", "reason": "", "log": ""}
+    nothing = {"test": "", "from": "", "reason": "", "log": ""}
     assert row(paths, "teacher resnet20 · seed 0") == nothing | {"state": "finished", "epoch": "2/3", "test": "98.13"}
-    failed = {"state": "failed", "epoch": "0/3", "test": "", "reason": "ValueError: no", "log": "log.txt"}
+    failed = {"state": "failed", "epoch": "0/3", "test": "", "from": "", "reason": "ValueError: no", "log": "log.txt"}
     assert row(paths, "resnet20→resnet8 · scratch · seed 1") == failed
     diverged = row(paths, "resnet20→resnet8 · scratch · seed 0")
     assert (diverged["state"], diverged["reason"]) == ("diverged", "loss term 'kd' became nan at epoch 2, step 1")

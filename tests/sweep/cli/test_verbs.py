@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import signal
@@ -68,6 +69,7 @@ def test_the_verbs_are_those_of_the_documents() -> None:
         "new",
         "plan",
         "report",
+        "rerun",
         "run",
         "status",
         "studies",
@@ -75,6 +77,16 @@ def test_the_verbs_are_those_of_the_documents() -> None:
         "sync",
         "ui",
     ]
+
+
+def test_the_version_is_told_with_those_of_what_it_stands_on(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    first, *others = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert first == ["kd-sweep", importlib.metadata.version("kd-sweep")]
+    assert [name for name, _ in others] == ["python", "torch", "ray", "optuna", "mlflow"]
+    assert torch.__version__.startswith(dict(others)["torch"])
 
 
 MISTAKES = {

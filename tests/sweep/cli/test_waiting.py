@@ -16,6 +16,7 @@ from sweep.cli.run import doing
 from sweep.cli.waiting import FIRST_SECONDS, PAUSE_SECONDS, Teller, What, is_heard, telling
 from sweep.engine.display import PlainDisplay, Progress
 from sweep.plan.slots import Plan
+from trainers.code import theirs
 
 LONGEST = 60
 """Seconds after which a teller is taken for dumb."""
@@ -50,6 +51,16 @@ def teller(what: What, first: float = 0.0) -> Iterator[tuple[Teller, Lines]]:
         yield told, stream
     finally:
         told.close()
+
+
+def test_code_of_the_user_s_that_runs_meanwhile_is_named() -> None:
+    """It may be what does not end."""
+    with teller("reading mine.yaml") as (_, stream):
+        with theirs("mine.py"), theirs("model 'tinynet'"):
+            stream.next()  # may have been on its way
+            assert stream.next() == "reading mine.yaml; now model 'tinynet' runs … (0 s)"
+        stream.next()
+        assert stream.next() == "reading mine.yaml … (0 s)"
 
 
 def test_it_is_said_again_and_again_what_is_being_done() -> None:

@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -81,21 +81,24 @@ def test_what_is_too_long_for_a_job_is_refused() -> None:
         packed(parse_spec(SMALL + noise, "long.yaml"))
 
 
-WORDS = {
-    "no base85": '"',
-    "nothing compressed": "AAAA",
-    "cut short": packed(small_spec())[:-40],
-    "no JSON": _word(b"[1, "),
-    "a list": _word(b"[]"),
-    "no code": _word(b'{"text": "", "source": ""}'),
-    "code that is none": _word(b'{"text": "", "source": "", "code": 3}'),
-    "one that grows without end": _word(json.dumps({"text": "#" * 10**8, "source": "bomb", "code": {}}).encode()),
+WORDS: dict[str, Callable[[], str]] = {
+    "no base85": lambda: '"',
+    "nothing compressed": lambda: "AAAA",
+    "cut short": lambda: packed(small_spec())[:-40],
+    "no JSON": lambda: _word(b"[1, "),
+    "a list": lambda: _word(b"[]"),
+    "no code": lambda: _word(b'{"text": "", "source": ""}'),
+    "code that is none": lambda: _word(b'{"text": "", "source": "", "code": 3}'),
+    "one that grows without end": lambda: _word(
+        json.dumps({"text": "#" * 10**8, "source": "bomb", "code": {}}).encode()
+    ),
 }
+"""Made where they are needed, not in each process that only collects this test."""
 
 
 @pytest.mark.parametrize("word", WORDS.values(), ids=WORDS)
-def test_what_is_no_packed_spec_is_refused(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(CARRIED, word)
+def test_what_is_no_packed_spec_is_refused(word: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CARRIED, word())
     with pytest.raises(InputError, match=f"{CARRIED} holds no spec"):
         carried()
 

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from search_spaces.loader import parse_spec
 from sweep.engine.attempt import Attempt
 from sweep.engine.job import Job, describe
 from sweep.layout import Root
+from sweep.plan.code import keep
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
 from tests.support.command import LONGEST, SMALL
+from tests.support.own import Folder, folder
 from trainers.config import TeacherConfig
 from trainers.storage.checkpoint import Checkpoints
+
+__all__ = ["folder"]
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +54,8 @@ def test_each_step_is_an_epoch_and_the_last_one_says_that_the_trial_finished(pla
     reports = to_the_end(Attempt(job_config(plan, root, "scratch")))
     assert [[epoch["epoch"] for epoch in report["epochs"]] for report in reports] == [[1], [2], [3], [4]]
     assert [report.get("state") for report in reports] == [None, None, None, "finished"]
+    assert ["ran_on" in report for report in reports] == [False, False, False, True]
+    assert reports[-1]["ran_on"]["host"] == socket.gethostname()
 
 
 def test_a_resumed_trial_reports_its_earlier_epochs_along_with_the_first_new_one(plan: Plan, root: Root) -> None:
@@ -70,7 +78,7 @@ def test_a_resumed_trial_that_breaks_reports_its_earlier_epochs_all_the_same(pla
         tensor.fill_(float("nan") if tensor.is_floating_point() else 0)
     checkpoints.save(2, state)
     report = Attempt(config).step()
-    assert (report["state"], report["done"]) == ("diverged", True)
+    assert (report["state"], report["done"], report["ran_on"]["host"]) == ("diverged", True, socket.gethostname())
     assert [epoch["test_acc"] for epoch in report["epochs"]] == before
 
 
@@ -86,7 +94,7 @@ def test_a_teacher_killed_between_its_last_checkpoint_and_its_report_still_finis
 def test_an_error_is_the_trials_result_with_a_log(plan: Plan, root: Root) -> None:
     missing = TeacherConfig(architecture="resnet14", hash="0123456789abcdef")
     report = Attempt(job_config(plan, root, "kd", missing)).step()
-    assert (report["state"], report["done"]) == ("failed", True)
+    assert (report["state"], report["done"], report["ran_on"]["host"]) == ("failed", True, socket.gethostname())
     assert report["reason"].startswith("CheckpointError: ")
     assert "Traceback" in Path(report["log"]).read_text()
 
@@ -120,3 +128,48 @@ def test_other_data_under_the_same_name_is_refused(plan: Plan, root: Root) -> No
     report = Attempt(config).step()
     assert report["state"] == "failed"
     assert "is not the one the plan was made with" in report["reason"]
+
+
+OWN = """
+import torch
+from trainers import method
+
+@method("ended", teacher_needs="nothing")
+def ended(student, epoch):
+    if epoch == 2:
+        raise {raised}
+    return student.square().mean()
+
+@method("float64", teacher_needs="nothing")
+def float64(student, epoch):
+    torch.set_default_dtype(torch.float64)
+    torch.set_grad_enabled(epoch < 2)
+    return student.square().mean()
+"""
+
+
+def own(folder: Folder, root: Root, method: str, raised: str = "SystemExit(3)") -> dict[str, Any]:
+    """A job of a method of the user's."""
+    folder.write(mine=OWN.format(raised=raised))
+    spec = folder.spec(["mine.py"], methods=["ended", "float64"])
+    keep(spec.code, root)
+    return job_config(build_plan(spec), root, method)
+
+
+@pytest.mark.parametrize("raised", ["SystemExit(3)", "GeneratorExit", "type('Own', (BaseException,), {})('so')"])
+def test_a_loss_that_would_end_the_process_ends_its_trial_alone(folder: Folder, root: Root, raised: str) -> None:
+    report = to_the_end(Attempt(own(folder, root, "ended", raised)))[-1]
+    assert report["state"] == "failed"
+    assert "mine.py:8: " in report["reason"]
+
+
+def test_what_a_loss_changes_of_torch_does_not_outlast_its_epoch(folder: Folder, root: Root) -> None:
+    before = torch.get_num_threads()
+    attempt = Attempt(own(folder, root, "float64") | {"cpus": before + 1})
+    try:
+        assert not attempt.step()["done"]
+        assert (torch.get_default_dtype(), torch.get_num_threads()) == (torch.float32, before + 1)
+        assert attempt.step()["state"] == "failed"
+        assert (torch.get_default_dtype(), torch.is_grad_enabled()) == (torch.float32, True)
+    finally:
+        torch.set_num_threads(before)

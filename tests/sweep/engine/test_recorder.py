@@ -164,6 +164,15 @@ def test_a_trial_that_breaks_is_tried_again_and_then_counts_as_failed(sweep: Dri
     assert sweep.searches.of(job.key)[0].asked[0].state == "failed"
 
 
+def test_where_an_attempt_ran_is_noted_whatever_its_end(sweep: Driver) -> None:
+    first, second = search_jobs(sweep)[:2]
+    place = {"ran_on": {"host": "there"}, "done": True}
+    sweep.tell(first.key, place | {"state": "failed", "reason": "no", "log": "", "epochs": []})
+    sweep.tell(second.key, place | {"state": "diverged", "reason": "no", "epochs": []})
+    noted = [(event.kind, event.body.get("ran_on")) for event in sweep.ledger.events("failed", "final")]
+    assert noted[-2:] == [("failed", {"host": "there"}), ("final", {"host": "there"})]
+
+
 @pytest.mark.parametrize("state", ["failed", "out-of-memory"])
 def test_the_ledger_says_how_an_attempt_broke(sweep: Driver, state: str) -> None:
     job = search_jobs(sweep)[0]

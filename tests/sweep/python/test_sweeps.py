@@ -61,7 +61,7 @@ def test_a_plan_says_what_would_run_and_what_is_done(
     assert (planned.done, planned.epochs_left) == (2, 21)
     frame = planned.table()
     assert frame.trials.sum() == 9
-    assert set(frame.columns) == {"stage", "recipe", "pair", "method", "trials", "done", "epochs"}
+    assert set(frame.columns) == {"stage", "recipe", "pair", "method", "trials", "done", "elsewhere", "epochs"}
     assert repr(planned) == preview(small_spec(), root, Format.TABLE)
     assert "9 trials, 27 epochs; 2 done, 21 epochs to run" in repr(planned)
     assert planned._repr_html_().startswith("<pre>small on digits\n")

@@ -14,8 +14,9 @@ from sweep.ledger.bodies import final_body
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan, Slot
-from sweep.results.preview import preview
+from sweep.results.preview import look_ahead, preview
 from tests.support.examples import SPEC, begin, epoch_body, play, record, slot_of, small_spec
+from tests.support.shared_trials import finish, plan_of, slots_of
 from trainers.data.sources.digits import Digits
 from trainers.errors import CheckpointError, InputError
 from trainers.fit import seeded_model
@@ -42,9 +43,9 @@ def test_a_plan_is_summed_up_and_nothing_is_written(root: Root) -> None:
     text = preview(small_spec(), root, Format.TABLE)
     lines = text.splitlines()
     assert lines[0] == "small on digits"
-    assert lines[1].split() == ["stage", "recipe", "pair", "method", "trials", "done", "epochs"]
-    assert lines[2].split() == ["teacher", "digits", "resnet20", "teacher", "1", "0", "3"]
-    assert lines[6].split() == ["confirm", "digits", "resnet20→resnet8", "dhkd", "α=1", "2", "0", "6"]
+    assert lines[1].split() == ["stage", "recipe", "pair", "method", "trials", "done", "elsewhere", "epochs"]
+    assert lines[2].split() == ["teacher", "digits", "resnet20", "teacher", "1", "0", "0", "3"]
+    assert lines[6].split() == ["confirm", "digits", "resnet20→resnet8", "dhkd", "α=1", "2", "0", "0", "6"]
     assert "9 trials, 27 epochs; 0 done, 27 epochs to run; 1 CPUs and 0 GPUs a trial" in lines
     assert not root.path.exists()
 
@@ -189,3 +190,38 @@ def test_the_cost_of_what_is_left_is_told_from_what_was_timed(root: Root, ledger
     text = preview(small_spec(**SEARCHED), root, Format.TABLE)
     assert "cost: about " in text  # kd's, which another teacher had taught
     assert "trials of a kind that was not timed yet" not in text
+
+
+def test_what_other_sweeps_have_finished_is_counted_apart_and_nothing_is_written(root: Root) -> None:
+    first, old = plan_of("cifar-main"), plan_of("cifar-old")
+    finish(root, first, slots_of(first, "scratch"))
+    finish(root, old, slots_of(old, "scratch")[:1])  # trained last
+    before = {path: path.stat().st_mtime_ns for path in root.sweeps.rglob("*") if path.is_file()}
+    spec = small_spec()
+    text = preview(spec, root, Format.TABLE)
+    assert "9 trials, 27 epochs; 0 done here, 1 done in cifar-old, 1 done in cifar-main, 21 epochs to run" in text
+    found = planned(spec, root)
+    assert {name: (row["done"], row["elsewhere"]) for name, row in found.items() if row["elsewhere"]} == {
+        "scratch": (0, 2)
+    }
+    assert {path: path.stat().st_mtime_ns for path in root.sweeps.rglob("*") if path.is_file()} == before
+    ahead = look_ahead(spec, root)
+    assert (ahead.over.trials, sorted(ahead.elsewhere.values())) == (0, ["cifar-main", "cifar-old"])
+
+
+def test_a_ledger_of_another_sweep_that_cannot_be_read_is_named(root: Root) -> None:
+    broken = root.sweep("broken").ledger
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(b"not a database, however long one looks at it" * 30)
+    text = preview(small_spec(), root, Format.TABLE)
+    assert "nothing is taken over from sweep 'broken': file is not a database" in text
+    assert "9 trials, 27 epochs; 0 done, 27 epochs to run" in text
+
+
+def test_what_was_asked_for_again_is_to_be_trained_here(root: Root, ledger: Ledger, small_plan: Plan) -> None:
+    first = plan_of("first")
+    finish(root, first, slots_of(first, "scratch"))
+    begin(ledger, small_plan)
+    ledger.set_aside([finish(root, small_plan, slots_of(small_plan, "scratch"))[0]])
+    found = planned(small_spec(), root)["scratch"]
+    assert (found["done"], found["elsewhere"]) == (1, 0)

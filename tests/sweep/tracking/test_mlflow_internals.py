@@ -33,6 +33,7 @@ TAGS = {
     "MLFLOW_RUN_NOTE": mlflow_internals.NOTE,
     "MLFLOW_PARENT_RUN_ID": mlflow_internals.PARENT_RUN,
     "MLFLOW_SOURCE_NAME": mlflow_internals.SOURCE_NAME,
+    "MLFLOW_GIT_COMMIT": mlflow_internals.SOURCE_COMMIT,
     "MLFLOW_SOURCE_TYPE": mlflow_internals.SOURCE_TYPE,
     "MLFLOW_LOGGED_ARTIFACTS": mlflow_internals.LOGGED_ARTIFACTS,
     "MLFLOW_MODEL_VERSIONS": mlflow_internals.MODEL_VERSIONS,

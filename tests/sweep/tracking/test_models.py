@@ -266,6 +266,32 @@ def test_weights_that_are_gone_or_damaged_are_named_and_do_not_stop_the_others(r
     assert run.data.tags["model"].startswith("not logged: weights ")
 
 
+def without_its_code(root: Root, name: str) -> None:
+    """As if a sweep had come with code of its user's, which is gone."""
+    with closing(Ledger(root.sweep(name).ledger)) as ledger:
+        plan = ledger.latest("plan")
+        assert plan is not None
+        ledger.append("plan", body=plan.body | {"code": "0123456789abcdef"})
+
+
+def test_code_that_is_gone_keeps_no_network_from_its_server_that_needs_none(root: Root, uri: str) -> None:
+    without_its_code(root, "small")
+    assert deliver(root, uri) == Outcome(logged=2)
+
+
+def test_a_network_whose_code_is_gone_is_named_with_the_code(root: Root, uri: str) -> None:
+    without_its_code(root, "small")
+    with closing(Ledger(root.sweep("small").ledger)) as ledger:
+        key = next(one.id for one in candidates(ledger) if not one.is_teacher)
+    weights = root.sweep("small").trial(key) / "weights.pt"
+    torch.save(torch.load(weights) | {"architecture": "tinynet"}, weights)
+    outcome = deliver(root, uri)
+    assert outcome.logged == 1
+    network, code = outcome.refused
+    assert "unknown model 'tinynet'" in network
+    assert code.startswith("the sweep's own code is missing here: ")
+
+
 def test_a_run_that_was_broken_off_leaves_its_models_to_the_next(root: Root, uri: str) -> None:
     with closing(Ledger(root.sweep("small").ledger)) as ledger:
         ledger.append("stop", body={"exit_code": 130})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sweep.plan.slots import Plan
 from sweep.tracking.mlflow_internals import LONGEST_TAG
-from sweep.tracking.run_content import described, epoch_metrics, summary_metrics
+from sweep.tracking.run_content import described, epoch_metrics, origin_tags, release_tags, summary_metrics
 from tests.support.examples import epoch_body
 
 
@@ -25,3 +25,20 @@ def test_what_stands_above_a_table_stays_when_the_table_is_cut() -> None:
     cut = described("| a row |\n" * 1000, above)
     assert cut.startswith("[a link](#)\n\n![a figure](figure.png)\n\n| a row |\n")
     assert len(cut) <= LONGEST_TAG
+
+
+def test_a_run_and_a_trial_tell_where_they_come_from() -> None:
+    repositories = {"kd-sweep": {"commit": "aa", "dirty": None}, "spec": {"commit": "bb", "dirty": True}}
+    noted = {"repositories": repositories, "releases": {"torch": "2"}, "machine": {"host": "here", "cpu": "Xeon"}}
+    assert origin_tags({"provenance": noted}) == {
+        "commit.kd-sweep": "aa, changes unknown",
+        "commit.spec": "bb with changes",
+        "mlflow.source.git.commit": "bb",
+        "made_with.torch": "2",
+        "ran_on.host": "here",
+        "ran_on.cpu": "Xeon",
+    }
+    assert origin_tags({"spec": "of an earlier release"}) == {}
+    ended = {"made_with": {"torch": "2"}, "ran_on": {"gpu": "H100"}}
+    assert release_tags(ended) == {"made_with.torch": "2", "ran_on.gpu": "H100"}
+    assert release_tags({}) == {}

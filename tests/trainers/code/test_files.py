@@ -93,7 +93,7 @@ def test_a_file_that_is_no_python(folder: Folder) -> None:
     assert "notes.txt is a file, not a Python file or a package folder" in refused(folder, "notes.txt")
 
 
-@pytest.mark.parametrize("name", ["my-losses.py", "2nd.py", "my losses.py"])
+@pytest.mark.parametrize("name", ["my-losses.py", "2nd.py", "my losses.py", "__main__.py", "__init__.py"])
 def test_a_name_that_no_module_can_have(folder: Folder, name: str) -> None:
     (folder.path / name).write_text("")
     assert f"{name}: no module can have the name" in refused(folder, name)
@@ -127,6 +127,15 @@ def test_a_link_out_of_its_folder(folder: Folder) -> None:
     (folder.path / "pkg" / "two.py").symlink_to(outside)
     assert "is a link that leads out of its folder" in refused(folder, "one.py")
     assert "is a link that leads out of its folder" in refused(folder, "pkg")
+
+
+def test_links_in_a_circle(folder: Folder) -> None:
+    folder.write(pkg__="")
+    for place in (folder.path, folder.path / "pkg"):
+        (place / "one.py").symlink_to("two.py")
+        (place / "two.py").symlink_to("one.py")
+    assert refused(folder, "one.py").endswith("one.py: Too many levels of symbolic links")
+    assert refused(folder, "pkg").endswith("one.py: Too many levels of symbolic links")
 
 
 def test_a_link_within_its_folder_is_a_file(folder: Folder) -> None:

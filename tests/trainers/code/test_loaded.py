@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.support.own import METHOD, MYKD, Folder
 from trainers import registry
@@ -222,6 +223,21 @@ def test_what_a_module_prints_does_not_mix_with_our_output(folder: Folder, capsy
     folder.load(one=f"print('hello')\n{MYKD}")
     told = capsys.readouterr()
     assert (told.out, told.err) == ("", "hello\n")
+
+
+def test_what_a_module_changes_of_torch_is_set_back_and_said(folder: Folder, caplog: pytest.LogCaptureFixture) -> None:
+    """Other methods' numbers would change, and no key would say so."""
+    folder.load(one=f"import torch\ntorch.set_default_dtype(torch.float64)\n{MYKD}")
+    assert torch.get_default_dtype() == torch.float32
+    (said,) = caplog.messages
+    assert said.startswith(f"{folder.path / 'one.py'} changes torch for the whole process: the default dtype (")
+
+
+@pytest.mark.parametrize("raised", ["GeneratorExit()", "type('Own', (BaseException,), {})('so')"])
+def test_a_module_may_raise_anything(folder: Folder, raised: str) -> None:
+    assert refused(folder, one=f"x = 1\nraise {raised}\n").startswith(
+        f"cannot import one: {folder.path / 'one.py'}:2: "
+    )
 
 
 def test_what_a_module_warns_of_is_a_warning_as_any_other(folder: Folder) -> None:

@@ -166,7 +166,13 @@ def found(text: str, module: str = "pkg.sub.mod", *, is_package: bool = False) -
         ("importlib.import_module('a')", {"*"}),
         ("from importlib import import_module as load", {"importlib", "*"}),
         ("__import__(name)", {"*"}),
+        ("load = importlib.import_module\nload('a')", {"*"}),
+        ("list(map(__import__, names))", {"*"}),
+        ("importlib.util.find_spec('a').loader.load_module()", {"*"}),
+        ("runpy.run_module('a')", {"*"}),
+        ("pkgutil.resolve_name('a:b')", {"*"}),
         ("a.b(c)", set()),
+        ("network.eval()", set()),
     ],
 )
 def test_what_is_imported(text: str, expected: set[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from trainers.code import load, read, unload
+from trainers.code import OverdueError, load, read, unload
 from trainers.contract import METHOD, MODEL, Case, ModelCase, examine
 from trainers.errors import InputError
 
@@ -223,6 +223,24 @@ def test_an_error_is_told_by_its_line_and_ends_what_follows(folder: Path) -> Non
     assert f"{folder / 'my_losses.py'}:{line}: AttributeError" in first.found
     assert {verdict.holds for verdict in rest} == {None}
     assert {verdict.found for verdict in rest} == {"not tried: first mend 'can be planned'"}
+
+
+def test_what_does_not_end_is_told_by_its_line_and_ends_what_follows(folder: Path) -> None:
+    code = "def mykd(student, teacher, targets):\n    if teacher.abs().max() > 1e3:\n        time.sleep(10**6)\n"
+    written(folder, f"@method('mykd')\n{code}    return (student - teacher).square().mean()\n")
+    some = [one for one in METHOD if one.name in ("finite scalar terms", "finite at logits of ±1e4", "bf16")]
+    holds, wrong, rest = examine("mykd", lambda: Case("mykd"), some, seconds=1.0)
+    assert holds.holds
+    place = f"{folder / 'my_losses.py'}:{HEAD.count(chr(10)) + 4}"
+    assert (wrong.holds, wrong.found) == (False, f"{place}: OverdueError: did not end within 1 s")
+    assert (rest.holds, rest.found) == (None, "not tried: first mend 'finite at logits of ±1e4'")
+
+
+def test_what_does_not_end_ends_a_test_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainers.code.limit.SECONDS", 0.3)
+    written(folder, "@method('mykd')\ndef mykd(student, teacher, targets): time.sleep(10**6)\n")
+    with pytest.raises(OverdueError):
+        METHOD[1].wrong(Case("mykd"))
 
 
 def test_what_ends_the_process_is_told_and_what_prints_is_no_output_of_ours(

@@ -70,6 +70,16 @@ def test_what_is_no_loss_is_told_with_the_user_s_line(folder: Folder, case: str)
     assert told in refused(folder, body)
 
 
+@pytest.mark.parametrize("body", ["import time; time.sleep(10**6)", "while True: pass"])
+@pytest.mark.parametrize("reads", ["student, teacher", "student, teacher, epoch"])
+def test_what_does_not_end_is_told_with_the_user_s_line(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, body: str, reads: str
+) -> None:
+    monkeypatch.setattr("trainers.code.limit.SECONDS", 0.3)
+    message = refused(folder, body, reads=reads)
+    assert message == f"method 'own' fails: {folder.path / 'one.py'}:6: OverdueError: did not end within 0.3 s"
+
+
 @pytest.mark.parametrize("case", ["a vector", "NaN", "no graph", "an error"])
 @pytest.mark.parametrize("reads", ["student, teacher, epoch", "student, teacher, index"])
 def test_so_it_is_of_a_function_that_reads_more(folder: Folder, case: str, reads: str) -> None:

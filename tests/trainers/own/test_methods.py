@@ -166,6 +166,7 @@ def test_a_class_is_taken_as_it_is(folder: Folder) -> None:
         ({"arguments": ", strong_view=True"}, "is a class: it says itself"),
         ({"params": "pass"}, "has no Params: a class of its hyperparameters that extends MethodParams"),
         ({"params": "Params = dict"}, "has no Params"),
+        ({"params": "class Params(MethodParams):\n        names: set[str] = {'a'}"}, "the argument 'names' is a set"),
         ({"weights": ""}, "lacks what every method has: weights"),
     ],
 )
@@ -182,6 +183,9 @@ def test_a_class_that_is_no_method(folder: Folder, change: dict[str, str], told:
         ("own()", "a method reads `student` at least"),
         ("own(student, *, beta=2.0)", "the argument 'beta' has no type; write `beta: float`, say"),
         ("own(student, *, beta: float)", "the argument 'beta' has no default"),
+        ("own(student, *, names: set[str] = {'a', 'b'})", "the argument 'names' is a set, whose order is another in"),
+        ("own(student, *, names: dict[str, frozenset] | None = None)", "the argument 'names' is a set"),
+        (r"own(student, *, name: str = '\ud800')", "a default is none that its type allows: 'utf-8' codec"),
         ("own(student, *, beta: float = 'x')", "a default is none that its type allows: beta: "),
         ("own(student, *, beta: float = None)", "a default is none that its type allows: beta: "),
         ("own(student, *, beta: float = float('nan'))", "a default is none that its type allows"),

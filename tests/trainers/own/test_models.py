@@ -70,20 +70,35 @@ def test_a_network_of_ours_stays_what_it_is(folder: Folder) -> None:
     assert build("mine", num_classes=CLASSES).stage_channels
 
 
+NOT_LAST = "has its logits from another linear layer"
+
+
+@pytest.mark.parametrize("head_last", [True, False])
 @pytest.mark.parametrize("name", sorted(set(METHODS) - {"scratch"}))
-def test_every_method_trains_it_or_says_what_is_missing(name: str) -> None:
+def test_every_method_trains_it_or_says_what_is_missing(name: str, head_last: bool) -> None:
     teacher = build("resnet8", num_classes=CLASSES).eval()
     setting = Setting(CLASSES, (8, 8), teacher, torch.arange(20), torch.arange(20) % CLASSES)
+    student = plain(Body(head_last=head_last))
+    student.features(IMAGES)  # as when a plan is made
     try:
-        distiller = build_distiller(MethodConfig(name=name), plain(), setting)
+        distiller = build_distiller(MethodConfig(name=name), student, setting)
     except InputError as error:
-        assert METHODS[name].teacher_needs == "features", error
+        assert METHODS[name].teacher_needs == "features" or NOT_LAST in str(error), error
         assert "\n" not in str(error)
-        assert any(word in str(error) for word in ("stage", "map", "norm")), error
+        assert any(word in str(error) for word in ("compares stages", "map", "norm", NOT_LAST)), error
         return
     if not distiller.strong_view:
         losses = distiller.losses(batch(teacher))
         assert all(term.isfinite() for term in losses.terms.values())
+
+
+@pytest.mark.parametrize("name", ["pkt", "rkd", "crd"])
+def test_what_the_classifier_reads_is_needed_of_the_teacher_too(name: str) -> None:
+    teacher = plain(Body(head_last=False))
+    teacher.features(IMAGES)
+    setting = Setting(CLASSES, (8, 8), teacher, torch.arange(20), torch.arange(20) % CLASSES)
+    with pytest.raises(InputError, match=NOT_LAST):
+        build_distiller(MethodConfig(name=name), plain(), setting)
 
 
 @pytest.mark.parametrize(

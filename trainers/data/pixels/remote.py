@@ -103,6 +103,7 @@ def _fetch_new(files: FileSystem, base: str, folder: Path, there: Facts) -> None
     known = _record(folder)
     for name in known.keys() - there.keys():
         (folder / name).unlink(missing_ok=True)
+        _remove_emptied(folder, name)
     wanted = [name for name, facts in there.items() if known.get(name) != facts or not _is_here(folder / name, facts)]
     logger.info("%s files to fetch from %s", len(wanted), base)
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -112,6 +113,15 @@ def _fetch_new(files: FileSystem, base: str, folder: Path, there: Facts) -> None
         raise StorageError(f"{base}/{torn[0]} has changed while it was fetched; try again")
     if known != there:
         write_atomically(folder / RECORD, json.dumps(there).encode())
+
+
+def _remove_emptied(folder: Path, name: str) -> None:
+    """Remove what `name` was the last file of: an object store has no empty folders, which may be classes here."""
+    for above in list(Path(name).parents)[:-1]:
+        try:
+            (folder / above).rmdir()
+        except OSError:  # others lie there
+            return
 
 
 def _is_here(path: Path, facts: tuple[int, int]) -> bool:

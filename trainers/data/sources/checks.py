@@ -41,7 +41,12 @@ def check_classes(labels: Sequence[int], classes: Sequence[str], what: str) -> N
     """
     several_classes(classes, what)
     present = set(labels)
-    missing = [f"'{name}'" for label, name in enumerate(classes) if label not in present]
+    missing = [name for label, name in enumerate(classes) if label not in present]
     if missing:
-        more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
-        raise InputError(f"{what}: no training image of class {', '.join(missing[:SHOWN])}{more}")
+        raise InputError(f"{what}: no training image of class {named(missing)}")
+
+
+def named(classes: Sequence[str]) -> str:
+    """The first few of some classes, for a message, and how many more there are."""
+    more = f" and {len(classes) - SHOWN} more" if len(classes) > SHOWN else ""
+    return ", ".join(f"'{name}'" for name in classes[:SHOWN]) + more

@@ -129,7 +129,7 @@ def test_the_fingerprint_is_remembered_and_a_damaged_note_is_not_believed(folder
 def test_the_note_saves_reading_the_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = list(folder.iterdir())
     digest = fingerprint(folder, files, cache_folder())
-    monkeypatch.setattr("trainers.data.pixels.fingerprint.file_sha256", None)
+    monkeypatch.setattr("trainers.data.pixels.file_hashes.file_sha256", None)
     assert fingerprint(folder, files, cache_folder()) == digest
 
 

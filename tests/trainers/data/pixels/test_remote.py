@@ -78,6 +78,37 @@ def test_class_folders_are_the_same_from_an_object_store(object_store: ObjectSto
     assert torch.equal(far.train.labels, near.train.labels)
 
 
+@pytest.mark.parametrize("memory_gb", [4.0, 0.0])
+def test_class_folders_that_nobody_has_split_are_split_alike(
+    object_store: ObjectStore, tmp_path: Path, memory_gb: float
+) -> None:
+    for number, image in enumerate(TRAIN):
+        path = tmp_path / "published" / f"class-{number % 2}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode(image))
+    place = f"{tmp_path.name}/{memory_gb}"
+    upload(tmp_path / "published", object_store.uri(place))
+    options = {"image_size": 8, "test_fraction": 0.4, "memory_gb": memory_gb, "workers": 0}
+    near = load("folder", str(tmp_path / "published"), tmp_path / "near", **options)
+    far = load("folder", object_store.uri(place), tmp_path / "far", **options)
+    assert (far.content, far.test.labels.tolist()) == (near.content, near.test.labels.tolist())
+    assert sorted(near.test.labels.tolist()) == [0, 0, 1, 1]
+
+
+def test_a_class_that_is_gone_from_the_store_is_gone_here(object_store: ObjectStore, tmp_path: Path) -> None:
+    for number, image in enumerate(TRAIN[:9]):
+        path = tmp_path / "published" / f"class-{number % 3}" / "deep" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode(image))
+    uri = object_store.uri(f"{tmp_path.name}/shrinking")
+    upload(tmp_path / "published", uri)
+    options = {"image_size": 8, "test_fraction": 0.4}
+    assert load("folder", uri, tmp_path / "far", **options).classes == ("class-0", "class-1", "class-2")
+    files, base = connected(uri)
+    files.delete_dir(f"{base}/class-1")
+    assert load("folder", uri, tmp_path / "far", **options).classes == ("class-0", "class-2")
+
+
 def test_what_is_here_is_not_fetched_again_and_what_has_changed_is(
     published: Path, object_store: ObjectStore, tmp_path: Path
 ) -> None:

@@ -131,7 +131,7 @@ def test_imagenet_s_sizes_are_the_field_s() -> None:
 
 
 def test_what_is_part_of_the_key() -> None:
-    assert set(Folder(path=Path("x")).identity) == {"image_size", "resize", "area", "aspect"}
+    assert set(Folder(path=Path("x")).identity) == {"image_size", "resize", "area", "aspect", "test_fraction"}
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_a_streamed_set_is_known_by_its_files(folder: Path, tmp_path: Path) -> N
 def test_a_second_call_does_not_read_the_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     time.sleep(0.11)
     content = streamed(folder).content
-    monkeypatch.setattr("trainers.data.pixels.fingerprint.file_sha256", None)
+    monkeypatch.setattr("trainers.data.pixels.file_hashes.file_sha256", None)
     assert streamed(folder).content == content
 
 
@@ -282,7 +282,7 @@ def test_an_image_that_fails_while_streaming_is_named(folder: Path, workers: int
 def test_missing_folders_are_named(folder: Path, tmp_path: Path) -> None:
     assert fault(tmp_path / "none") == (
         f"no folder train/ in {tmp_path}/none: expected train/CLASS/ and val/CLASS/ (or test/CLASS/) with the images of"
-        " each class (option path)"
+        " each class (option path), or class folders alone and the option test_fraction"
     )
     (folder / "val").rename(folder / "exam")
     assert fault(folder).startswith(f"no folder val/ or test/ or validation/ in {folder}: ")

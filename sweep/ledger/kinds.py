@@ -1,0 +1,57 @@
+"""What can happen to a sweep: the kinds of the ledger's events."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sweep.ledger import checks
+
+Kind = Literal[
+    "sweep",
+    "plan",
+    "ask",
+    "start",
+    "epoch",
+    "final",
+    "retrained",
+    "pruned",
+    "failed",
+    "interrupted",
+    "again",
+    "former-start",
+    "former-epoch",
+    "former-final",
+    "former-pruned",
+    "former-failed",
+    "former-interrupted",
+    "chosen",
+    "report",
+    "stop",
+]
+"""What happened:
+
+- `sweep`: a driver started on this sweep; body: spec, host, pid.
+- `plan`: the spec as expanded at that start; body: see :mod:`sweep.plan.expand`.
+- `ask`: a search suggested a configuration; body: the cell, the suggestion's number and values, and its slot.
+- `start`: a trial was handed to a worker; body: the slot's labels, the trial's config and its devices.
+- `epoch`: one epoch's result; written once per trial and epoch.
+- `final`: a trial ended for good (`state`: finished or diverged); written once per trial.
+- `retrained`: a teacher that had ended was no longer stored, and was trained again to other weights; body: as `final`,
+  which it takes the place of.
+- `pruned`: a search gave the trial up after an epoch; a confirming slot of the same content would run it to its end.
+- `failed`: an attempt at a trial broke; body: state (see :data:`sweep.ledger.failures.Broken`), reason and log. A later
+  run tries again.
+- `interrupted`: the trial was stopped between its start and its end, with the sweep or to make room for another; it
+  goes on from its checkpoint.
+- `again`: somebody asked for the trial once more; what was known of it bears the kinds `former-…` from then on, and
+  counts no longer.
+- `chosen`: a search has come to its end; body: the cell, what it has won, and the slots that confirm it.
+- `report`: tables and figures were made; body: their content.
+- `stop`: the driver ended; body: its exit code.
+"""
+
+KINDS = checks.kinds_of(Kind)
+FORMER = "former-"
+"""How the kinds begin of what counts no longer."""
+OF_TRIALS: tuple[Kind, ...] = ("start", "epoch", "final", "pruned", "failed", "interrupted")
+"""Those that are set aside where a trial is asked for again."""
