@@ -47,8 +47,8 @@ def test_what_is_not_told_apart_comes_with_the_seeds_that_would_show_it() -> Non
 def test_of_several_pairs_it_counts_those_under_which_it_shows() -> None:
     told = answer([BETTER, SAME, replace(BETTER, pair="c→d"), OVER])
     assert told == (
-        "mykd is better than kd by 0.42 points over 3 pairs (95 % CI 0.21 … 0.63, corrected p = 0.003), better under 2 of"
-        " 3 pairs."
+        "mykd is better than kd by 0.42 points over 3 pairs (95 % CI 0.21 … 0.63, corrected p = 0.003), better"
+        " under 2 of 3 pairs."
     )
     untested = replace(UNTESTED, pair=OVER_PAIRS, difference=0.3)
     assert answer([BETTER, WORSE, untested]) == (
