@@ -52,7 +52,7 @@ def of_seeds(draw: np.random.Generator, shape: tuple[int, int, int]) -> Numbers:
 
 def heavy(draw: np.random.Generator, shape: tuple[int, int, int]) -> Numbers:
     """Student's t of 3 degrees, of deviation 1."""
-    return np.asarray(draw.standard_t(3, shape)) / 3**0.5
+    return np.asarray(draw.standard_t(3, shape) / 3**0.5, np.float64)
 
 
 def in_steps(draw: np.random.Generator, shape: tuple[int, int, int]) -> Numbers:

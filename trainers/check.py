@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-from trainers.code import THEIRS, fingerprint, told
+from trainers.code import THEIRS, fingerprint, theirs, told
 from trainers.config import MethodConfig, TrialConfig
 from trainers.data.base import ImageData
 from trainers.distillers import METHODS, Distiller, Setting, build_distiller
@@ -52,7 +52,8 @@ def check(config: TrialConfig, data: ImageData, teacher: str | None) -> None:
 def _explained(method: MethodConfig) -> Iterator[None]:
     """A method of the user's may raise whatever it likes: that is an InputError too."""
     try:
-        yield
+        with theirs(f"method '{method.name}'" if METHODS.module(method.name) else ""):
+            yield
     except InputError:
         raise
     except THEIRS as error:
@@ -121,7 +122,9 @@ def _blueprint(model: str, num_classes: int, image_size: tuple[int, int], code: 
     try:
         with Undrawn():
             network = build(model, num_classes=num_classes).eval()
-        shapes(network, image_size)  # on the CPU: the meta device would take seconds to load what it runs networks with
+        with theirs(f"model '{model}'" if code else ""):
+            # on the CPU: the meta device would take seconds to load what it runs networks with
+            shapes(network, image_size)
     except InputError:
         raise
     except THEIRS as error:

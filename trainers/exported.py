@@ -1,19 +1,27 @@
-"""A finished trial's weight file, as the network that it holds."""
+"""A finished trial's weight file, as the network that it holds, and as a file for others."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from trainers.distillers.simkd import reused_classifier
 from trainers.errors import CheckpointError, InputError
 from trainers.models import Network, build
+from trainers.storage import safetensors
 from trainers.storage.checkpoint import from_bytes
+
+PORTABLE = ".safetensors"
+"""Suffix of a weight file that was brought from elsewhere (:func:`portable`), in the place of ``weights.pt``."""
 
 
 def read_network(path: Path, num_classes: int, image_size: tuple[int, int]) -> Network:
     """The network that :func:`trainers.fit.fit` has written to `path`, in evaluation mode, on the CPU.
 
-    The file is read as data. SimKD's student is put together with its projector and the teacher's classifier.
+    The file is read as data; where there is none, the one with the suffix :data:`PORTABLE` is. SimKD's student is put
+    together with its projector and the teacher's classifier.
 
     Args:
         path: ``weights.pt`` of a trial.
@@ -23,10 +31,7 @@ def read_network(path: Path, num_classes: int, image_size: tuple[int, int]) -> N
     Raises:
         CheckpointError: when the file is missing, damaged or not what it says it is.
     """
-    try:
-        content = from_bytes(path.read_bytes(), f"weights {path}")
-    except OSError as error:
-        raise CheckpointError(f"weights {path} cannot be read: {error.strerror}") from error
+    content = _content(path)
     try:
         network = build(content["architecture"], num_classes=num_classes)
         method = content["method"]
@@ -38,3 +43,39 @@ def read_network(path: Path, num_classes: int, image_size: tuple[int, int]) -> N
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"weights {path} are not what they say they are: {reason}") from error
     return network.eval()
+
+
+def portable(path: Path, told: Mapping[str, Any]) -> bytes:
+    """A weight file in the safetensors format, with what it says of itself as JSON texts in its metadata.
+
+    Args:
+        path: ``weights.pt`` of a trial, or the file in its place.
+        told: what else the metadata should say, by name, each a value that JSON can hold.
+
+    Raises:
+        CheckpointError: when the file is missing, damaged or not what it says it is.
+    """
+    content = _content(path)
+    tensors = content.pop("state_dict", None)
+    if not isinstance(tensors, dict):
+        raise CheckpointError(f"weights {path} are not what they say they are: no tensors")
+    texts = {name: json.dumps(value, ensure_ascii=False, sort_keys=True) for name, value in {**content, **told}.items()}
+    return safetensors.to_bytes(tensors, texts)
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """Tensors under `state_dict`, and what the file says of them. Raises CheckpointError as :func:`read_network`."""
+    brought = path.with_suffix(PORTABLE)
+    there = path if path.exists() or not brought.exists() else brought
+    what = f"weights {there}"
+    try:
+        content = there.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{what} cannot be read: {error.strerror}") from error
+    if there is path:
+        return from_bytes(content, what)
+    tensors, texts = safetensors.from_bytes(content, what)
+    try:
+        return {name: json.loads(text) for name, text in texts.items()} | {"state_dict": tensors}
+    except ValueError as error:
+        raise CheckpointError(f"{what} are not what they say they are: {error}") from error

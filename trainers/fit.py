@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -159,7 +159,7 @@ def fit(
 
     student = distiller.predictor.cpu().to(memory_format=torch.contiguous_format).eval()
     if folder is not None and group.leads:
-        save_tensors(folder / WEIGHTS, _exported(config, student))
+        save_tensors(folder / WEIGHTS, _exported(config, student, data.classes))
     return student
 
 
@@ -179,12 +179,13 @@ def _diagnosed(distiller: Distiller, sample: Sample | None, epoch: int, recipe: 
     return diagnose(distiller, sample, epoch) if sample is not None and due else {}
 
 
-def _exported(config: TrialConfig, student: Network) -> dict[str, Any]:
+def _exported(config: TrialConfig, student: Network, classes: Sequence[str]) -> dict[str, Any]:
     """The finished weights, and whose they are: SimKD's belong to a network that teacher and method shape as well."""
     return {
         "architecture": config.model,
         "method": config.method.model_dump(mode="json"),
         "teacher": config.teacher.architecture if config.teacher is not None else None,
+        "classes": list(classes),
         "state_dict": student.state_dict(),
     }
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sweep.cli import check, cluster, compare, new, rerun, run, teachers, verbs
+from sweep.cli import check, cluster, compare, new, packs, rerun, run, teachers, verbs
 from sweep.exit_codes import WRONG_INPUT
 from trainers.errors import KDError
 from trainers.versions import at_work
@@ -46,18 +46,8 @@ def _program(
 
 VERBS: tuple[Callable[..., None], ...] = (
     *(run.run, rerun.rerun, verbs.plan, verbs.status, verbs.studies, verbs.leaderboard, compare.compare),
-    *(
-        verbs.export,
-        verbs.report,
-        verbs.list_,
-        check.check,
-        new.new,
-        verbs.sync,
-        verbs.ui,
-        cluster.submit,
-        cluster.logs,
-        cluster.cancel,
-    ),
+    *(verbs.export, verbs.report, packs.pack, packs.unpack, verbs.list_, check.check, new.new, verbs.sync, verbs.ui),
+    *(cluster.submit, cluster.logs, cluster.cancel),
 )
 """In the order of the help."""
 for _verb in VERBS:

@@ -201,7 +201,7 @@ def report(
     paths = place.sweep(chosen_sweep(name, place))
     page = output or _in_folder(paths, paths.report)
     figures = paths.figures if may_write(paths.folder) else page.with_name(f"{page.stem}-figures")
-    with telling(READING) as say, _fonts(place), closing(Ledger(paths.ledger)) as ledger:
+    with telling(READING) as say, fonts(place), closing(Ledger(paths.ledger)) as ledger:
         from sweep.report import write
 
         write(ledger, page, figures, say)
@@ -210,7 +210,7 @@ def report(
 
 
 @contextmanager
-def _fonts(place: Root) -> Iterator[None]:
+def fonts(place: Root) -> Iterator[None]:
     """A folder for Matplotlib's font cache: below the root, or where that cannot be written one for the time being."""
     from sweep.ledger.reading import may_write
 

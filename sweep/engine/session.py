@@ -83,12 +83,21 @@ def _join(init: Callable[[], object], address: str) -> None:
     try:
         init()
     except AuthenticationError as error:
-        raise InputError(
-            f"the Ray cluster at '{address}' does not let you in: it wants its token, which Ray looks for in"
-            " RAY_AUTH_TOKEN, in the file that RAY_AUTH_TOKEN_PATH names, and in ~/.ray/auth_token"
-        ) from error
+        raise InputError(f"the Ray cluster at '{address}' does not let you in: {_what_is_wanted()}") from error
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise InputError(f"no Ray cluster answers at '{address}': {str(error).splitlines()[0]}") from error
+
+
+def _what_is_wanted() -> str:
+    if _own_token.cache_info().currsize:
+        return (
+            "this process has run a Ray of its own, whose token it keeps to its end; join the cluster from another"
+            " process (in a notebook: restart the kernel)"
+        )
+    return (
+        "it wants its token, which Ray looks for in RAY_AUTH_TOKEN, in the file that RAY_AUTH_TOKEN_PATH names, and in"
+        " ~/.ray/auth_token"
+    )
 
 
 def _start(init: Callable[[], object]) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import weakref
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Literal
 
 from sweep import formats
-from sweep.layout import Root
+from sweep.layout import PACK, Root
 from sweep.python.comparison import Comparison
 from sweep.python.frames import to_pandas, trial_records
 from sweep.python.html import leaderboard, plain
@@ -38,7 +41,8 @@ def open(
     """Open what came of a sweep, that of one that runs yet included.
 
     Args:
-        name: of the sweep; None for the latest.
+        name: of the sweep; None for the latest. Or a pack's file, ``….sweep.zip``, which is opened in a temporary
+            folder and needs no root; its students are the best of each cell.
         root: below which it lies; by default SWEEP_ROOT, or ``runs``.
         storage: what several machines share; by default SWEEP_STORAGE, or none.
         tracking_uri: of the MLflow server that it was tracked on, where it ran elsewhere; its results are then read
@@ -48,6 +52,8 @@ def open(
         InputError: where there is no such sweep.
         StorageError: when the storage, or the server, does not answer.
     """
+    if name is not None and name.endswith(PACK):
+        return _packed(Path(name))
     below = place(root, storage)
     if tracking_uri is not None:
         from sweep.tracking import address, read_back
@@ -59,6 +65,20 @@ def open(
     with below.newly_made():
         restore(below, name)
     return Results(below.choose(name), below)
+
+
+def _packed(path: Path) -> Results:
+    """A pack's, for as long as they are used."""
+    from sweep.sharing.unpacking import unpack
+
+    below = Root(Path(mkdtemp(prefix="sweep-")))
+    try:
+        results = Results(unpack(path.expanduser(), below), below)
+    except BaseException:
+        shutil.rmtree(below.path, ignore_errors=True)
+        raise
+    weakref.finalize(results, shutil.rmtree, below.path, ignore_errors=True)
+    return results
 
 
 class Results:

@@ -54,8 +54,13 @@ class Student(nn.Module):
             float32 ``[B, C]``, of one image ``[C]``.
 
         Raises:
-            InputError: for images of another shape, and for floats that are not in [0, 1].
+            InputError: for what is no tensor, images of another shape, and floats that are not in [0, 1].
         """
+        if not isinstance(images, Tensor):
+            raise InputError(
+                f"the student reads a tensor of images [B, 3, {self.size[0]}, {self.size[1]}], found"
+                f" {type(images).__name__}; torch.as_tensor makes one"
+            )
         if images.dim() == 3:
             return self(images[None])[0]  # type: ignore[no-any-return]
         if images.dim() != 4 or images.shape[1] != 3 or tuple(images.shape[2:]) != self.size:

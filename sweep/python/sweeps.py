@@ -116,6 +116,9 @@ class Sweep:
 
     def __repr__(self) -> str:
         spec = self._spec
-        pairs = f"{len(spec.pairs)} pair{'s' if len(spec.pairs) != 1 else ''}"
+        pairs, seeds = (
+            f"{count} {what}{'s' if count != 1 else ''}"
+            for count, what in ((len(spec.pairs), "pair"), (len(spec.seeds), "seed"))
+        )
         methods = ", ".join(dict.fromkeys(method.name for method in spec.methods))
-        return f"Sweep('{self.name}' on {spec.dataset}: {pairs}; {methods}; {len(spec.seeds)} seeds)"
+        return f"Sweep('{self.name}' on {spec.dataset}: {pairs}; {methods}; {seeds})"

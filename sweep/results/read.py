@@ -14,9 +14,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from heapq import merge
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
-from sweep.layout import Root, SweepPaths
+from sweep.layout import SweepPaths
 from sweep.ledger import lock
 from sweep.ledger.bodies import under_protocol
 from sweep.ledger.store import Event, Ledger
@@ -25,6 +26,8 @@ from sweep.plan.slots import Plan, SearchedCell, Slot, as_under
 from trainers.config import TeacherConfig
 from trainers.errors import InputError
 
+PASSPORTS = "passports"
+"""In the folder of a sweep that came in a pack."""
 FOR_GOOD = ("finished", "diverged")
 """States that no later event changes."""
 
@@ -82,7 +85,7 @@ def read(ledger: Ledger) -> Results:
     """
     plan = planned(ledger)
     trials = _trials(plan, ledger, {})
-    teachers = _stored_teachers(plan, SweepPaths(ledger.path.parent).root) | trained_teachers(trials)
+    teachers = _stored_teachers(plan, SweepPaths(ledger.path.parent)) | trained_teachers(trials)
     return Results(plan, trials, _searches(plan, ledger), teachers)
 
 
@@ -242,12 +245,24 @@ def trained_teachers(trials: Iterable[Trial]) -> dict[str, float]:
     return {trial.slot.pair: trial.body["last"]["test_acc"] for trial in done}
 
 
-def _stored_teachers(plan: Plan, root: Root) -> dict[str, float]:
-    """Accuracies of the teachers that the plan takes as they are stored, from their passports where these are here."""
+def stored(plan: Plan, paths: SweepPaths) -> dict[str, tuple[str, Path]]:
+    """Hashes and passports of the teachers that the plan takes as they are stored, by their names in its pairs, where
+    these are here: in the store, or beside a ledger that came in a pack (:mod:`sweep.sharing`)."""
     places: list[Slot | SearchedCell] = [*plan.students, *plan.searched]
     taught = [(teacher_of(place.pair), place.config["teacher"]) for place in places]
-    passports = {name: root.teachers / teacher["hash"] / "passport.json" for name, teacher in taught if teacher}
-    return {name: json.loads(file.read_text())["test_acc"] for name, file in passports.items() if file.exists()}
+    hashes = {name: teacher["hash"] for name, teacher in taught if teacher}
+    there = {
+        name: [paths.root.teachers / hashed / "passport.json", paths.folder / PASSPORTS / f"{hashed}.json"]
+        for name, hashed in hashes.items()
+    }
+    found = {name: next((file for file in files if file.exists()), None) for name, files in there.items()}
+    return {name: (hashes[name], file) for name, file in found.items() if file is not None}
+
+
+def _stored_teachers(plan: Plan, paths: SweepPaths) -> dict[str, float]:
+    """Accuracies of the teachers that the plan takes as they are stored."""
+    passports = {name: file for name, (_, file) in stored(plan, paths).items()}
+    return {name: json.loads(file.read_text())["test_acc"] for name, file in passports.items()}
 
 
 def _searches(plan: Plan, ledger: Ledger) -> dict[str, Searched]:

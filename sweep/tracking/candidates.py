@@ -47,7 +47,7 @@ def candidates(ledger: Ledger) -> list[Candidate]:
     if how == "none":
         return []
     students = [trial for trial in read.distinct(results.trials) if trial.slot.stage != "teacher"]
-    best = {trial.key for trial in _best(results)}
+    best = {trial.key for trial in best_students(results)}
     chosen = [trial for trial in students if trial.state == "finished" and (how == "all" or trial.key in best)]
     return [*_teachers(results), *(_student(trial, trial.key in best) for trial in chosen)]
 
@@ -90,7 +90,7 @@ def fact(uri: str) -> str:
     return f"models:{content_key(uri)}"
 
 
-def _best(results: Results) -> list[Trial]:
+def best_students(results: Results) -> list[Trial]:
     """Of each cell the trial, among all its rows and seeds, that does best by what may choose under the protocol.
 
     Where nothing is held out, the first.

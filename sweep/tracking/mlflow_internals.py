@@ -144,6 +144,13 @@ COLUMNS = {
     "experiment_tags": ("experiment_id", "key", "value"),
 }
 """All that is read of MLflow's database: columns by table."""
+LOCATIONS = {
+    "experiments": ("artifact_location",),
+    "runs": ("artifact_uri",),
+    "logged_models": ("artifact_location",),
+    "model_versions": ("source", "storage_location"),
+}
+"""Where it has whole paths of artifacts, which :mod:`sweep.tracking.moved` writes anew: columns by table."""
 ACTIVE, DELETED = "active", "deleted"
 """The `lifecycle_stage` of what was not deleted, and of what was."""
 

@@ -19,6 +19,7 @@ from sweep.text import without_password
 from sweep.tracking.address import own_database, quiet_mlflow
 from sweep.tracking.delivery import Delivery
 from sweep.tracking.mlflow_internals import enter_wal_mode, is_half_made, make_whole
+from sweep.tracking.moved import follow
 from sweep.tracking.progress import delivered
 from sweep.tracking.teller import sentence
 from sweep.tracking.trouble import trouble
@@ -49,6 +50,7 @@ def connect(root: Root, paths: SweepPaths, ledger: Ledger, uri: str) -> Delivery
     try:
         if own:
             make_whole(root.mlflow_database)
+            follow(root)
             enter_wal_mode(root.mlflow_database)
         return Delivery(root, paths, ledger, uri)
     except Exception as error:

@@ -19,9 +19,10 @@ import psutil
 from sweep.exit_codes import DONE
 from sweep.layout import Root
 from sweep.text import without_password
-from sweep.tracking.address import quiet_mlflow, tracking_uri
+from sweep.tracking.address import own_database, quiet_mlflow, tracking_uri
 from sweep.tracking.guard import PARAMETER, TOKEN
 from sweep.tracking.mlflow_internals import SHARED_VIEW, tagged_experiments
+from sweep.tracking.moved import follow
 from sweep.tracking.view_state import address
 from sweep.tracking.views import TABLE
 from trainers.errors import InputError
@@ -51,6 +52,8 @@ def serve(root: Root, given: str | None, port: int) -> int:
         raise InputError(f"nothing has been tracked below {root.path} yet; first: sweep run SPEC")
     _check_free(port)
     token = _token()
+    if uri == own_database(root):
+        _follow(root)
     quiet_mlflow()
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # fewer processes; nothing here uses them
     _tell_addresses(uri, f"http://{HOST}:{port}/?{PARAMETER}={token}")
@@ -72,6 +75,12 @@ def serve(root: Root, given: str | None, port: int) -> int:
     finally:
         signal.signal(signal.SIGTERM, before)
     return DONE if asked.is_set() else code
+
+
+def _follow(root: Root) -> None:
+    """Say where artifacts were looked for, where the root has moved since."""
+    for before in follow(root):
+        print(f"this root was at {Path(before).parent} before; MLflow's artifacts are found here now", flush=True)
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -29,6 +30,7 @@ REQUESTS = (
     *("log_text", "log_artifact", "log_image"),
 )
 """Of MLflow's client, all that a delivery makes."""
+SQLITE = "sqlite:///"
 OF_RUNS = {"tags": "run_uuid", "params": "run_uuid", "metrics": "run_uuid", "latest_metrics": "run_uuid"}
 """Tables that hold what a run holds, and the column that says whose it is."""
 
@@ -53,9 +55,21 @@ def runs(uri: str, *, deleted: bool = True) -> dict[str, Run]:
 
 def points(uri: str, run: Run) -> dict[str, list[tuple[int, int, float]]]:
     """Every stored point of a run's metrics: step, time, value."""
+    if uri.startswith(SQLITE):
+        return _stored_points(uri.removeprefix(SQLITE), run)
     client = client_of(uri)
     histories = {name: client.get_metric_history(run.info.run_id, name) for name in run.data.metrics}
     return {name: [(point.step, point.timestamp, point.value) for point in some] for name, some in histories.items()}
+
+
+def _stored_points(database: str, run: Run) -> dict[str, list[tuple[int, int, float]]]:
+    """The same out of a file, in one question for all metrics of the run instead of ten for each."""
+    asked = "SELECT key, step, timestamp, value, is_nan FROM metrics WHERE run_uuid = ? ORDER BY timestamp, step, value"
+    found: dict[str, list[tuple[int, int, float]]] = {name: [] for name in run.data.metrics}
+    with closing(sqlite3.connect(database)) as opened:
+        for key, step, timestamp, value, is_nan in opened.execute(asked, (run.info.run_id,)):
+            found[key].append((step, timestamp, math.nan if is_nan else value))
+    return found
 
 
 def picture(uri: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
 
 from trainers.distillers.simkd import ReusedClassifier, reused_classifier
 from trainers.errors import CheckpointError
-from trainers.exported import read_network
+from trainers.exported import PORTABLE, portable, read_network
 from trainers.fit import seeded_model
 from trainers.models import Network
 from trainers.storage.checkpoint import save_tensors
@@ -88,3 +88,25 @@ def test_a_file_that_is_not_there_or_no_weight_file_is_named(path: Path) -> None
     path.write_bytes(b"weights, honestly")
     with pytest.raises(CheckpointError, match=f"weights {path} cannot be read as a torch weight file"):
         read_network(path, 10, SIZE)
+
+
+def test_a_portable_file_in_its_place_holds_the_same_network(path: Path) -> None:
+    network = seeded_model("resnet8", 10, 0).eval()
+    written(path, network, classes=["a", "b"])
+    content = portable(path, {"mean": [0.5]})
+    path.unlink()
+    path.with_suffix(PORTABLE).write_bytes(content)
+    assert torch.equal(logits(read_network(path, 10, SIZE)), logits(network))
+    assert portable(path, {}) == content, "what it says of itself stays"
+
+
+def test_a_portable_file_that_is_damaged_is_refused(path: Path) -> None:
+    path.with_suffix(PORTABLE).write_bytes(b"nothing")
+    with pytest.raises(CheckpointError, match=r"weights\.safetensors cannot be read as a safetensors file"):
+        read_network(path, 10, SIZE)
+
+
+def test_what_has_no_tensors_is_no_weight_file(path: Path) -> None:
+    save_tensors(path, {"architecture": "resnet8"})
+    with pytest.raises(CheckpointError, match="no tensors"):
+        portable(path, {})

@@ -200,6 +200,12 @@ def is_name(path: str) -> bool:
     return stem != path and all(part.isidentifier() for part in stem.split("/"))
 
 
+def is_test(module: str) -> bool:
+    """Whether a module's name is one by which pytest finds tests, or what they share."""
+    name = module.rpartition(".")[2]
+    return name == "conftest" or name.startswith("test_") or name.endswith("_test")
+
+
 def module_of(path: str) -> str:
     """The dotted name of the module in a file: ``mypaper.losses`` of ``mypaper/losses.py``."""
     return path.removesuffix(f"/{INIT}").removesuffix(".py").replace("/", ".")

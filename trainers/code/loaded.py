@@ -7,7 +7,7 @@ import sys
 
 from trainers import registry
 from trainers.code import installed
-from trainers.code.files import NO_CODE, Code
+from trainers.code.files import NO_CODE, Code, is_test
 from trainers.code.finder import FINDER
 from trainers.code.places import THEIRS, theirs, told
 from trainers.errors import InputError
@@ -16,8 +16,8 @@ from trainers.errors import InputError
 def load(code: Code) -> None:
     """Import `code`, in place of what was loaded before; nothing where that is the same.
 
-    Of a folder, the package itself is imported and each of its modules that imports `trainers`: scripts and tests that
-    lie there are left alone.
+    Of a folder, the package itself is imported and each of its modules that imports `trainers` and is no test: other
+    scripts that lie there are left alone.
 
     Raises:
         InputError: where an import fails, with the user's file and line, or a file registers nothing and is imported by
@@ -34,7 +34,7 @@ def load(code: Code) -> None:
     importlib.invalidate_caches()
     try:
         for module in code.modules:
-            if "." not in module or code.uses(module, "trainers"):
+            if "." not in module or (code.uses(module, "trainers") and not is_test(module)):
                 _import(module, code.shown(code.modules[module]) or module)
         _check_registered(code)
     except BaseException:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from trainers.code import THEIRS, limited, theirs, told
+from trainers.code import THEIRS, limited, place_of, theirs, told
 from trainers.distillers import Batch, Distiller, Setting
 from trainers.distillers.base import shapes
 from trainers.errors import InputError
@@ -37,10 +37,16 @@ def try_once(distiller: Distiller, setting: Setting) -> None:
     targets = torch.randint(setting.num_classes, (BATCH,), generator=draws)
     logits = [torch.randn(BATCH, setting.num_classes, generator=draws) for _ in range(4)]  # each changes alone
     if isinstance(distiller, LogitFunction):
-        student, teacher = logits[0].requires_grad_(), logits[1]
+        student, teacher = _given_out(logits[0]), logits[1]
         _explained(distiller, lambda: distiller.terms(student, teacher, targets)[distiller.name])
     elif isinstance(distiller, FunctionDistiller):
         _explained(distiller, lambda: distiller.computed(_given(distiller, setting, targets, logits)))
+
+
+def _given_out(tensor: Tensor) -> Tensor:
+    """The same numbers as a network gives them: with a gradient, and no leaf of the graph, which torch guards from
+    changes in place before we can name them."""
+    return tensor.clone().requires_grad_().clone()
 
 
 def _given(distiller: FunctionDistiller, setting: Setting, targets: Tensor, logits: Sequence[Tensor]) -> Given:
@@ -49,8 +55,8 @@ def _given(distiller: FunctionDistiller, setting: Setting, targets: Tensor, logi
     if distiller.teacher_needs != "features":
         names = ("student", "teacher", "strong_student", "strong_teacher")
         made: dict[str, Passed] = dict(zip(names, logits, strict=True))
-        for learns in (logits[0], logits[2]):
-            learns.requires_grad_()
+        for learns in ("student", "strong_student"):
+            made[learns] = _given_out(logits[names.index(learns)])
         taught = {
             name: value for name, value in made.items() if distiller.teacher_needs != "nothing" or "student" in name
         }
@@ -67,21 +73,29 @@ def _seen(network: Network, setting: Setting, *, learns: bool = False) -> Featur
 
     def several(tensor: Tensor) -> Tensor:
         repeated = tensor.repeat(BATCH, *[1] * (tensor.dim() - 1)) if tensor.numel() else tensor
-        return repeated.float().requires_grad_(learns)
+        return _given_out(repeated.float()) if learns else repeated.float()
 
     seen = shapes(network, setting.image_size)
     stages, before = (tuple(several(tensor) for tensor in part) for part in (seen.stages, seen.preactivations))
     return Features(several(seen.logits), several(seen.pooled), stages, before, several(seen.unpooled))
 
 
+def _with_gradient(loss: Tensor) -> float:
+    """A loss as a number, once its gradient is computed as well: a loss may have used up its own graph."""
+    if loss.requires_grad:
+        loss.backward()  # type: ignore[no-untyped-call]
+    return float(loss.detach())
+
+
 def _explained(method: LogitFunction | FunctionDistiller, call: Callable[[], Tensor]) -> None:
-    """Raises InputError where the call fails, or gives no number for logits as random draws are."""
+    """Raises InputError where the call or its gradient fails, or gives no number for logits as random draws are."""
     try:
         with theirs(f"method '{method.name}'"), limited():
-            loss = float(call().detach())
+            loss = _with_gradient(call())
     except InputError:
         raise
     except THEIRS as error:
-        raise InputError(f"method '{method.name}' fails: {told(error)}") from error
+        why = f"method '{method.name}' fails: {told(error)}"
+        raise (InputError(why) if place_of(error) else method.origin.refuse(why)) from error
     if method.teacher_needs != "features" and not math.isfinite(loss):  # of features there are only shapes here
         raise method.origin.refuse(f"'{method.name}' returned {loss} for logits drawn from N(0, 1); a loss is finite")

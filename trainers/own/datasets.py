@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from trainers.code import THEIRS, theirs, told
+from trainers.code import THEIRS, current, theirs, told
 from trainers.data import DATASETS
 from trainers.data.base import DataSource, ImageData
 from trainers.data.pixels.cache import channel_statistics
@@ -76,7 +76,7 @@ class OwnSource(DataSource):
         except KDError:
             raise
         except THEIRS as error:
-            raise InputError(f"data set '{kind.name}' cannot be read: {told(error)}") from error
+            raise InputError(f"data set '{kind.name}' cannot be read: {told(error)}{_remark(error)}") from error
 
     def _data(self, found: Any) -> ImageData:
         what = f"data set '{self.name}'"
@@ -102,3 +102,10 @@ class OwnSource(DataSource):
         check_classes(train.labels.tolist(), names, what)
         mean, std = channel_statistics(train.images)
         return ImageData(self.name, train, test, names, mean, std)
+
+
+def _remark(error: BaseException) -> str:
+    """On a file that was looked for where the code has no folder, beside which it lies where the plan is made."""
+    if not isinstance(error, FileNotFoundError) or not current() or current().folders:
+        return ""
+    return "; a worker has the code's text and no folder of it: let an option of type Path say where the data lie"

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, TypeGuard, TypeVar
 
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 from trainers.code import theirs
 from trainers.errors import InputError
@@ -49,10 +50,12 @@ def _built(name: str, builder: Builder, num_classes: int, origin: Origin) -> Net
     """A network behind the interface of ours. Raises InputError where the user's code builds none."""
     with theirs(f"model '{name}'"):
         network = builder(num_classes=num_classes)
-    if isinstance(network, Network):
-        return network
     if not isinstance(network, nn.Module):
         raise origin.refuse(f"model '{name}' built {type(network).__name__}, not an nn.Module")
+    if any(isinstance(parameter, UninitializedParameter) for parameter in network.parameters()):
+        raise origin.refuse(f"model '{name}' has lazy layers, which have no weights yet; give them their sizes")
+    if isinstance(network, Network):
+        return network
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise origin.refuse(f"model '{name}' has no parameter that could learn")
     return PlainNetwork(name, network, num_classes)

@@ -67,6 +67,7 @@ def test_the_verbs_are_those_of_the_documents() -> None:
         "list",
         "logs",
         "new",
+        "pack",
         "plan",
         "report",
         "rerun",
@@ -76,6 +77,7 @@ def test_the_verbs_are_those_of_the_documents() -> None:
         "submit",
         "sync",
         "ui",
+        "unpack",
     ]
 
 

@@ -9,12 +9,14 @@ import tempfile
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
 from ray._common.utils import load_class
+from ray.exceptions import AuthenticationError
 
 from kd_sweep import find_ours_first
 from sweep.engine.session import environment, session
@@ -159,3 +161,20 @@ def test_all_runs_of_a_process_have_one_token(tmp_path: Path, monkeypatch: pytes
         environment(Root(tmp_path), verbose=False, address=None)
         tokens.add(os.environ["RAY_AUTH_TOKEN"])
     assert [len(token) for token in tokens] == [64]
+
+
+def test_a_cluster_that_lets_nobody_in_wants_a_token_or_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray reads its token once: a process that has run a Ray of its own has no other for a cluster."""
+
+    def refused(**options: Any) -> None:
+        raise AuthenticationError("no")
+
+    monkeypatch.setattr(ray, "init", refused)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    token = cache(lambda: "own")
+    monkeypatch.setattr("sweep.engine.session._own_token", token)
+    with pytest.raises(InputError, match="it wants its token"), session(CLUSTER, verbose=False):
+        pass
+    token()
+    with pytest.raises(InputError, match="join the cluster from another process"), session(CLUSTER, verbose=False):
+        pass

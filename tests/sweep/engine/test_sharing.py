@@ -143,17 +143,20 @@ def other(teacher: TeacherConfig) -> TeacherConfig:
     return teacher.model_copy(update={"hash": "f" * len(teacher.hash)})
 
 
-def test_a_trial_that_was_begun_here_keeps_its_own_epochs(root: Root, first: Plan, second: Plan) -> None:
+def test_a_trial_that_was_begun_here_keeps_its_own_epochs(root: Root) -> None:
+    paper = {"protocol": "paper", "recipe": {"base": "digits", "epochs": 3, "val_fraction": 0}}
+    first, second = plan_of("first", **paper), plan_of("second", **paper)
     finish(root, first, slots_of(first, "kd"))
     with opened(root, "second") as ledger:
-        key = record(ledger, second, slot_of(second, "kd"), [61.0], state="interrupted")
+        key = record(ledger, second, slot_of(second, "kd"), [95.0], state="interrupted")
     checkpoints = root.sweep("second").trial(key) / "checkpoints"
     checkpoints.mkdir(parents=True)
     take(root, second)
     assert not checkpoints.exists()
     with opened(root, "second") as ledger:
-        assert [event.body["test_acc"] for event in ledger.events("epoch", trial=key)] == [61.0, 70.0, 80.0]
+        assert [event.body["test_acc"] for event in ledger.events("epoch", trial=key)] == [95.0, 70.0, 80.0]
         assert ledger.finals()[key]["last"]["test_acc"] == 80.0
+        assert ledger.finals()[key]["best"]["test_acc"] == 95.0
 
 
 def test_its_best_epoch_is_the_one_of_this_sweeps_protocol(root: Root) -> None:
@@ -325,6 +328,16 @@ def test_a_trial_whose_epochs_are_not_all_there_is_no_whole_result(root: Root, f
     finish(root, first, slots_of(first, "kd"), [70.0, 80.0])
     take(root, second)
     assert done_in(root, "second") == set()
+
+
+def test_a_trial_that_is_not_what_its_key_says_is_not_taken_over(root: Root, first: Plan, second: Plan) -> None:
+    (key, _) = finish(root, first, slots_of(first, "kd"))
+    with opened(root, "first") as ledger:
+        (start,) = ledger.events("start", trial=key)
+        ledger.append("start", key, body=start.body | {"config": start.body["config"] | {"seed": 7}})
+    taking = take(root, second)
+    assert key not in done_in(root, "second")
+    assert f"does not hold the trial {key} as it is named" in taking.said
 
 
 def test_a_ledger_of_an_earlier_release_gives_what_it_has(root: Root, first: Plan, second: Plan) -> None:

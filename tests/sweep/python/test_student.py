@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -107,9 +109,13 @@ def test_weights_that_are_gone_are_refused(results: Results) -> None:
         (torch.zeros(3, 8, 9), r"found \[1, 3, 8, 9\]"),
         (torch.zeros(8, 8), r"found \[8, 8\]"),
         (torch.full((2, 3, 8, 8), 200.0), "floats up to 200; divide by 255"),
+        (
+            np.zeros((2, 3, 8, 8), np.uint8),
+            r"a tensor of images \[B, 3, 8, 8\], found ndarray; torch.as_tensor",
+        ),
     ],
 )
-def test_images_of_another_kind_are_refused(images: Tensor, says: str) -> None:
+def test_images_of_another_kind_are_refused(images: Any, says: str) -> None:
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 10))
     student = Student(network, {"size": [8, 8], "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]})
     with pytest.raises(InputError, match=says):

@@ -35,6 +35,7 @@ def test_a_spec_comes_from_a_file_a_name_or_a_dictionary(tmp_path: Path) -> None
     (tmp_path / "mine.yaml").write_text(small_spec().text)
     loaded = [sweep.load(tmp_path / "mine.yaml"), sweep.load(str(tmp_path / "mine.yaml")), sweep.load(SPEC)]
     assert {repr(one) for one in loaded} == {"Sweep('small' on digits: 1 pair; scratch, kd, dhkd; 2 seeds)"}
+    assert repr(sweep.load(SPEC | {"seeds": 1})).endswith("dhkd; 1 seed)")
     assert sweep.load("digits-alpha").name == "digits-alpha"
     assert sweep.load("digits-alpha", smoke=True).name == "digits-alpha-smoke"
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sweep.layout import Root
+from sweep.layout import Root, SweepPaths
 from sweep.ledger.store import Ledger
 from sweep.plan.slots import Plan
 from sweep.results.board import Leaderboard, board_of, leaderboard
@@ -17,7 +19,7 @@ from sweep.tracking import delivery, read_back
 from sweep.tracking.sync import sync
 from tests.support.boards import tell
 from tests.support.examples import begin, record, slot_of
-from tests.support.tracked import Fault, client_of, content, faults, lose_run, runs
+from tests.support.tracked import Fault, client_of, content, copy_store, faults, lose_run, runs
 from trainers.errors import InputError, StorageError
 
 NewStore = Callable[..., str]
@@ -26,13 +28,26 @@ FEW = {("kd", 0): 90.0, ("dhkd α=0.5", 0): 91.0, ("dhkd α=0.5", 1): 94.0}
 """Trials, besides the teacher's, and their accuracies."""
 
 
+@pytest.fixture(scope="module")
+def whole(
+    small_plan: Plan, opened_store: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any]]:
+    """The ledger of a small sweep, and what a store holds of it that was always there."""
+    folder = tmp_path_factory.mktemp("whole")
+    paths = Root(folder).sweep("small")
+    with Ledger(paths.ledger) as ledger:
+        tell(ledger, small_plan, FEW)
+    shutil.copyfile(opened_store, folder / "whole.db")
+    uri = f"sqlite:///{folder / 'whole.db'}"
+    sync(Root(folder), "small", uri)
+    return paths.ledger, content(uri)
+
+
 @pytest.fixture
-def expected(root: Root, ledger: Ledger, small_plan: Plan, new_store: NewStore) -> dict[str, Any]:
+def expected(ledger: Ledger, paths: SweepPaths, whole: tuple[Path, dict[str, Any]]) -> dict[str, Any]:
     """What a store holds that was always there, of the sweep that `ledger` holds."""
-    tell(ledger, small_plan, FEW)
-    uri = new_store("whole.db")
-    sync(root, "small", uri)
-    return content(uri)
+    copy_store(str(whole[0]), str(paths.ledger))
+    return whole[1]
 
 
 def nth(request: str, number: int, fault: Fault, times: int = 1) -> Callable[[str, Any], Fault | None]:

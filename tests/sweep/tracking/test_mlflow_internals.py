@@ -101,12 +101,14 @@ def test_a_runs_name_may_be_as_long_as_the_database_lets_it() -> None:
     assert runs.c.name.type.length == mlflow_internals.LONGEST_RUN_NAME
 
 
-@pytest.mark.parametrize("table", mlflow_internals.COLUMNS)
-def test_the_database_has_the_columns_that_are_read(table: str, empty_store: Path) -> None:
+@pytest.mark.parametrize(
+    ("table", "used"), [*mlflow_internals.COLUMNS.items(), *mlflow_internals.LOCATIONS.items()], ids=str
+)
+def test_the_database_has_the_columns_that_are_used(table: str, used: tuple[str, ...], empty_store: Path) -> None:
     with closing(sqlite3.connect(empty_store)) as database:
         columns = {column for _, column, *_ in database.execute(f"PRAGMA table_info({table})")}
     assert columns, f"MLflow's database has no table {table} any more"
-    gone = set(mlflow_internals.COLUMNS[table]) - columns
+    gone = set(used) - columns
     assert not gone, (
         f"MLflow's table {table} has no {', '.join(sorted(gone))} any more, but {', '.join(sorted(columns))}"
     )

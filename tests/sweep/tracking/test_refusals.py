@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from sweep.tracking.projector import Projector
 from sweep.tracking.sync import sync
 from tests.support.boards import tell
 from tests.support.examples import begin, job_of, play, record, slot_of, small_spec
-from tests.support.tracked import Decide, client_of, content, faults, runs
+from tests.support.tracked import Decide, client_of, content, copy_store, faults, runs
 from trainers.errors import StorageError
 
 NewStore = Callable[..., str]
@@ -31,14 +32,27 @@ FEW = {("kd", 0): 90.0, ("dhkd α=0.5", 0): 91.0, ("dhkd α=0.5", 1): 94.0}
 """Trials, besides the teacher's, and their accuracies."""
 
 
+@pytest.fixture(scope="module")
+def whole(
+    small_plan: Plan, opened_store: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any]]:
+    """The ledger of a small sweep, and what a store holds of it that takes everything."""
+    folder = tmp_path_factory.mktemp("whole")
+    paths = Root(folder).sweep("small")
+    with Ledger(paths.ledger) as ledger:
+        tell(ledger, small_plan, FEW)
+        ledger.append("stop", body={"exit_code": 0})
+    shutil.copyfile(opened_store, folder / "whole.db")
+    uri = f"sqlite:///{folder / 'whole.db'}"
+    sync(Root(folder), "small", uri)
+    return paths.ledger, content(uri)
+
+
 @pytest.fixture
-def expected(root: Root, ledger: Ledger, small_plan: Plan, new_store: NewStore) -> dict[str, Any]:
+def expected(ledger: Ledger, paths: SweepPaths, whole: tuple[Path, dict[str, Any]]) -> dict[str, Any]:
     """What a store holds that takes everything, of the sweep that `ledger` holds."""
-    tell(ledger, small_plan, FEW)
-    ledger.append("stop", body={"exit_code": 0})
-    uri = new_store("whole.db")
-    sync(root, "small", uri)
-    return content(uri)
+    copy_store(str(whole[0]), str(paths.ledger))
+    return whole[1]
 
 
 def refusing(name: str, word: str) -> Decide:

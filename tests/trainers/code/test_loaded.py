@@ -148,6 +148,14 @@ def test_of_a_folder_only_what_takes_part_is_run(folder: Folder) -> None:
     assert "paper.train" not in sys.modules
 
 
+@pytest.mark.parametrize("test", ["test_losses", "losses_test", "conftest"])
+def test_a_test_that_imports_ours_is_not_run_with_its_package(folder: Folder, test: str) -> None:
+    uses = "from trainers.contract import METHOD, Case\nimport losses_of_nobody"
+    folder.load(paper__="", paper__losses=MYKD, **{f"paper__{test}": uses})
+    assert "mykd" in METHODS
+    assert f"paper.{test}" not in sys.modules
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

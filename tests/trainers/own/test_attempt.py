@@ -6,6 +6,7 @@ import textwrap
 from typing import Any
 
 import pytest
+import torch
 
 from tests.support.own import MYKD, TINYNET, Folder
 from trainers.check import check
@@ -57,8 +58,19 @@ BAD = {
     "NaN": ("return student.mean() / 0 * 0", "returned nan for logits drawn from N(0, 1)"),
     "infinity": ("return student.mean().abs() / 0", "returned inf for logits drawn from N(0, 1)"),
     "the teacher in place": ("teacher.mul_(2)\nreturn student.mean()", "changes its argument 'teacher' in place"),
-    "the student in place": ("student.mul_(2)\nreturn student.mean()", "RuntimeError: a leaf Variable"),
+    "the student in place": ("student.mul_(2)\nreturn student.mean()", "changes its argument 'student' in place"),
     "an error": ("return student[99].mean()", "IndexError: index 99 is out of bounds"),
+    "a backward pass of its own": (
+        "loss = (student - teacher).pow(2).mean()\nloss.backward()\nreturn loss",
+        "method 'own' fails: RuntimeError: Trying to backward through the graph a second time",
+    ),
+    "a gradient that cannot be": (
+        "class Own(torch.autograd.Function):\n"
+        "    @staticmethod\n    def forward(ctx, x): return x.mean()\n"
+        "    @staticmethod\n    def backward(ctx, grad): raise KeyError('here')\n"
+        "return Own.apply(student)",
+        ":10: KeyError: 'here'",
+    ),
     "the end of the process": ("raise SystemExit(0)", "SystemExit: 0"),
     "an interrupt of its own": ("import sys; sys.exit('no')", "SystemExit: no"),
 }
@@ -80,7 +92,7 @@ def test_what_does_not_end_is_told_with_the_user_s_line(
     assert message == f"method 'own' fails: {folder.path / 'one.py'}:6: OverdueError: did not end within 0.3 s"
 
 
-@pytest.mark.parametrize("case", ["a vector", "NaN", "no graph", "an error"])
+@pytest.mark.parametrize("case", ["a vector", "NaN", "no graph", "the student in place", "an error"])
 @pytest.mark.parametrize("reads", ["student, teacher, epoch", "student, teacher, index"])
 def test_so_it_is_of_a_function_that_reads_more(folder: Folder, case: str, reads: str) -> None:
     body, told = BAD[case]
@@ -98,6 +110,9 @@ def test_so_it_is_of_features(folder: Folder) -> None:
     needs = ", teacher_needs='features'"
     assert "IndexError: tuple index out of range" in refused(folder, "return student.stages[99].mean()", needs)
     assert "returned a tensor float32 [4]" in refused(folder, "return student.logits.mean(1)", needs)
+    for read in ("pooled", "stages[1]"):
+        body = f"student.{read}.mul_(2)\nreturn student.{read}.mean()"
+        assert "changes its argument 'student' in place" in refused(folder, body, needs)
 
 
 def test_so_it_is_of_a_method_on_dhkd_s_main_head(folder: Folder) -> None:
@@ -157,6 +172,10 @@ MODELS = {
         "torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(5, num_classes))",
         "model 'net' fails with",
     ),
+    "lazy layers": (
+        "torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(num_classes))",
+        "model 'net' has lazy layers, which have no weights yet; give them their sizes",
+    ),
     "an error": ("1 / 0", "ZeroDivisionError: division by zero"),
     "the end of the process": ("(_ for _ in ()).throw(SystemExit(0))", "SystemExit: 0"),
 }
@@ -169,6 +188,14 @@ def test_a_network_that_cannot_be_trained_is_told(folder: Folder, case: str) -> 
     with pytest.raises(InputError) as error:
         check_of(model="net", method="scratch")
     assert told in str(error.value)
+
+
+def test_a_network_s_pass_may_raise_anything_and_change_torch(folder: Folder) -> None:
+    body = "import torch; torch.set_default_dtype(torch.float64); raise GeneratorExit"
+    folder.load(one=TINYNET.replace("return self.fc(self.body(x))", body))
+    with pytest.raises(InputError, match=r"model 'tinynet' fails with images of 8 × 8 pixels: .*: GeneratorExit"):
+        check_of(model="tinynet", method="kd")
+    assert torch.get_default_dtype() == torch.float32
 
 
 def test_a_network_of_the_user_s_is_looked_at_anew_after_an_edit(folder: Folder) -> None:

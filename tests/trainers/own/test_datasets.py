@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.own import Folder
+from trainers.code import Code, current, load, unload
 from trainers.data import DATASETS, ImageData
 from trainers.errors import InputError
 
@@ -183,3 +184,14 @@ def test_what_it_prints_does_not_mix_with_our_output(folder: Folder, capsys: pyt
 def test_paths_are_read_as_paths(folder: Folder) -> None:
     text = "@dataset('own')\ndef own(*, path: Path = Path('a')):\n    return arrays(6), arrays(4)\n"
     assert source(folder, text, path="b/c").path == Path("b/c")
+
+
+def test_a_file_beside_the_code_is_missing_where_the_code_is_text_alone(folder: Folder) -> None:
+    """As on a worker; the same without the remark where the file itself was read."""
+    text = "@dataset('own')\ndef own():\n    return (Path(__file__).parent / 'no.npz').read_bytes()\n"
+    assert "say where" not in refused(folder, text)
+    code = current()
+    unload()
+    load(Code(code.files))
+    with pytest.raises(InputError, match=r"FileNotFoundError.*; a worker .* option of type Path say where the data"):
+        DATASETS["own"].model_validate({}).load()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import trainers
+from tests.support.own import Folder
 from trainers import data, distillers, models
 from trainers.distillers import Batch, Losses, Setting, View
 from trainers.models import Features
@@ -52,7 +53,6 @@ def test_fields_stay() -> None:
 
 
 def test_the_page_s_first_example_is_complete(tmp_path: Path) -> None:
-    from tests.support.own import Folder
     from trainers.code import unload
     from trainers.distillers import METHODS
 
@@ -68,3 +68,15 @@ def test_nothing_else_is_offered_by_the_package() -> None:
     assert set(trainers.OFFERED) == set(ARGUMENTS)
     with pytest.raises(AttributeError, match="module 'trainers' has no attribute 'losses'"):
         getattr(trainers, "losses")  # noqa: B009
+
+
+def test_the_page_s_class_is_a_method(folder: Folder) -> None:
+    from trainers.contract import METHOD, Case
+
+    (block,) = [block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "(LogitDistiller)" in block]
+    head = "from typing import Annotated\nfrom pydantic import Field\nfrom torch import nn\n"
+    ours = "from trainers import method\nfrom trainers.distillers import LogitDistiller, MethodParams\n"
+    folder.load(one=f"{head}from torch.nn import functional as F\n{ours}{block}")
+    some = {"can be planned", "finite scalar terms", "no gradient to the teacher", "a gradient to all that learns"}
+    wrong = {one.name: one.wrong(Case("projected", {"scale": 2.0})) for one in METHOD if one.name in some}
+    assert wrong == dict.fromkeys(some)
