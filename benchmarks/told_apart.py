@@ -41,8 +41,8 @@ def scaled(scale: Callable[[int], list[float]]) -> Make:
 
 def spread_out(draw: np.random.Generator, shape: tuple[int, int, int]) -> Numbers:
     """Standard deviations from a half to two, in any order."""
-    scale = np.tile(np.geomspace(0.5, 2, shape[1]), (shape[0], 1))
-    return normal(draw, shape) * draw.permuted(scale, axis=1)[:, :, None]
+    scale: Numbers = draw.permuted(np.tile(np.geomspace(0.5, 2, shape[1]), (shape[0], 1)), axis=1)
+    return normal(draw, shape) * scale[:, :, None]
 
 
 def of_seeds(draw: np.random.Generator, shape: tuple[int, int, int]) -> Numbers:
