@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sweep.cli import check, cluster, new, packs, rerun, run, teachers, verbs
+from sweep.cli import check, cluster, compare, new, packs, rerun, run, teachers, verbs
 from sweep.exit_codes import WRONG_INPUT
 from trainers.errors import KDError
 from trainers.versions import at_work
@@ -45,13 +45,14 @@ def _program(
 
 
 VERBS: tuple[Callable[..., None], ...] = (
-    *(run.run, rerun.rerun, verbs.plan, verbs.status, verbs.studies, verbs.leaderboard, verbs.export, verbs.report),
-    *(packs.pack, packs.unpack, verbs.list_, check.check, new.new, verbs.sync, verbs.ui),
+    *(run.run, rerun.rerun, verbs.plan, verbs.status, verbs.studies, verbs.leaderboard, compare.compare),
+    *(verbs.export, verbs.report, packs.pack, packs.unpack, verbs.list_, check.check, new.new, verbs.sync, verbs.ui),
     *(cluster.submit, cluster.logs, cluster.cancel),
 )
 """In the order of the help."""
 for _verb in VERBS:
-    app.command(_verb.__name__.removesuffix("_"))(_verb)
+    _parser = compare.SeveralValues if _verb is compare.compare else None
+    app.command(_verb.__name__.removesuffix("_"), cls=_parser)(_verb)
 app.command(hidden=True)(run.submitted)
 app.add_typer(teachers.teachers, name="teachers")
 

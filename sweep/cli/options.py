@@ -23,7 +23,8 @@ def _complete_spec(incomplete: str) -> list[str]:
     return sorted(path.stem for path in folder.glob(f"{incomplete}*.yaml"))
 
 
-def _complete_sweep(incomplete: str) -> list[str]:
+def complete_sweep(incomplete: str) -> list[str]:
+    """Names of sweeps below the root that begin so, for the shell."""
     names = Root(Path(os.environ.get("SWEEP_ROOT", DEFAULT_ROOT))).names()
     return [name for name in names if name.startswith(incomplete)]
 
@@ -50,9 +51,9 @@ SpecArgument = Annotated[
     str, typer.Argument(metavar="SPEC", help="A YAML file, or a shipped spec's name.", autocompletion=_complete_spec)
 ]
 NameArgument = Annotated[
-    str | None, typer.Argument(metavar="[NAME]", help="A sweep; by default the latest.", autocompletion=_complete_sweep)
+    str | None, typer.Argument(metavar="[NAME]", help="A sweep; by default the latest.", autocompletion=complete_sweep)
 ]
-NamedArgument = Annotated[str, typer.Argument(metavar="NAME", help="A sweep.", autocompletion=_complete_sweep)]
+NamedArgument = Annotated[str, typer.Argument(metavar="NAME", help="A sweep.", autocompletion=complete_sweep)]
 SmokeOption = Annotated[
     bool, typer.Option("--smoke", help="Shrink the spec to about a minute on a CPU, as a sweep NAME-smoke of its own.")
 ]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sweep import formats
+from sweep.formats import Format
 from sweep.python.frames import to_pandas
 from sweep.python.html import plain, preformatted
-from sweep.results.comparison import Difference, records, text
+from sweep.results.answer import answer, render
+from sweep.results.comparison import OVER_PAIRS, Difference, records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,21 +18,31 @@ if TYPE_CHECKING:
 class Comparison:
     """Two methods beside each other: what :meth:`sweep.python.results.Results.compare` gives.
 
-    Printed, it is a line a pair.
+    Printed, it is the answer in one sentence, and a line a pair.
     """
 
-    def __init__(self, ours: str, theirs: str, differences: list[Difference]) -> None:
+    def __init__(self, ours: str, theirs: str, found: list[Difference]) -> None:
         self.ours, self.theirs = ours, theirs
-        self.differences = differences
+        self.found = found
+        """One a pair, in the table's order, and of several pairs one over all of them."""
+
+    @property
+    def differences(self) -> list[Difference]:
         """One a pair, in the table's order."""
+        return [one for one in self.found if one.pair != OVER_PAIRS]
+
+    @property
+    def answer(self) -> str:
+        """Whether ours is better, by how much, and how sure that is, in one sentence."""
+        return answer(self.found)
 
     def table(self) -> pd.DataFrame:
         """A line a pair: `seeds`, means, `difference` with the `low` and `high` end of its 95 % interval, `p`, and
-        `p_corrected` for the number of pairs."""
+        `p_corrected` for the rows compared."""
         return to_pandas(formats.to_arrow(records(self.differences)))
 
     def __repr__(self) -> str:
-        return plain(text(self.ours, self.theirs, self.differences))
+        return plain(render(self.found, Format.TABLE))
 
     def _repr_html_(self) -> str:
         return preformatted(repr(self))

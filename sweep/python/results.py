@@ -158,9 +158,9 @@ class Results:
         Raises:
             InputError: for a name that has no row, or several under a pair, and where no pair has both.
         """
-        from sweep.results.comparison import compare
+        from sweep.results.comparison import contrasts
 
-        return Comparison(ours, theirs, compare(self._board(), ours, theirs))
+        return Comparison(ours, theirs, contrasts(self._board(), ours, [theirs]))
 
     def figure(self) -> Figure:
         """The sweep's figure: accuracy against a swept number, or a point a method; a panel a pair.

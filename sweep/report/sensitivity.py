@@ -1,14 +1,9 @@
-"""How much a swept number matters: the means over its values against what seeds alone would do.
+"""How much a swept number matters: its best value against its worst, told apart as the leaderboard tells rows apart.
 
-Values are compared by Tukey's range test on randomised blocks, a seed being a block (equal seeds share initial weights,
-data order and views). With the accuracies x[i, s] of `k` values and `n` common seeds::
-
-    residual[i, s] = x[i, s] - mean(x[i, :]) - mean(x[:, s]) + mean(x)
-    noise          = q(0.95; k, (k - 1)(n - 1)) * sqrt(sum(residual²) / ((k - 1)(n - 1)) / n)
-
-`noise` is the span of the k means that chance alone exceeds in one sweep out of twenty, q the quantile of the
-studentised range (Tukey 1949; Montgomery, *Design and Analysis of Experiments*, chapter 4;
-`scipy.stats.studentized_range`).
+The two rows are compared as the leaderboard compares its rows with the highest mean
+(:mod:`sweep.results.significance`): by the noise that all rows of the column have in common, and corrected for all of
+them. So the table and the page say the same of the same two rows. Over all pairs the rows' mean differences under each
+pair stand in place of the seeds, as in the table's mean.
 """
 
 from __future__ import annotations
@@ -17,7 +12,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 from statistics import fmean
 from typing import Any
 
@@ -27,10 +22,11 @@ from sweep.report.history import Configuration, History, is_number, rest
 from sweep.report.markup import Markup, element, items, joined, paragraph
 from sweep.report.section import Section
 from sweep.report.style import Picture, Studio
-from sweep.results.statistics import spread
+from sweep.results.noise import Column
+from sweep.results.rows import Row
+from sweep.results.significance import against, over_pairs
+from sweep.results.statistics import FEWEST, shows, spread
 
-LEVEL = 0.95
-"""Of the test."""
 POOLED = "all pairs"
 MOST_FIGURES = 10
 """Of one number under one pair; the lines beyond them are judged and not drawn."""
@@ -47,6 +43,8 @@ class Line:
     places: tuple[float, ...]
     values: tuple[dict[int, float], ...]
     """Accuracy in percent by seed, of each place."""
+    rows: tuple[str, ...]
+    """The configuration's name at each place."""
 
     @property
     def means(self) -> list[float]:
@@ -77,7 +75,8 @@ def lines(configurations: Sequence[Configuration]) -> list[Line]:
         ordered = sorted(members, key=lambda config: float(config.settings[parameter]))
         places = tuple(float(config.settings[parameter]) for config in ordered)
         if len(set(places)) > 1:
-            swept.append(Line(parameter, name, pair, places, tuple(config.row.values for config in ordered)))
+            values, rows = tuple(config.row.values for config in ordered), tuple(config.name for config in ordered)
+            swept.append(Line(parameter, name, pair, places, values, rows))
     return swept
 
 
@@ -87,7 +86,7 @@ def pooled(swept: Sequence[Line], pairs: int) -> list[Line]:
     for line in swept:
         groups.setdefault((line.parameter, line.name, line.places), []).append(line)
     return [
-        Line(parameter, name, POOLED, places, _over_pairs([line.values for line in members]))
+        Line(parameter, name, POOLED, places, _over_pairs([line.values for line in members]), members[0].rows)
         for (parameter, name, places), members in groups.items()
         if pairs > 1 and len(members) == pairs and set.intersection(*(set(line.seeds) for line in members))
     ]
@@ -112,60 +111,95 @@ class Verdict:
     line: Line
     span: float
     """Largest mean less the smallest, in percentage points, over the seeds that all places have."""
-    noise: float | None
-    """The span that chance explains; None for fewer than two common seeds."""
+    p: float | None
+    """That the best value and the worst do not differ, corrected as the leaderboard's; None where there is no test."""
 
     @property
     def matters(self) -> bool | None:
-        """Whether the means differ by more than chance explains; None where that is not known."""
-        return None if self.noise is None else self.span > self.noise
+        """Whether the best and the worst are told apart; None where that is not known."""
+        return None if self.p is None else shows(self.p)
 
     @property
     def text(self) -> str:
         """One sentence."""
         line, symbol = self.line, SYMBOLS.get(self.line.parameter, self.line.parameter)
-        means = line.means
-        best, worst = (line.places[means.index(of)] for of in (max(means), min(means)))
+        best, worst = (line.places[place] for place in ends(line))
         told = (
             f"over {symbol} = {line.places[0]:g} … {line.places[-1]:g} the means span {self.span:.2f} points (best at"
             f" {best:g}, worst at {worst:g})"
         )
-        if self.noise is None:
-            return f"{told}; without two seeds that every value has, the noise is not known."
-        count = len(line.seeds)
-        return f"{told}; {count} seeds explain up to {self.noise:.2f}: {_WORDS[self.matters is True]}."
+        if self.p is None:
+            what = "pairs" if line.pair == POOLED else "seeds"
+            return (
+                f"{told}; nothing tells them apart without {FEWEST} common {what}, whose differences are not all equal."
+            )
+        return f"{told}; corrected p = {self.p:.2g}: {_WORDS[self.matters is True]}."
 
 
 _WORDS = {True: "it matters", False: "cannot be told from noise"}
 
 
-def verdict(line: Line) -> Verdict:
-    """Judge a line; see the module's docstring."""
-    seeds = line.seeds
-    if len(seeds) < 2:
-        return Verdict(line, max(line.means) - min(line.means), None)
-    table = [[values[seed] for seed in seeds] for values in line.values]
-    means = [math.fsum(row) / len(row) for row in table]
-    return Verdict(line, max(means) - min(means), _noise(table))
+def ends(line: Line) -> tuple[int, int]:
+    """The places of the highest and of the lowest mean."""
+    means = line.means
+    return means.index(max(means)), means.index(min(means))
 
 
-def _noise(table: list[list[float]]) -> float:
-    k, n = len(table), len(table[0])
-    rows = [math.fsum(row) / n for row in table]
-    columns = [math.fsum(column) / k for column in zip(*table, strict=True)]
-    mean = math.fsum(rows) / k
-    squares = math.fsum(
-        (table[i][s] - rows[i] - columns[s] + mean) ** 2 for i, s in itertools.product(range(k), range(n))
-    )
-    freedom = (k - 1) * (n - 1)
-    return _quantile(k, freedom) * math.sqrt(squares / freedom / n)
+def verdict(line: Line, column: Column | None = None, names: Sequence[str] = (), base: str | None = None) -> Verdict:
+    """Judge a line.
+
+    Args:
+        line: a swept number.
+        column: of all rows that stand beside the line's; by default of the line's alone.
+        names: of these rows.
+        base: which of them is the baseline.
+    """
+    seeds = line.seeds or sorted(set[int]().union(*line.values))
+    means = [fmean(values[seed] for seed in seeds if seed in values) for values in line.values]
+    best, worst = (line.rows[place] for place in ends(line))
+    whole = column or Column(dict(zip(line.rows, line.values, strict=True)))
+    ps = against(whole, best, names or line.rows, picked=best != base)
+    return Verdict(line, max(means) - min(means), ps.get(worst))
 
 
-@lru_cache
-def _quantile(k: int, freedom: int) -> float:
-    from scipy.stats import studentized_range
+class Judge:
+    """Judges the lines of one sweep by the rows that its leaderboard has beside them."""
 
-    return float(studentized_range.ppf(LEVEL, k, freedom))
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._columns: dict[tuple[str, frozenset[str]], tuple[Column, list[str]]] = {}
+
+    def verdict(self, line: Line) -> Verdict:
+        """Of one of :func:`lines` or :func:`pooled`."""
+        best, _ = ends(line)
+        if line.pair == POOLED:
+            column, names = over_pairs(self._whole, line.rows[best]), list(self._whole)
+        else:
+            column, names = self._column(line)
+        return verdict(line, column, names, self._base)
+
+    @cached_property
+    def _base(self) -> str | None:
+        label = self._history.board.baseline
+        return next((config.name for config in self._history.configurations if config.row.label == label), None)
+
+    @cached_property
+    def _whole(self) -> dict[str, dict[str, Row]]:
+        """By name and pair, the rows with a number under every pair."""
+        rows: dict[str, dict[str, Row]] = {}
+        for config in self._history.configurations:
+            if config.row.values:
+                rows.setdefault(config.name, {})[config.pair] = config.row
+        return {name: by_pair for name, by_pair in rows.items() if len(by_pair) == len(self._history.pairs)}
+
+    def _column(self, line: Line) -> tuple[Column, list[str]]:
+        """All rows of the line's pair and recipes."""
+        some = {config.name: config.row for config in self._history.of(line.pair) if config.row.values}
+        recipes = frozenset(some[name].recipe for name in line.rows)
+        if (line.pair, recipes) not in self._columns:
+            values = {name: row.values for name, row in some.items() if row.recipe in recipes}
+            self._columns[line.pair, recipes] = Column(values), list(values)
+        return self._columns[line.pair, recipes]
 
 
 # -- the section ------------------------------------------------------------------------------------------------------
@@ -178,27 +212,26 @@ def section(history: History, studio: Studio) -> Section | None:
     parameters = sorted({line.parameter for line in swept}, key=lambda name: (name != "alpha", name))
     if not parameters:
         return None
-    parts = [paragraph(_EXPLAINED)]
+    parts, judge = [paragraph(_EXPLAINED)], Judge(history)
     for parameter in parameters:
         of_it = [line for line in swept if line.parameter == parameter]
-        parts.append(_part(history, studio, parameter, of_it))
+        parts.append(_part(history, studio, parameter, of_it, judge))
     return Section("sensitivity", "Sensitivity", joined(parts))
 
 
 _EXPLAINED = (
     "Points are means over seeds with their standard deviation; dashed bands are the methods without a swept value."
-    " Each verdict compares the span of the means with the span that seeds alone would exceed in one sweep of twenty"
-    " (Tukey’s range test, seeds as blocks), every line by itself."
+    " Each verdict is that of the leaderboard's test between the line's best value and its worst."
 )
 
 
-def _part(history: History, studio: Studio, parameter: str, swept: list[Line]) -> Markup:
+def _part(history: History, studio: Studio, parameter: str, swept: list[Line], judge: Judge) -> Markup:
     pairs = list(dict.fromkeys(line.pair for line in swept))
     pictures, verdicts = [], []
     for pair in sorted(pairs, key=lambda name: name != POOLED):
         some = [line for line in swept if line.pair == pair]
         pictures += _pictures(history, studio, pair, some)
-        verdicts += [joined([element("b", f"{line.name}, {pair}:"), " ", verdict(line).text]) for line in some]
+        verdicts += [joined([element("b", f"{line.name}, {pair}:"), " ", judge.verdict(line).text]) for line in some]
     symbol = SYMBOLS.get(parameter, parameter)
     title = f"{symbol} ({parameter})" if symbol != parameter else parameter
     most = MOST_FIGURES * len(style.SERIES)

@@ -68,15 +68,22 @@ def _tests(board: Leaderboard) -> list[str]:
 def _marks(board: Leaderboard) -> str:
     several = len({row.recipe for row in board.rows}) > 1
     column = "column (pair and recipe)" if several else "column"
+    star = f"; {DIFFERS}: a Δ that is shown" if _starred(board) else ""
     text = (
         f"Bold: the best of its {column}, every other row of which is shown to be worse;"
-        f" {TIED}: the highest mean where it is not alone, and what is not told apart from it"
-        f" (paired t tests over common seeds, Holm's correction over the column's comparisons, {LEVEL:.0%})."
+        f" {TIED}: the highest mean where it is not alone, and what is not told apart from it{star}."
+        " Tests: paired by seed, by the noise that the column's rows have in common; Holm's correction over the rows"
+        f" for Δ, and over all pairs of rows for the highest mean ({LEVEL:.0%})."
     )
     untested = sum(len(untested_ties(rows)) for rows in columns(board.rows).values())
     if untested:
         text += f" {untested} {TIED} for want of a test: fewer than {FEWEST} common seeds, or differences all equal."
-    return text + (f" {DIFFERS}: a Δ that such tests show." if any(shows(row.p_delta) for row in board.rows) else "")
+    return text
+
+
+def _starred(board: Leaderboard) -> bool:
+    ps = [row.p_delta for row in board.rows] + [line.p_delta for line in board.overall.values()]
+    return any(map(shows, ps))
 
 
 def _overall(board: Leaderboard) -> list[str]:

@@ -168,7 +168,8 @@ def _mean(board: Leaderboard, line: Overall | None) -> Line:
         return [Square("–"), *([Square()] if board.baseline else [])]
     tied = TIED if line.verdict.standing == "tied" else ""
     squares = [Square(f"{line.mean:.2f}{tied}", line.verdict.standing == "best")]
-    return squares + ([Square("" if line.delta is None else signed(line.delta))] if board.baseline else [])
+    delta = "" if line.delta is None else signed(line.delta) + (DIFFERS if shows(line.p_delta) else "")
+    return squares + ([Square(delta)] if board.baseline else [])
 
 
 def _reported(board: Leaderboard, theirs: Reported) -> str:

@@ -1,10 +1,12 @@
 """Which rows of the table are told apart: each column's best, its ties, and what differs from the baseline.
 
-A column is one pair (and one recipe). Its highest mean, of those that can be tested, is compared with every other row
-by paired t tests over their common seeds, corrected by Holm over the comparisons of the column. It is the **best** only
-where every other row is shown to be worse; otherwise it and the rows that it is not told apart from are **tied**. A row
-of too few seeds is tied, however high its mean: one lucky seed neither wins nor keeps the others from being compared.
-Over all cells of a row the same is done with the rows' mean differences under each pair in place of the seeds.
+A column is one pair (and one recipe). Two rows are compared by the noise that the rows of the column have in common
+(:mod:`sweep.results.noise`), in two families. **Against the baseline**: every other row, planned comparisons, corrected
+by Holm. **Against the highest mean**: every other row, corrected by Holm over all pairs of rows, since the same seeds
+have picked it; where it is the baseline the planned comparison stands. A row is the **best** only where every other row
+is shown to be worse; otherwise the highest mean and the rows that it is not told apart from are **tied**. A row of too
+few seeds is tied, however high its mean: one lucky seed neither wins nor keeps the others from being compared. Over all
+cells of a row the same is done with the rows' mean differences under each pair in place of the seeds.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from sweep.results.noise import Column, Contrast, corrected
 from sweep.results.rows import Row, Standing
-from sweep.results.statistics import FEWEST, holm, mean, paired, paired_t, shows
+from sweep.results.statistics import FEWEST, mean, paired, shows
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Overall:
     delta: float | None
     """Mean difference to the baseline's row, over the pairs; None for the baseline and where there is none."""
     verdict: Verdict
+    p_delta: float | None = None
+    """Of the test against the baseline, corrected."""
 
 
 def columns(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
@@ -56,8 +61,10 @@ def judged(rows: list[Row], base: str | None) -> list[Row]:
     deltas: dict[tuple[str, str, str], float | None] = {}
     for (recipe, pair), some in columns(rows).items():
         values = {row.label: row.values for row in some if row.values}
-        verdicts |= {(recipe, pair, name): verdict for name, verdict in standings(values).items()}
-        deltas |= {(recipe, pair, name): p for name, p in _against(values, base).items()}
+        column = Column(values)
+        planned = against(column, base, values) if base in values else {}
+        verdicts |= {(recipe, pair, name): verdict for name, verdict in standings(values, base, column).items()}
+        deltas |= {(recipe, pair, name): p for name, p in planned.items()}
     return [_with(row, verdicts, deltas) for row in rows]
 
 
@@ -71,40 +78,59 @@ def _with(
     return replace(row, standing=verdict.standing, p_best=verdict.p, p_delta=deltas.get(place))
 
 
-def _against(values: Mapping[str, Mapping[int, float]], base: str | None) -> dict[str, float | None]:
-    """Corrected p-values of every row's difference to the baseline's."""
-    if base is None or base not in values:
-        return {}
-    others = [name for name in values if name != base]
-    return dict(zip(others, holm([paired_t(paired(values[name], values[base])) for name in others]), strict=True))
+def against(
+    column: Column, reference: str | None, names: Iterable[str], *, picked: bool = False
+) -> dict[str, float | None]:
+    """Corrected p-values of every other row's difference to one row.
+
+    Args:
+        column: of all rows.
+        reference: the row that the others are compared with.
+        names: all rows of the column.
+        picked: whether the same numbers have picked the reference. Then the family is all pairs of the rows that can
+            be compared with it: of `k`, k(k - 1) / 2, which is k / 2 times as many as have it.
+    """
+    found = column.against(str(reference), [name for name in names if name != reference])
+    contrasts: list[Contrast | None] = list(found.values())
+    choice = (1 + sum(one is not None for one in contrasts)) / 2 if picked else 1.0
+    return dict(zip(found, corrected(contrasts, choice), strict=True))
 
 
-def standings(values: Mapping[str, Mapping[int, float]]) -> dict[str, Verdict]:
-    """Each row's standing in its column, from its accuracies by seed. Where no test can be made, nobody stands out."""
+def standings(
+    values: Mapping[str, Mapping[int, float]], base: str | None = None, column: Column | None = None
+) -> dict[str, Verdict]:
+    """Each row's standing in its column, from its accuracies by seed. Where no test can be made, nobody stands out.
+
+    Args:
+        values: accuracies by row and seed.
+        base: the baseline's row, if there is one.
+        column: of these values, where it is there already.
+    """
     means = {name: mean(some.values()) or 0.0 for name, some in values.items()}
-    return _standings(means, values, lambda name, other: paired(values[name], values[other]))
+    whole = column or Column(values)
+    return _standings(means, values, base, lambda top: whole, lambda name, top: paired(values[name], values[top]))
 
 
 def _standings(
     means: Mapping[str, float],
     places: Mapping[str, Collection[int | str]],
+    base: str | None,
+    column: Callable[[str], Column],
     differences: Callable[[str, str], list[float]],
 ) -> dict[str, Verdict]:
     if not means:
         return {}
-    top = _top(means, places)
-    others = [name for name in means if name != top]
-    raw = [paired_t(differences(name, top)) for name in others]
-    if all(p is None for p in raw):
+    top = top_of(means, places)
+    ps = against(column(top), top, means, picked=top != base)
+    if all(p is None for p in ps.values()):
         return {name: Verdict("") for name in means}
-    corrected = dict(zip(others, holm(raw), strict=True))
-    below = {name for name in others if (mean(differences(name, top)) or 0.0) < 0}  # over common places
-    verdicts = {name: Verdict("worse" if shows(p) and name in below else "tied", p) for name, p in corrected.items()}
+    below = {name for name in ps if (mean(differences(name, top)) or 0.0) < 0}  # over common places
+    verdicts = {name: Verdict("worse" if shows(p) and name in below else "tied", p) for name, p in ps.items()}
     alone = all(verdict.standing == "worse" for verdict in verdicts.values())
     return {name: verdicts.get(name, Verdict("best" if alone else "tied")) for name in means}
 
 
-def _top(means: Mapping[str, float], places: Mapping[str, Collection[int | str]]) -> str:
+def top_of(means: Mapping[str, float], places: Mapping[str, Collection[int | str]]) -> str:
     """The row that others are tested against: the first with the highest mean among those that can be tested.
 
     Args:
@@ -142,26 +168,47 @@ def _by_recipe(rows: Iterable[Row]) -> dict[str, dict[str, dict[str, Row]]]:
 def _overall(whole: Mapping[str, Mapping[str, Row]], base: str | None) -> dict[str, Overall]:
     means = {name: mean(row.mean or 0.0 for row in by_pair.values()) or 0.0 for name, by_pair in whole.items()}
 
-    def differences(name: str, other: str) -> list[float]:
-        """Mean difference over common seeds, under each pair that has any."""
-        ours, theirs = whole[name], whole[other]
-        of_pairs = (mean(paired(ours[pair].values, theirs[pair].values)) for pair in ours)
-        return [difference for difference in of_pairs if difference is not None]
+    def column(reference: str) -> Column:
+        return over_pairs(whole, reference)
 
-    verdicts = _standings(means, whole, differences)
-    known = base in whole
+    def differences(name: str, other: str) -> list[float]:
+        return list(_by_pair(whole[name], whole[other]).values())
+
+    verdicts = _standings(means, whole, base, column, differences)
+    planned = against(column(str(base)), base, whole) if base in whole else {}
     return {
-        name: Overall(means[name], mean(differences(name, str(base))) if known and name != base else None, verdict)
+        name: Overall(
+            mean=means[name],
+            delta=mean(differences(name, str(base))) if name in planned else None,
+            verdict=verdict,
+            p_delta=planned.get(name),
+        )
         for name, verdict in verdicts.items()
     }
 
 
+def over_pairs(whole: Mapping[str, Mapping[str, Row]], reference: str) -> Column:
+    """The rows over all pairs: of each its mean difference to the reference's row under each pair.
+
+    Args:
+        whole: rows by label and pair.
+        reference: the label of the row that others are compared with.
+    """
+    return Column({name: _by_pair(by_pair, whole[reference]) for name, by_pair in whole.items()})
+
+
+def _by_pair(ours: Mapping[str, Row], theirs: Mapping[str, Row]) -> dict[str, float]:
+    """Mean difference over common seeds, under each pair that has any."""
+    found = {pair: mean(paired(ours[pair].values, theirs[pair].values)) for pair in ours if pair in theirs}
+    return {pair: difference for pair, difference in found.items() if difference is not None}
+
+
 def highest(rows: Iterable[Row]) -> Row | None:
-    """The row of a column that others are tested against (see :func:`_top`); None where none has a number."""
+    """The row of a column that others are tested against (see :func:`top_of`); None where none has a number."""
     some = {row.label: row for row in rows if row.values}
     if not some:
         return None
-    return some[_top({name: row.mean or 0.0 for name, row in some.items()}, {n: r.values for n, r in some.items()})]
+    return some[top_of({name: row.mean or 0.0 for name, row in some.items()}, {n: r.values for n, r in some.items()})]
 
 
 def untested_ties(rows: Iterable[Row]) -> list[Row]:

@@ -50,53 +50,6 @@ def spread(values: Iterable[float]) -> float:
     return deviation(values) or 0.0
 
 
-def paired_t(differences: Sequence[float]) -> float | None:
-    """Two-sided p-value of Student's paired t test (Student, Biometrika 6, 1908) that the mean difference is zero.
-
-    ::
-
-        t = mean(d) / (s / √n),   s² = Σ (d - mean(d))² / (n - 1),   p = 2 P(T > |t|),   T: Student's t, n - 1 degrees
-
-    Args:
-        differences: `d`, one of each pair.
-
-    Returns:
-        `p`; None where there is no test: of fewer than :data:`FEWEST` differences, or of differences that are all
-        equal, which say nothing of their spread. Accuracies on a small test set come in steps, so three equal
-        differences happen by chance, and p = 0 would be a bold claim to make of them.
-    """
-    n, std = len(differences), deviation(differences)
-    if n < FEWEST or std is None or std < NO_SPREAD:
-        return None
-    from scipy.special import stdtr  # a quarter of the time that scipy.stats takes to import
-
-    t = statistics.fmean(differences) / (std / math.sqrt(n))
-    return float(2 * stdtr(n - 1, -abs(t)))
-
-
-def interval(differences: Sequence[float], level: float = LEVEL) -> tuple[float, float] | None:
-    """Where the true mean difference lies, by Student's t: the values that :func:`paired_t` would not reject.
-
-    ::
-
-        mean(d) ± t s / √n,   t: the quantile 1 - level / 2 of Student's t, n - 1 degrees
-
-    Args:
-        differences: `d`, one of each pair.
-        level: how often such an interval may miss it.
-
-    Returns:
-        Its ends; None where :func:`paired_t` makes no test.
-    """
-    n, std = len(differences), deviation(differences)
-    if n < FEWEST or std is None or std < NO_SPREAD:
-        return None
-    from scipy.special import stdtrit
-
-    middle, half = statistics.fmean(differences), float(stdtrit(n - 1, 1 - level / 2)) * std / math.sqrt(n)
-    return middle - half, middle + half
-
-
 def holm(ps: Sequence[float | None]) -> list[float | None]:
     """p-values corrected for their number, so that the chance of any false finding among them stays below the level.
 

@@ -59,8 +59,8 @@ def test_the_notebook_runs_cell_by_cell(user: User) -> None:
     assert "13 trials" in plan["text"]
     assert "dhkd α=0.5" in board["html"]
     assert "±" in board["html"]
-    assert "dhkd α=0.5 − kd" in compared["text"]
-    assert compared["text"].rstrip().endswith("3")
+    assert compared["text"].startswith("dhkd α=0.5 is ")
+    assert "than kd" in compared["text"] or "from kd" in compared["text"]
     assert figure["text"].startswith("<Figure")
     assert "kd" in epochs["html"]
     assert 20 < float(accuracy["text"].strip("'").split()[0]) < 100

@@ -85,7 +85,8 @@ def test_a_comparison_prints_and_is_a_table(results: Results) -> None:
     found = results.compare("dhkd α=1", "kd")
     frame = found.table()
     assert frame.loc[0, ["pair", "seeds", "difference"]].tolist() == [PAIR, 2, 0.0]
-    assert "dhkd α=1 − kd" in repr(found)
+    assert repr(found).startswith("dhkd α=1 cannot be tested against kd: 2 common seeds, and a test needs 3")
+    assert found.answer in repr(found)
     assert found._repr_html_() == f"<pre>{found!r}</pre>"
     with pytest.raises(InputError, match="'dhkd' has several rows"):
         results.compare("dhkd", "kd")

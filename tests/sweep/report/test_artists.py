@@ -86,8 +86,7 @@ def panel(rows: list[Row]) -> Axes:
 def sketched(make: Callable[[History, Studio], Section | None], history: History) -> dict[str, Axes]:
     """A section's panels by their titles."""
     studio = Sketches()
-    with style.drawing(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sensitivity, "_quantile", lambda k, freedom: 1.0)  # takes a second, and only words tell of it
+    with style.drawing():
         assert make(history, studio) is not None
     return studio.panels
 

@@ -20,8 +20,9 @@ from sweep.report.gains import gains
 from sweep.report.gradients import Cosine, cosine, verdict
 from sweep.report.history import Configuration, Curve, History, read
 from sweep.report.searches import importances, place
-from sweep.report.sensitivity import POOLED, Line, lines, pooled
+from sweep.report.sensitivity import POOLED, Judge, Line, ends, lines, pooled
 from sweep.report.sensitivity import verdict as judged
+from sweep.results.significance import columns, highest, standings
 from tests.support.examples import begin, epoch_body, job_of, record, small_spec
 from tests.support.examples_report import LIVE, accuracy, tell_all
 
@@ -34,7 +35,8 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
 
 
 def line(*values: dict[int, float]) -> Line:
-    return Line("alpha", "dhkd", "a→b", tuple(float(n) for n in range(len(values))), values)
+    places = tuple(float(n) for n in range(len(values)))
+    return Line("alpha", "dhkd", "a→b", places, values, tuple(f"dhkd α={place:g}" for place in places))
 
 
 def one(history: History, name: str, pair: str = "resnet20→resnet8") -> Configuration:
@@ -45,29 +47,39 @@ def one(history: History, name: str, pair: str = "resnet20→resnet8") -> Config
 # -- sensitivity --------------------------------------------------------------------------------------------------
 
 
-def test_the_noise_is_that_of_a_table_worked_by_hand() -> None:
-    """Three values, three seeds; the residuals' squares sum to 1, and q(0.95; 3, 4) is 5.04 in Tukey's tables."""
-    found = judged(line({0: 1.0, 1: 2.0, 2: 3.0}, {0: 2.0, 1: 3.5, 2: 3.5}, {0: 6.0, 1: 6.5, 2: 8.5}))
-    assert found.span == 5.0
-    residuals = [(0, 0, 0), (0, 0.5, -0.5), (0, -0.5, 0.5)]
-    squares = sum(value**2 for row in residuals for value in row)
-    assert found.noise == pytest.approx(5.04 * math.sqrt(squares / 4 / 3), rel=1e-3)
+def test_a_line_is_judged_by_its_best_value_against_its_worst() -> None:
+    """As the leaderboard judges a row beside the highest mean."""
+    values = ({0: 1.0, 1: 2.0, 2: 3.0}, {0: 2.0, 1: 3.5, 2: 3.5}, {0: 6.0, 1: 6.5, 2: 8.5})
+    some = line(*values)
+    found, p = judged(some), standings(dict(zip(some.rows, values, strict=True)))[some.rows[0]].p
+    assert (found.span, found.p) == (5.0, p)
     assert found.matters is True
-    assert "span 5.00 points (best at 2, worst at 0); 3 seeds explain up to 1.45: it matters" in found.text
+    assert f"span 5.00 points (best at 2, worst at 0); corrected p = {p:.2g}: it matters" in found.text
+    even = line({0: 1.0, 1: 9.0, 2: 3.0}, {0: 6.0, 1: 1.0, 2: 3.0}, {0: 4.0, 1: 4.5, 2: 5.0})
+    assert judged(even).matters is False
 
 
 def test_what_all_values_of_a_seed_share_is_no_noise() -> None:
-    even = line({0: 1.0, 1: 5.0}, {0: 2.0, 1: 6.0})
-    assert judged(even).noise == pytest.approx(0.0, abs=1e-12)
-    assert judged(line({0: 1.0, 1: 5.0}, {0: 2.0, 1: 4.0})).matters is False
+    shared = {0: 0.0, 1: 20.0, 2: 50.0}
+    own = ({0: 1.0, 1: 1.1, 2: 0.9}, {0: 2.0, 1: 2.2, 2: 2.1}, {0: 6.0, 1: 6.1, 2: 6.3})
+    together = line(*({seed: value + shared[seed] for seed, value in some.items()} for some in own))
+    assert judged(together).p == pytest.approx(judged(line(*own)).p)
 
 
-def test_seeds_that_a_value_lacks_are_left_out() -> None:
+def test_a_line_without_enough_common_seeds_has_no_verdict() -> None:
     found = judged(line({0: 1.0, 1: 2.0, 2: 90.0}, {0: 2.0, 1: 3.5}))
-    assert (found.line.seeds, found.span) == ([0, 1], 1.25)
-    alone = judged(line({0: 1.0}, {0: 2.0, 1: 3.0}))
-    assert (alone.noise, alone.matters) == (None, None)
-    assert "the noise is not known" in alone.text
+    assert (found.line.seeds, found.span, found.matters) == ([0, 1], 1.25, None)
+    assert "nothing tells them apart without 3 common seeds" in found.text
+
+
+def test_the_page_and_the_table_say_the_same_of_the_same_rows(history: History) -> None:
+    """Where a line's best value is the column's highest mean."""
+    rows = {(row.pair, row.label): row for row in history.board.rows}
+    tops = {pair: highest(of_pair) for (_, pair), of_pair in columns(history.board.rows).items()}
+    for some in lines(history.configurations):
+        best, worst = (rows[some.pair, some.rows[place]] for place in ends(some))
+        if best is tops[some.pair]:
+            assert Judge(history).verdict(some).p == worst.p_best
 
 
 def test_lines_are_grids_alone_and_in_rising_order(history: History) -> None:

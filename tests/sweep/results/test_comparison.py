@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 from scipy import stats
 
+from sweep.formats import Format
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
+from sweep.results.answer import answer, render
 from sweep.results.board import Leaderboard, leaderboard
-from sweep.results.comparison import compare, records, text
-from sweep.results.statistics import interval, paired_t
+from sweep.results.comparison import OVER_PAIRS, compare, contrasts, records
+from sweep.results.noise import Column
 from tests.support.examples import begin, record, small_spec
 from trainers.errors import InputError
 
@@ -37,53 +39,77 @@ def board(ledger: Ledger, plan: Plan) -> Leaderboard:
     return leaderboard(ledger)
 
 
-def test_each_pair_has_the_difference_its_interval_and_the_paired_test(board: Leaderboard) -> None:
+def test_each_pair_has_the_difference_its_interval_and_the_leaderboards_test(board: Leaderboard) -> None:
     first, second = compare(board, "dhkd α=0.5", "kd")
     assert [first.pair, second.pair] == PAIRS
     assert (first.seeds, second.seeds) == (4, 3)
     for found, n in ((first, 4), (second, 3)):
-        tested = stats.ttest_rel(DHKD[:n], KD[:n])
-        ends = tested.confidence_interval(0.95)
+        rows = {row.label: row.values for row in board.rows if row.pair == found.pair}
+        expected = Column(rows).against("kd", ["dhkd α=0.5"])["dhkd α=0.5"]
+        assert expected is not None
         assert found.difference == pytest.approx(sum(DHKD[:n]) / n - sum(KD[:n]) / n)
-        assert (found.low, found.high) == pytest.approx((ends.low, ends.high))
-        assert found.p == pytest.approx(tested.pvalue)
-    smaller, larger = sorted([first, second], key=lambda one: one.p or 0.0)
-    assert smaller.p_corrected == pytest.approx(2 * (smaller.p or 0))
-    assert larger.p_corrected == pytest.approx(max(larger.p or 0, 2 * (smaller.p or 0)))
+        assert (found.low, found.high) == pytest.approx(expected.interval)
+        assert found.p == found.p_corrected == expected.p
 
 
 def test_the_other_way_round_only_the_signs_differ(board: Leaderboard) -> None:
     for ours, theirs in zip(compare(board, "kd", "scratch"), compare(board, "scratch", "kd"), strict=True):
         assert ours.difference == -(theirs.difference or 0)
-        assert (ours.low, ours.high) == (-(theirs.high or 0), -(theirs.low or 0))
-        assert (ours.p, ours.ours) == (theirs.p, theirs.theirs)
+        assert (ours.low, ours.high) == pytest.approx((-(theirs.high or 0), -(theirs.low or 0)))
+        assert (ours.p, ours.ours) == (pytest.approx(theirs.p), theirs.theirs)
+        assert ours.p_table == theirs.p_table
 
 
 def test_what_cannot_be_tested_has_no_interval(board: Leaderboard) -> None:
     (equal, _) = compare(board, "dhkd α=1", "kd")
     assert (equal.difference, equal.low, equal.p, equal.p_corrected, equal.seeds) == (0.0, None, None, None, 4)
-    assert "[" not in text("dhkd α=1", "kd", [equal])
+    assert equal.more_seeds is None
+    assert "the differences are all equal" in answer([equal])
+    assert "[" not in render([equal], Format.TABLE)
 
 
-def test_an_interval_misses_zero_where_the_test_rejects() -> None:
-    """At each level: they are the same test."""
-    differences = [1.0, 2.0, 1.5, 0.5]
-    p = paired_t(differences)
-    assert p is not None
-    for level, excludes in ((p * 1.001, True), (p * 0.999, False)):
-        ends = interval(differences, level)
-        assert ends is not None
-        assert (ends[0] > 0) == excludes
-    assert interval([1.0, 2.0]) is None
-    assert interval([1.0, 1.0, 1.0]) is None
+def test_what_is_corrected_for_is_what_is_asked_under_each_pair(board: Leaderboard) -> None:
+    """Two comparisons under each pair: the smaller p twice; the leaderboard has three under it."""
+    for pair in PAIRS:
+        both = [one for one in contrasts(board, "dhkd α=0.5", ["kd", "scratch"]) if one.pair == pair]
+        alone = [one for name in ("kd", "scratch") for one in compare(board, "dhkd α=0.5", name) if one.pair == pair]
+        assert [one.p for one in both] == [one.p for one in alone]
+        assert all((two.p_corrected or 0) >= (one.p_corrected or 0) for two, one in zip(both, alone, strict=True))
+        row = next(row for row in board.rows if (row.label, row.pair) == ("dhkd α=0.5", pair))
+        assert [one.p_table for one in both] == [row.p_delta, None]
+
+
+def test_a_comparison_with_the_baseline_beside_nothing_else_is_the_leaderboards(ledger: Ledger) -> None:
+    """One row beside the baseline: the star and the comparison have one p."""
+    plan = build_plan(small_spec(methods=["kd", "dhkd"], seeds=4))
+    begin(ledger, plan)
+    for slot in plan.students:
+        record(ledger, plan, slot, [{"kd": KD, "dhkd": DHKD}[slot.method][slot.seed]])
+    board = leaderboard(ledger)
+    (found,) = contrasts(board, "dhkd", ["kd"])
+    assert found.p_corrected == found.p_table == next(row.p_delta for row in board.rows if row.label == "dhkd")
+    assert found.p_corrected == pytest.approx(stats.ttest_rel(DHKD, KD).pvalue)
+
+
+def test_over_pairs_the_mean_difference_of_each_counts_once(board: Leaderboard) -> None:
+    over = next(one for one in contrasts(board, "dhkd α=0.5", ["kd"]) if one.pair == OVER_PAIRS)
+    first, second = compare(board, "dhkd α=0.5", "kd")
+    assert over.difference == pytest.approx(((first.difference or 0) + (second.difference or 0)) / 2)
+    assert (over.seeds, over.p, over.low) == (2, None, None)
+    assert answer(contrasts(board, "dhkd α=0.5", ["kd"])).startswith("dhkd α=0.5 ")
 
 
 def test_it_prints_and_is_flat_records(board: Leaderboard) -> None:
-    found = compare(board, "dhkd α=0.5", "kd")
-    shown = text("dhkd α=0.5", "kd", found)
+    found = contrasts(board, "dhkd α=0.5", ["kd"])
+    shown = render(found, Format.TABLE)
     assert f"+{found[0].difference:.2f}" in shown
-    assert "dhkd α=0.5 − kd" in shown
-    assert [record["pair"] for record in records(found)] == PAIRS
+    assert shown.splitlines()[0] == answer(found)
+    assert [record["pair"] for record in records(found)] == [*PAIRS, OVER_PAIRS]
+
+
+def test_a_row_against_itself_is_refused(board: Leaderboard) -> None:
+    with pytest.raises(InputError, match="'kd' is the row of 'kd' itself"):
+        contrasts(board, "kd", ["scratch", "kd"])
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,10 @@ from scipy.stats import ttest_rel
 
 from sweep.results import significance
 from sweep.results.metrics import METRICS
+from sweep.results.noise import Column
 from sweep.results.rows import Row
 from sweep.results.significance import common_seeds, judged, overall, standings, untested_ties
+from sweep.results.statistics import shows
 from sweep.search.suggest import DIRECTIONS
 
 
@@ -41,13 +43,54 @@ def test_a_highest_mean_that_is_matched_is_tied_and_so_is_what_matches_it() -> N
     assert stood(CLOSE) == {"a": "tied", "b": "tied", "c": "worse"}
 
 
-def test_p_values_are_scipys_times_holms_factors() -> None:
+def test_p_values_are_those_of_the_columns_noise_corrected_for_all_its_pairs_of_rows() -> None:
+    """Three rows are three pairs: the smaller p times 2 times 3/2, the larger times 3/2."""
     verdicts = standings(by_seed(CLEAR))
-    b, c = (ttest_rel(CLEAR[name], CLEAR["a"]).pvalue for name in "bc")
-    low, high = sorted([b, c])
-    expected = {low: min(1, 2 * low), high: max(2 * low, high)}
-    assert (verdicts["b"].p, verdicts["c"].p) == pytest.approx((expected[b], expected[c]))
+    raw = Column(by_seed(CLEAR)).against("a", "bc")
+    b, c = (one for one in raw.values() if one is not None)
+    low, high = sorted([b.p_common, c.p_common])
+    expected = {low: 3 * low, high: max(3 * low, 1.5 * high)}
+    assert verdicts["b"].p == pytest.approx(max(expected[b.p_common], b.p_own))
+    assert verdicts["c"].p == pytest.approx(max(expected[c.p_common], c.p_own))
     assert verdicts["a"].p is None
+
+
+def test_where_the_highest_mean_is_the_baseline_the_two_families_say_the_same() -> None:
+    for values in (CLEAR, CLOSE):
+        rows = {one.label: one for one in judged([row(name, some) for name, some in values.items()], "a")}
+        if values is CLEAR:
+            assert {name: one.p_best for name, one in rows.items()} == {name: one.p_delta for name, one in rows.items()}
+        assert all(one.standing == "worse" for one in rows.values() if (one.p_best or 1.0) < 0.05)
+
+
+def test_a_row_that_is_dropped_costs_no_other_its_star() -> None:
+    """Of rows that are as noisy as each other, and of one gone wild: fewer comparisons, the same noise."""
+    values = {
+        name: [70.0 + s + shift for s, shift in zip((0, 1.5, 0.7), some, strict=True)] for name, some in DRAWN.items()
+    }
+    starred = {one.label for one in judged([row(n, some) for n, some in values.items()], "kd") if shows(one.p_delta)}
+    assert starred == {"mine", "worst"}
+    for dropped in values.keys() - {"kd", "mine", "worst"}:
+        fewer = [row(name, some) for name, some in values.items() if name != dropped]
+        assert {one.label for one in judged(fewer, "kd") if shows(one.p_delta)} == starred
+
+
+DRAWN = {
+    "kd": [0.0, 0.1, -0.1],
+    "a": [0.1, 0.0, 0.2],
+    "b": [-0.1, 0.1, 0.1],
+    "mine": [1.1, 1.0, 1.2],
+    "worst": [-2.0, -2.1, -1.8],
+    "wild": [-30.0, 5.0, -12.0],
+}
+"""What rows differ by from their seeds."""
+
+
+def test_noise_of_one_row_hides_no_difference_of_two_others() -> None:
+    """A noisy row far below is no tie of the others, and they are told apart as if it were not there."""
+    values = {name: [70.0 + shift for shift in some] for name, some in DRAWN.items()}
+    rows = {one.label: one for one in judged([row(name, some) for name, some in values.items()], "kd")}
+    assert (rows["mine"].standing, rows["worst"].standing, rows["kd"].standing) == ("tied", "worse", "worse")
 
 
 def test_the_correction_counts_the_columns_comparisons() -> None:
@@ -136,10 +179,10 @@ def test_columns_and_recipes_are_judged_apart() -> None:
 
 def test_differences_to_the_baseline_have_p_values_of_their_own() -> None:
     found = {one.label: one for one in judged([row(name, some) for name, some in CLOSE.items()], "b")}
-    raw = {name: float(ttest_rel(CLOSE[name], CLOSE["b"]).pvalue) for name in "ac"}
+    raw = {name: one for name, one in Column(by_seed(CLOSE)).against("b", "ac").items() if one is not None}
     assert found["b"].p_delta is None
-    assert found["c"].p_delta == pytest.approx(2 * raw["c"])
-    assert found["a"].p_delta == pytest.approx(max(2 * raw["c"], raw["a"]))
+    assert found["c"].p_delta == pytest.approx(max(2 * raw["c"].p_common, raw["c"].p_own))
+    assert found["a"].p_delta == pytest.approx(max(2 * raw["c"].p_common, raw["a"].p_common, raw["a"].p_own))
     assert all(one.p_delta is None for one in judged([row(name, some) for name, some in CLOSE.items()], None))
 
 
@@ -168,8 +211,12 @@ def over_pairs(means: Mapping[str, Sequence[float]]) -> list[Row]:
 def test_rows_are_tested_over_their_mean_differences_under_each_pair() -> None:
     found = {name: one for (_, name), one in overall(over_pairs(MEANS), "b").items()}
     assert {name: one.mean for name, one in found.items()} == pytest.approx({"a": 75.0, "b": 72.7, "c": 72.25})
-    assert {name: one.verdict.standing for name, one in found.items()} == {"a": "tied", "b": "worse", "c": "tied"}
-    assert found["b"].verdict.p == pytest.approx(2 * ttest_rel(MEANS["b"], MEANS["a"]).pvalue)
+    column = Column({name: dict(enumerate(some)) for name, some in MEANS.items()})
+    raw = {name: one for name, one in column.against("a", "bc").items() if one is not None}
+    assert found["b"].verdict.p == pytest.approx(max(3 * raw["b"].p_common, raw["b"].p_own))
+    planned = {name: one for name, one in column.against("b", "ac").items() if one is not None}
+    assert found["a"].p_delta == pytest.approx(max(2 * planned["a"].p_common, planned["a"].p_own))
+    assert found["b"].p_delta is None
     assert found["a"].delta == pytest.approx(2.3)
     assert found["b"].delta is None
 

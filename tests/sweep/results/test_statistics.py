@@ -1,4 +1,4 @@
-"""Means, deviations, tests and corrections, against SciPy and against examples worked by hand."""
+"""Deviations and corrections, against SciPy and against examples worked by hand."""
 
 from __future__ import annotations
 
@@ -8,35 +8,16 @@ import statistics
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import false_discovery_control, ttest_rel
+from scipy.stats import false_discovery_control
 
-from sweep.results.statistics import LEVEL, deviation, holm, mean, paired, paired_t, shows, spread
+from sweep.results.statistics import LEVEL, deviation, holm, paired, shows, spread
 
-accuracies = st.floats(0, 100).map(lambda value: round(value, 2))
 ps = st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=8)
 
 
 def test_differences_are_taken_at_common_seeds_in_their_order() -> None:
     assert paired({2: 5.0, 0: 1.0, 7: 9.0}, {0: 3.0, 1: 4.0, 2: 1.0}) == [-2.0, 4.0]
     assert paired({0: 1.0}, {1: 1.0}) == []
-
-
-def test_an_example_worked_by_hand() -> None:
-    """d = 1, 2, 6: mean 3, s² = (4 + 1 + 9) / 2 = 7, t = 3 / √(7/3) = 1.9640; P(T > t) of 2 degrees in closed form."""
-    t = 3 / (7 / 3) ** 0.5
-    tail = 0.5 - t / (2 * (2 + t * t) ** 0.5)
-    assert paired_t([1.0, 2.0, 6.0]) == pytest.approx(2 * tail, rel=1e-12)
-    assert deviation([1.0, 2.0, 6.0]) == pytest.approx(7**0.5)
-    assert mean([1.0, 2.0, 6.0]) == 3.0
-
-
-@given(st.lists(st.tuples(accuracies, accuracies), min_size=3, max_size=12))
-def test_the_paired_t_test_is_scipys(pairs: list[tuple[float, float]]) -> None:
-    differences = [a - b for a, b in pairs]
-    if statistics.stdev(differences) < 1e-3:
-        return
-    expected = ttest_rel(*zip(*pairs, strict=True)).pvalue
-    assert paired_t(differences) == pytest.approx(expected, rel=1e-9, abs=1e-300)
 
 
 def test_one_value_has_no_spread() -> None:
@@ -47,13 +28,6 @@ def test_one_value_has_no_spread() -> None:
 @given(st.lists(st.floats(-100, 100), min_size=2, max_size=12))
 def test_the_deviation_is_the_sample_standard_deviation(values: list[float]) -> None:
     assert deviation(values) == pytest.approx(statistics.stdev(values), rel=1e-9, abs=1e-9)
-
-
-@pytest.mark.parametrize(
-    "differences", [[], [1.0], [1.0, 2.0], [0.3, 0.3, 0.3], [0.0] * 5, [90.1 - 90.0, 80.1 - 80.0, 70.1 - 70.0]]
-)
-def test_too_few_or_equal_differences_are_no_test(differences: list[float]) -> None:
-    assert paired_t(differences) is None
 
 
 def test_holms_correction_worked_by_hand() -> None:
