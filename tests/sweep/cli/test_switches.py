@@ -24,7 +24,7 @@ def heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Heard:
     seen: Heard = []
 
     def hears(what: str, says: str) -> Any:
-        def hear(spec: Spec, *_: Any) -> str:
+        def hear(spec: Spec, *_: Any, **__: Any) -> str:
             seen.append((what, spec))
             return says
 
@@ -32,7 +32,7 @@ def heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Heard:
 
     monkeypatch.setattr("sweep.results.preview.preview", hears("plan", "what it costs\n"))
     monkeypatch.setattr("sweep.results.preview.calibrated", hears("measure", "what trains most\n"))
-    monkeypatch.setattr("sweep.cli.run._run", hears("run", ""))
+    monkeypatch.setattr("sweep.cli.run.run_and_show", hears("run", ""))
     return seen
 
 
