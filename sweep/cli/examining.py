@@ -85,6 +85,7 @@ class Examination:
     # -- in the process apart --------------------------------------------------------------------------------------
 
     def _work(self, stood: IO[str], tell: Tell) -> None:
+        faulthandler.disable()  # where it is at work already, it would not see that another has taken its signals
         faulthandler.enable(stood)
         import torch
 

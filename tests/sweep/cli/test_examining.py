@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import signal
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -98,6 +100,18 @@ def test_a_loss_that_takes_its_process_down_is_told(folder: Path, code: str, fou
     place = f"{folder}/my_losses.py:{line(text, f'    {code}')}"
     assert examination.rows[0].found == found.format(place=place)
     assert {row.found for row in examination.rows[1:]} == {NOT_TRIED}
+
+
+def test_a_crash_is_told_with_its_line_whoever_has_taken_the_signal(folder: Path) -> None:
+    """As Ray's core does in a process in which it has run."""
+    set_handler = ctypes.CDLL(None).signal
+    set_handler.restype, set_handler.argtypes = ctypes.c_void_p, (ctypes.c_int, ctypes.c_void_p)
+    before = set_handler(signal.SIGSEGV, None)
+    try:
+        examination, _ = examined(folder, LOSS.format(name="mykd", code="ctypes.string_at(0)"), 60.0)
+    finally:
+        set_handler(signal.SIGSEGV, before)
+    assert examination.rows[0].found.startswith(f"{folder}/my_losses.py:")
 
 
 @pytest.mark.parametrize(

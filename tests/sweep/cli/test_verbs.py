@@ -62,6 +62,7 @@ def test_the_verbs_are_those_of_the_documents() -> None:
     assert sorted(VERBS) == [
         "cancel",
         "check",
+        "compare",
         "export",
         "leaderboard",
         "list",
