@@ -14,7 +14,7 @@ from trainers.storage.shared import NOWHERE, Storage, storage_at
 
 DEFAULT_ROOT = Path("runs")
 PACK = ".sweep.zip"
-"""How the name of a pack's file ends (:mod:`sweep.sharing`)."""
+"""How the name of a pack's file ends (:mod:`sweep.packs`)."""
 IGNORED = b"# Made by sweep, so that git leaves out all that lies here.\n*\n"
 """What stands in the `.gitignore` of a root."""
 

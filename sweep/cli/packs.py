@@ -25,7 +25,7 @@ def pack(
     place = Root.at(root, storage)
     paths = place.sweep(chosen_sweep(name, place))
     with telling(f"copying the ledger of {paths.folder.name}") as say, fonts(place):
-        from sweep.sharing.packing import pack as write
+        from sweep.packs.packing import pack as write
 
         written = write(paths, output, say, lambda what: typer.echo(what, err=True))
     typer.echo(f"packed   {written} ({written.stat().st_size:,} bytes)")
@@ -37,7 +37,7 @@ def unpack(
     root: RootOption = DEFAULT_ROOT,
 ) -> None:
     """Make a sweep of a pack below the root; nothing that it holds is run."""
-    from sweep.sharing.unpacking import unpack as make
+    from sweep.packs.unpacking import unpack as make
 
     with telling(f"unpacking {file}"):
         name = make(file, Root(root))

@@ -69,7 +69,7 @@ def open(
 
 def _packed(path: Path) -> Results:
     """A pack's, for as long as they are used."""
-    from sweep.sharing.unpacking import unpack
+    from sweep.packs.unpacking import unpack
 
     below = Root(Path(mkdtemp(prefix="sweep-")))
     try:

@@ -247,7 +247,7 @@ def trained_teachers(trials: Iterable[Trial]) -> dict[str, float]:
 
 def stored(plan: Plan, paths: SweepPaths) -> dict[str, tuple[str, Path]]:
     """Hashes and passports of the teachers that the plan takes as they are stored, by their names in its pairs, where
-    these are here: in the store, or beside a ledger that came in a pack (:mod:`sweep.sharing`)."""
+    these are here: in the store, or beside a ledger that came in a pack (:mod:`sweep.packs`)."""
     places: list[Slot | SearchedCell] = [*plan.students, *plan.searched]
     taught = [(teacher_of(place.pair), place.config["teacher"]) for place in places]
     hashes = {name: teacher["hash"] for name, teacher in taught if teacher}

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sweep.layout import PACK, SweepPaths
-from sweep.sharing import contents
-from sweep.sharing.manifest import FORMAT, MANIFEST, MEMBERS, Manifest, Member
+from sweep.packs import contents
+from sweep.packs.manifest import FORMAT, MANIFEST, MEMBERS, Manifest, Member
 from trainers.errors import InputError, StorageError
 from trainers.storage.content import file_sha256
 from trainers.versions import at_work

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sweep.sharing.manifest import LARGEST_MANIFEST, MANIFEST, MOST_MEMBERS, Manifest, Member, read_manifest
+from sweep.packs.manifest import LARGEST_MANIFEST, MANIFEST, MOST_MEMBERS, Manifest, Member, read_manifest
 from trainers.errors import InputError
 from trainers.storage.inputs import open_file, readable
 

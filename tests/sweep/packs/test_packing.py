@@ -18,13 +18,13 @@ from sweep.cli.app import app, main
 from sweep.layout import Root
 from sweep.ledger import lock
 from sweep.ledger.store import Ledger
+from sweep.packs.contents import FORMATS
+from sweep.packs.manifest import MANIFEST
+from sweep.packs.packing import pack
+from sweep.packs.unpacking import unpack
 from sweep.plan.code import keep
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
-from sweep.sharing.contents import FORMATS
-from sweep.sharing.manifest import MANIFEST
-from sweep.sharing.packing import pack
-from sweep.sharing.unpacking import unpack
 from tests.support.examples import begin, job_of, record, slot_of, small_spec
 from trainers.code import Code
 from trainers.config import TeacherConfig

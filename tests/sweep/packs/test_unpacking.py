@@ -18,11 +18,11 @@ import pytest
 from sweep.cli.app import main
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
+from sweep.packs import archive
+from sweep.packs.manifest import FORMAT, MANIFEST
+from sweep.packs.packing import _archive
+from sweep.packs.unpacking import unpack
 from sweep.plan.slots import Plan
-from sweep.sharing import archive
-from sweep.sharing.manifest import FORMAT, MANIFEST
-from sweep.sharing.packing import _archive
-from sweep.sharing.unpacking import unpack
 from tests.support.examples import begin, record, small_spec
 from trainers.errors import InputError, StorageError
 
@@ -306,7 +306,7 @@ def test_a_full_disk_leaves_nothing_behind(whole: Path, root: Root) -> None:
 import resource, signal
 from pathlib import Path
 from sweep.layout import Root
-from sweep.sharing.unpacking import unpack
+from sweep.packs.unpacking import unpack
 from trainers.errors import StorageError
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -10,12 +10,12 @@ from typing import Any
 from sweep.formats import Format
 from sweep.layout import SweepPaths
 from sweep.ledger.store import Ledger
+from sweep.packs import manifest
 from sweep.plan.slots import Plan
 from sweep.report import draw, write
 from sweep.results import draw as drawn
 from sweep.results.board import leaderboard
 from sweep.results.read import PASSPORTS, Results, Trial, read, stored
-from sweep.sharing import manifest
 from sweep.tracking.candidates import best_students
 from trainers.code import Code
 from trainers.errors import CheckpointError, InputError

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from sweep.layout import Root, SweepPaths
 from sweep.ledger.store import Ledger
+from sweep.packs import manifest
+from sweep.packs.archive import Pack, opened
 from sweep.plan.code import lay_out
 from sweep.plan.slots import Plan
-from sweep.sharing import manifest
-from sweep.sharing.archive import Pack, opened
 from trainers.code import NO_CODE, Code
 from trainers.errors import InputError, KDError, StorageError
 from trainers.storage.files import write_atomically
