@@ -287,16 +287,17 @@ class Delivery:
             self._teller.log(key, whose, some, params, run_tags(told.tags) if start == starts[-1] else [])
 
     def _news(self, key: str, events: list[Event]) -> News:
-        """What events of a trial tell; with its start, where there is no run that knows of it."""
+        """What events of a trial tell; where there is no run that knows of it, with how it started before them."""
         told = News()
         for event in events:
             self._add(told, event)
-        if key in self.runs or told.started:
+        if key in self.runs:
             return told
         before = News()
         for event in self._ledger.events("start", trial=key):
-            self._add(before, event)
-        return before.followed_by(told)
+            if event.seq < events[0].seq:
+                self._add(before, event)
+        return before.followed_by(told) if before.started else told
 
     def _add(self, told: News, event: Event) -> None:
         """What an event of a trial adds to the news of it."""

@@ -54,10 +54,10 @@ class News:
         self.status, self.ended = status, event.time
 
     def followed_by(self, later: News) -> News:
-        """Both, where `later` holds no start."""
-        whole = replace(later, name=self.name, began=self.began, dataset=self.dataset, params=self.params)
-        whole.tags = self.tags | later.tags
-        return whole
+        """Both, where this one holds a start: a run began with the first of its trial's attempts."""
+        begun = later if later.started else self
+        tags = self.tags | later.tags
+        return replace(later, name=begun.name, began=self.began, dataset=begun.dataset, params=begun.params, tags=tags)
 
 
 def step_of(event: Event) -> int:
