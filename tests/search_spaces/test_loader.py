@@ -229,13 +229,13 @@ def test_protocol_paper_trains_on_everything() -> None:
         ),
         (
             {"dataset": "{digits: {image_size: [8, 16]}}"},
-            "2: dataset.digits.image_size: an option of a data set has one value, since a sweep has one data set; write a"
-            " spec for each, found [8, 16]",
+            "2: dataset.digits.image_size: an option of a data set has one value, since a sweep has one data set; write"
+            " a spec for each, found [8, 16]",
         ),
         (
             {"dataset": "{digits: {image_size: {range: [8, 16]}}}"},
-            "2: dataset.digits.image_size: an option of a data set has one value, since a sweep has one data set; write a"
-            ' spec for each, found {"range": [8, 16]}',
+            "2: dataset.digits.image_size: an option of a data set has one value, since a sweep has one data set; write"
+            ' a spec for each, found {"range": [8, 16]}',
         ),
         ({"dataset": "{digits: {size: 4}}"}, "2: dataset.digits.size: unknown key 'size'; "),
         ({"dataset": "{digits: 8}"}, "2: dataset.digits: must be a mapping of options, found 8"),
