@@ -70,3 +70,9 @@ def test_every_other_method_trains_as_on_the_cpu(method: str, tmp_path: Path) ->
 @pytest.mark.parametrize("method", ["dhkd", "ofd"])
 def test_a_pair_of_other_families_trains_as_on_the_cpu(pair: tuple[str, str], method: str, tmp_path: Path) -> None:
     holds(trial(method, pair=pair), tmp_path, size=16)
+
+
+@pytest.mark.parametrize("method", ["kd", "ofd"])
+def test_a_worker_whose_gpu_is_the_second_trains_there(method: str, tmp_path: Path) -> None:
+    """With threads that fill the bank, whose own current GPU is the first."""
+    holds(trial(method, epochs=1), tmp_path, number=1)
