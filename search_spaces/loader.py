@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from search_spaces import yaml_lines
-from search_spaces.fields import FieldReader, is_int, shown
+from search_spaces.fields import ONE_DATASET, FieldReader, is_int, shown
 from search_spaces.files import is_file, spec_text
 from search_spaces.limits import MOST_CONFIGURATIONS, MOST_SEEDS, MOST_TRIED
 from search_spaces.own_code import loaded
@@ -177,7 +177,7 @@ class _Reader(FieldReader):
         if name not in DATASETS:
             self.add(("dataset",), unknown_name("data set", name, DATASETS))
             return name, {}
-        source = self.model(("dataset", name), DATASETS[name], options)
+        source = self.model(("dataset", name), DATASETS[name], options, single=ONE_DATASET)
         return name, source.model_dump(mode="json") if source else {}
 
     def _recipes(

@@ -64,8 +64,8 @@ def build_plan(spec: Spec, store: TeacherStore | None = None) -> Plan:
     }
     probes = [cell.slot(corner, "search", spec.seeds[0]) for cell in cells.values() for corner in corners(cell.space)]
     _check_methods(spec, [*students, *probes], architectures, data)
-    searched = [place for cell in cells.values() for place in cell.places]
-    methods = {row.label: row.method for row in (*students, *searched)}
+    methods = {slot.label: slot.method for slot in students}
+    methods |= {place.label: place.method for cell in cells.values() for place in cell.places}
     pairs = {column(str(pair)): pair_name(pair, teachers[pair.teacher]) for pair in spec.pairs}
     unique = {(slot.id, slot.pair): slot for slot in students}
     needed = {slot.teacher for slot in unique.values()} | {cell.teacher for cell in cells.values()}
