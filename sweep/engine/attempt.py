@@ -60,7 +60,10 @@ class Attempt:
         """
         epochs: list[EpochResult] = []
         try:
-            return self._advance(epochs)
+            report = self._advance(epochs)
+            if report["done"]:
+                self.leave()
+            return report
         except BdbQuit:  # the user has left the debugger, and the run with it
             raise
         except DivergedError as error:
@@ -91,16 +94,15 @@ class Attempt:
 
     def _let_go(self, error: BaseException) -> None:
         """Free what the failed trial held, which the traceback keeps alive, for the next trial and its neighbours."""
-        import torch
-
-        self._running = None
         traceback.clear_frames(error.__traceback__)
-        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-            torch.cuda.empty_cache()
+        self.leave()
 
     def leave(self) -> None:
-        """Leave the trial, with its networks and data; its checkpoint is on the disk."""
+        """Leave the trial, with its networks and data, and what it has of the GPU; its checkpoint is on the disk."""
+        from trainers.accelerator import given_back
+
         self._running = None
+        given_back()
 
     def _advance(self, epochs: list[EpochResult]) -> dict[str, Any]:
         """The report of a step; `epochs` holds what has come of it, if it breaks off."""

@@ -14,9 +14,10 @@ LEFT = ("method", "recipe", "missing")
 
 
 def leaderboard(board: Leaderboard) -> str:
-    """The table with its caption, and what searches have found."""
+    """What came out in a sentence, the table with its caption, and what searches have found."""
     from sweep.results.caption import caption
     from sweep.results.grid import layout
+    from sweep.results.headline import headline
 
     shown = layout(board)
     head = "".join(f"<th{_side(column)}>{escape(column)}</th>" for column in shown.columns)
@@ -24,6 +25,7 @@ def leaderboard(board: Leaderboard) -> str:
     told = "<br>".join(map(escape, [caption(board), *board.findings]))
     title = escape(f"{board.plan.name} on {board.plan.dataset}")
     return (
+        f"<p>{escape(headline(board))}</p>"
         f"<table><caption>{title}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         f"<p><small>{told}</small></p>"
     )

@@ -142,6 +142,13 @@ class Results:
             return export.epochs(ledger)
 
     @property
+    def headline(self) -> str:
+        """What came out, in one sentence: which row leads where, by how much, and how sure that is."""
+        from sweep.results.headline import headline
+
+        return headline(self._board())
+
+    @property
     def states(self) -> dict[str, int]:
         """How many trials are in each state: finished, diverged, failed, running …"""
         return self._board().states
@@ -229,9 +236,11 @@ class Results:
     def __repr__(self) -> str:
         from sweep.results.caption import caption
         from sweep.results.draw import to_text
+        from sweep.results.headline import headline
 
         board = self._board()
-        return plain(f"{board.plan.name} on {board.plan.dataset}\n{to_text(board)}{caption(board)}")
+        told = f"{board.plan.name} on {board.plan.dataset}\n{headline(board)}"
+        return plain(f"{told}\n\n{to_text(board)}{caption(board)}")
 
     def _repr_html_(self) -> str:
         return leaderboard(self._board())

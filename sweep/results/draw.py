@@ -13,6 +13,7 @@ from sweep.plan.labels import ARROW, student_of, teacher_of
 from sweep.results.board import Leaderboard
 from sweep.results.caption import caption
 from sweep.results.grid import Band, Grid, Square, grid, layout
+from sweep.results.headline import headline
 from sweep.results.records import records
 
 
@@ -28,7 +29,7 @@ def render(board: Leaderboard, how: Format) -> str:
 
 
 def to_markdown(board: Leaderboard) -> str:
-    """A pipe table, the caption, and what searches have found."""
+    """What came out in a sentence, a pipe table, the caption, and what searches have found."""
     table = layout(board)
     lines = [
         [f"**{square.text}**" if square.bold else square.text for square in line]
@@ -37,7 +38,7 @@ def to_markdown(board: Leaderboard) -> str:
     ]
     drawn = formats.to_markdown(table.columns, lines, right=range(1, len(table.columns)))
     findings = "".join(f"\n- {line}" for line in board.findings)
-    return f"{drawn}\n{caption(board)}\n" + (f"{findings}\n" if findings else "")
+    return f"{headline(board)}\n\n{drawn}\n{caption(board)}\n" + (f"{findings}\n" if findings else "")
 
 
 def to_text(board: Leaderboard) -> str:
@@ -59,7 +60,7 @@ def as_rich(board: Leaderboard) -> RenderableType:
         for line in group:
             table.add_row(*(Text(square.text, style="bold" if square.bold else "") for square in line))
         table.add_section()
-    return Group(table, Text("\n".join([caption(board), *board.findings]), style="dim"))
+    return Group(Text(headline(board)), Text(), table, Text("\n".join([caption(board), *board.findings]), style="dim"))
 
 
 def to_latex(board: Leaderboard) -> str:

@@ -117,6 +117,11 @@ def test_a_notebook_shows_the_leaderboard(results: Results) -> None:
     assert "90.50 ± 0.71 (2)" in html
     assert "mean ± standard deviation" in html
     assert "dhkd α=0.5" in repr(results)
+    assert results.headline.startswith(
+        "kd, the baseline, has the highest accuracy under resnet20→resnet8, 90.50 %, level with dhkd"
+    )
+    assert f"<p>{results.headline}</p>" in html
+    assert results.headline in repr(results)
 
 
 def test_what_is_not_there_is_refused(root: Root, results: Results, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from sweep.results.board import Leaderboard, leaderboard
 from sweep.results.caption import caption
 from sweep.results.draw import as_rich, render
 from sweep.results.grid import FEATURES, grid, layout
+from sweep.results.headline import headline
 from sweep.results.records import records
 from tests.support.boards import BEHIND, GDKD, MATCHED, RESULTS, better_with_k, of_three_seeds, searched_plan, tell
 from tests.support.examples import begin, play, record, slot_of, small_spec
@@ -72,7 +73,8 @@ def test_csv_holds_the_same_as_json(told: Leaderboard) -> None:
 def test_markdown_and_the_plain_table_hold_the_printed_cells(told: Leaderboard) -> None:
     columns, lines = grid(told)
     text = render(told, Format.MARKDOWN)
-    table, _, words = text.partition("\n\n")
+    first, table, words = text.split("\n\n", 2)
+    assert first == headline(told)
     parsed = [[part.strip() for part in line.strip("|").split("|")] for line in table.splitlines()]
     assert parsed[0] == columns
     assert parsed[1] == ["---", *["---:"] * (len(columns) - 1)]
@@ -142,6 +144,7 @@ def test_the_terminals_table_holds_title_cells_and_caption(told: Leaderboard) ->
     assert "92.50 ± 2.12 (2)" in shown
     assert "1 failed" in shown
     assert caption(told) in " ".join(shown.split())
+    assert " ".join(shown.split()).startswith(headline(told))
 
 
 def test_students_are_told_apart_on_a_narrow_terminal(ledger: Ledger) -> None:
