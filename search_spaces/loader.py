@@ -32,6 +32,7 @@ from search_spaces.schema import (
     Variant,
 )
 from search_spaces.space import Space, count, size_of
+from search_spaces.table import PLAIN, Table
 from search_spaces.yaml_lines import Document
 from trainers.code import Code
 from trainers.config import Recipe
@@ -53,6 +54,7 @@ KEYS = (
     "budget",
     "compute",
     "tracking",
+    "table",
 )
 REQUIRED = ("name", "dataset", "pairs", "methods")
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".tar", ".bin")
@@ -122,6 +124,7 @@ class _Reader(FieldReader):
             "compute": self.model(("compute",), Compute, data.get("compute", {})) or Compute(),
             "tracking": self.model(("tracking",), Tracking, data.get("tracking", {})) or Tracking(),
         }
+        fields["table"] = self.model(("table",), Table, data.get("table", {})) or PLAIN
         fields["search"] = self._search(data, protocol, fields["pairs"])
         name, description = self._name(data.get("name")), data.get("description", "")
         if not isinstance(description, str):
