@@ -191,6 +191,12 @@ class Plan:
     tracking: dict[str, Any] = field(default_factory=dict)
     images: dict[str, Any] = field(default_factory=dict)
     """What a network reads: `size` (height and width in pixels), `classes`, and the channels' `mean` and `std`."""
+    networks: dict[str, dict[str, int]] = field(default_factory=dict)
+    """By architecture its `parameters` and `macs`, multiply-accumulates of a forward pass of one image; those that
+    could not be counted are left out."""
+    parts: tuple[dict[str, Any], ...] = ()
+    """Each way in which its trials cut the data set: the recipe's fields that decide it, and how many images are in
+    `train`, `held_out` and `test`."""
     code: str = ""
     """The key of the user's files that it needs (:attr:`trainers.code.Code.key`); empty: none."""
 
@@ -234,4 +240,5 @@ class Plan:
         )
         slots = tuple(Slot(**slot) for slot in content["slots"])
         listed = {"slots": slots, "cells": cells, "notes": tuple(content["notes"])}
+        listed |= {"parts": tuple(content.get("parts", ()))}
         return cls(**(content | listed | {"seeds": tuple(content.get("seeds", ()))}))
