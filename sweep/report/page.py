@@ -11,6 +11,7 @@ from typing import Literal
 
 from sweep.ledger.store import Ledger
 from sweep.report import (
+    colors,
     curves,
     effort,
     failures,
@@ -136,7 +137,7 @@ def _document(history: History, sections: Sequence[Section]) -> str:
 def _css() -> str:
     """The palette's variables, and ``page.css``, which is written in them."""
     rules = resources.files("sweep.report").joinpath("page.css").read_text(encoding="utf-8")
-    return f"\n{style.palette()}{rules}"
+    return f"\n{colors.palette()}{rules}"
 
 
 def _standing(history: History) -> str:

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow(1)
 SECTIONS = [
     "Leaderboard",
     "Sensitivity",
-    "Gain by teacher and student",
+    "Gain over kd",
     "Learning curves",
     "Searches",
     "Fidelity to the teacher",
@@ -159,7 +159,14 @@ def test_a_sweep_without_results_has_a_page_too(ledger: Ledger, small_plan: Plan
 def test_a_ledger_from_before_diagnostics_has_no_such_sections(ledger: Ledger, small_plan: Plan) -> None:
     play(ledger, small_plan, accuracy)
     headings = Balance(page(read(ledger))[0]).headings
-    assert headings == ["Leaderboard", "Sensitivity", "Learning curves", "Cost", "Failures", "Spec and plan"]
+    assert headings == [
+        "Leaderboard",
+        "Sensitivity",
+        "Learning curves",
+        "Cost",
+        "Failures",
+        "Spec and plan",
+        ]
 
 
 def test_the_command_writes_the_page_and_its_figures(
