@@ -11,6 +11,7 @@ from typing import Literal
 
 from sweep.ledger.store import Ledger
 from sweep.report import (
+    appendix,
     colors,
     curves,
     effort,
@@ -18,7 +19,6 @@ from sweep.report import (
     fidelity,
     gains,
     gradients,
-    origin,
     searches,
     sensitivity,
     style,
@@ -77,8 +77,8 @@ def page(history: History, say: Callable[[str], None] = _unheard) -> tuple[str, 
             gradients.section(history, studio),
             effort.section(history),
             failures.section(history),
-            origin.section(history),
             summary.plan(history),
+            appendix.section(history),
         ]
     return _document(history, [section for section in sections if section is not None]), studio.pictures
 

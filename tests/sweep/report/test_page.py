@@ -36,6 +36,7 @@ SECTIONS = [
     "Cost",
     "Failures",
     "Spec and plan",
+    "Appendix",
 ]
 
 
@@ -153,7 +154,7 @@ def test_a_sweep_without_results_has_a_page_too(ledger: Ledger, small_plan: Plan
     text, pictures = page(read(ledger))
     parsed = Balance(text)
     assert (parsed.wrong, parsed.open, pictures) == ([], [], [])
-    assert parsed.headings == ["Leaderboard", "Failures", "Spec and plan"]
+    assert parsed.headings == ["Leaderboard", "Failures", "Spec and plan", "Appendix"]
 
 
 def test_a_ledger_from_before_diagnostics_has_no_such_sections(ledger: Ledger, small_plan: Plan) -> None:
@@ -166,7 +167,8 @@ def test_a_ledger_from_before_diagnostics_has_no_such_sections(ledger: Ledger, s
         "Cost",
         "Failures",
         "Spec and plan",
-        ]
+        "Appendix",
+    ]
 
 
 def test_the_command_writes_the_page_and_its_figures(
