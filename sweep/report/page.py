@@ -29,6 +29,7 @@ from sweep.report.markup import Markup, element, joined, paragraph
 from sweep.report.outputs import Outputs
 from sweep.report.section import Section
 from sweep.report.style import Picture, Studio
+from sweep.results.headline import headline
 from trainers.errors import StorageError
 from trainers.storage.files import write_atomically
 
@@ -116,6 +117,7 @@ def _document(history: History, sections: Sequence[Section]) -> str:
     head = element(
         "header",
         element("h1", plan.name),
+        element("p", headline(history.board), class_="lead"),
         *([paragraph(plan.description)] if plan.description else []),
         element("p", _standing(history), class_="standing"),
         element("nav", element("ol", *links), aria_label="Contents"),

@@ -20,6 +20,8 @@ from sweep.plan.slots import Plan
 from sweep.report.history import read
 from sweep.report.markup import EMPTY_ELEMENTS, Markup, element, joined, slug, table
 from sweep.report.page import page
+from sweep.results.board import leaderboard
+from sweep.results.headline import headline
 from tests.support.examples import begin, play, record
 from tests.support.examples_report import EVIL, accuracy, tell_all
 
@@ -109,6 +111,12 @@ def test_the_page_asks_for_nothing_from_elsewhere(text: str) -> None:
     for forbidden in ("<script", "<link", "<iframe", "<img", "<object", "@import", " src=", "javascript:"):
         assert forbidden not in text
     assert set(re.findall(r"url\(.", text)) == {"url(#"}
+
+
+def test_the_page_begins_with_what_came_out(told: Path, text: str) -> None:
+    with Ledger(told) as ledger:
+        board = leaderboard(ledger)
+    assert str(element("h1", board.plan.name)) + str(element("p", headline(board), class_="lead")) in text
 
 
 def test_every_section_is_there_with_its_entry_in_the_contents(parsed: Balance, text: str) -> None:
