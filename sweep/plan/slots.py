@@ -7,6 +7,7 @@ plain JSON, so that `sweep status` and `sweep leaderboard` read them from the le
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -235,6 +236,12 @@ class Plan:
         whole = asdict(self)
         return whole if self.table else {name: value for name, value in whole.items() if name != "table"}
 
+    def is_noted_as(self, content: dict[str, Any]) -> bool:
+        """Whether an event's body is this plan. What networks come to and how images are cut makes no other plan: it
+        follows from the rest, and earlier releases did not note it."""
+        ours = json.loads(json.dumps(self.to_json()))
+        return _without_facts(ours) == _without_facts(content)
+
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Plan:
         """The plan in an event's body, that of an older ledger included, which lacks the newer sections."""
@@ -246,3 +253,7 @@ class Plan:
         listed = {"slots": slots, "cells": cells, "notes": tuple(content["notes"])}
         listed |= {"parts": tuple(content.get("parts", ()))}
         return cls(**(content | listed | {"seeds": tuple(content.get("seeds", ()))}))
+
+
+def _without_facts(content: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in content.items() if name not in ("networks", "parts")}

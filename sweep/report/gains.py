@@ -8,19 +8,24 @@ from itertools import combinations
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from search_spaces.table import MEAN
 from sweep.plan.labels import ARROW, SYMBOLS, label, student_of, teacher_of
 from sweep.report import colors, style
 from sweep.report.history import Configuration, History, is_number
+from sweep.report.looks import placed
 from sweep.report.markup import Markup, element, joined, paragraph
 from sweep.report.section import Section
 from sweep.report.style import Picture, Studio
 from sweep.results.caption import DIFFERS
 from sweep.results.rows import Row
+from sweep.results.significance import Overall
 from sweep.results.statistics import shows
 from sweep.text import signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from sweep.results.board import Leaderboard
 
 SHADES = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Percentage points from which on a difference is shaded one step darker."""
@@ -57,7 +62,7 @@ def shade(points: float) -> str:
 
 
 def foremost(lines: dict[str, dict[str, Row]]) -> list[str]:
-    """The names of the rows that stand in the table, in the leaderboard's order."""
+    """The names of the rows that stand in the table, in the order of `lines`."""
     known = {name: [row.delta for row in by_pair.values() if row.delta is not None] for name, by_pair in lines.items()}
     told = {name: fmean(deltas) for name, deltas in known.items() if deltas}
     kept = set(sorted(told, key=lambda name: -told[name])[:MOST_ROWS])
@@ -65,42 +70,44 @@ def foremost(lines: dict[str, dict[str, Row]]) -> list[str]:
 
 
 def _lines(history: History) -> dict[str, dict[str, Row]]:
-    """Rows by name, then by pair."""
+    """Rows by their printed name, then by pair: those that the leaderboard shows, in its order."""
     lines: dict[str, dict[str, Row]] = {}
-    for config in history.configurations:
-        lines.setdefault(config.name, {})[config.pair] = config.row
+    printed = history.board.printed
+    shown = [config for config in history.configurations if printed.shows(config.row.label)]
+    recipes = placed(config.row.recipe for config in shown)
+    shown.sort(key=lambda config: (recipes[config.row.recipe], printed.place(config.row.label)))
+    for config in shown:
+        name = config.name.removesuffix(config.row.label) + printed.name(config.row.label)
+        lines.setdefault(name, {})[config.pair] = config.row
     return lines
 
 
 def _table(history: History) -> Markup:
     lines, board = _lines(history), history.board
-    names, means = foremost(lines), {}
-    for name, by_pair in lines.items():
-        row = next(iter(by_pair.values()))
-        means[name] = board.overall.get((row.recipe, row.label))
-    heads = [joined(_broken(pair)) for pair in history.pairs] + (["mean"] if board.overall else [])
+    names = foremost(lines)
+    heads = [joined(_broken(column)) if column in board.pairs else column for column in board.columns]
     head = element("tr", element("th", "method", scope="col"), *(_number("th", text, scope="col") for text in heads))
     body = []
     for name in names:
-        rows = [lines[name].get(pair) for pair in history.pairs]
-        cells = [_cell(row.delta, row.p_delta) if row else _number("td", "") for row in rows]
-        overall = means[name]
-        mean = [_cell(overall.delta, overall.p_delta) if overall else _number("td", "–")] if board.overall else []
-        body.append(element("tr", element("th", name, scope="row"), *cells, *mean))
+        row = next(iter(lines[name].values()))
+        told: dict[str, Row | Overall | None] = {**lines[name], MEAN: board.overall.get((row.recipe, row.label))}
+        cells = [_cell(board, told.get(column)) for column in board.columns]
+        body.append(element("tr", element("th", name, scope="row"), *cells))
     whole = element("table", element("thead", head), element("tbody", *body), class_="gains")
-    return joined([paragraph(_explained(history, len(names))), element("div", whole, class_="scroll", tabindex="0")])
+    there = sum(next(iter(by_pair.values())).label != board.baseline for by_pair in lines.values())
+    text = _explained(board, len(names), there)
+    return joined([paragraph(text), element("div", whole, class_="scroll", tabindex="0")])
 
 
-def _explained(history: History, count: int) -> str:
+def _explained(board: Leaderboard, count: int, there: int) -> str:
     steps = ", ".join(f"{step:g}" for step in SHADES)
     text = (
-        f"Mean difference to {history.board.baseline} over common seeds, in percentage points, as in the leaderboard;"
-        f" *: shown by its test. Blue is a gain and orange a loss, one step darker from {steps} points on."
+        f"Mean difference to {board.printed.name(str(board.baseline))} over common seeds, in percentage points, as in"
+        f" the leaderboard; {DIFFERS}: shown by its test. Blue is a gain and orange a loss, one step darker from"
+        f" {steps} points on."
     )
-    lost = len(_lines(history)) - 1 - count
-    return text + (
-        f" Listed are the {count} rows that gain most, mean over pairs." if count == MOST_ROWS < lost else ""
-    )
+    more = f" Listed are the {count} rows that gain most, mean over pairs." if count == MOST_ROWS < there else ""
+    return text + more
 
 
 def _broken(pair: str) -> list[str]:
@@ -108,13 +115,15 @@ def _broken(pair: str) -> list[str]:
     return [teacher_of(pair) + ARROW, element("br"), student_of(pair)]
 
 
-def _cell(delta: float | None, p: float | None) -> Markup:
-    return _number("td", starred(delta, p), shade(delta or 0.0))
+def _cell(board: Leaderboard, told: Row | Overall | None) -> Markup:
+    if told is None:
+        return _number("td", "")
+    return _number("td", starred(board, told.delta, told.p_delta), shade(told.delta or 0.0))
 
 
-def starred(delta: float | None, p: float | None) -> str:
+def starred(board: Leaderboard, delta: float | None, p: float | None) -> str:
     """A difference as the leaderboard prints it: ``+0.50*``; empty where there is none."""
-    return "" if delta is None else signed(delta) + (DIFFERS if shows(p) else "")
+    return "" if delta is None else board.printed.signed(delta) + (DIFFERS if shows(p) else "")
 
 
 def _number(tag: str, text: str, ground: str = "", **attributes: str) -> Markup:
@@ -207,4 +216,4 @@ def _square(axes: Axes, column: int, row: int, delta: float, widest: float) -> N
     luminance = 0.2126 * color[0] + 0.7152 * color[1] + 0.0722 * color[2]
     axes.add_patch(Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, facecolor=color, linewidth=0))
     looks: dict[str, Any] = {"ha": "center", "va": "center", "color": colors.PAPER if luminance < DARK else colors.COAL}
-    axes.text(column, row, starred(delta, None), **looks)
+    axes.text(column, row, signed(delta), **looks)

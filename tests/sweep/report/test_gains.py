@@ -64,6 +64,20 @@ def test_the_cells_are_the_leaderboards_differences_with_its_marks(tmp_path: Pat
     assert found["scratch"][0].startswith("−")
 
 
+def test_rows_and_columns_are_those_that_the_spec_has_printed(tmp_path: Path) -> None:
+    table = {
+        "names": {"dkd": "DKD (ours)"},
+        "rows": ["kd", "dkd"],
+        "columns": ["mean", "resnet14 -> resnet8"],
+        "decimals": 1,
+    }
+    history = told(tmp_path, lambda slot: 80.0, pairs=PAIRS, methods=["kd", "at", "dkd"], table=table)
+    head, line = table_of(history)
+    assert [re.sub("<[^>]+>", "", text) for text in head] == ["method", "mean", "resnet14→resnet8"]
+    assert line[0] == "DKD (ours)"
+    assert re.fullmatch(r"[+−]?0\.\d\*?", line[1])
+
+
 def test_a_row_without_a_result_under_one_pair_leaves_its_place_empty(tmp_path: Path) -> None:
     history = told(tmp_path, lambda slot: 80.0, ("at", "resnet14→resnet8"), pairs=PAIRS, methods=["kd", "at", "dkd"])
     found = {line[0]: line[1:] for line in table_of(history)[1:]}
