@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.ledger.origin import Origin, origin_of
 from sweep.ledger.provenance import shown
 from sweep.plan.labels import student_of, teacher_of
+from sweep.tracking.charted import CHARTED
 from sweep.tracking.long_values import in_parts
 from sweep.tracking.mlflow_internals import DATA_CONTEXT, LONGEST_PARAM, LONGEST_TAG, SOURCE_COMMIT
 from trainers.storage.content import content_key
@@ -43,6 +44,11 @@ COMMIT = "commit."
 that is another repository's, and of ``kd-sweep``."""
 ROW_KEY = 8
 """Hexadecimal digits of a row's key there."""
+
+
+def may_change(metric: str) -> bool:
+    """Whether a metric of a whole trial is another one when the plan is."""
+    return metric in BEST or metric.startswith(CHARTED)
 
 
 def epoch_metrics(result: dict[str, Any]) -> dict[str, float]:

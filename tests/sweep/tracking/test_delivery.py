@@ -197,7 +197,7 @@ def test_metrics_are_per_epoch_with_the_ledgers_times(tracked: Tracked) -> None:
     for epoch, (test, val) in enumerate(zip([80.0, 90.0, 85.0], [70.0, 80.0, 75.0], strict=True), start=1):
         for name, value in epoch_metrics(epoch_body(epoch, test, val)).items():
             expected.setdefault(name, []).append((epoch, times[epoch], value))
-    summary = {"best_epoch": 2.0, "best_test_acc": 90.0, "train_seconds": 6.0}
+    summary = {"best_epoch": 2.0, "best_test_acc": 90.0, "train_seconds": 6.0, "accuracy/resnet20-resnet8": 85.0}
     assert {name: [point[2] for point in found.pop(name)] for name in summary} == {k: [v] for k, v in summary.items()}
     assert found == expected
     assert {"loss", "term/kd", "val_acc", "test_acc", "lr", "images_per_second"} <= set(found)
