@@ -15,6 +15,7 @@ from sweep.ledger.origin import origin_of
 from sweep.ledger.store import Event, Ledger
 from sweep.plan.labels import label
 from sweep.plan.slots import Plan, Slot
+from sweep.report.use import Use
 from sweep.results.board import Leaderboard, leaderboard
 from sweep.results.read import Trial, distinct, trials
 from sweep.results.rows import Row
@@ -116,6 +117,8 @@ class Effort:
     served_epochs: int
     """Of those, the ones in which it was run on none: a logit bank had everything."""
     teacher_images: int
+    use: Use = field(default_factory=Use)
+    """What its epochs took of the machines."""
 
 
 @dataclass(frozen=True)
@@ -198,18 +201,22 @@ def _epochs(ledger: Ledger, wanted: set[str]) -> tuple[dict[str, Curve], Effort]
     """One walk through the events: curves of the wanted trials, and what everything cost."""
     curves = {key: Curve() for key in wanted}
     with_teacher: set[str | None] = set()
+    use, devices = Use(), dict[str | None, float]()
     live: list[int] = []
     work = _Work()
     for event in ledger.events("sweep", "start", "epoch", "pruned", "final", "failed", "interrupted", "stop"):
         work.hear(event)
         if event.kind == "start" and event.body["config"]["teacher"] and origin_of(event.body) is None:
             with_teacher.add(event.trial)
+        if event.kind == "start":
+            devices[event.trial] = event.body.get("devices", 1.0)
         elif event.kind == "epoch":
+            use.note(event.body, devices.get(event.trial, 1.0))
             if event.trial in with_teacher and LIVE in event.body:
                 live.append(event.body[LIVE])
             if event.trial in curves:
                 curves[event.trial].note(event.epoch or 1, event.body)
-    return curves, Effort(device_seconds(ledger), work.seconds, len(live), live.count(0), sum(live))
+    return curves, Effort(device_seconds(ledger), work.seconds, len(live), live.count(0), sum(live), use)
 
 
 def _configurations(board: Leaderboard, planned: list[Trial], curves: dict[str, Curve]) -> list[Configuration]:
