@@ -317,12 +317,12 @@ class Delivery:
             told.end(event, STATUS[body["state"]], self._end_tags(event.trial or "", body))
             told.metrics += self._replaced(event) if event.kind == "retrained" else self._drawn.metrics(event)
         elif event.kind == "pruned":
-            told.end(event, "KILLED", {"state": "pruned"})
+            told.end(event, "KILLED", {"state": "pruned"} | release_tags(body))
         elif event.kind == "failed":
             tags = {"state": body.get("state", "failed"), "reason": body["reason"], "log": body["log"]}
-            told.end(event, "FAILED", tags)
+            told.end(event, "FAILED", tags | release_tags(body))
         elif event.kind == "interrupted":
-            told.end(event, "KILLED", {"state": "interrupted"})
+            told.end(event, "KILLED", {"state": "interrupted"} | release_tags(body))
 
     def _end_tags(self, key: str, body: dict[str, Any]) -> dict[str, str]:
         """How a trial ended, why, and what it was made with."""
