@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainers.accelerator import placed
 from trainers.check import refuse_idle_epochs
 from trainers.config import Recipe, TrialConfig
 from trainers.data.base import Framing, ImageData, Images, TrainingData
@@ -64,7 +65,7 @@ def fit(
             number; None computes them anew.
         folder: where checkpoints and the finished weights go; with one, an earlier call is continued, and its epochs
             are yielded first (`replayed`). None keeps nothing.
-        device: torch's name of the device to train on.
+        device: torch's name of the device to train on; "cuda" is the thread's current GPU.
         group: the processes that train this trial together, each with this very call; the leading one writes.
 
     Yields:
@@ -80,7 +81,7 @@ def fit(
             what several processes cannot train.
         StorageError: when a checkpoint cannot be written.
     """
-    place = torch.device(device)
+    place = placed(device)
     cut = TrainingData.cut(data, config.recipe)
     train, test = cut.train.to(place), cut.test.to(place)
     val = cut.val.to(place) if cut.val is not None else None

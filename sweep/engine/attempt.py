@@ -21,7 +21,7 @@ from sweep.ledger.failures import Broken, WorkerLostError, is_out_of_memory, wit
 from sweep.text import first_line
 from trainers.code import place_of, raised_by_theirs, settings_kept
 from trainers.config import TrialConfig
-from trainers.errors import DivergedError, StorageError
+from trainers.errors import DivergedError, InputError, StorageError
 from trainers.storage.files import write_atomically
 from trainers.versions import made_with
 
@@ -54,15 +54,18 @@ class Attempt:
 
         Returns:
             `epochs`, their results; `done`, whether that was the end; if so `state`, with a bad end's `reason` and
-            `log`; with the first report and the last where it `ran_on`; of a finished one the releases that it was
-            `made_with`, and what a teacher is stored as, `teacher`.
+            `log`, whether another attempt would be in `vain`; with the first report and the last where it `ran_on`; of a
+            finished one the releases that it was `made_with`, and what a teacher is stored as, `teacher`.
 
         Raises:
             AcceleratorError: torch's, where the device is lost to this process.
         """
         epochs: list[EpochResult] = []
         try:
-            return self._advance(epochs)
+            report = self._advance(epochs)
+            if report["done"]:
+                self.leave()
+            return report
         except BdbQuit:  # the user has left the debugger, and the run with it
             raise
         except DivergedError as error:
@@ -71,9 +74,14 @@ class Attempt:
             if not _is_the_trials(error) or _device_is_broken(error):
                 raise
             state = _state(error)
-            report = {"state": state, "reason": with_advice(state, _reason(error)), "log": self._log()}
+            report: dict[str, Any] = {"state": state, "reason": with_advice(state, _reason(error)), "log": self._log()}
+            report |= {"vain": True} if self._would_again(error) else {}
             self._let_go(error)
             return report | {"epochs": _bodies(epochs), "done": True} | self._place()
+
+    def _would_again(self, error: BaseException) -> bool:
+        """Whether the next attempt would end so too: the input is wrong, and not what this machine has of it."""
+        return isinstance(error, InputError) and self._running is not None
 
     def _log(self) -> str:
         """Write the traceback in flight to the trial's log; its path, or nothing where even that cannot be written."""
@@ -88,16 +96,15 @@ class Attempt:
 
     def _let_go(self, error: BaseException) -> None:
         """Free what the failed trial held, which the traceback keeps alive, for the next trial and its neighbours."""
-        import torch
-
-        self._running = None
         traceback.clear_frames(error.__traceback__)
-        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-            torch.cuda.empty_cache()
+        self.leave()
 
     def leave(self) -> None:
-        """Leave the trial, with its networks and data; its checkpoint is on the disk."""
+        """Leave the trial, with its networks and data, and what it has of the GPU; its checkpoint is on the disk."""
+        from trainers.accelerator import given_back
+
         self._running = None
+        given_back()
 
     def _advance(self, epochs: list[EpochResult]) -> dict[str, Any]:
         """The report of a step; `epochs` holds what has come of it, if it breaks off."""

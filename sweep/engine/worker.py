@@ -34,6 +34,7 @@ def begin(job: dict[str, Any], group: Group | None = None) -> Generator[EpochRes
     checkpoints stored, and measures what the epochs take of its machine."""
     import torch
 
+    from trainers.accelerator import limited
     from trainers.fit import fit
     from trainers.loop.data_parallel import ALONE
     from trainers.teaching.logit_bank import LogitBank
@@ -48,6 +49,7 @@ def begin(job: dict[str, Any], group: Group | None = None) -> Generator[EpochRes
     budget = None if job["bank_gb"] is None else int(job["bank_gb"] * GIGABYTE)
     bank = LogitBank(Path(job["bank"]), budget, storage)
     device = "cuda" if job["gpus"] else "cpu"
+    limited(job["gpus"])
     folder = Path(job["folder"])
     together = group or ALONE
     running = fit(trial, data=data, teacher=teacher, bank=bank, folder=folder, device=device, group=together)
