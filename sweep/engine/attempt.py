@@ -53,9 +53,9 @@ class Attempt:
         """One epoch (a resumed trial reports its earlier ones along with the first new one, or with its bad end).
 
         Returns:
-            `epochs`, their results; `done`, whether that was the end; if so `state`, with a bad end's `reason` and
-            `log`, whether another attempt would be in `vain`; with the first report and the last where it `ran_on`; of a
-            finished one the releases that it was `made_with`, and what a teacher is stored as, `teacher`.
+            `epochs`, their results; `done`, whether that was the end; with the first report and the last where it
+            `ran_on`. With its end `state`; of a bad one `reason`, `log` and whether another attempt would be in `vain`;
+            of a finished one the releases that it was `made_with`, and what a teacher is stored as, `teacher`.
 
         Raises:
             AcceleratorError: torch's, where the device is lost to this process.
