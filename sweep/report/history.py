@@ -17,6 +17,7 @@ from sweep.ledger.store import Event, Ledger
 from sweep.plan.labels import label
 from sweep.plan.slots import Plan, Slot
 from sweep.report.looks import Looks
+from sweep.report.use import Use
 from sweep.results.board import Leaderboard, leaderboard
 from sweep.results.read import Trial, distinct, trials
 from sweep.results.rows import Row
@@ -118,6 +119,8 @@ class Effort:
     served_epochs: int
     """Of those, the ones in which it was run on none: a logit bank had everything."""
     teacher_images: int
+    use: Use = field(default_factory=Use)
+    """What its epochs took of the machines."""
 
 
 @dataclass(frozen=True)
@@ -229,6 +232,7 @@ def _epochs(ledger: Ledger, wanted: set[str]) -> tuple[dict[str, Curve], Effort,
     """One walk through the events: curves of the wanted trials, what everything cost, and its dates."""
     curves = {key: Curve() for key in wanted}
     with_teacher: set[str | None] = set()
+    use, devices = Use(), dict[str | None, float]()
     live: list[int] = []
     work, dates = _Work(), _Dates()
     for event in ledger.events("sweep", "start", "epoch", "pruned", "final", "failed", "interrupted", "stop"):
@@ -236,12 +240,15 @@ def _epochs(ledger: Ledger, wanted: set[str]) -> tuple[dict[str, Curve], Effort,
         dates.hear(event)
         if event.kind == "start" and event.body["config"]["teacher"] and origin_of(event.body) is None:
             with_teacher.add(event.trial)
+        if event.kind == "start":
+            devices[event.trial] = event.body.get("devices", 1.0)
         elif event.kind == "epoch":
+            use.note(event.body, devices.get(event.trial, 1.0))
             if event.trial in with_teacher and LIVE in event.body:
                 live.append(event.body[LIVE])
             if event.trial in curves:
                 curves[event.trial].note(event.epoch or 1, event.body)
-    cost = Effort(device_seconds(ledger), work.seconds, len(live), live.count(0), sum(live))
+    cost = Effort(device_seconds(ledger), work.seconds, len(live), live.count(0), sum(live), use)
     return curves, cost, dates.known
 
 
