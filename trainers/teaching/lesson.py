@@ -116,7 +116,8 @@ class Lesson:
     def about(self) -> dict[str, Any]:
         """What decides the logits of a view, as JSON."""
         taught_by = self.config.teacher.hash if self.config.teacher else tensors_key(self.teacher().state_dict())
-        return {
+        by_gpu = {} if self.device.type == "cpu" or self.bf16 else {"tf32": self.config.recipe.tf32}
+        return by_gpu | {
             "teacher": taught_by,
             "data": self.data.content,
             "precision": self.config.recipe.precision,
