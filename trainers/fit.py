@@ -173,7 +173,7 @@ def _sample(
     """What the trial is diagnosed on, where its recipe asks for that."""
     if not recipe.diagnostics:
         return None
-    teacher = lesson.teacher().to(train.labels.device) if lesson is not None else None
+    teacher = lesson.live if lesson is not None else None
     return Sample.draw(recipe, train, test, views, autocast, teacher)
 
 

@@ -56,6 +56,8 @@ class OnBoth:
     """Broken off after an epoch, and gone on with from the checkpoint; from an empty bank."""
     warm: list[EpochResult]
     """In one go, with the bank that the former filled."""
+    moved: bool
+    """Whether the teacher that was given, which other trials are given too, lies on the GPU afterwards."""
     waits: tuple[Wait, ...]
     """Of the host, on the way to the end of `warm`, in the middle of an epoch's steps."""
 
@@ -77,7 +79,8 @@ def on_both(config: TrialConfig, folder: Path, *, size: int = 8, number: int = 0
         first.close()
         cold = list(begun(folder))
         warm = list(begun(None))
-    return OnBoth(expected, cold, warm, tuple(wait for wait in gpu.waits if wait.steps % STEPS))
+        moved = taught is not None and any(weight.is_cuda for weight in taught.state_dict().values())
+    return OnBoth(expected, cold, warm, moved, tuple(wait for wait in gpu.waits if wait.steps % STEPS))
 
 
 def numbers(results: list[EpochResult]) -> list[EpochResult]:

@@ -52,6 +52,7 @@ def holds(config: TrialConfig, folder: Path, **where: int) -> None:
     assert numbers(came.cold) == numbers(came.expected)
     assert numbers(came.warm) == numbers(came.expected)
     assert [wait for wait in came.waits if not wait.line.startswith(POLICIES)] == []
+    assert not came.moved
     banked = config.teacher is not None and METHODS[config.method.name].teacher_needs == "logits"
     assert banked == (sum(epoch.teacher_images for epoch in came.warm) == 0 < sum(e.teacher_images for e in came.cold))
 
