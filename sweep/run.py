@@ -101,10 +101,11 @@ def run_sweep(
     if local and address is not None:
         raise InputError(f"--local trains in this process, and --address ({address}) elsewhere: leave one of them out")
     root.check_writable()
-    session.environment(root, verbose, address)
-    load(spec.code)  # another spec may have been read since
     paths = root.sweep(spec.name)
     with ExitStack() as stack:
+        stack.enter_context(session.put_back())
+        session.environment(root, verbose, address)
+        load(spec.code)  # another spec may have been read since
         stack.enter_context(lock.exclusive(paths.lock, f"sweep '{spec.name}'"))
         snapshot.take_over(root, spec.name, display.note)
         plan = _plan(spec, root, address, display, local)

@@ -21,7 +21,7 @@ from sweep.ledger.failures import Broken, WorkerLostError, is_out_of_memory, wit
 from sweep.text import first_line
 from trainers.code import place_of, raised_by_theirs, settings_kept
 from trainers.config import TrialConfig
-from trainers.errors import DivergedError, StorageError
+from trainers.errors import DivergedError, InputError, StorageError
 from trainers.storage.files import write_atomically
 from trainers.versions import made_with
 
@@ -52,8 +52,8 @@ class Attempt:
 
         Returns:
             `epochs`, their results; `done`, whether that was the end; if so `state`, with a bad end's `reason` and
-            `log`, and where it `ran_on`; of a finished one the releases that it was `made_with`, and what a teacher is
-            stored as, `teacher`.
+            `log`, whether another attempt would be in `vain`, and where it `ran_on`; of a finished one the releases
+            that it was `made_with`, and what a teacher is stored as, `teacher`.
 
         Raises:
             AcceleratorError: torch's, where the device is lost to this process.
@@ -72,9 +72,14 @@ class Attempt:
             if not _is_the_trials(error) or _device_is_broken(error):
                 raise
             state = _state(error)
-            report = {"state": state, "reason": with_advice(state, _reason(error)), "log": self._log()}
+            report: dict[str, Any] = {"state": state, "reason": with_advice(state, _reason(error)), "log": self._log()}
+            report |= {"vain": True} if self._would_again(error) else {}
             self._let_go(error)
             return report | {"epochs": _bodies(epochs), "done": True} | self._place()
+
+    def _would_again(self, error: BaseException) -> bool:
+        """Whether the next attempt would end so too: the input is wrong, and not what this machine has of it."""
+        return isinstance(error, InputError) and self._running is not None
 
     def _log(self) -> str:
         """Write the traceback in flight to the trial's log; its path, or nothing where even that cannot be written."""

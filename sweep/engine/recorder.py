@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from sweep.ledger.failures import BROKEN, Broken
 from sweep.ledger.store import Ledger
 from trainers.config import TeacherConfig
 
+NOTHING: Mapping[str, Any] = {}
 LAST_SECONDS = 60.0
 """What runs when the budget is used up gets the time of its longest epoch to end the one that it is in; at least
 this."""
@@ -154,7 +155,7 @@ class Recorder:
         if state is None:
             self._display.epoch(job, result["epochs"][-1])
         elif ends and state in BROKEN:
-            self._failed(job, state, result["reason"], result["log"], result.get("ran_on"))
+            self._failed(job, state, result["reason"], result)
         elif ends:
             self._ended(job, state, result)
 
@@ -196,17 +197,17 @@ class Recorder:
         shutil.rmtree(checkpoints, ignore_errors=True)
         self._drop(checkpoints)
 
-    def _failed(
-        self, job: Job, state: Broken, reason: str, log: str = "", ran_on: dict[str, str] | None = None
-    ) -> None:
+    def _failed(self, job: Job, state: Broken, reason: str, told: Mapping[str, Any] = NOTHING) -> None:
+        """`told`: by the attempt, where its process could tell of its end."""
         if job.key not in self._begun:  # its worker died before it could start
             self._started(job)
         crowded = state == "out-of-memory"
-        again = self._queue.will_retry(job.key, crowded)
-        body: dict[str, Any] = {"state": state, "reason": reason, "log": log, "again": again}
-        body |= {"ran_on": ran_on} if ran_on else {}
+        vain = told.get("vain", False)
+        again = self._queue.will_retry(job.key, crowded, vain)
+        body: dict[str, Any] = {"state": state, "reason": reason, "log": told.get("log", ""), "again": again}
+        body |= {"ran_on": told["ran_on"]} if told.get("ran_on") else {}
         self._ledger.append("failed", job.key, body=body)
-        self._queue.failed(job.key, crowded)
+        self._queue.failed(job.key, crowded, vain)
         self.vigil.left(job.key)
         self._display.ended(job, state, body)
 

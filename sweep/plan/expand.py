@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 from search_spaces.cuts import cuts
 from search_spaces.schema import MethodGrid, Pair, Spec, Variant
 from search_spaces.space import corners
+from search_spaces.table import column
 from sweep.plan.labels import TUNED, label
 from sweep.plan.slots import Plan, SearchedCell, Slot
+from sweep.plan.table import table_of
 from sweep.plan.teachers import PairTeacher, pair_name, taught_by
 from trainers.config import DatasetConfig, MethodConfig, TrialConfig
 from trainers.errors import InputError
@@ -62,6 +64,9 @@ def build_plan(spec: Spec, store: TeacherStore | None = None) -> Plan:
     }
     probes = [cell.slot(corner, "search", spec.seeds[0]) for cell in cells.values() for corner in corners(cell.space)]
     _check_methods(spec, [*students, *probes], architectures, data)
+    methods = {slot.label: slot.method for slot in students}
+    methods |= {place.label: place.method for cell in cells.values() for place in cell.places}
+    pairs = {column(str(pair)): pair_name(pair, teachers[pair.teacher]) for pair in spec.pairs}
     unique = {(slot.id, slot.pair): slot for slot in students}
     needed = {slot.teacher for slot in unique.values()} | {cell.teacher for cell in cells.values()}
     trained = {teacher.slot.id: teacher.slot for teacher in teachers.values() if teacher.slot is not None}
@@ -81,6 +86,7 @@ def build_plan(spec: Spec, store: TeacherStore | None = None) -> Plan:
         tracking=spec.tracking.model_dump(),
         images=_images(data),
         code=spec.code.key,
+        table=table_of(spec, methods, pairs),
         slots=(*(slot for slot in trained.values() if slot.id in needed), *unique.values()),
         notes=(*notes, *(_teachers_take(spec) if trained.keys() & needed else ())),
     )

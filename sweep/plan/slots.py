@@ -193,6 +193,8 @@ class Plan:
     """What a network reads: `size` (height and width in pixels), `classes`, and the channels' `mean` and `std`."""
     code: str = ""
     """The key of the user's files that it needs (:attr:`trainers.code.Code.key`); empty: none."""
+    table: dict[str, Any] = field(default_factory=dict)
+    """How the table is printed, as :class:`search_spaces.table.Table` has it where that is not the default."""
 
     @property
     def teachers(self) -> list[Slot]:
@@ -222,8 +224,10 @@ class Plan:
         return fixed + sum(cell.trials * cell.epochs for cell in self.cells)
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as the ledger's event `plan` holds it."""
-        return asdict(self)
+        """The plan as the ledger's event `plan` holds it. Without a `table` it is what earlier releases noted, so that
+        a sweep of theirs is no other plan."""
+        whole = asdict(self)
+        return whole if self.table else {name: value for name, value in whole.items() if name != "table"}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Plan:

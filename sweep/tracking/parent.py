@@ -27,6 +27,7 @@ from sweep.tracking.run_content import (
     milliseconds,
     order_tags,
     origin_tags,
+    table_tag,
 )
 from sweep.tracking.runs import TOLD, Runs
 from sweep.tracking.teller import Teller
@@ -143,7 +144,7 @@ class ParentRun:
         """What all trials share, and the views of the experiment."""
         facts = {"dataset": plan.dataset, "protocol": plan.protocol, "baseline": plan.baseline}
         first: Slot | SearchedCell = plan.slots[0] if plan.slots else plan.cells[0]
-        self._teller.tag(PARENT, "the sweep", facts | order_tags(plan))
+        self._teller.tag(PARENT, "the sweep", facts | order_tags(plan) | table_tag(plan))
         used = [dataset_input(first.config["dataset"])]
         self._ask("the data set", self._client.log_inputs, self._id, used)
         for view in views.views(plan):

@@ -36,6 +36,8 @@ MADE_WITH = "made_with."
 """How the tags begin that tell what a trial was trained with; the package's name follows."""
 FROM, FROM_ID, FROM_TIME = "taken_from", "taken_from.id", "taken_from.ended"
 """Tags of a trial that another sweep has trained: that sweep's name, its ledger's id, and when the trial ended."""
+TABLE = "sweep.table"
+"""The parent's tag that tells how the table is printed, as JSON; empty where the spec says nothing of it."""
 RAN_ON = "ran_on."
 """How the tags begin that tell where it was trained: ``host``, ``gpu`` or ``cpu``, ``driver``, ``python``."""
 COMMIT = "commit."
@@ -168,6 +170,20 @@ def order_tags(plan: Plan) -> dict[str, str]:
     rows = list(dict.fromkeys(keys))
     some = LONGEST_TAG // (ROW_KEY + 1)
     return {f"{ORDER}{n}": " ".join(rows[start : start + some]) for n, start in enumerate(range(0, len(rows), some))}
+
+
+def table_tag(plan: Plan) -> dict[str, str]:
+    """How the plan has its table printed."""
+    return {TABLE: json.dumps(plan.table, ensure_ascii=False) if plan.table else ""}
+
+
+def table_told(tags: dict[str, str]) -> dict[str, Any]:
+    """The plan's `table` back from the parent's tags; nothing where they hold none, or something else."""
+    try:
+        told = json.loads(tags.get(TABLE) or "{}")
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def dataset_input(dataset: dict[str, Any]) -> Any:

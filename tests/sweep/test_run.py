@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -126,6 +127,20 @@ def test_what_ran_when_a_driver_was_killed_is_noted_as_interrupted(
     begun = ledger.latest("sweep")
     assert begun is not None
     assert begun.body["provenance"].keys() == {"repositories", "releases", "machine"}
+
+
+def test_the_environment_says_nothing_of_a_ray_that_has_ended(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    names, seen = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"), []
+
+    def told(*_: Any) -> int:
+        seen.append([os.environ.get(name) for name in names])
+        return DONE
+
+    monkeypatch.setattr(os, "environ", {name: value for name, value in os.environ.items() if name not in names})
+    monkeypatch.setattr("sweep.run._run_and_tell", told)
+    assert start(root) == DONE
+    assert seen[0][0] == "token"
+    assert not set(names) & os.environ.keys()
 
 
 # -- the budget -------------------------------------------------------------------------------------------------------

@@ -133,6 +133,7 @@ def test_other_data_under_the_same_name_is_refused(plan: Plan, root: Root) -> No
 OWN = """
 import torch
 from trainers import method
+from trainers.errors import InputError
 
 @method("ended", teacher_needs="nothing")
 def ended(student, epoch):
@@ -160,7 +161,23 @@ def own(folder: Folder, root: Root, method: str, raised: str = "SystemExit(3)") 
 def test_a_loss_that_would_end_the_process_ends_its_trial_alone(folder: Folder, root: Root, raised: str) -> None:
     report = to_the_end(Attempt(own(folder, root, "ended", raised)))[-1]
     assert report["state"] == "failed"
-    assert "mine.py:8: " in report["reason"]
+    assert "mine.py:9: " in report["reason"]
+
+
+@pytest.mark.parametrize(("raised", "vain"), [("ZeroDivisionError", None), ("InputError('no loss')", True)])
+def test_another_attempt_is_in_vain_where_the_input_is_wrong(
+    folder: Folder, root: Root, raised: str, vain: bool | None
+) -> None:
+    report = to_the_end(Attempt(own(folder, root, "ended", raised)))[-1]
+    assert (report["state"], report.get("vain")) == ("failed", vain)
+
+
+def test_a_machine_that_has_other_code_may_have_a_neighbour_that_has_not(folder: Folder, root: Root) -> None:
+    job = own(folder, root, "ended")
+    Path(job["code"]).unlink()
+    report = Attempt(job).step()
+    assert "the sweep's own code is missing here" in report["reason"]
+    assert "vain" not in report
 
 
 def test_what_a_loss_changes_of_torch_does_not_outlast_its_epoch(folder: Folder, root: Root) -> None:

@@ -164,6 +164,13 @@ def test_a_trial_that_breaks_is_tried_again_and_then_counts_as_failed(sweep: Dri
     assert sweep.searches.of(job.key)[0].asked[0].state == "failed"
 
 
+def test_a_trial_that_would_break_again_is_not_tried_again(sweep: Driver) -> None:
+    job = search_jobs(sweep)[0]
+    sweep.tell(job.key, {"state": "failed", "reason": "no", "log": "", "epochs": [], "done": True, "vain": True})
+    assert [event.body["again"] for event in sweep.ledger.events("failed")] == [False]
+    assert sweep.searches.given_up(job.key)
+
+
 def test_where_an_attempt_ran_is_noted_whatever_its_end(sweep: Driver) -> None:
     first, second = search_jobs(sweep)[:2]
     place = {"ran_on": {"host": "there"}, "done": True}

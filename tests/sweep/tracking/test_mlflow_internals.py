@@ -27,6 +27,7 @@ FUNCTIONS = {
     "mlflow.utils.rest_utils:http_request": (("creds", "/path", "POST"), {"json": {}}),
     "mlflow.utils.rest_utils:verify_rest_response": (("response", "/path"), {}),
     "mlflow.store.entities:PagedList": (([], None), {}),
+    "mlflow.pytorch:_validate_pt2_archive_is_pickle_free": (("model.pt2",), {}),
 }
 """What is called, and with what."""
 TAGS = {
