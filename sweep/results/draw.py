@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
+
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -16,6 +20,13 @@ from sweep.results.grid import Band, Grid, Square, grid, layout
 from sweep.results.headline import headline
 from sweep.results.notes import notes
 from sweep.results.records import records
+
+NAMES = ("recipe", "method")
+"""Bands that say which row it is: each part of a table has them."""
+LEAST_MISSING = 20
+"""Characters of the column of what is missing, below which it is not made narrower for others."""
+WIDEST = 10_000
+"""Characters: room for any table in one line."""
 
 
 def render(board: Leaderboard, how: Format) -> str:
@@ -48,21 +59,56 @@ def to_text(board: Leaderboard) -> str:
 
 
 def as_rich(board: Leaderboard) -> RenderableType:
-    """The leaderboard for a terminal."""
-    shown = layout(board)
-    table = Table(title=f"{board.plan.name} on {board.plan.dataset}", box=box.SIMPLE_HEAD, title_justify="left")
-    for column in shown.columns:
-        head = (
-            column.replace(ARROW, f"{ARROW}\n") if len(board.pairs) > 1 else column
-        )  # where room is short for whole names
-        left = column in ("method", "recipe", "missing")
-        table.add_column(head, justify="left" if left else "right", overflow="fold")
-    for group in shown.groups:
-        for line in group:
-            table.add_row(*(Text(square.text, style="bold" if square.bold else "") for square in line))
-        table.add_section()
+    """The leaderboard for a terminal: where the columns of all pairs have no room side by side, in parts below each
+    other."""
     below = [caption(board), *board.findings, *notes(board)]
-    return Group(Text(headline(board)), Text(), table, Text("\n".join(below), style="dim"))
+    return Group(Text(headline(board)), Text(), _Parts(board), Text("\n".join(below), style="dim"))
+
+
+class _Parts:
+    """The table, or several that each have the rows' names and as many bands of columns as there is room for."""
+
+    def __init__(self, board: Leaderboard) -> None:
+        self._board, self._grid = board, layout(board)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text(f"{self._board.plan.name} on {self._board.plan.dataset}", style="table.title")
+        wide = options.update(max_width=WIDEST)
+        names = [place for place, band in enumerate(self._grid.bands) if band.title in NAMES]
+        part: list[int] = []
+        for place in range(len(names), len(self._grid.bands)):
+            if part and self._width([*names, *part, place], console, wide) > options.max_width:
+                yield self._table([*names, *part])
+                part = []
+            part.append(place)
+        yield self._table([*names, *part])
+
+    def _width(self, places: Sequence[int], console: Console, wide: ConsoleOptions) -> int:
+        """Characters that some bands need; what is missing may fold."""
+        numbers = [place for place in places if self._grid.bands[place].title != "missing"]
+        least = Measurement.get(console, wide, self._table(numbers)).maximum
+        return least if len(numbers) == len(places) else least + LEAST_MISSING
+
+    def _table(self, places: Sequence[int]) -> Table:
+        """Some bands, by their places."""
+        bands = self._grid.bands
+        starts = list(accumulate((len(band.columns) for band in bands), initial=0))
+        columns = [column for place in places for column in range(starts[place], starts[place + 1])]
+        table = Table(box=box.SIMPLE_HEAD)
+        for heading in (self._grid.columns[column] for column in columns):
+            left = heading in (*NAMES, "missing")
+            table.add_column(_broken(heading, self._board), justify="left" if left else "right", overflow="fold")
+        for group in self._grid.groups:
+            for line in group:
+                squares = (line[column] for column in columns)
+                table.add_row(*(Text(square.text, style="bold" if square.bold else "") for square in squares))
+            table.add_section()
+        return table
+
+
+def _broken(heading: str, board: Leaderboard) -> str:
+    """A pair in two lines where there are several: room is short for whole names."""
+    return heading.replace(ARROW, f"{ARROW}\n") if len(board.pairs) > 1 else heading
 
 
 def to_latex(board: Leaderboard) -> str:

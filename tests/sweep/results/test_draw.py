@@ -160,6 +160,23 @@ def test_students_are_told_apart_on_a_narrow_terminal(ledger: Ledger) -> None:
     assert {"resnet8", "resnet20"} <= set(shown.split())
 
 
+@pytest.mark.parametrize(("width", "parts"), [(140, 1), (80, 2), (50, 4)])
+def test_a_terminal_breaks_no_number_and_no_name(ledger: Ledger, width: int, parts: int) -> None:
+    pairs = ["resnet14 -> resnet8", "resnet14 -> resnet20", "resnet20 -> resnet8"]
+    plan = build_plan(small_spec(pairs=pairs, methods=["scratch", "kd", {"dhkd": {"alpha": [0.2, 1]}}]))
+    begin(ledger, plan)
+    for place, slot in enumerate(plan.slots):
+        record(ledger, plan, slot, [60.0 + 7.77 * (place % 5)])
+    board = leaderboard(ledger)
+    console = Console(file=io.StringIO(), width=width)
+    console.print(as_rich(board))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert all(len(line) <= width for line in lines)
+    assert sum(line.lstrip().startswith("dhkd α=0.2 ") for line in lines) == parts
+    shown = "\n".join(lines)
+    assert [square for line in grid(board)[1] for square in line if square not in shown] == []
+
+
 @pytest.mark.parametrize("how", Format)
 def test_a_table_is_the_same_to_the_byte_however_the_trials_were_scheduled(
     tmp_path: Path, small_plan: Plan, how: Format
