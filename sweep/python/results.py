@@ -237,10 +237,12 @@ class Results:
         from sweep.results.caption import caption
         from sweep.results.draw import to_text
         from sweep.results.headline import headline
+        from sweep.results.notes import notes
 
         board = self._board()
         told = f"{board.plan.name} on {board.plan.dataset}\n{headline(board)}"
-        return plain(f"{told}\n\n{to_text(board)}{caption(board)}")
+        below = "\n".join([caption(board), *board.findings, *notes(board)])
+        return plain(f"{told}\n\n{to_text(board)}{below}")
 
     def _repr_html_(self) -> str:
         return leaderboard(self._board())
