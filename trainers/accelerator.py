@@ -23,7 +23,7 @@ def placed(device: str) -> torch.device:
     """The device of a name; where that has no number, the thread's current GPU, which other threads then mean as well:
     a new thread's own is the first."""
     place = torch.device(device)
-    if place.type == "cuda" and place.index is None:
+    if place == torch.device("cuda"):
         return torch.device("cuda", torch.cuda.current_device())
     return place
 

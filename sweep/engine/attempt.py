@@ -62,10 +62,10 @@ class Attempt:
         """
         epochs: list[EpochResult] = []
         try:
-            report = self._advance(epochs)
-            if report["done"]:
+            step = self._advance(epochs)
+            if step["done"]:
                 self.leave()
-            return report
+            return step
         except BdbQuit:  # the user has left the debugger, and the run with it
             raise
         except DivergedError as error:

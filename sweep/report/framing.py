@@ -80,7 +80,8 @@ def alike(frames: Mapping[str, Frame]) -> dict[str, Frame]:
 
 def beside(history: History, pairs: Sequence[str], parameter: str) -> tuple[list[Reference], list[Reference]]:
     """The baselines, and scratch with the teacher: means over these pairs of what all of them have."""
-    base, scratch = [], []
+    base: list[Reference] = []
+    scratch: list[Reference] = []
     for name, members in _everywhere(history, pairs, parameter).items():
         look = history.looks.row(members[0].row)
         mean = mean_over([config.row.values for config in members])

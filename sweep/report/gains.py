@@ -16,7 +16,7 @@ from sweep.report.looks import placed
 from sweep.report.markup import Markup, element, joined, paragraph
 from sweep.report.section import Section
 from sweep.report.style import Picture, Studio
-from sweep.results.caption import DIFFERS
+from sweep.results.notes import DIFFERS
 from sweep.results.rows import Row
 from sweep.results.significance import Overall
 from sweep.results.statistics import shows

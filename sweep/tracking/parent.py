@@ -69,6 +69,7 @@ class ParentRun:
         self._paths, self._ledger, self._client = paths, ledger, client
         self._runs, self._teller, self._progress = runs, teller, progress
         self._described, self._told = "", ""
+        self._views: dict[str, str] = {}
 
     def tell(self, event: Event) -> None:
         """Tell an event that is of no trial."""

@@ -67,8 +67,8 @@ def _rows(plan: Plan, name: str, title: str, *given: Any, pairs_apart: bool, **n
     tags += ["recipe"] if len({slot.recipe for slot in plan.students}) > 1 else []
     tags += ["pair"] if pairs_apart and len(pairs(plan)) > 1 else []
     groups = tuple(dict.fromkeys(tuple(getattr(slot, tag) for tag in tags) for slot in plan.students))
-    folded: dict[str, Any] = {"group_by": tuple(tags), "groups": groups[:MOST_GROUPS], "name_pixels": GROUP_PIXELS}
-    return View(name, title, *given, **folded, **named)
+    named |= {"group_by": tuple(tags), "groups": groups[:MOST_GROUPS], "name_pixels": GROUP_PIXELS}
+    return View(name, title, *given, **named)
 
 
 def _of_pairs(plan: Plan) -> tuple[str, ...]:
@@ -121,7 +121,7 @@ def _sensitivities(plan: Plan, swept: list[str], reached: Reached) -> list[View]
         name = f"sensitivity-{method}"
         if lines:
             counts = f"{done} AND {ROWS}"
-            one = {"group_by": ("method",), "groups": ((method,),)}
+            one: dict[str, Any] = {"group_by": ("method",), "groups": ((method,),)}
             shown.append(View(name, f"Sensitivity of {method}", charts=lines, filter=counts, **one))
         if points:
             shown.append(View(f"search-{method}" if lines else name, f"Search of {method}", charts=points, filter=done))

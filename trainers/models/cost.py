@@ -68,7 +68,7 @@ def _by_layers(network: nn.Module, image_size: tuple[int, int]) -> int:
     def note(layer: nn.Module, _: Any, output: Tensor) -> None:
         nonlocal counted
         places = output[0, 0].numel() if isinstance(layer, nn.Conv2d) else output[..., 0].numel()
-        counted += places * layer.weight.numel()  # type: ignore[operator, union-attr]
+        counted += places * layer.weight.numel()  # type: ignore[operator]
 
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
