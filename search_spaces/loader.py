@@ -32,27 +32,15 @@ from search_spaces.schema import (
     Variant,
 )
 from search_spaces.space import Space, count, size_of
+from search_spaces.table import PLAIN, Table
 from search_spaces.yaml_lines import Document
 from trainers.code import Code
 from trainers.config import Recipe
 from trainers.errors import InputError, SpecError, shortened, unknown_name
 
 KEYS = (
-    "name",
-    "description",
-    "code",
-    "dataset",
-    "recipe",
-    "teachers",
-    "pairs",
-    "methods",
-    "seeds",
-    "protocol",
-    "baseline",
-    "search",
-    "budget",
-    "compute",
-    "tracking",
+    *("name", "description", "code", "dataset", "recipe", "teachers", "pairs", "methods", "seeds", "protocol"),
+    *("baseline", "search", "budget", "compute", "tracking", "table"),
 )
 REQUIRED = ("name", "dataset", "pairs", "methods")
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".tar", ".bin")
@@ -122,6 +110,7 @@ class _Reader(FieldReader):
             "compute": self.model(("compute",), Compute, data.get("compute", {})) or Compute(),
             "tracking": self.model(("tracking",), Tracking, data.get("tracking", {})) or Tracking(),
         }
+        fields["table"] = self.model(("table",), Table, data.get("table", {})) or PLAIN
         fields["search"] = self._search(data, protocol, fields["pairs"])
         name, description = self._name(data.get("name")), data.get("description", "")
         if not isinstance(description, str):

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from sweep.results.answer import corrected_p
 from sweep.results.board import Leaderboard
+from sweep.results.printed import Printed
 from sweep.results.rows import Row, Standing
 from sweep.results.significance import columns, common_seeds, highest
 from sweep.results.statistics import FEWEST, mean, paired, shows
-from sweep.text import signed
 
 UNFINISHED = frozenset(["waiting", "running", "interrupted", "to try", "searching"])
 """What a row lacks that it may still get."""
@@ -52,8 +52,9 @@ def _of_recipes(board: Leaderboard, rows: Sequence[Row]) -> str:
     if len(recipes) <= MOST_RECIPES:
         return "; ".join(f"{recipe}: {_of_recipe(board, some)}" for recipe, some in recipes.items())
     (label, most), *others = Counter(_leader(board, some) for some in recipes.values()).most_common()
-    more = "".join(f", {other} under {count}" for other, count in others)
-    return f"{label} has the highest accuracy under {most} of {len(recipes)} recipes{more}"
+    name = board.printed.name
+    more = "".join(f", {name(other)} under {count}" for other, count in others)
+    return f"{name(label)} has the highest accuracy under {most} of {len(recipes)} recipes{more}"
 
 
 def _leader(board: Leaderboard, rows: Sequence[Row]) -> str:
@@ -88,7 +89,7 @@ def _by_pair(board: Leaderboard, rows: Sequence[Row], label: str, pairs: int) ->
     if board.baseline in (None, label):
         return told
     better = sum(shows(row.p_delta) and (row.delta or 0.0) > 0 for row in rows if row.label == label)
-    return f"{told}, and is shown to be better than {board.baseline} under {better or 'none'}"
+    return f"{told}, and is shown to be better than {board.printed.name(str(board.baseline))} under {better or 'none'}"
 
 
 # -- a column, or the mean over all -------------------------------------------------------------------------------
@@ -120,6 +121,7 @@ class _Column:
     """By how many points a row is above another."""
     untested: str
     """Why there is no test, where there is none."""
+    printed: Printed
 
     @property
     def others(self) -> list[str]:
@@ -146,6 +148,7 @@ def _under_pair(board: Leaderboard, rows: Sequence[Row]) -> _Column:
         baseline=board.baseline if board.baseline in found else None,
         difference=lambda one, other: mean(paired(found[one].values, found[other].values)),
         untested=_why_untested(rows),
+        printed=board.printed,
     )
 
 
@@ -187,6 +190,7 @@ def _over_pairs(board: Leaderboard, rows: Sequence[Row]) -> _Column | None:
         baseline=board.baseline if board.baseline in found else None,
         difference=difference,
         untested=few if pairs < FEWEST else "the mean is not tested: the differences are the same under every pair",
+        printed=board.printed,
     )
 
 
@@ -196,63 +200,65 @@ def _over_pairs(board: Leaderboard, rows: Sequence[Row]) -> _Column | None:
 def _sentence(column: _Column) -> str:
     top = column.lines[column.top]
     if not column.others:
-        return f"{_called(column, column.top)} reaches {top.mean:.2f} % {column.where}, and has nothing beside it"
+        return f"{_top(column)} reaches {_reached(column)} {column.where}, and has nothing beside it"
+    highest_ = f"{_top(column)} has the highest accuracy {column.where}, {_reached(column)}"
     if not any(line.standing for line in column.lines.values()):
-        return f"{_has_the_highest(column)}, {_ahead(column)}; {column.untested}"
+        return f"{highest_}, {_ahead(column)}; {column.untested}"
+    leads = f"{_top(column)} leads {column.where} with {_reached(column)}, {_ahead(column)}"
     if top.standing == "best":
         most = max(column.lines[label].p_best or 0.0 for label in column.others)
-        return f"{_leads(column)}; every other row is shown to be worse ({corrected_p(most, 'at most')})"
+        return f"{leads}; every other row is shown to be worse ({corrected_p(most, 'at most')})"
     ties = [label for label in column.others if column.lines[label].standing == "tied" and label != column.baseline]
-    if column.baseline == column.top or column.baseline is None:
-        return f"{_has_the_highest(column)}, but is not told apart from {_named(ties)}"
+    if column.baseline in (None, column.top):
+        return f"{highest_}, but is not told apart from {_named(column, ties)}"
     if shows(column.p) and (top.delta or 0.0) > 0:
-        apart = f", but is not told apart from {_named(ties)}" if ties else ""
-        return f"{_leads(column)} ({corrected_p(column.p)}){apart}"
-    return _tied_with_the_baseline(column, ties)
+        apart = f", but is not told apart from {_named(column, ties)}" if ties else ""
+        return f"{leads} ({corrected_p(column.p)}){apart}"
+    return f"{highest_}, {_beside_the_baseline(column, ties)}"
 
 
-def _tied_with_the_baseline(column: _Column, ties: Sequence[str]) -> str:
-    """And which other row is shown to be better than it, where the highest is not."""
-    p, delta = column.p, column.lines[column.top].delta
-    how = f"{signed(delta or 0.0)} points, {corrected_p(p)}" if p is not None else "no test of the two"
-    nor = f", nor from {_named(ties)}" if ties else ""
-    text = f"{_has_the_highest(column)}, but is not told apart from {column.baseline}, the baseline ({how}){nor}"
-    lines = ((label, column.lines[label]) for label in column.others)
-    better = next(((label, line) for label, line in lines if shows(line.p_delta) and (line.delta or 0.0) > 0), None)
-    if better is None:
-        return text
-    label, line = better
-    return f"{text}; {label} is shown to be better by {line.delta:.2f} points ({corrected_p(line.p_delta)})"
+def _beside_the_baseline(column: _Column, ties: Sequence[str]) -> str:
+    """What is said of a highest row that is not told apart from it, and which other row is shown to be better."""
+    by = column.printed.signed(column.lines[column.top].delta or 0.0)
+    how = f"{by} points, {corrected_p(column.p)}" if column.p is not None else "no test of the two"
+    nor = f", nor from {_named(column, ties)}" if ties else ""
+    text = f"but is not told apart from {column.printed.name(str(column.baseline))}, the baseline ({how}){nor}"
+    for label in column.others:
+        line = column.lines[label]
+        if shows(line.p_delta) and line.delta is not None and line.delta > 0:
+            better = f"{column.printed.name(label)} is shown to be better by {column.printed.number(line.delta)} points"
+            return f"{text}; {better} ({corrected_p(line.p_delta)})"
+    return text
 
 
-def _leads(column: _Column) -> str:
-    reached = f"{column.lines[column.top].mean:.2f} %"
-    return f"{_called(column, column.top)} leads {column.where} with {reached}, {_ahead(column)}"
+def _top(column: _Column) -> str:
+    """The highest row, at the head of a sentence."""
+    apposition = [
+        *(["the baseline"] if column.top == column.baseline else []),
+        *([] if column.printed.shows(column.top) else ["which the table does not show"]),
+    ]
+    return ", ".join([column.printed.name(column.top), *apposition]) + ("," if apposition else "")
 
 
-def _has_the_highest(column: _Column) -> str:
-    reached = f"{column.lines[column.top].mean:.2f} %"
-    return f"{_called(column, column.top)} has the highest accuracy {column.where}, {reached}"
-
-
-def _called(column: _Column, label: str) -> str:
-    """At the head of a sentence."""
-    return f"{label}, the baseline," if label == column.baseline else label
+def _reached(column: _Column) -> str:
+    return f"{column.printed.number(column.lines[column.top].mean)} %"
 
 
 def _ahead(column: _Column) -> str:
     """By how much the highest row is above the baseline, or above the next."""
-    other = column.baseline if column.baseline not in (None, column.top) else column.others[0]
-    who = f"{other}, {'the baseline' if other == column.baseline else 'the next'}"
-    difference = column.difference(column.top, str(other))
+    other = column.others[0] if column.baseline in (None, column.top) else str(column.baseline)
+    who = f"{column.printed.name(other)}, {'the baseline' if other == column.baseline else 'the next'}"
+    difference = column.difference(column.top, other)
     if difference is None:
         return f"with no seed in common with {who}"
-    if round(difference, 2) == 0:
+    size = column.printed.number(abs(difference))
+    if float(size) == 0:
         return f"level with {who}"
-    return f"{abs(difference):.2f} points {'below' if difference < 0 else 'above'} {who}"
+    return f"{size} points {'below' if difference < 0 else 'above'} {who}"
 
 
-def _named(ties: Sequence[str]) -> str:
+def _named(column: _Column, ties: Sequence[str]) -> str:
     more = len(ties) - MOST_NAMED
-    listed = ", ".join(ties[:MOST_NAMED])
-    return f"{listed} and {more} other{'' if more == 1 else 's'}" if more > 0 else listed
+    if more <= 1:
+        return column.printed.named(ties)
+    return f"{column.printed.named(ties[:MOST_NAMED])} and {more} others"

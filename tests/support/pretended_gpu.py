@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from trainers.code import settings_kept
 from trainers.config import DatasetConfig, MethodConfig, Recipe, TeacherConfig, TrialConfig
 from trainers.contract.pretended_gpu import Wait, pretended
 from trainers.data.base import ImageData, Split
@@ -55,6 +56,8 @@ class OnBoth:
     """Broken off after an epoch, and gone on with from the checkpoint; from an empty bank."""
     warm: list[EpochResult]
     """In one go, with the bank that the former filled."""
+    moved: bool
+    """Whether the teacher that was given, which other trials are given too, lies on the GPU afterwards."""
     waits: tuple[Wait, ...]
     """Of the host, on the way to the end of `warm`, in the middle of an epoch's steps."""
 
@@ -66,7 +69,7 @@ def on_both(config: TrialConfig, folder: Path, *, size: int = 8, number: int = 0
     taught = seeded_model(config.teacher.architecture, CLASSES, seed=9).eval() if config.teacher else None
     bank = LogitBank(folder / "bank")
     expected = list(fit(config, data=data, teacher=taught))
-    with pretended(number) as gpu:
+    with settings_kept(), pretended(number) as gpu:
 
         def begun(where: Path | None) -> Any:
             return fit(config, data=data, teacher=taught, bank=bank, folder=where, device="cuda")
@@ -76,7 +79,8 @@ def on_both(config: TrialConfig, folder: Path, *, size: int = 8, number: int = 0
         first.close()
         cold = list(begun(folder))
         warm = list(begun(None))
-    return OnBoth(expected, cold, warm, tuple(wait for wait in gpu.waits if wait.steps % STEPS))
+        moved = taught is not None and any(weight.is_cuda for weight in taught.state_dict().values())
+    return OnBoth(expected, cold, warm, moved, tuple(wait for wait in gpu.waits if wait.steps % STEPS))
 
 
 def numbers(results: list[EpochResult]) -> list[EpochResult]:

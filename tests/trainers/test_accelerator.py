@@ -42,8 +42,9 @@ def test_what_was_compiled_is_forgotten_for_another_student_only(monkeypatch: py
     monkeypatch.setitem(sys.modules, "torch._dynamo", SimpleNamespace(reset=lambda: resets.append(1)))
     monkeypatch.setattr(torch, "compile", lambda what, **how: what)
     counts = []
-    for name, classes in (("kd", 10), ("kd", 10), ("kd", 7), ("dkd", 7), ("dkd", 7), ("kd", 10)):
-        Case(name, classes=classes).method().set_up(None, 8)
+    trials = (("kd", 10, 8), ("kd", 10, 8), ("kd", 7, 8), ("dkd", 7, 8), ("dkd", 7, 8), ("dkd", 7, 16))
+    for name, classes, batch in trials:
+        Case(name, classes=classes).method().set_up(None, batch)
         counts.append(len(resets))
     assert [after - counts[0] for after in counts] == [0, 0, 1, 2, 2, 3]
 

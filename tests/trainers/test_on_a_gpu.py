@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from tests.support.pretended_gpu import numbers, on_both, trial
+from tests.support.pretended_gpu import images, numbers, on_both, trial
+from trainers import accelerator
+from trainers.code import settings_kept
 from trainers.config import TrialConfig
+from trainers.contract.pretended_gpu import pretended
 from trainers.distillers import METHODS
+from trainers.fit import fit
 from trainers.teaching import lesson
+from trainers.teaching.lesson import Lesson
 
 KINDS: dict[str, dict[str, Any]] = {
     "scratch": {},
@@ -45,6 +52,7 @@ def holds(config: TrialConfig, folder: Path, **where: int) -> None:
     assert numbers(came.cold) == numbers(came.expected)
     assert numbers(came.warm) == numbers(came.expected)
     assert [wait for wait in came.waits if not wait.line.startswith(POLICIES)] == []
+    assert not came.moved
     banked = config.teacher is not None and METHODS[config.method.name].teacher_needs == "logits"
     assert banked == (sum(epoch.teacher_images for epoch in came.warm) == 0 < sum(e.teacher_images for e in came.cold))
 
@@ -76,3 +84,41 @@ def test_a_pair_of_other_families_trains_as_on_the_cpu(pair: tuple[str, str], me
 def test_a_worker_whose_gpu_is_the_second_trains_there(method: str, tmp_path: Path) -> None:
     """With threads that fill the bank, whose own current GPU is the first."""
     holds(trial(method, epochs=1), tmp_path, number=1)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("asked", [{}, {"tf32": True}, {"deterministic": True}], ids=str)
+def test_every_epoch_computes_as_the_recipe_says(
+    device: str, asked: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where what ran between two of them has set torch back, as a worker does."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", accelerator.WORKSPACE)
+    seen: set[tuple[bool, bool, bool]] = set()
+
+    def see(module: torch.nn.Module, inputs: Any) -> None:
+        backends = torch.backends
+        rounds = backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32
+        seen.add((*rounds, torch.are_deterministic_algorithms_enabled()))
+
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(see)
+    running = fit(trial("scratch", **asked), data=images(), device=device)
+    with settings_kept(), pretended(), closing(running):
+        for _ in range(2):
+            with settings_kept():
+                next(running)
+    hook.remove()
+    tf32, repeats = asked.get("tf32", False), asked.get("deterministic", False)
+    assert seen == ({(tf32, tf32, repeats)} if device == "cuda" else {(True, False, False)})
+
+
+def test_a_gpu_s_logits_in_full_and_in_tf32_lie_on_shelves_of_their_own() -> None:
+    def about(device: str, **recipe: Any) -> dict[str, Any]:
+        given = Lesson(trial("kd", **recipe), images(), images().train, None, torch.device(device), None)  # type: ignore[arg-type]
+        return given.about
+
+    old = {"teacher", "data", "precision", "device", "pass_images"}
+    assert about("cpu") == about("cpu", tf32=True)
+    assert set(about("cpu")) == set(about("cuda", precision="bf16")) == old
+    assert about("cuda", precision="bf16") == about("cuda", precision="bf16", tf32=True)
+    assert about("cuda")["tf32"] is False
+    assert about("cuda", tf32=True)["tf32"] is True

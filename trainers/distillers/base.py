@@ -148,7 +148,7 @@ class Distiller(nn.Module, ABC):
         self._autocast = autocast
         if compiled is not None:
             functorch.donated_buffer = not self.anchors  # with which the graph is walked backward more than once
-            _forget_others(self)
+            _forget_others(self, autocast, compiled)
             graphs = next(self.student.parameters()).is_cuda and not self.anchors
             what = self.student.features if self.teacher_needs == "features" else self._heads
             mode = "reduce-overhead" if graphs else "default"  # the former replays CUDA graphs
@@ -241,13 +241,14 @@ class FeatureDistiller(Distiller):
 _compiled_last: list[object] = []
 
 
-def _forget_others(method: Distiller) -> None:
-    """Forget what was compiled in this process for another method, or for a student of other layers: torch would stop
-    to compile at some number of them. What was compiled for one like this is used again."""
+def _forget_others(method: Distiller, *how: object) -> None:
+    """Forget what was compiled in this process for another method, for a student of other layers, or another way: torch
+    would stop to compile at some number of them. What was compiled for one like this is used again."""
     layers = [(name, tuple(weight.shape)) for name, weight in method.student.named_parameters()]
-    if _compiled_last and _compiled_last != [type(method), layers]:
+    like = [type(method), layers, *how]
+    if _compiled_last and _compiled_last != like:
         compiled_forgotten()
-    _compiled_last[:] = type(method), layers
+    _compiled_last[:] = like
 
 
 _seen: WeakKeyDictionary[Network, dict[tuple[int, int], Features]] = WeakKeyDictionary()
