@@ -22,10 +22,7 @@ WORKSPACE = ":4096:8"
 def placed(device: str) -> torch.device:
     """The device of a name; where that has no number, the thread's current GPU, which other threads then mean as well:
     a new thread's own is the first."""
-    place = torch.device(device)
-    if place.type == "cuda" and place.index is None:
-        return torch.device("cuda", torch.cuda.current_device())
-    return place
+    return torch.device("cuda", torch.cuda.current_device()) if device == "cuda" else torch.device(device)
 
 
 def computing(place: torch.device, *, tf32: bool, deterministic: bool) -> None:
