@@ -39,22 +39,8 @@ from trainers.config import Recipe
 from trainers.errors import InputError, SpecError, shortened, unknown_name
 
 KEYS = (
-    "name",
-    "description",
-    "code",
-    "dataset",
-    "recipe",
-    "teachers",
-    "pairs",
-    "methods",
-    "seeds",
-    "protocol",
-    "baseline",
-    "search",
-    "budget",
-    "compute",
-    "tracking",
-    "table",
+    *("name", "description", "code", "dataset", "recipe", "teachers", "pairs", "methods", "seeds", "protocol"),
+    *("baseline", "search", "budget", "compute", "tracking", "table"),
 )
 REQUIRED = ("name", "dataset", "pairs", "methods")
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".tar", ".bin")

@@ -22,7 +22,10 @@ WORKSPACE = ":4096:8"
 def placed(device: str) -> torch.device:
     """The device of a name; where that has no number, the thread's current GPU, which other threads then mean as well:
     a new thread's own is the first."""
-    return torch.device("cuda", torch.cuda.current_device()) if device == "cuda" else torch.device(device)
+    place = torch.device(device)
+    if place == torch.device("cuda"):
+        return torch.device("cuda", torch.cuda.current_device())
+    return place
 
 
 def computing(place: torch.device, *, tf32: bool, deterministic: bool) -> None:

@@ -46,24 +46,26 @@ class Attempt:
     def __init__(self, job: dict[str, Any]) -> None:
         self._job = job
         self._running: Running | None = None
+        self._placed = False
+        """Whether it was said where this attempt runs."""
 
     def step(self) -> dict[str, Any]:
         """One epoch (a resumed trial reports its earlier ones along with the first new one, or with its bad end).
 
         Returns:
-            `epochs`, their results; `done`, whether that was the end; if so `state`, with a bad end's `reason` and
-            `log`, whether another attempt would be in `vain`, and where it `ran_on`; of a finished one the releases
-            that it was `made_with`, and what a teacher is stored as, `teacher`.
+            `epochs`, their results; `done`, whether that was the end; with the first report and the last where it
+            `ran_on`. With its end `state`; of a bad one `reason`, `log` and whether another attempt would be in `vain`;
+            of a finished one the releases that it was `made_with`, and what a teacher is stored as, `teacher`.
 
         Raises:
             AcceleratorError: torch's, where the device is lost to this process.
         """
         epochs: list[EpochResult] = []
         try:
-            report = self._advance(epochs)
-            if report["done"]:
+            step = self._advance(epochs)
+            if step["done"]:
                 self.leave()
-            return report
+            return step
         except BdbQuit:  # the user has left the debugger, and the run with it
             raise
         except DivergedError as error:
@@ -116,7 +118,7 @@ class Attempt:
                     break
         report: dict[str, Any] = {"epochs": _bodies(epochs), "done": False}
         if epochs and epochs[-1].epoch < trial.recipe.epochs:
-            return report
+            return report if self._placed else report | self._place()
         network = _returned(self._running)
         report |= {"state": "finished", "done": True, "made_with": made_with()} | self._place()
         if self._job["stage"] == "teacher":
@@ -124,6 +126,7 @@ class Attempt:
         return report
 
     def _place(self) -> dict[str, Any]:
+        self._placed = True
         return {"ran_on": provenance.of_attempt(on_gpu=bool(self._job["gpus"]))}
 
     def _begin(self, trial: TrialConfig) -> Running:

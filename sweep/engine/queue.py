@@ -222,10 +222,11 @@ class TrialQueue:
             self._lose_students(job.slot)
         self._confirm()
 
-    def pruned(self, key: str) -> dict[str, Any]:
-        """A search gave a trial up (a slot that must come to its end may still run it); what the ledger says of it."""
+    def pruned(self, key: str, noted: dict[str, Any] | None = None) -> dict[str, Any]:
+        """A search gave a trial up (a slot that must come to its end may still run it); what the ledger says of it,
+        with what else is to be `noted`."""
         self._leave(key)
-        body = self.searches.prune(key)
+        body = self.searches.prune(key, noted)
         self._confirm()
         return body
 

@@ -65,6 +65,8 @@ class Recorder:
         self._drop = drop
         self.vigil = vigil or Vigil()
         self._begun: set[str] = set()
+        self._places: dict[str, dict[str, str]] = {}
+        """Where the attempts that run do so, by key, as far as they have said."""
         self._ends_at: float | None = None
         self._says: deque[str] = deque()
         self.stop_requested = False
@@ -134,6 +136,7 @@ class Recorder:
 
     def _started(self, job: Job) -> None:
         self._begun.add(job.key)
+        self._places.pop(job.key, None)
         self.vigil.begun(job)
         if not self._ledger.is_final(job.key):  # a teacher that is only stored anew has its result already
             self._ledger.append("start", job.key, body=start_body(job.slot, job.trial, self._devices(job)))
@@ -143,6 +146,7 @@ class Recorder:
         return devices(job, self._queue.plan)
 
     def _result(self, job: Job, result: dict[str, Any]) -> None:
+        self._places.update({job.key: result["ran_on"]} if "ran_on" in result else {})
         trained = [epoch["seconds"] for epoch in result["epochs"] if not epoch.get("replayed")]
         self.vigil.heard(job, max(trained, default=None))
         self._queue.report(job.key, result["epochs"])  # of its last epoch the scheduler does not hear
@@ -205,7 +209,7 @@ class Recorder:
         vain = told.get("vain", False)
         again = self._queue.will_retry(job.key, crowded, vain)
         body: dict[str, Any] = {"state": state, "reason": reason, "log": told.get("log", ""), "again": again}
-        body |= {"ran_on": told["ran_on"]} if told.get("ran_on") else {}
+        body |= self._place(job)
         self._ledger.append("failed", job.key, body=body)
         self._queue.failed(job.key, crowded, vain)
         self.vigil.left(job.key)
@@ -215,12 +219,12 @@ class Recorder:
         """Complete for Ray, but live in the queue: the trial was stopped after an epoch, by its search, by the user, or
         to make room for another."""
         if self._queue.given_up(job.key):
-            body = self._queue.pruned(job.key)
+            body = self._queue.pruned(job.key, self._place(job))
             self.vigil.left(job.key)
             self._drop_checkpoints(job)
             self._display.ended(job, "pruned", body)
             return
-        self._ledger.append("interrupted", job.key)
+        self._ledger.append("interrupted", job.key, body=self._place(job))
         self.vigil.left(job.key)
         if self._queue.interrupted(job.key):
             self._display.paused(job)
@@ -229,4 +233,8 @@ class Recorder:
         """Note the trials that were stopped in the middle of an epoch; another thread gives a ledger of its own."""
         for job in self._queue.live:
             if job.key in self._begun:
-                (ledger or self._ledger).append("interrupted", job.key)
+                (ledger or self._ledger).append("interrupted", job.key, body=self._place(job))
+
+    def _place(self, job: Job) -> dict[str, Any]:
+        """Where the trial's attempt runs, or ran; nothing where it has not come to an epoch's end."""
+        return {"ran_on": self._places[job.key]} if job.key in self._places else {}

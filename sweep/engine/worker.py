@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sweep.engine.meter import gauges_of, metered
 from sweep.plan.code import load_kept
 from trainers.code import load_installed
 from trainers.config import TeacherConfig, TrialConfig
@@ -30,7 +31,8 @@ CHECKPOINTS = "checkpoints"
 
 
 def begin(job: dict[str, Any], group: Group | None = None) -> Generator[EpochResult, None, Network]:
-    """The job's training, in this process: a share of it, where `group` are several."""
+    """The job's training, in this process: a share of it, where `group` are several. The leading one has the
+    checkpoints stored, and measures what the epochs take of its machine."""
     import torch
 
     from trainers.accelerator import limited
@@ -52,7 +54,9 @@ def begin(job: dict[str, Any], group: Group | None = None) -> Generator[EpochRes
     folder = Path(job["folder"])
     together = group or ALONE
     running = fit(trial, data=data, teacher=teacher, bank=bank, folder=folder, device=device_of(job), group=together)
-    return stored(running, storage, folder) if together.leads else running
+    if not together.leads:
+        return running
+    return metered(stored(running, storage, folder), gauges_of(on_gpu=bool(job["gpus"])))
 
 
 def stored(

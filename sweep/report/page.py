@@ -11,13 +11,14 @@ from typing import Literal
 
 from sweep.ledger.store import Ledger
 from sweep.report import (
+    appendix,
+    colors,
     curves,
     effort,
     failures,
     fidelity,
     gains,
     gradients,
-    origin,
     searches,
     sensitivity,
     style,
@@ -77,8 +78,8 @@ def page(history: History, say: Callable[[str], None] = _unheard) -> tuple[str, 
             gradients.section(history, studio),
             effort.section(history),
             failures.section(history),
-            origin.section(history),
             summary.plan(history),
+            appendix.section(history),
         ]
     return _document(history, [section for section in sections if section is not None]), studio.pictures
 
@@ -138,7 +139,7 @@ def _document(history: History, sections: Sequence[Section]) -> str:
 def _css() -> str:
     """The palette's variables, and ``page.css``, which is written in them."""
     rules = resources.files("sweep.report").joinpath("page.css").read_text(encoding="utf-8")
-    return f"\n{style.palette()}{rules}"
+    return f"\n{colors.palette()}{rules}"
 
 
 def _standing(history: History) -> str:

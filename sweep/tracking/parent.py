@@ -14,6 +14,7 @@ from sweep.layout import SweepPaths
 from sweep.ledger.store import Event, Ledger
 from sweep.plan.slots import Plan, SearchedCell, Slot
 from sweep.results import board, draw
+from sweep.results.board import Leaderboard
 from sweep.results.headline import headline
 from sweep.tracking import mlflow_internals, views
 from sweep.tracking.mlflow_internals import LONGEST_EXPERIMENT_TAG, NOTE
@@ -68,6 +69,7 @@ class ParentRun:
         self._paths, self._ledger, self._client = paths, ledger, client
         self._runs, self._teller, self._progress = runs, teller, progress
         self._described, self._told = "", ""
+        self._views: dict[str, str] = {}
 
     def tell(self, event: Event) -> None:
         """Tell an event that is of no trial."""
@@ -129,6 +131,7 @@ class ParentRun:
             self._ask("the description", self._client.set_tag, self._id, NOTE, note)
             self._described = note
             self._tell_experiment(Plan.from_json(plan.body), came_out)
+            self._draw(table)
 
     @property
     def _id(self) -> str:
@@ -147,10 +150,24 @@ class ParentRun:
         self._teller.tag(PARENT, "the sweep", facts | order_tags(plan) | table_tag(plan))
         used = [dataset_input(first.config["dataset"])]
         self._ask("the data set", self._client.log_inputs, self._id, used)
-        for view in views.views(plan):
-            self._tag_experiment(f"the view '{view.name}'", view.tag, view.value)
+        self._views = {}
+        self._draw(board.leaderboard(self._ledger))
         report = self._ledger.latest("report")
         self._tell_experiment(plan, report.body.get("headline", "") if report else "")
+
+    def show_views(self) -> None:
+        """Bring the views of the experiment to what the ledger and this release make of them, whatever release has told
+        of the sweep before; views that somebody made in MLflow's page have other names, and stay."""
+        if self._ledger.latest("plan") is not None and PARENT in self._runs.ids:
+            self._views = self._runs.experiment_tags()
+            self._draw(board.leaderboard(self._ledger))
+
+    def _draw(self, results: Leaderboard) -> None:
+        """Tell of the views that differ from those that are there."""
+        for view in views.views(results.plan, views.reached(results)):
+            if self._views.get(view.tag) != view.value:
+                self._tag_experiment(f"the view '{view.name}'", view.tag, view.value)
+                self._views[view.tag] = view.value
 
     def _tell_experiment(self, plan: Plan, came_out: str) -> None:
         """Put into the experiment's description what it is, where it is not that yet."""

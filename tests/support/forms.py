@@ -101,7 +101,7 @@ def all_agree(root: Root, name: str, uri: str, pack: Path) -> Leaderboard:
 def _typed(*words: str, how: str = "markdown") -> str:
     done = CliRunner().invoke(app, [*words, "--format", how], catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    return done.output
+    return done.stdout
 
 
 def _descriptions(name: str, uri: str) -> tuple[str, str]:

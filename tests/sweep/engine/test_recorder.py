@@ -180,6 +180,28 @@ def test_where_an_attempt_ran_is_noted_whatever_its_end(sweep: Driver) -> None:
     assert noted[-2:] == [("failed", {"host": "there"}), ("final", {"host": "there"})]
 
 
+def test_one_that_is_given_up_stopped_or_loses_its_worker_says_where_it_ran(sweep: Driver) -> None:
+    hosts = {job.key: {"host": f"host {number}"} for number, job in enumerate(search_jobs(sweep))}
+    for job in search_jobs(sweep):
+        sweep.tell(job.key, sweep.world.step(job, False) | {"ran_on": hosts[job.key]})
+    left = search_jobs(sweep)[0]
+    sweep.recorder.interrupt_live()
+    sweep.recorder.broke(left.key, "worker-died", "its process is gone")
+    noted = [event for event in sweep.ledger.events("pruned", "failed", "interrupted") if event.trial in hosts]
+    assert {event.kind for event in noted} == {"pruned", "failed", "interrupted"}
+    assert [event.body.get("ran_on") for event in noted] == [hosts[event.trial or ""] for event in noted]
+
+
+def test_an_attempt_that_has_come_nowhere_does_not_say_where_an_earlier_one_ran(sweep: Driver) -> None:
+    job = search_jobs(sweep)[0]
+    place = {"ran_on": {"host": "there"}}
+    sweep.tell(job.key, place | {"state": "failed", "reason": "no", "log": "", "epochs": [], "done": True})
+    while (begun := sweep.start()) is not None and begun.key != job.key:
+        pass
+    sweep.recorder.broke(job.key, "worker-died", "its process is gone")
+    assert [event.body.get("ran_on") for event in sweep.ledger.events("failed")] == [{"host": "there"}, None]
+
+
 @pytest.mark.parametrize("state", ["failed", "out-of-memory"])
 def test_the_ledger_says_how_an_attempt_broke(sweep: Driver, state: str) -> None:
     job = search_jobs(sweep)[0]

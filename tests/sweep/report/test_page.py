@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow(1)
 SECTIONS = [
     "Leaderboard",
     "Sensitivity",
-    "Gain by teacher and student",
+    "Gain over kd",
     "Learning curves",
     "Searches",
     "Fidelity to the teacher",
@@ -38,6 +38,7 @@ SECTIONS = [
     "Cost",
     "Failures",
     "Spec and plan",
+    "Appendix",
 ]
 
 
@@ -161,13 +162,21 @@ def test_a_sweep_without_results_has_a_page_too(ledger: Ledger, small_plan: Plan
     text, pictures = page(read(ledger))
     parsed = Balance(text)
     assert (parsed.wrong, parsed.open, pictures) == ([], [], [])
-    assert parsed.headings == ["Leaderboard", "Failures", "Spec and plan"]
+    assert parsed.headings == ["Leaderboard", "Failures", "Spec and plan", "Appendix"]
 
 
 def test_a_ledger_from_before_diagnostics_has_no_such_sections(ledger: Ledger, small_plan: Plan) -> None:
     play(ledger, small_plan, accuracy)
     headings = Balance(page(read(ledger))[0]).headings
-    assert headings == ["Leaderboard", "Sensitivity", "Learning curves", "Cost", "Failures", "Spec and plan"]
+    assert headings == [
+        "Leaderboard",
+        "Sensitivity",
+        "Learning curves",
+        "Cost",
+        "Failures",
+        "Spec and plan",
+        "Appendix",
+    ]
 
 
 def test_the_command_writes_the_page_and_its_figures(

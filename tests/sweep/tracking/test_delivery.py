@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -197,7 +197,7 @@ def test_metrics_are_per_epoch_with_the_ledgers_times(tracked: Tracked) -> None:
     for epoch, (test, val) in enumerate(zip([80.0, 90.0, 85.0], [70.0, 80.0, 75.0], strict=True), start=1):
         for name, value in epoch_metrics(epoch_body(epoch, test, val)).items():
             expected.setdefault(name, []).append((epoch, times[epoch], value))
-    summary = {"best_epoch": 2.0, "best_test_acc": 90.0, "train_seconds": 6.0}
+    summary = {"best_epoch": 2.0, "best_test_acc": 90.0, "train_seconds": 6.0, "accuracy/resnet20-resnet8": 85.0}
     assert {name: [point[2] for point in found.pop(name)] for name in summary} == {k: [v] for k, v in summary.items()}
     assert found == expected
     assert {"loss", "term/kd", "val_acc", "test_acc", "lr", "images_per_second"} <= set(found)
@@ -575,3 +575,21 @@ def test_who_reads_the_database_below_the_root_does_not_hold_the_sweep_up(
         assert sync(root, "small", own) == 1
         assert reader.execute("SELECT status FROM runs WHERE name = 'small'").fetchall() == before
     assert runs(own)["sweep"].info.status == "RUNNING"
+
+
+@pytest.mark.parametrize("kind", ["pruned", "interrupted", "failed"])
+def test_a_run_that_came_to_no_good_end_says_where_it_ran(
+    kind: Literal["pruned", "interrupted", "failed"],
+    root: Root,
+    ledger: Ledger,
+    small_plan: Plan,
+    new_store: NewStore,
+) -> None:
+    uri = new_store()
+    begin(ledger, small_plan)
+    key = record(ledger, small_plan, slot_of(small_plan, "kd"), [70.0], state="running")
+    broken = {"reason": "no", "log": ""} if kind == "failed" else {}
+    ledger.append(kind, key, body=broken | {"ran_on": {"host": "there", "gpu": "H100"}})
+    sync(root, "small", uri)
+    tags = runs(uri)[key].data.tags
+    assert (tags["state"], tags["ran_on.host"], tags["ran_on.gpu"]) == (kind, "there", "H100")
