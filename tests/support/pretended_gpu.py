@@ -16,7 +16,7 @@ from trainers.fit import fit, seeded_model
 from trainers.result import EpochResult
 from trainers.teaching.logit_bank import LogitBank
 
-CLASSES = 5
+CLASSES = 7
 STEPS = 2
 """Of an epoch."""
 BATCH = 10
@@ -28,7 +28,7 @@ def images(size: int = 8) -> ImageData:
     pixels = torch.randint(0, 256, (count + 10, 3, size, size), generator=draws, dtype=torch.uint8)
     whole = Split(pixels, torch.arange(len(pixels)) % CLASSES, torch.arange(len(pixels)))
     splits = whole.take(torch.arange(count)), whole.take(torch.arange(count, len(pixels)))
-    return ImageData("noise", *splits, tuple("01234"), (0.5,) * 3, (0.25,) * 3)
+    return ImageData("noise", *splits, tuple("0123456"), (0.5,) * 3, (0.25,) * 3)
 
 
 def trial(

@@ -102,9 +102,11 @@ class PretendedGPU(TorchFunctionMode):
         for tensor in tree_leaves(result):
             if isinstance(tensor, Tensor):
                 storage = tensor.untyped_storage()
-                self._held[storage._cdata] = (place, StorageWeakRef(storage))  # type: ignore[no-untyped-call] # keeps the address
+                kept = StorageWeakRef(storage)  # type: ignore[no-untyped-call]  # which keeps the address from others
+                self._held[storage._cdata] = (place, kept)
         if len(self._held) > HELD_AT_MOST:
-            self._held = {key: held for key, held in self._held.items() if not held[1].expired()}  # type: ignore[no-untyped-call]
+            held = self._held.items()
+            self._held = {key: one for key, one in held if not one[1].expired()}  # type: ignore[no-untyped-call]
 
     def _place_of(self, name: str, tensors: list[Tensor]) -> torch.device:
         """Where a call with these tensors runs; raises DeviceMixedError."""
