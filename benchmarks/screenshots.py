@@ -1,7 +1,8 @@
 """The pictures of docs/mlflow.md: a small sweep, served by `sweep ui`, photographed by a browser without a window.
 
     uv run python -m benchmarks.screenshots                      about 8 minutes on 2 busy cores
-    uv run python -m benchmarks.screenshots --root runs          again, from a sweep that has run there
+    uv run python -m benchmarks.screenshots --root runs          again, from this sweep where it has run there
+    uv run python -m benchmarks.screenshots --root runs --seconds 15    on a machine that is busy
 
 It needs Chromium (`--browser`). Pictures go to docs/images, as PNG of few colours.
 """
@@ -54,13 +55,14 @@ methods:
 seeds: 3
 """
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
-WIDTH = 1500
+WIDTH, HEIGHT = 1440, 900
+"""Of a laptop's screen: what a reader sees first."""
 ML = "workflowType=machine_learning"
 """The half of MLflow that is not about language models."""
 COLOURS = 128
 LARGEST = 150_000
 """Bytes of a picture."""
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 240
 PAGE_SECONDS = 4.0
 """Until a page is taken to be drawn, and again after each script."""
 SCRIPTS = (
@@ -76,6 +78,7 @@ def main() -> None:
     options.add_argument("--root", type=Path, help="where the sweep lies, or is to lie; by default a temporary folder")
     options.add_argument("--browser", default="chromium")
     options.add_argument("--output", type=Path, default=IMAGES)
+    options.add_argument("--seconds", type=float, default=PAGE_SECONDS, help="until a page is taken to be drawn")
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Root(given.root or Path(folder) / "runs")
@@ -83,7 +86,7 @@ def main() -> None:
         spec.write_text(SPEC)
         subprocess.run([sys.executable, "-m", "sweep.cli", "run", str(spec), "--root", str(root.path)], check=True)
         plan = build_plan(parse_spec(SPEC, spec.name))
-        with served(root) as address, closing(Browser(given.browser, f"{folder}/profile")) as browser:
+        with served(root) as address, closing(Browser(given.browser, f"{folder}/profile", given.seconds)) as browser:
             for name, (page, height) in pages(root, plan).items():
                 photograph(browser, f"{address}{page}", given.output / f"mlflow-{name}.png", height)
 
@@ -99,11 +102,11 @@ def pages(root: Root, plan: Plan) -> dict[str, tuple[str, int]]:
     (parent,) = client.search_runs([number], "tags.`sweep.key` = 'sweep'")
     shown = {view.name: view.address(number) for view in views(plan)}
     return {
-        "table": (shown["table"], 820),
-        "methods": (shown["methods"], 880),
-        "sensitivity": (shown["sensitivity-dhkd"], 800),
-        "parallel": (shown["parallel"], 800),
-        "curves": (shown["curves"], 880),
+        "table": (shown["table"], HEIGHT),
+        "methods": (shown["methods"], HEIGHT),
+        "sensitivity": (shown["sensitivity-dhkd"], HEIGHT),
+        "parallel": (shown["parallel"], HEIGHT),
+        "curves": (shown["curves"], HEIGHT),
         "parent": (f"#/experiments/{number}/runs/{parent.info.run_id}?{ML}", 1150),
         "versions": (f"#/models/resnet20-digits/versions/1?{ML}", 900),
     }
@@ -112,7 +115,8 @@ def pages(root: Root, plan: Plan) -> dict[str, tuple[str, int]]:
 class Browser:
     """Chromium without a window, which takes commands of the DevTools protocol over a pipe."""
 
-    def __init__(self, program: str, folder: str) -> None:
+    def __init__(self, program: str, folder: str, seconds: float = PAGE_SECONDS) -> None:
+        self._seconds = seconds
         to_read, self._out = os.pipe()
         self._in, to_write = os.pipe()
         options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-pipe"]
@@ -160,9 +164,9 @@ class Browser:
         self.ask("Page.navigate", url="about:blank")  # a change behind '#' alone loads nothing
         self.ask("Page.navigate", url=address)
         for script in SCRIPTS:
-            time.sleep(PAGE_SECONDS)
+            time.sleep(self._seconds)
             self.run(script)
-        time.sleep(PAGE_SECONDS)
+        time.sleep(self._seconds)
         return base64.b64decode(self.ask("Page.captureScreenshot", format="png")["data"])
 
     def close(self) -> None:

@@ -21,6 +21,8 @@ from trainers.config import Frozen, Recipe
 from trainers.errors import unknown_name
 
 M = TypeVar("M", bound=BaseModel)
+ONE_DATASET = "an option of a data set has one value, since a sweep has one data set; write a spec for each"
+"""What the reader of an option says of several."""
 
 
 class FieldReader:
@@ -178,8 +180,13 @@ class FieldReader:
             if key not in known:
                 self.add((*path, key), unknown_name(what, key, known))
 
-    def model(self, path: yaml_lines.Path, model: type[M], data: Any, start: dict[str, Any] | None = None) -> M | None:
-        """`data` over `start` as a model; None, with the mistakes noted, where it is none."""
+    def model(
+        self, path: yaml_lines.Path, model: type[M], data: Any, start: dict[str, Any] | None = None, single: str = ""
+    ) -> M | None:
+        """`data` over `start` as a model; None, with the mistakes noted, where it is none.
+
+        `single`: why a field of it has one value, for who gives it a grid or a range.
+        """
         if not isinstance(data, dict):
             self.add(path, f"must be a mapping, found {shown(data)}")
             return None
@@ -187,17 +194,26 @@ class FieldReader:
             return model.model_validate_json(_json((start or {}) | data), strict=True)
         except ValidationError as error:
             for detail in error.errors():
-                self._pydantic_mistake(path, model, detail)
+                self._pydantic_mistake(path, model, detail, single)
             return None
 
-    def _pydantic_mistake(self, path: yaml_lines.Path, model: type[BaseModel], detail: Any) -> None:
+    def _pydantic_mistake(self, path: yaml_lines.Path, model: type[BaseModel], detail: Any, single: str) -> None:
         where = (*path, *detail["loc"])
         if detail["type"] == "extra_forbidden":
             self.add(where, unknown_name("key", detail["loc"][-1], model.model_fields))
         elif detail["type"] == "missing":
             self.add(where, "this key is missing")
+        elif single and _is_varied(detail):
+            self.add(where, f"{single}, found {shown(detail['input'])}")
         else:
             self.add(where, _message(detail))
+
+
+def _is_varied(detail: Any) -> bool:
+    """Whether the value of a whole field is several, where it is no field of several."""
+    value = detail["input"]
+    several = isinstance(value, list) or _is_searched(value)
+    return several and len(detail["loc"]) == 1 and not detail["type"].startswith("too_")
 
 
 def _is_searched(value: Any) -> bool:
@@ -258,7 +274,10 @@ def _problem(field: FieldInfo, value: Any) -> str | None:
 
 def _message(detail: Any) -> str:
     text = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input ")
-    value = "" if "found" in text else f", found {shown(detail['input'])}"
+    of_fields = detail["type"] == "value_error" and isinstance(
+        detail["input"], dict
+    )  # a model's: it names what it found
+    value = "" if of_fields or "found" in text else f", found {shown(detail['input'])}"
     return f"{text[0].lower()}{text[1:]}{value}"
 
 

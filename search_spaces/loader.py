@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from search_spaces import yaml_lines
-from search_spaces.fields import FieldReader, is_int, shown
+from search_spaces.fields import ONE_DATASET, FieldReader, is_int, shown
 from search_spaces.files import is_file, spec_text
 from search_spaces.limits import MOST_CONFIGURATIONS, MOST_SEEDS, MOST_TRIED
 from search_spaces.own_code import loaded
@@ -32,27 +32,15 @@ from search_spaces.schema import (
     Variant,
 )
 from search_spaces.space import Space, count, size_of
+from search_spaces.table import PLAIN, Table
 from search_spaces.yaml_lines import Document
 from trainers.code import Code
 from trainers.config import Recipe
 from trainers.errors import InputError, SpecError, shortened, unknown_name
 
 KEYS = (
-    "name",
-    "description",
-    "code",
-    "dataset",
-    "recipe",
-    "teachers",
-    "pairs",
-    "methods",
-    "seeds",
-    "protocol",
-    "baseline",
-    "search",
-    "budget",
-    "compute",
-    "tracking",
+    *("name", "description", "code", "dataset", "recipe", "teachers", "pairs", "methods", "seeds", "protocol"),
+    *("baseline", "search", "budget", "compute", "tracking", "table"),
 )
 REQUIRED = ("name", "dataset", "pairs", "methods")
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".tar", ".bin")
@@ -122,6 +110,7 @@ class _Reader(FieldReader):
             "compute": self.model(("compute",), Compute, data.get("compute", {})) or Compute(),
             "tracking": self.model(("tracking",), Tracking, data.get("tracking", {})) or Tracking(),
         }
+        fields["table"] = self.model(("table",), Table, data.get("table", {})) or PLAIN
         fields["search"] = self._search(data, protocol, fields["pairs"])
         name, description = self._name(data.get("name")), data.get("description", "")
         if not isinstance(description, str):
@@ -174,7 +163,7 @@ class _Reader(FieldReader):
         if name not in DATASETS:
             self.add(("dataset",), unknown_name("data set", name, DATASETS))
             return name, {}
-        source = self.model(("dataset", name), DATASETS[name], options)
+        source = self.model(("dataset", name), DATASETS[name], options, single=ONE_DATASET)
         return name, source.model_dump(mode="json") if source else {}
 
     def _recipes(

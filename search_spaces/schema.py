@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from search_spaces.table import PLAIN, Table
 from trainers.code import NO_CODE, Code
 from trainers.config import Frozen, Recipe
 
@@ -244,6 +245,8 @@ class Spec:
     """The file as it was written."""
     source: str
     """Where it came from."""
+    table: Table = PLAIN
+    """How the table is printed."""
     code: Code = NO_CODE
     """The user's files that it names; their names are known where they are loaded (:func:`trainers.code.load`)."""
 

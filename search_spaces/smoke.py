@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from search_spaces.schema import Budget, Compute, MethodGrid, Pair, Spec, Variant
+from search_spaces.table import PLAIN
 from trainers.config import Recipe
 from trainers.data import DATASETS, ImageData
 
@@ -49,6 +50,7 @@ def shrunk(spec: Spec) -> Spec:
         search=spec.search.model_copy(update={"trials": TRIALS, "grace": 1}),
         budget=Budget(),
         compute=Compute(retries=0),
+        table=PLAIN,  # it may name rows that are not run here
     )
 
 

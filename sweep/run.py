@@ -7,7 +7,6 @@ checkpoints of those that did not, and only what is missing is run.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import socket
@@ -101,10 +100,11 @@ def run_sweep(
     if local and address is not None:
         raise InputError(f"--local trains in this process, and --address ({address}) elsewhere: leave one of them out")
     root.check_writable()
-    session.environment(root, verbose, address)
-    load(spec.code)  # another spec may have been read since
     paths = root.sweep(spec.name)
     with ExitStack() as stack:
+        stack.enter_context(session.put_back())
+        session.environment(root, verbose, address)
+        load(spec.code)  # another spec may have been read since
         stack.enter_context(lock.exclusive(paths.lock, f"sweep '{spec.name}'"))
         snapshot.take_over(root, spec.name, display.note)
         plan = _plan(spec, root, address, display, local)
@@ -170,7 +170,7 @@ def _with_devices(plan: Plan, root: Root, address: str | None, display: Display)
 def _nothing_new(plan: Plan, paths: SweepPaths, ledger: Ledger, uri: str) -> bool:
     """Whether this very plan ran to its end before, its reports are there, and the tracking server knows it all."""
     latest = ledger.latest("plan")
-    if latest is None or latest.body != json.loads(json.dumps(plan.to_json())):
+    if latest is None or not plan.is_noted_as(latest.body):
         return False
     report, stop, last = ledger.latest("report"), ledger.latest("stop"), ledger.last_seq()
     if report is None or stop is None or stop.seq != last or not told_everything(ledger, uri):

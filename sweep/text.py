@@ -35,9 +35,9 @@ def shortened(line: str) -> str:
     return line if len(line) <= LONGEST_REASON else line[: LONGEST_REASON - 1] + "…"
 
 
-def signed(value: float) -> str:
+def signed(value: float, decimals: int = 2) -> str:
     """``+0.50`` or ``−0.50``, with a minus sign as wide as the plus."""
-    return f"{value:+.2f}".replace("-", "−")
+    return f"{value:+.{decimals}f}".replace("-", "−")
 
 
 def without_password(uri: str) -> str:

@@ -175,6 +175,13 @@ class Recipe(Keyed):
     split_seed: int = Field(0, ge=0)
     """Seed of the validation split and the few-shot subset, the same for all trials of a cell."""
 
+    tf32: bool = False
+    """On a GPU: convolutions and matrix products of `fp32` round what they read to TF32, 10 bits of mantissa, which is
+    faster. A CPU, and `bf16`, take no notice."""
+    deterministic: bool = False
+    """On a GPU: take algorithms whose numbers repeat, which are slower; a trial fails where torch has none. A CPU takes
+    no notice."""
+
     @model_validator(mode="after")
     def _milestones_rise(self) -> Recipe:
         if list(self.milestones) != sorted(set(self.milestones)) or any(m < 1 for m in self.milestones):

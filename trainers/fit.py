@@ -13,13 +13,14 @@ import math
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from trainers.accelerator import computing, placed
 from trainers.check import refuse_idle_epochs
 from trainers.config import Recipe, TrialConfig
 from trainers.data.base import ImageData, Images, TrainingData
@@ -67,7 +68,7 @@ def fit(
             number; None computes them anew.
         folder: where checkpoints and the finished weights go; with one, an earlier call is continued, and its epochs
             are yielded first (`replayed`). None keeps nothing.
-        device: torch's name of the device to train on.
+        device: torch's name of the device to train on; "cuda" is the thread's current GPU.
         group: the processes that train this trial together, each with this very call; the leading one writes.
 
     Yields:
@@ -83,7 +84,9 @@ def fit(
             what several processes cannot train.
         StorageError: when a checkpoint cannot be written.
     """
-    place = torch.device(device)
+    place = placed(device)
+    computes = partial(computing, place, tf32=config.recipe.tf32, deterministic=config.recipe.deterministic)
+    computes()
     cut = TrainingData.cut(data, config.recipe)
     train, test = cut.train.to(place), cut.test.to(place)
     val = cut.val.to(place) if cut.val is not None else None
@@ -112,6 +115,7 @@ def fit(
     sample = _sample(config.recipe, train, test, views, autocast, lesson) if unfinished else None
     for epoch in range(len(history) + 1, config.recipe.epochs + 1):
         started = time.perf_counter()
+        computes()  # others may have run here meanwhile
         taught.begin(epoch)  # may load the teacher, which draws
         _seed_torch(config.seed, epoch, group)
         distiller.train()
@@ -165,7 +169,7 @@ def _sample(
     """What the trial is diagnosed on, where its recipe asks for that."""
     if not recipe.diagnostics:
         return None
-    teacher = lesson.teacher().to(train.labels.device) if lesson is not None else None
+    teacher = lesson.live if lesson is not None else None
     return Sample.draw(recipe, train, test, views, autocast, teacher)
 
 

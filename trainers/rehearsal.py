@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from trainers.accelerator import CONTEXT_BYTES
 from trainers.config import Recipe, TrialConfig
 from trainers.data.base import ImageData, TrainingData
 from trainers.fit import fit, seeded_model
@@ -45,7 +46,7 @@ class Rehearsal:
     images_per_second: float
     """Training images, evaluation not counted."""
     peak_bytes: int
-    """Of the GPU's memory that torch held at most; 0 on a CPU."""
+    """Of the GPU's memory: what torch held at most, and what the process holds beside that; 0 on a CPU."""
 
 
 def rehearse(
@@ -80,7 +81,7 @@ def rehearse(
         epoch_seconds=each * whole / part,
         teacher_seconds=max(_median_seconds(cold) - each, 0.0) * whole / part,
         images_per_second=statistics.median(epoch.images_per_second for epoch in warm),
-        peak_bytes=torch.cuda.max_memory_reserved() if device != "cpu" else 0,
+        peak_bytes=torch.cuda.max_memory_reserved() + CONTEXT_BYTES if device != "cpu" else 0,
     )
 
 

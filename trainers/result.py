@@ -33,5 +33,7 @@ class EpochResult:
     """Images that the teacher was run on; the others' logits came out of the bank."""
     diagnostics: dict[str, float] = field(default_factory=dict)
     """What the recipe's `diagnostics` came to, by the names of :data:`trainers.diagnostics.MEASURES`."""
+    system: dict[str, dict[str, float]] = field(default_factory=dict, compare=False)
+    """`mean` and `peak` of what it took of the machine, by name; measured by who runs the training, if at all."""
     replayed: bool = field(default=False, compare=False)
     """True where the epoch was trained by an earlier call and is read from the checkpoint."""

@@ -1,6 +1,7 @@
-"""What travels with a submitted sweep: the spec and the user's own code, packed into one word of the job's environment.
+"""What travels with a submitted sweep: the spec, packed into one word of the job's environment, and the user's code.
 
-The word holds JSON, LZMA-compressed, in base85, less the ``$`` that Ray would expand.
+The word holds JSON, LZMA-compressed, in base85, less the ``$`` that Ray would expand. Of the code it has the key alone;
+the files are a parcel of their own (:mod:`sweep.cluster.parcel`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces.schema import Spec
+from sweep.cluster.parcel import arrived
 from trainers.code import Code
 from trainers.errors import InputError
 
@@ -30,32 +32,18 @@ SPARED_AGAIN = str.maketrans(",", "$")
 
 
 def packed(spec: Spec) -> str:
-    """A spec's text, its file's name for messages, and its code, as one word of an environment.
+    """A spec's text, its file's name for messages, and the key of its code, as one word of an environment.
 
     Raises:
         InputError: when that is too long.
     """
-    content = {"text": spec.text, "source": Path(spec.source).name, "code": dict(spec.code.files)}
+    content = {"text": spec.text, "source": Path(spec.source).name, "code": spec.code.key}
     word = _word(json.dumps(content).encode())
     if len(word) > LONGEST:
         raise InputError(
-            f"{_told(spec)} is too long for a job: {len(word):,} characters when packed, at most {LONGEST:,}"
-            + (ADVICE if spec.code else "")
+            f"{spec.source} is too long for a job: {len(word):,} characters when packed, at most {LONGEST:,}"
         )
     return word
-
-
-ADVICE = (
-    "; name under `code` what the sweep needs alone, or install it on all machines, as a package with an entry point"
-    " `kd_sweep`"
-)
-
-
-def _told(spec: Spec) -> str:
-    if not spec.code:
-        return spec.source
-    size = sum(len(text.encode("utf-8", "surrogatepass")) for _, text in spec.code.files)
-    return f"{spec.source} with its own code ({size:,} bytes in {len(spec.code.files):,} files)"
 
 
 def _word(content: bytes) -> str:
@@ -82,7 +70,7 @@ def carried() -> Spec:
     """The spec that this process's job was submitted with, whose code is loaded then.
 
     Raises:
-        InputError: where it was submitted with none, or with code, and this machine takes none.
+        InputError: where it was submitted with none, or with code that this machine does not take or that has not come.
     """
     from search_spaces.loader import parse_spec
 
@@ -91,10 +79,10 @@ def carried() -> Spec:
         raise InputError("this command is what a submitted job runs; to submit one: sweep submit SPEC")
     content = _content(word)
     try:
-        text, source, files = str(content["text"]), str(content["source"]), dict(content["code"])
-    except (KeyError, TypeError, ValueError) as error:
+        text, source, key = (str(content[name]) for name in ("text", "source", "code"))
+    except (KeyError, TypeError) as error:
         raise InputError(f"{CARRIED} holds no spec: {error!r}") from error
-    code = Code.from_json(json.dumps(files))
+    code = arrived(key)
     if code:
         _check_allowed(source, code)
         code.check()  # another machine has other modules, which it must not hide

@@ -1,9 +1,9 @@
 """Sweeps as jobs of a running Ray cluster: submit one, see how it goes, read its log, cancel it.
 
 Ray keeps the jobs: it starts each on the cluster's head (where :func:`carried` is called), holds its log and tells its
-state. All that travels there is the spec's text and the code that it names; where results go and how MLflow is reached
-is the head's business, and no secret is part of a job. The token that lets one in is Ray's own, found where Ray looks
-for it.
+state. All that travels there is the spec's text, and as a package of Ray's the code that it names; where results go and
+how MLflow is reached is the head's business, and no secret is part of a job. The token that lets one in is Ray's own,
+found where Ray looks for it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 from search_spaces.schema import Spec
 from sweep.cluster.carried import CARRIED, packed
+from sweep.cluster.parcel import laid_out
 from sweep.exit_codes import DONE, INTERRUPTED, SOME_FAILED, STATES
 from sweep.text import duration, without_password
 from trainers.errors import BusyError, InputError, unknown_name
@@ -127,14 +128,15 @@ class Cluster:
         """
         jobs = self.jobs(spec.name)
         self._check_ended(jobs)
-        environment = STOP | {CARRIED: packed(spec)}
         first = 1 + max((_number(job) for job in jobs), default=0)
-        for number in range(first, first + TRIES):
-            try:
-                return self._start(f"{spec.name}-{number}", spec.name, environment)
-            except InputError as error:
-                if "already exists" not in str(error):
-                    raise
+        with laid_out(spec.code) as folders:
+            environment = {"env_vars": STOP | {CARRIED: packed(spec)}} | ({"py_modules": folders} if folders else {})
+            for number in range(first, first + TRIES):
+                try:
+                    return self._start(f"{spec.name}-{number}", spec.name, environment)
+                except InputError as error:
+                    if "already exists" not in str(error):
+                        raise
         raise BusyError(f"sweep '{spec.name}' is being submitted to {self.address} by others")
 
     def _check_ended(self, jobs: list[SweepJob]) -> None:
@@ -146,13 +148,13 @@ class Cluster:
                     f" to start it anew, first: sweep cancel {job.sweep}"
                 )
 
-    def _start(self, name: str, sweep: str, environment: dict[str, str]) -> SweepJob:
+    def _start(self, name: str, sweep: str, environment: dict[str, Any]) -> SweepJob:
         """Raises InputError where there is a job of that name."""
         with self._explained():
             self._client.submit_job(
                 entrypoint="sweep submitted",
                 submission_id=name,
-                runtime_env={"env_vars": environment},
+                runtime_env=environment,
                 metadata={"sweep": sweep},
             )
         return self._look_up(name)

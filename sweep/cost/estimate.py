@@ -162,8 +162,13 @@ def _room(plan: Plan) -> int:
 
     cpus, gpus = plan.compute["cpus"], plan.compute["gpus"]
     fits = (os.cpu_count() or 1) // cpus
-    workers = min(fits, int(torch.cuda.device_count() / gpus)) if gpus else fits
+    workers = min(fits, gpu_shares(torch.cuda.device_count(), gpus)) if gpus else fits
     return int(workers // plan.compute["workers"])
+
+
+def gpu_shares(gpus: float, each: float) -> int:
+    """How many trials of `each` GPUs go on a machine's; a fraction never spans two."""
+    return int(gpus) * int(1 / each + 1e-9) if each < 1 else int(gpus // each)
 
 
 def disk_bytes(plan: Plan, classes: int) -> int:

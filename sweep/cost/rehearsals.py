@@ -126,6 +126,7 @@ def _rehearse(
     process went wrong, nothing of this one counts."""
     import torch
 
+    from trainers.accelerator import limited
     from trainers.data import DATASETS
     from trainers.rehearsal import rehearse, stand_in
 
@@ -136,6 +137,7 @@ def _rehearse(
         data = DATASETS[dataset].model_validate(source).load()
         teacher = stand_in(trial.teacher.architecture, data) if trial.teacher is not None else None
         device = "cuda" if layout.gpus else "cpu"
+        limited(layout.gpus)
         ready = partial(barrier.wait, PATIENCE_SECONDS)
         sender.send(rehearse(trial, data=data, teacher=teacher, device=device, ready=ready))
     except BrokenBarrierError:

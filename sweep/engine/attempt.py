@@ -15,13 +15,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.engine.worker import begin, data_of, storage_of
+from sweep.engine.worker import begin, data_of, device_of, storage_of
 from sweep.ledger import provenance
 from sweep.ledger.failures import Broken, WorkerLostError, is_out_of_memory, with_advice
 from sweep.text import first_line
 from trainers.code import place_of, raised_by_theirs, settings_kept
 from trainers.config import TrialConfig
-from trainers.errors import DivergedError, StorageError
+from trainers.errors import DivergedError, InputError, StorageError
 from trainers.storage.files import write_atomically
 from trainers.versions import made_with
 
@@ -46,21 +46,26 @@ class Attempt:
     def __init__(self, job: dict[str, Any]) -> None:
         self._job = job
         self._running: Running | None = None
+        self._placed = False
+        """Whether it was said where this attempt runs."""
 
     def step(self) -> dict[str, Any]:
         """One epoch (a resumed trial reports its earlier ones along with the first new one, or with its bad end).
 
         Returns:
-            `epochs`, their results; `done`, whether that was the end; if so `state`, with a bad end's `reason` and
-            `log`, and where it `ran_on`; of a finished one the releases that it was `made_with`, and what a teacher is
-            stored as, `teacher`.
+            `epochs`, their results; `done`, whether that was the end; with the first report and the last where it
+            `ran_on`. With its end `state`; of a bad one `reason`, `log` and whether another attempt would be in `vain`;
+            of a finished one the releases that it was `made_with`, and what a teacher is stored as, `teacher`.
 
         Raises:
             AcceleratorError: torch's, where the device is lost to this process.
         """
         epochs: list[EpochResult] = []
         try:
-            return self._advance(epochs)
+            step = self._advance(epochs)
+            if step["done"]:
+                self.leave()
+            return step
         except BdbQuit:  # the user has left the debugger, and the run with it
             raise
         except DivergedError as error:
@@ -69,9 +74,14 @@ class Attempt:
             if not _is_the_trials(error) or _device_is_broken(error):
                 raise
             state = _state(error)
-            report = {"state": state, "reason": with_advice(state, _reason(error)), "log": self._log()}
+            report: dict[str, Any] = {"state": state, "reason": with_advice(state, _reason(error)), "log": self._log()}
+            report |= {"vain": True} if self._would_again(error) else {}
             self._let_go(error)
             return report | {"epochs": _bodies(epochs), "done": True} | self._place()
+
+    def _would_again(self, error: BaseException) -> bool:
+        """Whether the next attempt would end so too: the input is wrong, and not what this machine has of it."""
+        return isinstance(error, InputError) and self._running is not None
 
     def _log(self) -> str:
         """Write the traceback in flight to the trial's log; its path, or nothing where even that cannot be written."""
@@ -86,16 +96,15 @@ class Attempt:
 
     def _let_go(self, error: BaseException) -> None:
         """Free what the failed trial held, which the traceback keeps alive, for the next trial and its neighbours."""
-        import torch
-
-        self._running = None
         traceback.clear_frames(error.__traceback__)
-        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-            torch.cuda.empty_cache()
+        self.leave()
 
     def leave(self) -> None:
-        """Leave the trial, with its networks and data; its checkpoint is on the disk."""
+        """Leave the trial, with its networks and data, and what it has of the GPU; its checkpoint is on the disk."""
+        from trainers.accelerator import given_back
+
         self._running = None
+        given_back()
 
     def _advance(self, epochs: list[EpochResult]) -> dict[str, Any]:
         """The report of a step; `epochs` holds what has come of it, if it breaks off."""
@@ -109,7 +118,7 @@ class Attempt:
                     break
         report: dict[str, Any] = {"epochs": _bodies(epochs), "done": False}
         if epochs and epochs[-1].epoch < trial.recipe.epochs:
-            return report
+            return report if self._placed else report | self._place()
         network = _returned(self._running)
         report |= {"state": "finished", "done": True, "made_with": made_with()} | self._place()
         if self._job["stage"] == "teacher":
@@ -117,6 +126,7 @@ class Attempt:
         return report
 
     def _place(self) -> dict[str, Any]:
+        self._placed = True
         return {"ran_on": provenance.of_attempt(on_gpu=bool(self._job["gpus"]))}
 
     def _begin(self, trial: TrialConfig) -> Running:
@@ -130,7 +140,7 @@ class Attempt:
         from trainers.teacher.store import TeacherStore
 
         store = TeacherStore(Path(self._job["teachers"]), storage_of(self._job))
-        return store.add(teacher, trial, data_of(self._job, trial), last)
+        return store.add(teacher, trial, data_of(self._job, trial), last, device_of(self._job))
 
 
 def _is_the_trials(error: BaseException) -> bool:

@@ -222,34 +222,37 @@ class TrialQueue:
             self._lose_students(job.slot)
         self._confirm()
 
-    def pruned(self, key: str) -> dict[str, Any]:
-        """A search gave a trial up (a slot that must come to its end may still run it); what the ledger says of it."""
+    def pruned(self, key: str, noted: dict[str, Any] | None = None) -> dict[str, Any]:
+        """A search gave a trial up (a slot that must come to its end may still run it); what the ledger says of it,
+        with what else is to be `noted`."""
         self._leave(key)
-        body = self.searches.prune(key)
+        body = self.searches.prune(key, noted)
         self._confirm()
         return body
 
-    def will_retry(self, key: str, crowded: bool = False) -> bool:
+    def will_retry(self, key: str, crowded: bool = False, vain: bool = False) -> bool:
         """Whether a live trial would be tried again if this attempt failed.
 
         Args:
             key: of the trial.
             crowded: memory was short. While there is a larger share of a GPU to give, that is no failure of its own.
+            vain: the next attempt would fail as this one has.
         """
-        return (crowded and self._can_grow(key)) or self._attempts.get(key, 0) < self.retries
+        return not vain and ((crowded and self._can_grow(key)) or self._attempts.get(key, 0) < self.retries)
 
     def _can_grow(self, key: str) -> bool:
         return 0 < share(self.plan.compute["gpus"], self._crowded[key]) < 1
 
-    def failed(self, key: str, crowded: bool = False) -> bool:
+    def failed(self, key: str, crowded: bool = False, vain: bool = False) -> bool:
         """An attempt failed. True where the trial is tried again; otherwise it is given up for this run.
 
         Args:
             key: of the trial.
             crowded: memory was short. The trial waits behind all others, so that it does not meet the same neighbours
                 again, and gets a larger share of a GPU.
+            vain: it is given up at once.
         """
-        again = self.will_retry(key, crowded)
+        again = self.will_retry(key, crowded, vain)
         job = self._leave(key)
         if crowded and self._can_grow(key):
             self._crowded[key] += 1

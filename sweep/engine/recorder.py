@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from sweep.ledger.failures import BROKEN, Broken
 from sweep.ledger.store import Ledger
 from trainers.config import TeacherConfig
 
+NOTHING: Mapping[str, Any] = {}
 LAST_SECONDS = 60.0
 """What runs when the budget is used up gets the time of its longest epoch to end the one that it is in; at least
 this."""
@@ -64,6 +65,8 @@ class Recorder:
         self._drop = drop
         self.vigil = vigil or Vigil()
         self._begun: set[str] = set()
+        self._places: dict[str, dict[str, str]] = {}
+        """Where the attempts that run do so, by key, as far as they have said."""
         self._ends_at: float | None = None
         self._says: deque[str] = deque()
         self.stop_requested = False
@@ -133,6 +136,7 @@ class Recorder:
 
     def _started(self, job: Job) -> None:
         self._begun.add(job.key)
+        self._places.pop(job.key, None)
         self.vigil.begun(job)
         if not self._ledger.is_final(job.key):  # a teacher that is only stored anew has its result already
             self._ledger.append("start", job.key, body=start_body(job.slot, job.trial, self._devices(job)))
@@ -142,6 +146,7 @@ class Recorder:
         return devices(job, self._queue.plan)
 
     def _result(self, job: Job, result: dict[str, Any]) -> None:
+        self._places.update({job.key: result["ran_on"]} if "ran_on" in result else {})
         trained = [epoch["seconds"] for epoch in result["epochs"] if not epoch.get("replayed")]
         self.vigil.heard(job, max(trained, default=None))
         self._queue.report(job.key, result["epochs"])  # of its last epoch the scheduler does not hear
@@ -154,7 +159,7 @@ class Recorder:
         if state is None:
             self._display.epoch(job, result["epochs"][-1])
         elif ends and state in BROKEN:
-            self._failed(job, state, result["reason"], result["log"], result.get("ran_on"))
+            self._failed(job, state, result["reason"], result)
         elif ends:
             self._ended(job, state, result)
 
@@ -196,17 +201,17 @@ class Recorder:
         shutil.rmtree(checkpoints, ignore_errors=True)
         self._drop(checkpoints)
 
-    def _failed(
-        self, job: Job, state: Broken, reason: str, log: str = "", ran_on: dict[str, str] | None = None
-    ) -> None:
+    def _failed(self, job: Job, state: Broken, reason: str, told: Mapping[str, Any] = NOTHING) -> None:
+        """`told`: by the attempt, where its process could tell of its end."""
         if job.key not in self._begun:  # its worker died before it could start
             self._started(job)
         crowded = state == "out-of-memory"
-        again = self._queue.will_retry(job.key, crowded)
-        body: dict[str, Any] = {"state": state, "reason": reason, "log": log, "again": again}
-        body |= {"ran_on": ran_on} if ran_on else {}
+        vain = told.get("vain", False)
+        again = self._queue.will_retry(job.key, crowded, vain)
+        body: dict[str, Any] = {"state": state, "reason": reason, "log": told.get("log", ""), "again": again}
+        body |= self._place(job)
         self._ledger.append("failed", job.key, body=body)
-        self._queue.failed(job.key, crowded)
+        self._queue.failed(job.key, crowded, vain)
         self.vigil.left(job.key)
         self._display.ended(job, state, body)
 
@@ -214,12 +219,12 @@ class Recorder:
         """Complete for Ray, but live in the queue: the trial was stopped after an epoch, by its search, by the user, or
         to make room for another."""
         if self._queue.given_up(job.key):
-            body = self._queue.pruned(job.key)
+            body = self._queue.pruned(job.key, self._place(job))
             self.vigil.left(job.key)
             self._drop_checkpoints(job)
             self._display.ended(job, "pruned", body)
             return
-        self._ledger.append("interrupted", job.key)
+        self._ledger.append("interrupted", job.key, body=self._place(job))
         self.vigil.left(job.key)
         if self._queue.interrupted(job.key):
             self._display.paused(job)
@@ -228,4 +233,8 @@ class Recorder:
         """Note the trials that were stopped in the middle of an epoch; another thread gives a ledger of its own."""
         for job in self._queue.live:
             if job.key in self._begun:
-                (ledger or self._ledger).append("interrupted", job.key)
+                (ledger or self._ledger).append("interrupted", job.key, body=self._place(job))
+
+    def _place(self, job: Job) -> dict[str, Any]:
+        """Where the trial's attempt runs, or ran; nothing where it has not come to an epoch's end."""
+        return {"ran_on": self._places[job.key]} if job.key in self._places else {}

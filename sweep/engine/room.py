@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from sweep.cost.estimate import gpu_shares
 from sweep.plan.slots import Plan
 from trainers.errors import InputError
 
@@ -58,14 +59,9 @@ def room(plan: Plan) -> int:
     for have in nodes():
         fits = [have.get("CPU", 0) // plan.compute["cpus"]]
         if plan.compute["gpus"]:
-            fits.append(_shares(have.get("GPU", 0), plan.compute["gpus"]))
+            fits.append(gpu_shares(have.get("GPU", 0), plan.compute["gpus"]))
         room += int(min(fits))
     return int(room // plan.compute["workers"])
-
-
-def _shares(gpus: float, each: float) -> int:
-    """How many trials of `each` GPUs go on a machine's; a fraction never spans two."""
-    return int(gpus) * int(1 / each + 1e-9) if each < 1 else int(gpus // each)
 
 
 def nodes() -> list[dict[str, float]]:

@@ -204,6 +204,21 @@ def environment(root: Root, verbose: bool, address: str | None) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 
+@contextmanager
+def put_back() -> Iterator[None]:
+    """What :func:`environment` says of a Ray of our own is said no longer at the end of this: what is started or joined
+    from here later is another Ray, or another program."""
+    before = {name: os.environ.get(name) for name in _own_environment()}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
 def _own_environment() -> dict[str, str]:
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _own_token()} | NO_WORKERS_AHEAD
 

@@ -17,10 +17,11 @@ class TrialTrainable(Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take the first job of this worker."""
-        self.reset_config(config)
+        self._attempt = Attempt(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take the next job."""
+        """Leave the job, which a search may have given up, and take the next one."""
+        self._attempt.leave()
         self._attempt = Attempt(new_config)
         return True
 

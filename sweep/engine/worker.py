@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Generator
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sweep.engine.meter import gauges_of, metered
 from sweep.plan.code import load_kept
 from trainers.code import load_installed
 from trainers.config import TeacherConfig, TrialConfig
@@ -29,27 +31,32 @@ CHECKPOINTS = "checkpoints"
 
 
 def begin(job: dict[str, Any], group: Group | None = None) -> Generator[EpochResult, None, Network]:
-    """The job's training, in this process: a share of it, where `group` are several."""
+    """The job's training, in this process: a share of it, where `group` are several. The leading one has the
+    checkpoints stored, and measures what the epochs take of its machine."""
     import torch
 
+    from trainers.accelerator import limited
     from trainers.fit import fit
     from trainers.loop.data_parallel import ALONE
     from trainers.teaching.logit_bank import LogitBank
 
     torch.set_num_threads(job["cpus"])
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", str(job["cpus"]))  # else a pool of up to 32 a worker
     trial = TrialConfig.model_validate(job["trial"])
     data = data_of(job, trial)
     storage = storage_of(job)
     teacher = None
     if trial.teacher is not None:
-        teacher = partial(_teacher, job["teachers"], storage, trial.teacher, data)
+        teacher = partial(_teacher, job["teachers"], storage, trial.teacher, data, device_of(job))
     budget = None if job["bank_gb"] is None else int(job["bank_gb"] * GIGABYTE)
     bank = LogitBank(Path(job["bank"]), budget, storage)
-    device = "cuda" if job["gpus"] else "cpu"
+    limited(job["gpus"])
     folder = Path(job["folder"])
     together = group or ALONE
-    running = fit(trial, data=data, teacher=teacher, bank=bank, folder=folder, device=device, group=together)
-    return stored(running, storage, folder) if together.leads else running
+    running = fit(trial, data=data, teacher=teacher, bank=bank, folder=folder, device=device_of(job), group=together)
+    if not together.leads:
+        return running
+    return metered(stored(running, storage, folder), gauges_of(on_gpu=bool(job["gpus"])))
 
 
 def stored(
@@ -95,6 +102,11 @@ def _mirrored(storage: Storage, folder: Path) -> bool:
         _log.warning("%s; going on", error)
         return False
     return True
+
+
+def device_of(job: dict[str, Any]) -> str:
+    """Torch's name of the device that a job trains on."""
+    return "cuda" if job["gpus"] else "cpu"
 
 
 def storage_of(job: dict[str, Any]) -> Storage:
@@ -148,8 +160,8 @@ def _loaded(name: str, options: str, content: str) -> ImageData:
 
 
 @lru_cache(maxsize=4)
-def _teacher(folder: str, storage: Storage, teacher: TeacherConfig, data: ImageData) -> Network:
-    """A verified teacher, once per worker process."""
+def _teacher(folder: str, storage: Storage, teacher: TeacherConfig, data: ImageData, device: str) -> Network:
+    """A verified teacher, once per worker process; `device` measures it."""
     from trainers.teacher.store import TeacherStore
 
-    return TeacherStore(Path(folder), storage).load(teacher, data)
+    return TeacherStore(Path(folder), storage).load(teacher, data, device)

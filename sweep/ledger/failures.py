@@ -12,8 +12,21 @@ Broken = Literal["failed", "out-of-memory", "worker-died", "hung"]
 """States of a trial whose attempt broke: an exception, no memory, the end of its process, or a process that was ended
 because it stood still (:mod:`sweep.engine.vigil`). All are tried again."""
 BROKEN: tuple[Broken, ...] = ("failed", "out-of-memory", "worker-died", "hung")
-NO_MEMORY = ("out of memory", "allocate memory", "_alloc_failed", "outofmemoryerror", "low on memory")
-"""What torch on a GPU, its CPU allocator, CUDA's libraries and Ray say where memory is short; in lower case."""
+NO_MEMORY = (
+    "out of memory",
+    "allocate memory",
+    "bad_alloc",
+    "outofmemoryerror",
+    "low on memory",
+    "_alloc_failed",
+    "_allocation_failed",
+    "unable to find an engine",
+    "unable to find a valid cudnn algorithm",
+    "when calling `cublascreate",
+    "when calling `cudnncreate",
+)
+"""What torch on a GPU, its CPU allocator, CUDA's libraries and Ray say where memory is short; in lower case. cuDNN
+finds no engine where none has room to work in, and where a library cannot begin at all, a full GPU is why as a rule."""
 MEMORY_ADVICE = "a smaller recipe.batch_size needs less; a larger compute.cpus or compute.gpus leaves each trial more"
 
 

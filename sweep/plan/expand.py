@@ -10,23 +10,27 @@ searched cell's id is made likewise, of the config that its trials share, its sp
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search_spaces.cuts import cuts
+from search_spaces.cuts import CUT_BY, cuts
 from search_spaces.schema import MethodGrid, Pair, Spec, Variant
 from search_spaces.space import corners
+from search_spaces.table import column
 from sweep.plan.labels import TUNED, label
 from sweep.plan.slots import Plan, SearchedCell, Slot
+from sweep.plan.table import table_of
 from sweep.plan.teachers import PairTeacher, pair_name, taught_by
-from trainers.config import DatasetConfig, MethodConfig, TrialConfig
+from trainers.config import DatasetConfig, MethodConfig, Recipe, TrialConfig
 from trainers.errors import InputError
 from trainers.storage.content import content_key
 
 if TYPE_CHECKING:
-    from trainers.data import DataSource, ImageData
+    from trainers.data import DataSource, ImageData, TrainingData
     from trainers.teacher.store import TeacherStore
 
 LARGEST = 50_000
@@ -46,7 +50,7 @@ def build_plan(spec: Spec, store: TeacherStore | None = None) -> Plan:
         CheckpointError: when a named teacher's file is damaged.
     """
     _check_length(spec)
-    source, data = _data(spec)
+    source, data, parts = _data(spec)
     dataset = DatasetConfig(name=spec.dataset, options=source.identity, content=data.content)
     teachers = {pair.teacher: taught_by(spec, pair, dataset, data, store) for pair in spec.pairs}
     places = [
@@ -62,6 +66,9 @@ def build_plan(spec: Spec, store: TeacherStore | None = None) -> Plan:
     }
     probes = [cell.slot(corner, "search", spec.seeds[0]) for cell in cells.values() for corner in corners(cell.space)]
     _check_methods(spec, [*students, *probes], architectures, data)
+    methods = {slot.label: slot.method for slot in students}
+    methods |= {place.label: place.method for cell in cells.values() for place in cell.places}
+    pairs = {column(str(pair)): pair_name(pair, teachers[pair.teacher]) for pair in spec.pairs}
     unique = {(slot.id, slot.pair): slot for slot in students}
     needed = {slot.teacher for slot in unique.values()} | {cell.teacher for cell in cells.values()}
     trained = {teacher.slot.id: teacher.slot for teacher in teachers.values() if teacher.slot is not None}
@@ -80,7 +87,10 @@ def build_plan(spec: Spec, store: TeacherStore | None = None) -> Plan:
         compute=spec.compute.model_dump(),
         tracking=spec.tracking.model_dump(),
         images=_images(data),
+        networks=_networks([*architectures.values(), *(pair.student for pair in spec.pairs)], data),
+        parts=parts,
         code=spec.code.key,
+        table=table_of(spec, methods, pairs),
         slots=(*(slot for slot in trained.values() if slot.id in needed), *unique.values()),
         notes=(*notes, *(_teachers_take(spec) if trained.keys() & needed else ())),
     )
@@ -107,20 +117,34 @@ def _check_length(spec: Spec) -> None:
         raise InputError(f"{spec.source} expands to {trials:,} trials; the most that one sweep takes is {LARGEST:,}")
 
 
-def _data(spec: Spec) -> tuple[DataSource, ImageData]:
-    """The spec's data set, which must be large enough for its recipes."""
+def _data(spec: Spec) -> tuple[DataSource, ImageData, tuple[dict[str, Any], ...]]:
+    """The spec's data set, which must be large enough for its recipes, and the parts that these cut it into."""
     from trainers.data import DATASETS, TrainingData
 
     source = DATASETS[spec.dataset].model_validate(spec.dataset_options)
     data = source.load()
-    for recipe in cuts(spec):
-        TrainingData.cut(data, recipe)
-    return source, data
+    return source, data, tuple(_part(TrainingData.cut(data, recipe), recipe) for recipe in cuts(spec))
+
+
+def _part(cut: TrainingData, recipe: Recipe) -> dict[str, Any]:
+    counts = {"train": len(cut.train), "held_out": len(cut.val or ()), "test": len(cut.test)}
+    return {name: getattr(recipe, name) for name in CUT_BY} | counts
 
 
 def _images(data: ImageData) -> dict[str, Any]:
     normalised = {"mean": list(data.mean), "std": list(data.std)}
     return {"size": list(data.image_size), "classes": data.num_classes} | normalised
+
+
+def _networks(architectures: Iterable[str], data: ImageData) -> dict[str, dict[str, int]]:
+    """What each network comes to, the largest first."""
+    from trainers.models.cost import size
+
+    found = {}
+    for name in dict.fromkeys(architectures):
+        with suppress(Exception):  # a user's own network may do what has no outline: it trains all the same
+            found[name] = asdict(size(name, data.num_classes, data.image_size))
+    return dict(sorted(found.items(), key=lambda network: -network[1]["macs"]))
 
 
 def _with_whole_paths(source: DataSource) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 SYMBOLS = {"alpha": "α", "gamma": "γ", "temperature": "T"}
@@ -30,6 +31,27 @@ def untuned(label: str) -> str:
 def label(name: str, params: dict[str, Any]) -> str:
     """A name with hyperparameters as a person writes them: ``dhkd α=0.5 head=linear``."""
     return " ".join([name, *(f"{SYMBOLS.get(key, key)}={shown(value)}" for key, value in params.items())])
+
+
+def meant(name: str, methods: Mapping[str, str]) -> list[str]:
+    """The labels of the rows that a spec's `table` means: the row of that label, or else those of that method. The rows
+    of a Pareto front, whose labels nobody knows before, are those of their search.
+
+    Args:
+        name: a label or a method.
+        methods: of all rows, by label.
+    """
+    if name in methods:
+        return [name]
+    found = [label for label, method in methods.items() if method == name]
+    return found or [label for label in methods if name.endswith(TUNED) and label.startswith(f"{name} ")]
+
+
+def printed_name(label: str, names: Mapping[str, str], method: str) -> str:
+    """What a row is called: by its label's printed name, or with its method's in the method's place."""
+    if label in names:
+        return names[label]
+    return names[method] + label.removeprefix(method) if method in names else label
 
 
 def shown(value: Any) -> str:

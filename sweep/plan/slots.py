@@ -7,6 +7,7 @@ plain JSON, so that `sweep status` and `sweep leaderboard` read them from the le
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -191,8 +192,16 @@ class Plan:
     tracking: dict[str, Any] = field(default_factory=dict)
     images: dict[str, Any] = field(default_factory=dict)
     """What a network reads: `size` (height and width in pixels), `classes`, and the channels' `mean` and `std`."""
+    networks: dict[str, dict[str, int]] = field(default_factory=dict)
+    """By architecture its `parameters` and `macs`, multiply-accumulates of a forward pass of one image; those that
+    could not be counted are left out."""
+    parts: tuple[dict[str, Any], ...] = ()
+    """Each way in which its trials cut the data set: the recipe's fields that decide it, and how many images are in
+    `train`, `held_out` and `test`."""
     code: str = ""
     """The key of the user's files that it needs (:attr:`trainers.code.Code.key`); empty: none."""
+    table: dict[str, Any] = field(default_factory=dict)
+    """How the table is printed, as :class:`search_spaces.table.Table` has it where that is not the default."""
 
     @property
     def teachers(self) -> list[Slot]:
@@ -222,8 +231,16 @@ class Plan:
         return fixed + sum(cell.trials * cell.epochs for cell in self.cells)
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as the ledger's event `plan` holds it."""
-        return asdict(self)
+        """The plan as the ledger's event `plan` holds it. Without a `table` it is what earlier releases noted, so that
+        a sweep of theirs is no other plan."""
+        whole = asdict(self)
+        return whole if self.table else {name: value for name, value in whole.items() if name != "table"}
+
+    def is_noted_as(self, content: dict[str, Any]) -> bool:
+        """Whether an event's body is this plan. What networks come to and how images are cut makes no other plan: it
+        follows from the rest, and earlier releases did not note it."""
+        ours = json.loads(json.dumps(self.to_json()))
+        return _without_facts(ours) == _without_facts(content)
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Plan:
@@ -234,4 +251,9 @@ class Plan:
         )
         slots = tuple(Slot(**slot) for slot in content["slots"])
         listed = {"slots": slots, "cells": cells, "notes": tuple(content["notes"])}
+        listed |= {"parts": tuple(content.get("parts", ()))}
         return cls(**(content | listed | {"seeds": tuple(content.get("seeds", ()))}))
+
+
+def _without_facts(content: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in content.items() if name not in ("networks", "parts")}

@@ -128,7 +128,7 @@ class Results:
 
             told = read_back.read(self.name, self._uri)
             return formats.to_arrow(trial_records(told.plan, told.trials, counted=False))
-        with self._ledger("trials") as ledger:
+        with self._ledger() as ledger:
             return formats.to_arrow(trial_records(*read.trials(ledger)))
 
     def _epochs(self) -> pa.Table:
@@ -138,8 +138,15 @@ class Results:
             from sweep.tracking import curves, read_back
 
             return curves.read(read_back.read(self.name, self._uri), self._uri)
-        with self._ledger("epochs") as ledger:
+        with self._ledger() as ledger:
             return export.epochs(ledger)
+
+    @property
+    def headline(self) -> str:
+        """What came out, in one sentence: which row leads where, by how much, and how sure that is."""
+        from sweep.results.headline import headline
+
+        return headline(self._board())
 
     @property
     def states(self) -> dict[str, int]:
@@ -179,6 +186,9 @@ class Results:
     def student(self, pair: str, method: str, seed: int = 0, *, recipe: str | None = None) -> Student:
         """A trained student in evaluation mode, on the CPU, which normalises its images itself.
 
+        From a server it is the graph of its pass that was logged there: it is not trained any further, and none of the
+        sweep's own code is run.
+
         Args:
             pair: as the table names it, or as the spec does (``resnet20 -> resnet8``).
             method: a row's label, or a method with one row under the pair.
@@ -186,13 +196,19 @@ class Results:
             recipe: as the table names it, where the sweep has several.
 
         Raises:
-            InputError: where there is no such trial, it has not finished, or the results are read from a server.
+            InputError: where there is no such trial, it has not finished, or the server has no model of it.
             CheckpointError: when its weights are missing or damaged.
+            StorageError: when the server does not answer.
         """
-        from sweep.python.student import chosen, read_student
+        from sweep.python.student import chosen, fetch_student, read_student
         from sweep.results import read
 
-        with self._ledger("weights") as ledger:
+        if self._uri is not None:
+            from sweep.tracking import read_back
+
+            told = read_back.read(self.name, self._uri)
+            return fetch_student(self.name, self._uri, chosen(told.trials, pair, method, seed, recipe))
+        with self._ledger() as ledger:
             known = read.read(ledger)
         trial = chosen(known.trials, pair, method, seed, recipe)
         return read_student(self._below.sweep(self.name), known.plan, trial)
@@ -206,28 +222,27 @@ class Results:
             from sweep.tracking import read_back
 
             return board.board_of(read_back.read(self.name, self._uri))
-        with self._ledger("table") as ledger:
+        with self._ledger() as ledger:
             return board.leaderboard(ledger)
 
     @contextmanager
-    def _ledger(self, what: str) -> Iterator[Ledger]:
-        """The sweep's ledger, for what a server does not give."""
+    def _ledger(self) -> Iterator[Ledger]:
+        """The sweep's ledger, where its results are read below a root."""
         from sweep.ledger.store import Ledger
 
-        if self._uri is not None:
-            raise InputError(
-                f"the {what} of '{self.name}' are not read from an MLflow server, which has them as logged models;"
-                " sweep.open(name, root=…) has them where the sweep ran"
-            )
         with closing(Ledger(self._below.sweep(self.name).ledger)) as ledger:
             yield ledger
 
     def __repr__(self) -> str:
         from sweep.results.caption import caption
         from sweep.results.draw import to_text
+        from sweep.results.headline import headline
+        from sweep.results.notes import notes
 
         board = self._board()
-        return plain(f"{board.plan.name} on {board.plan.dataset}\n{to_text(board)}{caption(board)}")
+        told = f"{board.plan.name} on {board.plan.dataset}\n{headline(board)}"
+        below = "\n".join([caption(board), *board.findings, *notes(board)])
+        return plain(f"{told}\n\n{to_text(board)}{below}")
 
     def _repr_html_(self) -> str:
         return leaderboard(self._board())

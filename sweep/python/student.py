@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -95,6 +96,29 @@ def read_student(paths: SweepPaths, plan: Plan, trial: Trial) -> Student:
     height, width = plan.images["size"]
     network = read_network(weights, plan.images["classes"], (height, width))
     return Student(network, plan.images).eval()
+
+
+def fetch_student(name: str, uri: str, trial: Trial) -> Student:
+    """A finished trial's student as an MLflow server has it, in evaluation mode, on the CPU.
+
+    Raises:
+        InputError, CheckpointError, StorageError: as :func:`sweep.tracking.fetched.fetch`.
+    """
+    from sweep.tracking.fetched import fetch
+
+    network, images = fetch(name, uri, trial)
+    network.train = partial(_stay, network)  # type: ignore[method-assign]
+    return Student(network, images).eval()
+
+
+def _stay(network: nn.Module, mode: bool = True) -> nn.Module:
+    """What becomes of a graph whose mode is set; torch's own refuses evaluation too."""
+    if mode:
+        raise InputError(
+            "this network is the graph of its pass in evaluation mode, as MLflow has it; to train it on, open the sweep"
+            " where it ran: sweep.open(name, root=…)"
+        )
+    return network
 
 
 def chosen(trials: Iterable[Trial], pair: str, method: str, seed: int, recipe: str | None) -> Trial:

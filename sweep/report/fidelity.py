@@ -28,9 +28,9 @@ def section(history: History, studio: Studio) -> Section | None:
         names = [name for name in MEASURES if any(config.has(name) for config in told)]
         drawn = foremost(history, told)
         pictures = [
-            picture(studio, some, {name: "-"}, MEASURES[name], pair, name.replace("_", "-"))
+            picture(history, studio, some, {name: "-"}, MEASURES[name], pair, name.replace("_", "-"))
             for name in names
-            for some in chunks(drawn)
+            for some in chunks(history, drawn)
         ]
         if told:
             columns = ["method", *(MEASURES[name] for name in names)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import itertools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.plan.labels import label
 from sweep.report import style
 from sweep.report.history import is_number
+from sweep.report.looks import Looks
 from sweep.results.board import Leaderboard
 from sweep.results.rows import Row
 from trainers.storage.files import write_atomically
@@ -19,10 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLORS = style.SERIES[:4]
-"""Of swept methods."""
-BAND_COLORS = (*reversed(style.SERIES[4:]), style.INK)
-"""Of the methods that were not swept."""
+FEW = 2
+"""Methods that were not swept whose deviations are drawn too; of more their bands would hide everything else."""
 PANEL = (5.2, 3.8)
 """Inches of one pair's panel."""
 LETTER = 0.08
@@ -56,7 +54,8 @@ def figure(board: Leaderboard) -> Figure | None:
     """The sweep in one figure: one panel per pair; None where there is no result to draw yet.
 
     Where a method was swept over a number (alpha, above all), its mean and standard deviation over seeds stand against
-    that number, and methods that were not swept are horizontal bands. Otherwise each method is one point.
+    that number, and methods that were not swept are horizontal lines, one or two of them with their deviation as a
+    band. Otherwise each method is one point.
     """
     from matplotlib.figure import Figure
 
@@ -66,11 +65,12 @@ def figure(board: Leaderboard) -> Figure | None:
     columns = min(len(pairs), MOST_COLUMNS)
     rows = -(-len(pairs) // columns)
     width = PANEL[0] + LETTER * max(_names_beside(board, pair) for pair in pairs)
+    looks = Looks(board)
     with style.drawing():
         drawn = Figure(figsize=(width * columns, PANEL[1] * rows), layout="constrained")
         axes = drawn.subplots(rows, columns, squeeze=False).flatten()
         for panel, pair in zip(axes, pairs, strict=False):
-            _panel(panel, [row for row in board.rows if row.pair == pair and row.values])
+            _panel(panel, [row for row in board.rows if row.pair == pair and row.values], looks)
             panel.set_title(pair)
         for panel in axes[len(pairs) :]:
             panel.set_visible(False)
@@ -83,20 +83,27 @@ def _names_beside(board: Leaderboard, pair: str) -> int:
     return 0 if swept_parameter(rows) else max(len(row.label) for row in rows)
 
 
-def _panel(axes: Axes, rows: list[Row]) -> None:
+def _panel(axes: Axes, rows: list[Row], looks: Looks) -> None:
     swept = swept_parameter(rows)
     if swept is None:
-        _dots(axes, rows)
+        _dots(axes, rows, looks)
         return
     lines = _lines(rows, swept)
     bands = [row for row in rows if row.tuned or swept not in row.varied]
     prefix = _prefixes(rows)
-    for color, row in zip(itertools.cycle(BAND_COLORS), bands, strict=False):
-        style.band(axes, row.mean or 0.0, row.std or 0.0, color, prefix[row.recipe] + row.label)
-    for color, (name, points) in zip(itertools.cycle(COLORS), lines.items(), strict=False):
+    for row in bands:
+        name, look = prefix[row.recipe] + row.label, looks.row(row)
+        if len(bands) <= FEW:
+            style.band(axes, row.mean or 0.0, row.std or 0.0, look.color, name)
+        else:
+            axes.axhline(row.mean or 0.0, color=look.color, linestyle=look.line, linewidth=1, label=name)
+    of_method = [[name for name in lines if lines[name][0].method == points[0].method] for points in lines.values()]
+    for (name, points), names in zip(lines.items(), of_method, strict=True):
+        look = looks.line(points[0].method, names.index(name), len(names))
         places = [float(row.varied[swept]) for row in points]
         means, spreads = [row.mean or 0.0 for row in points], [row.std or 0.0 for row in points]
-        axes.errorbar(places, means, yerr=spreads, marker="o", capsize=3, color=color, label=name, zorder=3)
+        drawn: dict[str, Any] = {"marker": look.marker, "color": look.color, "linestyle": look.line, "capsize": 3}
+        axes.errorbar(places, means, yerr=spreads, label=name, zorder=3, **drawn)
     values = {float(row.varied[swept]) for points in lines.values() for row in points}
     style.value_axis(axes, swept, sorted(values))
     axes.set_ylabel("test accuracy, %")
@@ -130,10 +137,11 @@ def _prefixes(rows: list[Row]) -> dict[str, str]:
     return {recipe: f"{recipe} · " if len(recipes) > 1 else "" for recipe in recipes}
 
 
-def _dots(axes: Axes, rows: list[Row]) -> None:
+def _dots(axes: Axes, rows: list[Row], looks: Looks) -> None:
     places = range(len(rows))
-    means, spreads = [row.mean or 0.0 for row in rows], [row.std or 0.0 for row in rows]
-    axes.errorbar(means, places, xerr=spreads, fmt="o", capsize=3, color=COLORS[0])
+    for place, row in zip(places, rows, strict=True):
+        drawn: dict[str, Any] = {"fmt": looks.row(row).marker, "color": looks.row(row).color, "capsize": 3}
+        axes.errorbar([row.mean or 0.0], [place], xerr=[row.std or 0.0], **drawn)
     prefix = _prefixes(rows)
     axes.set_yticks(places, [prefix[row.recipe] + row.label for row in rows])
     axes.invert_yaxis()

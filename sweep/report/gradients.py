@@ -14,7 +14,7 @@ from functools import lru_cache
 from statistics import fmean
 from typing import Literal
 
-from sweep.report import style
+from sweep.report import colors, style
 from sweep.report.curves import chunks, curve, epoch_axis, foremost, left_out, picture
 from sweep.report.fidelity import last
 from sweep.report.history import Configuration, History
@@ -118,9 +118,9 @@ def _conflict(history: History, studio: Studio) -> Markup:
     by_pair = {pair: [config for config in told if config.pair == pair] for pair in history.pairs}
     drawn = {pair: foremost(history, some) for pair, some in by_pair.items()}
     pictures = [
-        _cosines(studio, some, name, pair)
+        _cosines(history, studio, some, name, pair)
         for pair, members in drawn.items()
-        for some in chunks(members)
+        for some in chunks(history, members)
         for name in COSINES
         if any(config.has(name) for config in some)
     ]
@@ -141,12 +141,12 @@ def _sentence(config: Configuration) -> str:
     return f"{numbers}: {verdict(cosines['head'], cosines['backbone'])}."
 
 
-def _cosines(studio: Studio, some: Sequence[Configuration], name: str, pair: str) -> Picture:
+def _cosines(history: History, studio: Studio, some: Sequence[Configuration], name: str, pair: str) -> Picture:
     """One part of the network; all parts have the same axis."""
     figure, axes = style.new_figure()
-    for config, color, marker in zip(some, style.SERIES, style.MARKERS, strict=False):
-        curve(axes, config, name, color=color, marker=marker, line="-", label=config.name)
-    axes.axhline(0, color=style.INK, linewidth=0.8)
+    for place, config in enumerate(some):
+        curve(axes, config, name, history.looks.row(config.row), place, config.name)
+    axes.axhline(0, color=colors.INK, linewidth=0.8)
     epoch_axis(axes)
     axes.set(ylabel="cosine of the gradients", title=f"{COSINES[name]}, {pair}", ylim=(-1.05, 1.05))
     style.legend_below(figure, axes)
@@ -158,7 +158,7 @@ def _collapse(history: History, studio: Studio) -> Markup:
     for pair in history.pairs:
         told = [config for config in history.of(pair) if config.has("nc1")]
         drawn = foremost(history, told)
-        pictures = [_variability(studio, some, pair) for some in chunks(drawn)]
+        pictures = [_variability(history, studio, some, pair) for some in chunks(history, drawn)]
         if told:
             parts.append(joined([element("h4", pair), left_out(drawn, told), style.gallery(pictures), _measures(told)]))
     return joined([element("h3", "Neural collapse"), paragraph(_COLLAPSE), *parts]) if parts else Markup()
@@ -171,9 +171,9 @@ _COLLAPSE = (
 )
 
 
-def _variability(studio: Studio, some: Sequence[Configuration], pair: str) -> Picture:
+def _variability(history: History, studio: Studio, some: Sequence[Configuration], pair: str) -> Picture:
     lines = {"nc1": "-"} | ({"aux_nc1": "--"} if any(config.has("aux_nc1") for config in some) else {})
-    return picture(studio, some, lines, "NC1", pair, "collapse", logarithmic=True)
+    return picture(history, studio, some, lines, "NC1", pair, "collapse", logarithmic=True)
 
 
 def _measures(told: Sequence[Configuration]) -> Markup:

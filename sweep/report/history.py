@@ -7,6 +7,7 @@ import numbers
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from statistics import fmean
 from typing import Any
 
@@ -15,6 +16,8 @@ from sweep.ledger.origin import origin_of
 from sweep.ledger.store import Event, Ledger
 from sweep.plan.labels import label
 from sweep.plan.slots import Plan, Slot
+from sweep.report.looks import Looks
+from sweep.report.use import Use
 from sweep.results.board import Leaderboard, leaderboard
 from sweep.results.read import Trial, distinct, trials
 from sweep.results.rows import Row
@@ -116,6 +119,8 @@ class Effort:
     served_epochs: int
     """Of those, the ones in which it was run on none: a logit bank had everything."""
     teacher_images: int
+    use: Use = field(default_factory=Use)
+    """What its epochs took of the machines."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,8 @@ class History:
     effort: Effort
     runs: list[Event]
     """The beginning of each."""
+    dates: tuple[float, float] | None = None
+    """When the first trial began and the last one ended, in seconds since 1970; None before the first has ended."""
 
     @property
     def plan(self) -> Plan:
@@ -145,6 +152,11 @@ class History:
     def pairs(self) -> list[str]:
         """In the order of the leaderboard's columns."""
         return self.board.pairs
+
+    @cached_property
+    def looks(self) -> Looks:
+        """How each row is drawn, in every figure."""
+        return Looks(self.board)
 
     def of(self, pair: str) -> list[Configuration]:
         """The configurations of a pair that have a result."""
@@ -157,7 +169,7 @@ def read(ledger: Ledger) -> History:
     plan, planned = trials(ledger)
     runs = list(ledger.events("sweep"))
     wanted = {trial.key for trial in planned if trial.key and trial.slot.stage == "confirm"}
-    curves, effort = _epochs(ledger, wanted)
+    curves, effort, dates = _epochs(ledger, wanted)
     return History(
         board=board,
         spec=runs[-1].body["spec"] if runs else "",
@@ -167,7 +179,29 @@ def read(ledger: Ledger) -> History:
         searches=Searches.read(plan, ledger),
         effort=effort,
         runs=runs,
+        dates=dates,
     )
+
+
+class _Dates:
+    """When the first trial began that was trained here, and the last one ended."""
+
+    def __init__(self) -> None:
+        self._first, self._last = math.inf, -math.inf
+
+    @property
+    def known(self) -> tuple[float, float] | None:
+        """Both, where there are both."""
+        times = (self._first, self._last)
+        return times if all(map(math.isfinite, times)) else None
+
+    def hear(self, event: Event) -> None:
+        """Take over the next event."""
+        if event.kind in ("start", "final") and origin_of(event.body) is None:
+            if event.kind == "start":
+                self._first = min(self._first, event.time)
+            else:
+                self._last = max(self._last, event.time)
 
 
 class _Work:
@@ -194,22 +228,28 @@ class _Work:
             self._doubtful = 0.0
 
 
-def _epochs(ledger: Ledger, wanted: set[str]) -> tuple[dict[str, Curve], Effort]:
-    """One walk through the events: curves of the wanted trials, and what everything cost."""
+def _epochs(ledger: Ledger, wanted: set[str]) -> tuple[dict[str, Curve], Effort, tuple[float, float] | None]:
+    """One walk through the events: curves of the wanted trials, what everything cost, and its dates."""
     curves = {key: Curve() for key in wanted}
     with_teacher: set[str | None] = set()
+    use, devices = Use(), dict[str | None, float]()
     live: list[int] = []
-    work = _Work()
+    work, dates = _Work(), _Dates()
     for event in ledger.events("sweep", "start", "epoch", "pruned", "final", "failed", "interrupted", "stop"):
         work.hear(event)
+        dates.hear(event)
         if event.kind == "start" and event.body["config"]["teacher"] and origin_of(event.body) is None:
             with_teacher.add(event.trial)
+        if event.kind == "start":
+            devices[event.trial] = event.body.get("devices", 1.0)
         elif event.kind == "epoch":
+            use.note(event.body, devices.get(event.trial, 1.0))
             if event.trial in with_teacher and LIVE in event.body:
                 live.append(event.body[LIVE])
             if event.trial in curves:
                 curves[event.trial].note(event.epoch or 1, event.body)
-    return curves, Effort(device_seconds(ledger), work.seconds, len(live), live.count(0), sum(live))
+    cost = Effort(device_seconds(ledger), work.seconds, len(live), live.count(0), sum(live), use)
+    return curves, cost, dates.known
 
 
 def _configurations(board: Leaderboard, planned: list[Trial], curves: dict[str, Curve]) -> list[Configuration]:

@@ -11,6 +11,7 @@ from sweep.ledger.store import Ledger
 from sweep.report.outputs import Outputs
 from sweep.results import draw, records
 from sweep.results.board import leaderboard
+from sweep.results.headline import headline
 from trainers.storage.content import file_sha256
 from trainers.storage.files import write_atomically
 
@@ -24,7 +25,7 @@ def make_reports(paths: SweepPaths, ledger: Ledger, *, with_page: bool = True) -
     """
     board, outputs, drawn = leaderboard(ledger), Outputs(), False
     markdown = draw.render(board, Format.MARKDOWN)
-    body: dict[str, Any] = {"markdown": markdown, "records": records.records(board)}
+    body: dict[str, Any] = {"headline": headline(board), "markdown": markdown, "records": records.records(board)}
     with outputs.one(paths.leaderboard):
         write_atomically(paths.leaderboard, markdown.encode())
     with outputs.one(paths.figure):

@@ -10,7 +10,6 @@ from sweep.ledger.provenance import shown
 from sweep.ledger.store import Event
 from sweep.report.history import History
 from sweep.report.markup import Markup, joined, paragraph, table
-from sweep.report.section import Section
 
 SHORT = 12
 """Characters of a commit that are shown."""
@@ -19,14 +18,14 @@ LISTED = 50
 COLUMNS = ("began (UTC)", "commits", "releases", "machine")
 
 
-def section(history: History) -> Section | None:
-    """Nothing of a sweep that earlier releases alone have run, which noted none of it."""
+def part(history: History) -> Markup:
+    """A table of the runs; nothing of a sweep that earlier releases alone have run, which noted none of it."""
     runs = [event for event in history.runs if "provenance" in event.body]
     if not runs:
-        return None
+        return Markup()
     head = paragraph(f"The last {LISTED} of {len(runs)} runs:") if len(runs) > LISTED else Markup()
     rows = [_row(event) for event in runs[-LISTED:]]
-    return Section("origin", "Origin", joined([head, table(COLUMNS, rows), _machines(history)]))
+    return joined([head, table(COLUMNS, rows), _machines(history)])
 
 
 def _row(event: Event) -> list[str]:

@@ -11,13 +11,14 @@ from typing import Literal
 
 from sweep.ledger.store import Ledger
 from sweep.report import (
+    appendix,
+    colors,
     curves,
     effort,
     failures,
     fidelity,
     gains,
     gradients,
-    origin,
     searches,
     sensitivity,
     style,
@@ -28,6 +29,7 @@ from sweep.report.markup import Markup, element, joined, paragraph
 from sweep.report.outputs import Outputs
 from sweep.report.section import Section
 from sweep.report.style import Picture, Studio
+from sweep.results.headline import headline
 from trainers.errors import StorageError
 from trainers.storage.files import write_atomically
 
@@ -76,8 +78,8 @@ def page(history: History, say: Callable[[str], None] = _unheard) -> tuple[str, 
             gradients.section(history, studio),
             effort.section(history),
             failures.section(history),
-            origin.section(history),
             summary.plan(history),
+            appendix.section(history),
         ]
     return _document(history, [section for section in sections if section is not None]), studio.pictures
 
@@ -115,6 +117,7 @@ def _document(history: History, sections: Sequence[Section]) -> str:
     head = element(
         "header",
         element("h1", plan.name),
+        element("p", headline(history.board), class_="lead"),
         *([paragraph(plan.description)] if plan.description else []),
         element("p", _standing(history), class_="standing"),
         element("nav", element("ol", *links), aria_label="Contents"),
@@ -136,7 +139,7 @@ def _document(history: History, sections: Sequence[Section]) -> str:
 def _css() -> str:
     """The palette's variables, and ``page.css``, which is written in them."""
     rules = resources.files("sweep.report").joinpath("page.css").read_text(encoding="utf-8")
-    return f"\n{style.palette()}{rules}"
+    return f"\n{colors.palette()}{rules}"
 
 
 def _standing(history: History) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sweep.plan.labels import SYMBOLS, shown, untuned
-from sweep.report import style
+from sweep.report import colors, style
 from sweep.report.history import History
 from sweep.report.markup import Markup, element, joined, paragraph
 from sweep.report.section import Section
@@ -102,9 +102,9 @@ def _importance(search: CellSearch, studio: Studio) -> Picture:
     shares = importances(search)
     figure, axes = style.new_figure(SLICE[0], BAR * len(shares) + AROUND)
     names = [symbol(name) for name in shares]
-    axes.barh(names, list(shares.values()), color=style.SERIES[0], height=0.62)
+    axes.barh(names, list(shares.values()), color=colors.SERIES[0], height=0.62)
     for place, share in enumerate(shares.values()):
-        axes.annotate(f"{share:.2f}", (share, place), (4, 0), textcoords="offset points", va="center", fontsize="small")
+        axes.annotate(f"{share:.2f}", (share, place), (4, 0), textcoords="offset points", va="center")
     axes.invert_yaxis()
     axes.set(xlim=(0, 1.15), xlabel="importance")
     axes.set_xticks([0, 0.5, 1])
@@ -128,11 +128,11 @@ def _slice(search: CellSearch, name: str, studio: Studio) -> Picture:
     places = [place(dimension, asked.params[name]) for _, asked in done]
     values = [asked.values[0] for _, asked in done if asked.values]
     shades = [PALEST + (1 - PALEST) * number / len(search.asked) for number, _ in done]
-    axes.scatter(places, values, s=DOT, color=[to_rgba(style.SERIES[0], shade) for shade in shades], zorder=3)
+    axes.scatter(places, values, s=DOT, color=[to_rgba(colors.SERIES[0], shade) for shade in shades], zorder=3)
     _foot(axes, dimension, name, [asked for asked in search.asked if asked.state == "pruned"])
     won = next(iter(search.chosen()), None)
     if won is not None:
-        ring: dict[str, Any] = {"s": 3 * DOT, "facecolors": "none", "edgecolors": style.SERIES[1], "zorder": 4}
+        ring: dict[str, Any] = {"s": 3 * DOT, "facecolors": "none", "edgecolors": colors.SERIES[1], "zorder": 4}
         axes.scatter([place(dimension, won.params[name])], [won.values[0]], linewidths=1.8, label="chosen", **ring)
     _slice_axis(axes, dimension)
     axes.set(xlabel=symbol(name), ylabel=METRICS[search.cell.search["metrics"][0]].axis)
@@ -151,7 +151,7 @@ def _foot(axes: Axes, dimension: Mapping[str, Any], name: str, pruned: list[Aske
     ground = axes.get_xaxis_transform()
     places = [place(dimension, asked.params[name]) for asked in pruned]
     if places:
-        looks: dict[str, Any] = {"marker": "|", "s": 2 * DOT, "color": style.SERIES[5], "clip_on": False}
+        looks: dict[str, Any] = {"marker": "|", "s": 2 * DOT, "color": colors.SERIES[5], "clip_on": False}
         axes.scatter(places, [0.0] * len(places), label="given up early", transform=ground, **looks)
 
 

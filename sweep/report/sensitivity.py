@@ -8,8 +8,7 @@ pair stand in place of the seeds, as in the table's mean.
 
 from __future__ import annotations
 
-import itertools
-import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,8 +17,10 @@ from typing import Any
 
 from sweep.plan.labels import SYMBOLS
 from sweep.report import style
+from sweep.report.framing import Frame, alike, beside, frame, mean_over
 from sweep.report.history import Configuration, History, is_number, rest
-from sweep.report.markup import Markup, element, items, joined, paragraph
+from sweep.report.looks import Look
+from sweep.report.markup import Markup, element, folded, items, joined, paragraph
 from sweep.report.section import Section
 from sweep.report.style import Picture, Studio
 from sweep.results.noise import Column
@@ -30,6 +31,10 @@ from sweep.results.statistics import FEWEST, shows, spread
 POOLED = "all pairs"
 MOST_FIGURES = 10
 """Of one number under one pair; the lines beyond them are judged and not drawn."""
+TOGETHER = 7
+"""Lines of one figure."""
+MOST_OPEN = 8
+"""Verdicts that are not folded."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,11 @@ class Line:
     """Accuracy in percent by seed, of each place."""
     rows: tuple[str, ...]
     """The configuration's name at each place."""
+
+    @property
+    def method(self) -> str:
+        """Whose number was swept."""
+        return self.name.partition(" ")[0]
 
     @property
     def means(self) -> list[float]:
@@ -86,18 +96,18 @@ def pooled(swept: Sequence[Line], pairs: int) -> list[Line]:
     for line in swept:
         groups.setdefault((line.parameter, line.name, line.places), []).append(line)
     return [
-        Line(parameter, name, POOLED, places, _over_pairs([line.values for line in members]), members[0].rows)
+        Line(parameter, name, POOLED, places, _over_pairs(members), members[0].rows)
         for (parameter, name, places), members in groups.items()
         if pairs > 1 and len(members) == pairs and set.intersection(*(set(line.seeds) for line in members))
     ]
 
 
-def _over_pairs(members: Sequence[Sequence[dict[int, float]]]) -> tuple[dict[int, float], ...]:
-    """Means over pairs of each place's values, for the seeds that all of them have."""
-    seeds = set.intersection(*(set(values) for places in members for values in places))
+def _over_pairs(members: Sequence[Line]) -> tuple[dict[int, float], ...]:
+    """Means over pairs of each place's values, for the seeds that all places of all pairs have."""
+    seeds = set.intersection(*(set(line.seeds) for line in members))
     return tuple(
-        {seed: math.fsum(values[seed] for values in of_pairs) / len(of_pairs) for seed in sorted(seeds)}
-        for of_pairs in zip(*members, strict=True)
+        mean_over([{seed: values[seed] for seed in seeds} for values in of_pairs])
+        for of_pairs in zip(*(line.values for line in members), strict=True)
     )
 
 
@@ -136,7 +146,7 @@ class Verdict:
         return f"{told}; corrected p = {self.p:.2g}: {_WORDS[self.matters is True]}."
 
 
-_WORDS = {True: "it matters", False: "cannot be told from noise"}
+_WORDS: dict[bool | None, str] = {True: "it matters", False: "cannot be told from noise"}
 
 
 def ends(line: Line) -> tuple[int, int]:
@@ -220,58 +230,81 @@ def section(history: History, studio: Studio) -> Section | None:
 
 
 _EXPLAINED = (
-    "Points are means over seeds with their standard deviation; dashed bands are the methods without a swept value."
+    "Points are means over seeds with their standard deviation; thin lines are the means of the baseline, of training"
+    " from scratch and of the teacher, where they lie near. Panels share their axis where none would be squeezed by it."
     " Each verdict is that of the leaderboard's test between the line's best value and its worst."
 )
 
 
 def _part(history: History, studio: Studio, parameter: str, swept: list[Line], judge: Judge) -> Markup:
-    pairs = list(dict.fromkeys(line.pair for line in swept))
-    pictures, verdicts = [], []
-    for pair in sorted(pairs, key=lambda name: name != POOLED):
-        some = [line for line in swept if line.pair == pair]
-        pictures += _pictures(history, studio, pair, some)
-        verdicts += [joined([element("b", f"{line.name}, {pair}:"), " ", judge.verdict(line).text]) for line in some]
+    by_pair: dict[str, list[Line]] = {}
+    for line in sorted(swept, key=lambda line: line.pair != POOLED):
+        by_pair.setdefault(line.pair, []).append(line)
+    frames = {pair: _frame(history, pair, some) for pair, some in by_pair.items()}
+    shared = {pair: one for pair, one in frames.items() if pair != POOLED}  # a mean over pairs has its own noise
+    frames |= alike(shared)
+    looks, pictures = _looks(history, swept), []
+    for pair, some in by_pair.items():
+        pictures += [_picture(studio, part, looks, frames[pair]) for part in _parts(some)]
+    verdicts = [judge.verdict(line) for some in by_pair.values() for line in some]
     symbol = SYMBOLS.get(parameter, parameter)
     title = f"{symbol} ({parameter})" if symbol != parameter else parameter
-    most = MOST_FIGURES * len(style.SERIES)
-    many = any(sum(line.pair == pair for line in swept) > most for pair in pairs)
+    most = MOST_FIGURES * TOGETHER
+    many = any(len(some) > most for some in by_pair.values())
     remark = [paragraph(f"The first {most} lines of each pair are drawn, all are judged.")] if many else []
-    return joined([element("h3", title), *remark, style.gallery(pictures), items(verdicts)])
+    return joined([element("h3", title), *remark, style.gallery(pictures), _told(verdicts)])
 
 
-def _pictures(history: History, studio: Studio, pair: str, swept: list[Line]) -> list[Picture]:
-    """A pair's lines, as many to a figure as there are colours; of very many lines the first."""
-    most = len(style.SERIES)
-    parts = [swept[start : start + most] for start in range(0, len(swept), most)]
-    return [_picture(history, studio, pair, part) for part in parts[:MOST_FIGURES]]
+def _told(verdicts: list[Verdict]) -> Markup:
+    """All verdicts; many are folded behind how they came out."""
+    told = items(joined([element("b", f"{one.line.name}, {one.line.pair}:"), " ", one.text]) for one in verdicts)
+    if len(verdicts) <= MOST_OPEN:
+        return told
+    counts = Counter(_WORDS.get(one.matters, "without a verdict") for one in verdicts)
+    summary = ", ".join(f"{count} of {len(verdicts)} lines: {words}" for words, count in counts.most_common())
+    return folded(summary, told)
 
 
-def _picture(history: History, studio: Studio, pair: str, swept: list[Line]) -> Picture:
-    parameter = swept[0].parameter
+def _parts(some: list[Line]) -> list[list[Line]]:
+    """A pair's lines, as many to a figure as can be told apart; of very many lines the first."""
+    return [some[start : start + TOGETHER] for start in range(0, len(some), TOGETHER)][:MOST_FIGURES]
+
+
+def _looks(history: History, swept: list[Line]) -> dict[str, Look]:
+    """By a line's name, the same under every pair."""
+    by_method: dict[str, list[str]] = {}
+    for name, method in {line.name: line.method for line in swept}.items():
+        by_method.setdefault(method, []).append(name)
+    return {
+        name: history.looks.line(method, place, len(names))
+        for method, names in by_method.items()
+        for place, name in enumerate(names)
+    }
+
+
+def _frame(history: History, pair: str, swept: list[Line]) -> Frame:
+    numbers = [
+        mean + sign * spread
+        for line in swept
+        for mean, spread in zip(line.means, line.spreads, strict=True)
+        for sign in (-1, 1)
+    ]
+    return frame(numbers, *beside(history, history.pairs if pair == POOLED else [pair], swept[0].parameter))
+
+
+def _picture(studio: Studio, swept: list[Line], looks: dict[str, Look], shown: Frame) -> Picture:
+    parameter, pair = swept[0].parameter, swept[0].pair
     figure, axes = style.new_figure()
-    bands = _bands(history, pair, parameter)
-    for (name, values), color in zip(bands.items(), itertools.cycle(reversed(style.SERIES)), strict=False):
-        style.band(axes, fmean(values.values()), spread(values.values()), color, name)
-    for line, color, marker in zip(swept, style.SERIES, style.MARKERS, strict=False):
-        looks: dict[str, Any] = {"color": color, "marker": marker, "capsize": 3, "zorder": 3}
-        axes.errorbar(line.places, line.means, yerr=line.spreads, label=line.name, **looks)
+    axes.set_ylim(shown.low, shown.high)
+    style.references(axes, shown.drawn)
+    for line in swept:
+        look = looks[line.name]
+        drawn: dict[str, Any] = {"color": look.color, "marker": look.marker, "linestyle": look.line, "capsize": 3}
+        axes.errorbar(line.places, line.means, yerr=line.spreads, label=line.name, elinewidth=1, zorder=3, **drawn)
     style.value_axis(axes, parameter, sorted({place for line in swept for place in line.places}))
-    axes.set_ylabel("test accuracy, %" if pair != POOLED else "test accuracy, mean over pairs, %")
+    axes.set_ylabel("test accuracy, %" if pair != POOLED else "test accuracy, mean, %")
     axes.set_title(pair)
     style.legend_below(figure, axes)
     symbol = SYMBOLS.get(parameter, parameter)
-    return studio.picture(figure, f"Test accuracy against {symbol}, {pair}", "sensitivity", parameter, pair)
-
-
-def _bands(history: History, pair: str, parameter: str) -> dict[str, dict[int, float]]:
-    """Accuracy by seed of what stands beside the lines: the baseline, methods as they are, and what was tuned."""
-    pairs = history.pairs if pair == POOLED else [pair]
-    by_name: dict[str, list[dict[int, float]]] = {}
-    for config in (config for pair in pairs for config in history.of(pair)):
-        alone = config.row.tuned or not config.row.varied or config.row.label == history.board.baseline
-        if alone and (config.row.tuned or parameter not in config.settings):
-            by_name.setdefault(config.name, []).append(config.row.values)
-    whole = {name: rows for name, rows in by_name.items() if len(rows) == len(pairs)}
-    averaged = {name: _over_pairs([[values] for values in rows])[0] for name, rows in whole.items()}
-    return {name: values for name, values in averaged.items() if values}
+    title = f"Test accuracy against {symbol}, {pair}"
+    return studio.picture(figure, title, "sensitivity", parameter, pair, remark=shown.remark)

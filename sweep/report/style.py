@@ -10,13 +10,15 @@ import io
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree
 
 from sweep.plan.labels import SYMBOLS
+from sweep.report import colors
+from sweep.report.colors import FAINT, INK
 from sweep.report.markup import Markup, element, slug
 
 if TYPE_CHECKING:
@@ -24,49 +26,33 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b07900", "#6a6a6a", "#56b4e9")
-"""Okabe and Ito's palette, told apart by colour-blind readers too; its yellows are darker here, to be seen on white."""
-SERIES_AT_NIGHT = ("#4ba3db", "#f0803c", "#2fbf95", "#df9bc0", "#e6b13c", "#a8a8a8", "#8cd0f5")
-"""The same on a dark page."""
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-"""One for each of :data:`SERIES`, so that no colour has to be told from another."""
-INK, FAINT = "#1c2024", "#c9ced4"
-"""Of text and axes, and of grid lines."""
-PAPER, COAL = "#fdfdfe", "#101214"
-"""Of text on a coloured ground: the same on a light page and a dark one."""
-PAGE = {"ink": INK, "quiet": "#59636e", "paper": PAPER, "sheet": "#fff", "faint": FAINT, "link": "#0061a8"}
-"""Of the page, by the names of their CSS variables."""
-PAGE_AT_NIGHT = {
-    "ink": "#e4e7ea",
-    "quiet": "#9aa4af",
-    "paper": "#14171a",
-    "sheet": "#1a1e22",
-    "faint": "#363d45",
-    "link": "#78b8e8",
-}
-"""The same of a dark page."""
-SIZE = (5.0, 3.3)
-"""Inches of a figure of curves, without its legend."""
-ROW = 0.19
+SIZE = (3.7, 2.9)
+"""Inches of a figure of curves, without its legend: three stand beside each other on a page, and one fills a phone's
+without being made smaller."""
+FONT = 10.5
+"""Points of all text: 14 pixels, as on the page."""
+ROW = 0.22
 """Inches of a legend's row."""
-LETTER = 0.074
+LETTER = 0.086
 """Inches of a letter in a legend."""
-LONGEST_NAME = 52
+LONGEST_NAME = 36
 """Letters of a legend's line."""
-CLOSEST = 0.055
+CLOSEST = 0.12
 """Share of the axis between two labelled ticks, at least."""
+LABEL = 0.095
+"""Share of the axis between two labels of :func:`references`, at least."""
 MOST_TICKS = 100
 """Without a label; of more values only those with one have a tick."""
 DPI = 200
 CSS_PIXELS = 96
 """Of an inch."""
 RULES: dict[Any, Any] = {
-    "font.size": 10,
-    "axes.titlesize": 10.5,
-    "axes.labelsize": 10,
-    "legend.fontsize": 9,
-    "xtick.labelsize": 9,
-    "ytick.labelsize": 9,
+    "font.size": FONT,
+    "axes.titlesize": FONT,
+    "axes.labelsize": FONT,
+    "legend.fontsize": FONT,
+    "xtick.labelsize": FONT,
+    "ytick.labelsize": FONT,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.facecolor": "none",  # the page, or the paper, shines through
@@ -81,7 +67,7 @@ RULES: dict[Any, Any] = {
     "grid.color": FAINT,
     "grid.linewidth": 0.6,
     "lines.linewidth": 1.6,
-    "lines.markersize": 5,
+    "lines.markersize": 4.5,
     "text.parse_math": False,  # a dollar sign in a name is a dollar sign
     "svg.fonttype": "none",  # text stays text: it can be searched, and read aloud
     "svg.hashsalt": "kd-sweep",
@@ -120,6 +106,8 @@ class Picture:
     """CSS pixels on the page, where there is room."""
     svg: Markup
     figure: Figure
+    remark: str = ""
+    """What the reader is to know of it besides."""
 
     def printed(self, kind: Literal["png", "pdf"]) -> bytes:
         """The figure's file; to be called while :func:`drawing`."""
@@ -131,7 +119,8 @@ class Picture:
     @property
     def markup(self) -> Markup:
         """The drawing with its title below, as wide as it was drawn."""
-        return element("figure", self.svg, element("figcaption", self.title), style=f"width: {self.width}px")
+        told = f"{self.title} ({self.remark})" if self.remark else self.title
+        return element("figure", self.svg, element("figcaption", told), style=f"width: {self.width}px")
 
 
 class Studio:
@@ -142,7 +131,7 @@ class Studio:
         self._say = say
         self._taken: Counter[str] = Counter()
 
-    def picture(self, figure: Figure, title: str, *words: str) -> Picture:
+    def picture(self, figure: Figure, title: str, *words: str, remark: str = "") -> Picture:
         """Draw a figure; its name is made of `words`."""
         name = "-".join(slug(word) for word in words if slug(word))
         self._taken[name] += 1
@@ -150,7 +139,7 @@ class Studio:
         self._say(f"drawing figure {len(self.pictures) + 1}: {title}")
         _lay_out(figure)
         svg = _inline(_as_svg(figure), name, title)
-        self.pictures.append(Picture(name, title, round(figure.get_figwidth() * CSS_PIXELS), svg, figure))
+        self.pictures.append(Picture(name, title, round(figure.get_figwidth() * CSS_PIXELS), svg, figure, remark))
         return self.pictures[-1]
 
 
@@ -212,30 +201,8 @@ def _adapted(key: str, value: str, name: str) -> str:
         return re.sub(r"(\d\.\d\d)\d+", r"\1", value)  # hundredths of a point are fine enough
     if key in ("style", "clip-path"):
         value = re.sub(r"url\(#", f"url(#{name}-", value)
-        return re.sub(r"#[0-9a-f]{6}", lambda match: _VARIABLES.get(match[0], match[0]), value)
+        return re.sub(r"#[0-9a-f]{6}", lambda match: colors.VARIABLES.get(match[0], match[0]), value)
     return value
-
-
-_VARIABLES = {INK: "var(--ink)", FAINT: "var(--faint)"}
-_VARIABLES |= {color: f"var(--series-{place})" for place, color in enumerate(SERIES)}
-"""What stands for a colour that the reader's mode decides."""
-
-
-def palette() -> str:
-    """CSS that defines the variables of ``page.css`` and of drawings, for a light page and for a dark one."""
-    return (
-        f":root {{\n  {_variables(PAGE)}\n  {_variables(_series(SERIES))}\n}}\n"
-        "@media (prefers-color-scheme: dark) {\n"
-        f"  :root {{\n    {_variables(PAGE_AT_NIGHT)}\n    {_variables(_series(SERIES_AT_NIGHT))}\n  }}\n}}\n"
-    )
-
-
-def _variables(colors: Mapping[str, str]) -> str:
-    return " ".join(f"--{name}: {color};" for name, color in colors.items())
-
-
-def _series(colors: Sequence[str]) -> dict[str, str]:
-    return {f"series-{place}": color for place, color in enumerate(colors)}
 
 
 # -- parts of figures -------------------------------------------------------------------------------------------------
@@ -288,6 +255,36 @@ def band(axes: Axes, mean: float, spread: float, color: str, name: str) -> None:
     """A horizontal line with its standard deviation."""
     axes.axhspan(mean - spread, mean + spread, color=color, alpha=0.15, linewidth=0)
     axes.axhline(mean, color=color, linestyle="--", linewidth=1.2, label=name)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A number that a panel's lines are compared with."""
+
+    name: str
+    value: float
+    color: str = INK
+    line: str = "-"
+
+
+def references(axes: Axes, some: Sequence[Reference]) -> None:
+    """A thin line across the panel for each, with its name beside it; to be called when the y axis is settled."""
+    low, high = axes.get_ylim()
+    place = -1.0
+    for one in sorted(some, key=lambda reference: reference.value):
+        share = (one.value - low) / (high - low)
+        place = max(share, place + LABEL)
+        axes.axhline(one.value, color=one.color, linestyle=one.line, linewidth=1, zorder=1)
+        axes.annotate(
+            one.name,
+            (1, one.value),
+            xytext=(1.015, place),
+            xycoords=axes.get_yaxis_transform(),
+            textcoords="axes fraction",
+            va="center",
+            color=one.color,
+            annotation_clip=False,
+        )
 
 
 def plain_log_ticks(axis: Axis) -> None:

@@ -12,15 +12,17 @@ from sweep.report.markup import Markup, element, facts, folded, items, joined, p
 from sweep.report.section import Section
 from sweep.results.caption import caption
 from sweep.results.grid import Grid, Line, layout
+from sweep.results.notes import notes
 
 STAGES: dict[Stage, str] = {"teacher": "teachers", "search": "search trials", "confirm": "students"}
 TEXT_COLUMNS = ("method", "recipe", "missing")
 
 
 def leaderboard(history: History) -> Section:
-    """The table with its caption, and what the searches found."""
+    """The table with its caption, what the searches found, and the notes."""
     board = history.board
     parts = [_grid(layout(board)), element("p", caption(board), class_="caption"), items(board.findings)]
+    parts += [element("p", note, class_="caption") for note in notes(board)]
     return Section("leaderboard", "Leaderboard", joined(parts))
 
 

@@ -67,7 +67,12 @@ def _of_pairs(under: Sequence[Difference], over: Difference) -> str:
 def sure(found: Difference) -> str:
     """``95 % CI 0.21 … 0.63, corrected p = 0.003``; of differences below zero with a minus sign."""
     low, high = (_number(end or 0.0) for end in _ends(found))
-    return f"95 % CI {low} … {high}, corrected p {_equals(found.p_corrected)}"
+    return f"95 % CI {low} … {high}, {corrected_p(found.p_corrected)}"
+
+
+def corrected_p(p: float | None, relation: str = "=") -> str:
+    """``corrected p = 0.003``; a very small one as ``corrected p < 0.0001``."""
+    return f"corrected p {_p(p)}" if _p(p).startswith("<") else f"corrected p {relation} {_p(p)}"
 
 
 def _ends(found: Difference) -> tuple[float | None, float | None]:

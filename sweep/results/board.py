@@ -15,6 +15,7 @@ from sweep.ledger.store import Ledger
 from sweep.plan.slots import Plan
 from sweep.results import published
 from sweep.results.elsewhere import taken_from
+from sweep.results.printed import Printed
 from sweep.results.published import Gap, Reported
 from sweep.results.read import Results, read
 from sweep.results.rows import Row, Shown, baseline, shown_epoch
@@ -54,6 +55,16 @@ class Leaderboard:
         return table
 
     @cached_property
+    def printed(self) -> Printed:
+        """How it is printed."""
+        return Printed.of(self.plan.table, {row.label: row.method for row in self.rows})
+
+    @cached_property
+    def columns(self) -> list[str]:
+        """The pairs that are printed, and ``mean`` where that is, in order."""
+        return self.printed.columns(self.pairs, mean=bool(self.overall))
+
+    @cached_property
     def overall(self) -> dict[tuple[str, str], Overall]:
         """Lines over all pairs, by (recipe, label); of a table of one pair none."""
         return overall(self.rows, self.baseline)
@@ -66,10 +77,13 @@ class Leaderboard:
     @property
     def findings(self) -> list[str]:
         """What each search has found, one line each, and which of it is worth its multiply-accumulates."""
-        told = [f"{row.label}, {row.pair}: {row.tuned}" for row in self.rows if row.tuned]
+        name = self.printed.name
+        told = [f"{name(row.label)}, {row.pair}: {row.tuned}" for row in self.rows if row.tuned]
         front = self._front()
         if front:
-            places = "; ".join(f"{row.label}, {row.pair} ({row.mean:.2f} % at {macs:,} MACs)" for row, macs in front)
+            places = "; ".join(
+                f"{name(row.label)}, {row.pair} ({row.mean:.2f} % at {macs:,} MACs)" for row, macs in front
+            )
             told.append(f"Pareto front over all cells, test accuracy against the student's MACs: {places}")
         return told
 

@@ -13,6 +13,8 @@ from sweep.plan.labels import ARROW, student_of, teacher_of
 from sweep.results.board import Leaderboard
 from sweep.results.caption import caption
 from sweep.results.grid import Band, Grid, Square, grid, layout
+from sweep.results.headline import headline
+from sweep.results.notes import notes
 from sweep.results.records import records
 
 
@@ -28,7 +30,7 @@ def render(board: Leaderboard, how: Format) -> str:
 
 
 def to_markdown(board: Leaderboard) -> str:
-    """A pipe table, the caption, and what searches have found."""
+    """What came out in a sentence, a pipe table, the caption, what searches have found, and the notes."""
     table = layout(board)
     lines = [
         [f"**{square.text}**" if square.bold else square.text for square in line]
@@ -36,8 +38,8 @@ def to_markdown(board: Leaderboard) -> str:
         for line in group
     ]
     drawn = formats.to_markdown(table.columns, lines, right=range(1, len(table.columns)))
-    findings = "".join(f"\n- {line}" for line in board.findings)
-    return f"{drawn}\n{caption(board)}\n" + (f"{findings}\n" if findings else "")
+    below = "".join(f"- {line}\n" for line in (*board.findings, *notes(board)))
+    return f"{headline(board)}\n\n{drawn}\n{caption(board)}\n\n{below}"
 
 
 def to_text(board: Leaderboard) -> str:
@@ -59,7 +61,8 @@ def as_rich(board: Leaderboard) -> RenderableType:
         for line in group:
             table.add_row(*(Text(square.text, style="bold" if square.bold else "") for square in line))
         table.add_section()
-    return Group(table, Text("\n".join([caption(board), *board.findings]), style="dim"))
+    below = [caption(board), *board.findings, *notes(board)]
+    return Group(Text(headline(board)), Text(), table, Text("\n".join(below), style="dim"))
 
 
 def to_latex(board: Leaderboard) -> str:
@@ -72,7 +75,8 @@ def to_latex(board: Leaderboard) -> str:
             r"% needs \usepackage{booktabs}",
             r"\begin{table}",
             r"  \centering",
-            rf"  \caption{{{tex(caption(board))}}}",
+            rf"  \caption{{{tex(board.printed.table.caption.strip() or caption(board))}}}",
+            *([rf"  \label{{{board.printed.table.label}}}"] if board.printed.table.label else []),
             rf"  \begin{{tabular}}{{{_alignment(board, table)}}}",
             r"    \toprule",
             *(f"    {line}" for line in _head(board, table)),
@@ -80,10 +84,18 @@ def to_latex(board: Leaderboard) -> str:
             body,
             r"    \bottomrule",
             r"  \end{tabular}",
+            r"  \par\smallskip",
+            rf"  {{\footnotesize {tex(' '.join(_tex_notes(board)))}\par}}",
             r"\end{table}",
             "",
         ]
     )
+
+
+def _tex_notes(board: Leaderboard) -> list[str]:
+    """What stands below LaTeX's table: the notes, and first what the marks mean where the caption is the spec's own."""
+    own = bool(board.printed.table.caption.strip())
+    return [*([caption(board)] if own else []), *board.findings, *notes(board)]
 
 
 def _tex(square: Square) -> str:

@@ -9,12 +9,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from search_spaces.table import MEAN
 from sweep.plan.labels import teacher_of
-from sweep.results.caption import DIFFERS, OTHER_RECIPE, TIED
+from sweep.results.notes import DIFFERS, OTHER_RECIPE, TIED
 from sweep.results.rows import Row
 from sweep.results.significance import Overall
 from sweep.results.statistics import shows
-from sweep.text import signed
 
 if TYPE_CHECKING:
     from sweep.results.board import Leaderboard
@@ -89,27 +89,37 @@ def layout(board: Leaderboard) -> Grid:
 
 
 def _bands(board: Leaderboard) -> tuple[Band, ...]:
-    delta = [f"Δ {board.baseline}"] if board.baseline else []
+    delta = [f"Δ {board.printed.name(str(board.baseline))}"] if _deltas(board) else []
     of_pair = ("", *delta, *(["published", "gap"] if board.published else []))
     several = len({recipe for recipe, _ in board.lines}) > 1
     return (
         *([Band("recipe")] if several else []),
         Band("method"),
-        *(Band(pair, of_pair) for pair in board.pairs),
-        *([Band("mean", ("", *delta))] if board.overall else []),
-        *([Band("missing")] if any(row.missing for row in board.rows) else []),
+        *(Band(column, ("", *delta) if column == MEAN else of_pair) for column in board.columns),
+        *([Band("missing")] if any(row.missing for row in board.rows if board.printed.shows(row.label)) else []),
     )
 
 
+def _deltas(board: Leaderboard) -> bool:
+    return board.baseline is not None and board.printed.table.deltas
+
+
 def _groups(board: Leaderboard, *, several: bool, failed: bool) -> dict[tuple[str, int], list[Line]]:
-    """Lines by recipe and family: recipes in the spec's order, families in the field's."""
-    recipes = list(dict.fromkeys(recipe for recipe, _ in board.lines))
+    """Lines by recipe and family: recipes in the spec's order, families in the field's. Where the spec orders the rows,
+    those of a recipe stand together, but for the student alone where it comes first."""
+    recipes = {recipe: place for place, recipe in enumerate(dict.fromkeys(recipe for recipe, _ in board.lines))}
+    families = {place: _family(next(iter(by_pair.values())).method) for place, by_pair in board.lines.items()}
+    shown = [place for place in board.lines if board.printed.shows(place[1])]
+    shown.sort(key=lambda place: (recipes[place[0]], board.printed.place(place[1]), families[place]))
     grouped: dict[tuple[str, int], list[Line]] = {}
-    for (recipe, name), by_pair in board.lines.items():
-        start = [*([Square(recipe)] if several else []), Square(name)]
-        family = _family(next(iter(by_pair.values())).method)
-        grouped.setdefault((recipe, family), []).append([*start, *_line(board, recipe, name, by_pair, failed)])
-    return dict(sorted(grouped.items(), key=lambda group: (recipes.index(group[0][0]), group[0][1])))
+    for recipe, name in shown:
+        start = [*([Square(recipe)] if several else []), Square(board.printed.name(name))]
+        family = families[recipe, name]
+        if board.printed.is_ordered:
+            family = STUDENT if family == STUDENT and not grouped.keys() - {(recipe, STUDENT)} else OF_LOGITS
+        line = [*start, *_line(board, recipe, name, board.lines[recipe, name], failed)]
+        grouped.setdefault((recipe, family), []).append(line)
+    return dict(sorted(grouped.items(), key=lambda group: (recipes[group[0][0]], group[0][1])))
 
 
 def _family(method: str) -> int:
@@ -125,7 +135,7 @@ def _teachers(board: Leaderboard, bands: tuple[Band, ...]) -> Line:
             squares[0] = Square("teacher")
         elif band.title in board.pairs:
             accuracy = board.teachers.get(teacher_of(band.title))
-            squares[0] = Square("–" if accuracy is None else f"{accuracy:.2f}")
+            squares[0] = Square("–" if accuracy is None else board.printed.number(accuracy))
             theirs = board.published_teacher(band.title) if board.published else None
             if theirs is not None:
                 squares[-2] = Square(_reported(board, theirs))
@@ -136,10 +146,11 @@ def _teachers(board: Leaderboard, bands: tuple[Band, ...]) -> Line:
 def _line(board: Leaderboard, recipe: str, name: str, by_pair: dict[str, Row], failed: bool) -> Line:
     """What stands under all pairs."""
     line: Line = []
-    for pair in board.pairs:
-        line += _row(board, by_pair[pair]) if pair in by_pair else _blank(board)
-    if board.overall:
-        line += _mean(board, board.overall.get((recipe, name)))
+    for column in board.columns:
+        if column == MEAN:
+            line += _mean(board, board.overall.get((recipe, name)))
+        else:
+            line += _row(board, by_pair[column]) if column in by_pair else _blank(board)
     if failed:
         missing = Counter[str]()
         for row in by_pair.values():
@@ -149,27 +160,28 @@ def _line(board: Leaderboard, recipe: str, name: str, by_pair: dict[str, Row], f
 
 
 def _blank(board: Leaderboard) -> Line:
-    return [Square() for _ in range(1 + bool(board.baseline) + 2 * bool(board.published))]
+    return [Square() for _ in range(1 + _deltas(board) + 2 * bool(board.published))]
 
 
 def _row(board: Leaderboard, row: Row) -> Line:
     marks = (TIED if row.standing == "tied" else "") + (OTHER_RECIPE if row.recipe_differs else "")
-    squares = [Square(row.shown + marks, row.standing == "best")]
-    if board.baseline:
-        squares.append(Square(row.shown_delta + (DIFFERS if shows(row.p_delta) else "")))
+    decimals = board.printed.table.decimals
+    squares = [Square(row.shown(decimals) + marks, row.standing == "best")]
+    if _deltas(board):
+        squares.append(Square(row.shown_delta(decimals) + (DIFFERS if shows(row.p_delta) else "")))
     if board.published:
         theirs, gap = board.reported(row), board.gap(row)
-        squares += [Square(_reported(board, theirs) if theirs else ""), Square(_gap(gap) if gap else "")]
+        squares += [Square(_reported(board, theirs) if theirs else ""), Square(_gap(board, gap) if gap else "")]
     return squares
 
 
 def _mean(board: Leaderboard, line: Overall | None) -> Line:
     if line is None:
-        return [Square("–"), *([Square()] if board.baseline else [])]
+        return [Square("–"), *([Square()] if _deltas(board) else [])]
     tied = TIED if line.verdict.standing == "tied" else ""
-    squares = [Square(f"{line.mean:.2f}{tied}", line.verdict.standing == "best")]
-    delta = "" if line.delta is None else signed(line.delta) + (DIFFERS if shows(line.p_delta) else "")
-    return squares + ([Square(delta)] if board.baseline else [])
+    squares = [Square(board.printed.number(line.mean) + tied, line.verdict.standing == "best")]
+    delta = "" if line.delta is None else board.printed.signed(line.delta) + (DIFFERS if shows(line.p_delta) else "")
+    return squares + ([Square(delta)] if _deltas(board) else [])
 
 
 def _reported(board: Leaderboard, theirs: Reported) -> str:
@@ -179,6 +191,6 @@ def _reported(board: Leaderboard, theirs: Reported) -> str:
     return f"{theirs.mean:.2f} [{board.origins.index(theirs.origins[0]) + 1}]{others}"
 
 
-def _gap(gap: Gap) -> str:
+def _gap(board: Leaderboard, gap: Gap) -> str:
     """``−0.31 (0.8 std)``."""
-    return signed(gap.points) + (f" ({abs(gap.stds):.1f} std)" if gap.stds is not None else "")
+    return board.printed.signed(gap.points) + (f" ({abs(gap.stds):.1f} std)" if gap.stds is not None else "")

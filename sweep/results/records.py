@@ -13,12 +13,16 @@ from sweep.results.rows import Row
 
 
 def records(board: Leaderboard) -> list[dict[str, Any]]:
-    """One flat record per row, for JSON, CSV, Parquet and MLflow's table; docs/leaderboard.md has the columns."""
+    """One flat record per row, for JSON, CSV, Parquet and MLflow's table; docs/leaderboard.md has the columns.
+
+    Rows that the spec's `table` does not show are among them: its order is theirs, and they come last.
+    """
     varied = list(dict.fromkeys(key for row in board.rows for key in row.varied))
     return [
         {
             "pair": row.pair,
             "label": row.label,
+            "name": board.printed.name(row.label),
             "n": len(row.values),
             "mean": _rounded(row.mean),
             "std": _rounded(row.std),
@@ -39,7 +43,7 @@ def records(board: Leaderboard) -> list[dict[str, Any]]:
             "dataset": board.plan.dataset,
             "sweep": board.plan.name,
         }
-        for row in board.rows
+        for row in sorted(board.rows, key=lambda row: board.printed.place(row.label))
     ]
 
 

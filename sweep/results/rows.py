@@ -68,18 +68,16 @@ class Row:
         """Sample standard deviation over seeds; None for fewer than two."""
         return deviation(self.values.values())
 
-    @property
-    def shown(self) -> str:
+    def shown(self, decimals: int = 2) -> str:
         """``95.13 ± 0.67 (3)``."""
         if self.mean is None:
             return "–"
-        spread = f" ± {self.std:.2f}" if self.std is not None else ""
-        return f"{self.mean:.2f}{spread} ({len(self.values)})"
+        spread = f" ± {self.std:.{decimals}f}" if self.std is not None else ""
+        return f"{self.mean:.{decimals}f}{spread} ({len(self.values)})"
 
-    @property
-    def shown_delta(self) -> str:
+    def shown_delta(self, decimals: int = 2) -> str:
         """``+0.50`` or ``−0.50``; empty where there is no difference to tell."""
-        return "" if self.delta is None else signed(self.delta)
+        return "" if self.delta is None else signed(self.delta, decimals)
 
 
 def shown_epoch(plan: Plan) -> Shown:

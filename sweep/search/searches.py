@@ -100,10 +100,10 @@ class Searches:
             if slot.id not in planned:
                 self.prune(key)
 
-    def prune(self, key: str) -> dict[str, Any]:
-        """Note that a search gives a trial up; what the ledger says of it."""
+    def prune(self, key: str, noted: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Note that a search gives a trial up; what the ledger says of it, with what else is to be `noted`."""
         epochs = [event.body for event in self._ledger.events("epoch", trial=key)] if self._ledger else []
-        body = final_body("pruned", epochs, self.plan.protocol)
+        body = final_body("pruned", epochs, self.plan.protocol) | (noted or {})
         if self._ledger is not None:
             self._ledger.append("pruned", key, body=body)
         self.ended(key, "pruned", body)

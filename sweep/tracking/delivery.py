@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from sweep.layout import Root, SweepPaths
 from sweep.ledger.store import Event, Ledger
 from sweep.tracking import mlflow_internals
-from sweep.tracking.best import outdated
+from sweep.tracking.best import Drawn, outdated
 from sweep.tracking.mlflow_internals import run_name
 from sweep.tracking.news import STATUS, News, step_of
 from sweep.tracking.once_more import once_more
@@ -27,10 +27,10 @@ from sweep.tracking.parent import ParentRun
 from sweep.tracking.places import moved
 from sweep.tracking.progress import Progress, Refusal, told_of
 from sweep.tracking.run_content import (
-    BEST,
     PARENT,
     dataset_input,
     epoch_metrics,
+    may_change,
     metrics_at,
     milliseconds,
     parameters,
@@ -87,8 +87,9 @@ class Delivery:
         self._progress.marked(self._runs.mark)
         self._again = self._lacking()
         self._refused_before = [one for one in self._progress.refused if one.trial is None]
+        self._drawn = Drawn(self._ledger)
         self._moved = True
-        """Whether trials may stand elsewhere in the sweep than their runs say, or have another best epoch."""
+        """Whether trials may stand elsewhere than their runs say, or have another best epoch; or views be others."""
 
     @property
     def experiment(self) -> str:
@@ -196,7 +197,8 @@ class Delivery:
             return
         self._teller.begin(None, self._progress.told)
         self._teller.guard(PARENT, "where the trials stand by now", self._show_places)
-        self._teller.guard(PARENT, "which epochs are the best by now", self._show_best)
+        self._teller.guard(PARENT, "which epochs are the best by now, and what is charted", self._show_best)
+        self._teller.guard(PARENT, "the views of its page", self._parent.show_views)
         self._moved = False
 
     def _show_places(self) -> None:
@@ -214,14 +216,15 @@ class Delivery:
         for key, numbers in list(outdated(self._runs.shown, self._ledger)):
             run = self._runs.shown[key]
             self._teller.log(key, run.name, numbers)
-            self._runs.shown[key] = Shown(run.name, run.tags, _best(numbers))
+            self._runs.shown[key] = Shown(run.name, run.tags, run.best | _best(numbers))
 
     # -- event by event -----------------------------------------------------------------------------------------------
 
     def _parent_event(self, event: Event) -> None:
         self._teller.begin(None, event.seq)
         self._teller.guard(PARENT, f"what the event '{event.kind}' says", partial(self._parent.tell, event))
-        self._moved |= event.kind in ("plan", "chosen")
+        self._moved |= event.kind in ("plan", "chosen", "report")
+        self._drawn.follow(event)
 
     def _trials_events(self, events: list[Event]) -> None:
         """Events of trials that ran side by side, trial by trial."""
@@ -312,14 +315,14 @@ class Delivery:
             told.metrics += metrics_at(epoch_metrics(body), event.time, event.epoch or 0)
         elif event.kind in ("final", "retrained"):
             told.end(event, STATUS[body["state"]], self._end_tags(event.trial or "", body))
-            told.metrics += self._replaced(event) if event.kind == "retrained" else []
+            told.metrics += self._replaced(event) if event.kind == "retrained" else self._drawn.metrics(event)
         elif event.kind == "pruned":
-            told.end(event, "KILLED", {"state": "pruned"})
+            told.end(event, "KILLED", {"state": "pruned"} | release_tags(body))
         elif event.kind == "failed":
             tags = {"state": body.get("state", "failed"), "reason": body["reason"], "log": body["log"]}
-            told.end(event, "FAILED", tags)
+            told.end(event, "FAILED", tags | release_tags(body))
         elif event.kind == "interrupted":
-            told.end(event, "KILLED", {"state": "interrupted"})
+            told.end(event, "KILLED", {"state": "interrupted"} | release_tags(body))
 
     def _end_tags(self, key: str, body: dict[str, Any]) -> dict[str, str]:
         """How a trial ended, why, and what it was made with."""
@@ -343,5 +346,5 @@ class Delivery:
 
 
 def _best(metrics: list[Any]) -> dict[str, float]:
-    """What is told of a trial's best epoch, the last of each number."""
-    return {metric.key: metric.value for metric in metrics if metric.key in BEST}
+    """What is told of a trial's best epoch and for its charts, the last of each number."""
+    return {metric.key: metric.value for metric in metrics if may_change(metric.key)}

@@ -3,6 +3,7 @@
 - names of the tags and lengths of their values that MLflow's server and page know;
 - its REST interface, asked past its client: the path, and the functions that send its login along;
 - the tables of its database: who reads them directly, and how the file is written;
+- how it tells that a graph of `torch.export` holds no pickle that could run code;
 - the command line that its server is started with, and the application in it.
 
 The state of a view of MLflow's page is one more thing of this kind; it is in :mod:`sweep.tracking.view_state`. All else
@@ -25,6 +26,7 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from mlflow.store.entities import PagedList
     from sqlalchemy import Connection, Select, TableClause
+    from torch import nn
 
 RELEASE = "3.17"
 """The release that all of this was read in."""
@@ -269,6 +271,32 @@ def _of_tagged_runs(table: TableClause, columns: Iterable[str], tag: str, value:
     query = sql.select(*(table.c[name] for name in columns))
     query = query.join_from(table, own, own.c.run_uuid == table.c.run_uuid)
     return query.where(own.c.key == tag, own.c.value == value)
+
+
+# -- graphs of torch.export --------------------------------------------------------------------------------------------
+
+
+def read_graph(path: Path) -> nn.Module:
+    """The pass of a network that `torch.export` has written, in evaluation mode, on the CPU.
+
+    Torch would unpickle what stands in such an archive, whatever it is. So MLflow looks at it first, as its own loader
+    does where it is told to read no pickles; that it is told by a variable, for the whole process.
+
+    Raises:
+        MlflowException: where the archive holds more than text and tensors.
+        ValueError: where it takes one number of images alone.
+        Exception: whatever torch raises of an archive that it cannot read.
+    """
+    import torch
+    from mlflow.pytorch import _validate_pt2_archive_is_pickle_free
+
+    _validate_pt2_archive_is_pickle_free(str(path))
+    program = torch.export.load(path)
+    (read,) = (node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs)
+    count = read.meta["val"].shape[0]
+    if isinstance(count, int):
+        raise ValueError(f"its graph takes {count} images at a time alone: its forward asks a tensor for its len()")
+    return program.module()
 
 
 # -- its server --------------------------------------------------------------------------------------------------------

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import math
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from sweep.tracking import mlflow_internals
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
     from trainers.models import Network
 
+GRAPH, ABOUT = "data/model.pt2", "MLmodel"
+"""Of a model's files the graph, and what MLflow says of it, in YAML."""
 CHANNELS = 3
 EXAMPLE_IMAGES = 2
 """A batch of one would fix the batch size of the exported graph."""
@@ -26,6 +34,10 @@ def save(network: Network, images: dict[str, Any], folder: Path, metadata: dict[
         images: a plan's; the network reads float32 ``[B, 3, H, W]``, normalised by their `mean` and `std`.
         folder: to be made.
         metadata: what else the model's file should say.
+
+    Raises:
+        ValueError: where the graph would take one number of images alone.
+        Exception: whatever torch says of a graph that it cannot follow.
     """
     with warnings.catch_warnings(action="ignore"):  # MLflow warns of type hints of its own while it is imported
         import numpy
@@ -43,6 +55,25 @@ def save(network: Network, images: dict[str, Any], folder: Path, metadata: dict[
             pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],
             metadata=metadata | {name: images[name] for name in ("mean", "std")},
         )
+        mlflow_internals.read_graph(folder / GRAPH)
+
+
+def images_of(about: Path) -> dict[str, Any]:
+    """What the images of a network that :func:`save` has written go through: `size`, `mean` and `std`, as in a plan.
+
+    Args:
+        about: the model's file :data:`ABOUT`.
+
+    Raises:
+        ValueError, TypeError, KeyError, yaml.YAMLError: where it is none of those.
+    """
+    content = yaml.safe_load(about.read_text(encoding="utf-8"))
+    (told,) = json.loads(content["signature"]["inputs"])
+    _, channels, height, width = map(int, told["tensor-spec"]["shape"])
+    colours = {name: [float(value) for value in content["metadata"][name]] for name in ("mean", "std")}
+    if {channels, *map(len, colours.values())} != {CHANNELS} or not all(0 < std < math.inf for std in colours["std"]):
+        raise ValueError(f"its images have not {CHANNELS} colours")
+    return {"size": [height, width], **colours}
 
 
 def _signature(shape: tuple[int, ...], classes: int) -> ModelSignature:

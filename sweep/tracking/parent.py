@@ -14,6 +14,8 @@ from sweep.layout import SweepPaths
 from sweep.ledger.store import Event, Ledger
 from sweep.plan.slots import Plan, SearchedCell, Slot
 from sweep.results import board, draw
+from sweep.results.board import Leaderboard
+from sweep.results.headline import headline
 from sweep.tracking import mlflow_internals, views
 from sweep.tracking.mlflow_internals import LONGEST_EXPERIMENT_TAG, NOTE
 from sweep.tracking.places import slot_of
@@ -26,6 +28,7 @@ from sweep.tracking.run_content import (
     milliseconds,
     order_tags,
     origin_tags,
+    table_tag,
 )
 from sweep.tracking.runs import TOLD, Runs
 from sweep.tracking.teller import Teller
@@ -65,7 +68,8 @@ class ParentRun:
     ) -> None:
         self._paths, self._ledger, self._client = paths, ledger, client
         self._runs, self._teller, self._progress = runs, teller, progress
-        self._described = ""
+        self._described, self._told = "", ""
+        self._views: dict[str, str] = {}
 
     def tell(self, event: Event) -> None:
         """Tell an event that is of no trial."""
@@ -120,10 +124,14 @@ class ParentRun:
         if plan is None or next(ends, None) is None or PARENT not in self._runs.ids:
             return
         figure = report.body["figure"] if report else None
-        note = self._description(draw.render(board.leaderboard(self._ledger), Format.MARKDOWN), figure)
+        table = board.leaderboard(self._ledger)
+        came_out = headline(table)
+        note = self._description(came_out, draw.render(table, Format.MARKDOWN), figure)
         if note != self._described:
             self._ask("the description", self._client.set_tag, self._id, NOTE, note)
             self._described = note
+            self._tell_experiment(Plan.from_json(plan.body), came_out)
+            self._draw(table)
 
     @property
     def _id(self) -> str:
@@ -139,20 +147,42 @@ class ParentRun:
         """What all trials share, and the views of the experiment."""
         facts = {"dataset": plan.dataset, "protocol": plan.protocol, "baseline": plan.baseline}
         first: Slot | SearchedCell = plan.slots[0] if plan.slots else plan.cells[0]
-        self._teller.tag(PARENT, "the sweep", facts | order_tags(plan))
+        self._teller.tag(PARENT, "the sweep", facts | order_tags(plan) | table_tag(plan))
         used = [dataset_input(first.config["dataset"])]
         self._ask("the data set", self._client.log_inputs, self._id, used)
-        for view in views.views(plan):
-            self._tag_experiment(f"the view '{view.name}'", view.tag, view.value)
-        self._tag_experiment("the experiment's description", NOTE, self._about(plan))
+        self._views = {}
+        self._draw(board.leaderboard(self._ledger))
+        report = self._ledger.latest("report")
+        self._tell_experiment(plan, report.body.get("headline", "") if report else "")
 
-    def _about(self, plan: Plan) -> str:
-        """What the experiment says of itself."""
+    def show_views(self) -> None:
+        """Bring the views of the experiment to what the ledger and this release make of them, whatever release has told
+        of the sweep before; views that somebody made in MLflow's page have other names, and stay."""
+        if self._ledger.latest("plan") is not None and PARENT in self._runs.ids:
+            self._views = self._runs.experiment_tags()
+            self._draw(board.leaderboard(self._ledger))
+
+    def _draw(self, results: Leaderboard) -> None:
+        """Tell of the views that differ from those that are there."""
+        for view in views.views(results.plan, views.reached(results)):
+            if self._views.get(view.tag) != view.value:
+                self._tag_experiment(f"the view '{view.name}'", view.tag, view.value)
+                self._views[view.tag] = view.value
+
+    def _tell_experiment(self, plan: Plan, came_out: str) -> None:
+        """Put into the experiment's description what it is, where it is not that yet."""
+        about = self._about(plan, came_out)
+        if about != self._told:
+            self._tag_experiment("the experiment's description", NOTE, about)
+            self._told = about
+
+    def _about(self, plan: Plan, came_out: str) -> str:
+        """What the experiment says of itself: what came out of it, what it is for, and where to look."""
         parent = f"[the sweep's table and figures](#/experiments/{self._runs.experiment}/runs/{self._id})"
         where = f"Start at {parent}, or look at {views.links(plan, self._runs.experiment)}"
-        room = LONGEST_EXPERIMENT_TAG - len(where) - 3
+        room = LONGEST_EXPERIMENT_TAG - len(where) - len(came_out) - 5
         about = plan.description if len(plan.description) <= room else plan.description[: max(room, 0)] + "…"
-        return f"{about}\n\n{where}" if about else where
+        return "\n\n".join(part for part in (came_out, about, where) if part)
 
     def _tag_experiment(self, what: str, tag: str, value: str) -> None:
         self._ask(what, self._client.set_experiment_tag, self._runs.experiment, tag, value)
@@ -164,7 +194,7 @@ class ParentRun:
             self._teller.tag(PARENT, "the sweep", {CHOSEN + event.body["cell"]: json.dumps(content)})
 
     def _report(self, body: dict[str, Any]) -> None:
-        """Leaderboard as table artifact and description, the figure, and the page."""
+        """Leaderboard as table artifact and description, what came out also as the experiment's, figure and page."""
         records = body["records"]
         columns = list(records[0]) if records else []
         table = {"columns": columns, "data": [[record[column] for column in columns] for record in records]}
@@ -172,9 +202,12 @@ class ParentRun:
         for name, text in texts.items():
             self._ask(name, self._client.log_text, self._id, text, name)
         self._files(body["figure"], body.get("page", {}).get("file"))
-        self._described = self._description(body["markdown"], body["figure"])
+        came_out, plan = body.get("headline", ""), self._ledger.latest("plan")
+        self._described = self._description(came_out, body["markdown"], body["figure"])
         shown = json.dumps([{"path": "leaderboard.json", "type": "table"}])
         self._teller.tag(PARENT, "the sweep", {NOTE: self._described, mlflow_internals.LOGGED_ARTIFACTS: shown})
+        if plan is not None:
+            self._tell_experiment(Plan.from_json(plan.body), came_out)
 
     def _files(self, figure: str | None, page: str | None) -> None:
         """The figure, the page and the user's code, as far as they are in the folder, and the figure in small."""
@@ -187,12 +220,12 @@ class ParentRun:
         if figure and figure in there:
             self._ask(SMALL_FIGURE, lambda: self._client.log_image(self._id, shrunk(there[figure]), SMALL_FIGURE))
 
-    def _description(self, markdown: str, figure: str | None) -> str:
-        """The figure, the table, and where else to look."""
+    def _description(self, came_out: str, markdown: str, figure: str | None) -> str:
+        """What came out in a sentence, where else to look, the figure, and the table."""
         plan = self._ledger.latest("plan")
         links = views.links(Plan.from_json(plan.body), self._runs.experiment) if plan else ""
         drawn = f"![accuracy by method](get-artifact?path={SMALL_FIGURE}&run_uuid={self._id})" if figure else ""
-        return described(markdown, [part for part in (links, drawn) if part])
+        return described(markdown.removeprefix(f"{came_out}\n\n"), [part for part in (came_out, links, drawn) if part])
 
     def _ask(self, what: str, request: Callable[Given, object], *given: Given.args, **named: Given.kwargs) -> None:
         self._teller.ask(PARENT, what, request, *given, **named)

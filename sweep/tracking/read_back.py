@@ -24,7 +24,7 @@ from sweep.results.rows import won_by
 from sweep.text import without_password
 from sweep.tracking.address import quiet_mlflow
 from sweep.tracking.long_values import joined
-from sweep.tracking.run_content import CHOSEN, MADE_WITH, ORDER, PARENT, PLACES, row_key, taken_told
+from sweep.tracking.run_content import CHOSEN, MADE_WITH, ORDER, PARENT, PLACES, row_key, table_told, taken_told
 from sweep.tracking.server import PATIENCE_SECONDS, Tracked, served, stored
 from sweep.tracking.trouble import stopped
 from trainers.errors import InputError
@@ -161,6 +161,7 @@ def _plan(parent: Tracked, members: list[_Member], cells: list[SearchedCell]) ->
         slots=tuple(member.trial.slot for member in members if member.part in ("teacher", "fixed")),
         cells=tuple(cells),
         seeds=tuple(cells[0].seeds) if cells else (),
+        table=table_told(tags),
     )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.ledger.origin import Origin, origin_of
 from sweep.ledger.provenance import shown
 from sweep.plan.labels import student_of, teacher_of
+from sweep.tracking.charted import CHARTED
 from sweep.tracking.long_values import in_parts
 from sweep.tracking.mlflow_internals import DATA_CONTEXT, LONGEST_PARAM, LONGEST_TAG, SOURCE_COMMIT
 from trainers.storage.content import content_key
@@ -21,6 +22,8 @@ from trainers.versions import OURS
 if TYPE_CHECKING:
     from sweep.plan.slots import Plan, SearchedCell, Slot
 
+SYSTEM = "system/"
+"""How the names of the metrics begin that MLflow's tab of system metrics shows."""
 PARENT = "sweep"
 """The parent run's `sweep.key`."""
 EPOCH_METRICS = ("loss", "lr", "train_acc", "train_acc5", "val_acc", "val_acc5", "test_acc", "test_acc5")
@@ -36,6 +39,8 @@ MADE_WITH = "made_with."
 """How the tags begin that tell what a trial was trained with; the package's name follows."""
 FROM, FROM_ID, FROM_TIME = "taken_from", "taken_from.id", "taken_from.ended"
 """Tags of a trial that another sweep has trained: that sweep's name, its ledger's id, and when the trial ended."""
+TABLE = "sweep.table"
+"""The parent's tag that tells how the table is printed, as JSON; empty where the spec says nothing of it."""
 RAN_ON = "ran_on."
 """How the tags begin that tell where it was trained: ``host``, ``gpu`` or ``cpu``, ``driver``, ``python``."""
 COMMIT = "commit."
@@ -45,12 +50,24 @@ ROW_KEY = 8
 """Hexadecimal digits of a row's key there."""
 
 
+def may_change(metric: str) -> bool:
+    """Whether a metric of a whole trial is another one when the plan is."""
+    return metric in BEST or metric.startswith(CHARTED)
+
+
 def epoch_metrics(result: dict[str, Any]) -> dict[str, float]:
     """An epoch's result as MLflow metrics; loss terms are named ``term/<name>``, diagnostics ``diagnostics/<name>``."""
     metrics = {name: result[name] for name in (*EPOCH_METRICS, "images_per_second") if result[name] is not None}
     terms = {f"term/{name}": value for name, value in result["terms"].items()}
     measured = {f"diagnostics/{name}": value for name, value in result.get("diagnostics", {}).items()}
-    return metrics | terms | measured
+    return metrics | terms | measured | system_metrics(result)
+
+
+def system_metrics(result: dict[str, Any]) -> dict[str, float]:
+    """What an epoch took of the machine, as MLflow's tab of system metrics shows it: the mean, and of memory the peak;
+    of an older ledger nothing."""
+    shown = {name: "peak" if name.endswith("megabytes") else "mean" for name in result.get("system", {})}
+    return {f"{SYSTEM}{name}": result["system"][name][kind] for name, kind in shown.items()}
 
 
 def summary_metrics(body: dict[str, Any]) -> dict[str, float]:
@@ -168,6 +185,20 @@ def order_tags(plan: Plan) -> dict[str, str]:
     rows = list(dict.fromkeys(keys))
     some = LONGEST_TAG // (ROW_KEY + 1)
     return {f"{ORDER}{n}": " ".join(rows[start : start + some]) for n, start in enumerate(range(0, len(rows), some))}
+
+
+def table_tag(plan: Plan) -> dict[str, str]:
+    """How the plan has its table printed."""
+    return {TABLE: json.dumps(plan.table, ensure_ascii=False) if plan.table else ""}
+
+
+def table_told(tags: dict[str, str]) -> dict[str, Any]:
+    """The plan's `table` back from the parent's tags; nothing where they hold none, or something else."""
+    try:
+        told = json.loads(tags.get(TABLE) or "{}")
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def dataset_input(dataset: dict[str, Any]) -> Any:

@@ -16,7 +16,7 @@ from sweep.tracking import mlflow_internals
 from sweep.tracking.long_values import joined
 from sweep.tracking.paging import pages
 from sweep.tracking.patience import made_once, patiently
-from sweep.tracking.run_content import BEST, PARENT, milliseconds
+from sweep.tracking.run_content import PARENT, may_change, milliseconds
 from sweep.tracking.trouble import trouble
 from trainers.errors import StorageError
 
@@ -45,12 +45,12 @@ class GoneError(Exception):
 @dataclass
 class Shown:
     """What a run says of its trial that may change with the sweep's plan while the trial stays the same: its place in
-    the sweep, and its best epoch."""
+    the sweep, its best epoch, and the numbers of its charts."""
 
     name: str
     tags: dict[str, str]
     best: dict[str, float] = field(default_factory=dict)
-    """The metrics of :data:`~sweep.tracking.run_content.BEST`, as far as it has them."""
+    """The metrics that :func:`~sweep.tracking.run_content.may_change` means, as far as it has them."""
 
 
 class Runs:
@@ -117,6 +117,11 @@ class Runs:
         """Those trials whose runs the server has lost; not those whose runs somebody has deleted."""
         missing = set(started) - self.ids.keys()
         return missing - {run.data.tags["sweep.key"] for run in self._listed(deleted=True)} if missing else missing
+
+    def experiment_tags(self) -> dict[str, str]:
+        """Of the experiment, at this moment."""
+        experiment = self._still(None, lambda: self._client.get_experiment(self.experiment))
+        return dict(experiment.tags)
 
     def mark_now(self) -> str:
         """What the parent says at this moment of how far the server was told."""
@@ -185,7 +190,7 @@ class Runs:
         self.ids[key] = run.info.run_id
         self.mark = run.data.tags.get(TOLD, "") if key == PARENT else self.mark
         own = {name: value for name, value in run.data.tags.items() if not name.startswith(("mlflow.", "sweep."))}
-        best = {name: value for name, value in run.data.metrics.items() if name in BEST}
+        best = {name: value for name, value in run.data.metrics.items() if may_change(name)}
         self.shown[key] = Shown(run.info.run_name, joined(own), best)
 
     def _still(self, key: str | None, look: Callable[[], Found]) -> Found:

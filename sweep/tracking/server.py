@@ -12,6 +12,7 @@ from sweep.tracking.paging import pages
 from sweep.tracking.run_content import PARENT
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities import Run
     from sqlalchemy import Connection
 
@@ -38,13 +39,18 @@ def served(name: str | None, uri: str) -> list[Tracked]:
     """The runs of a sweep, its parent among them, from an HTTP server; none where there is no such sweep."""
     from mlflow import MlflowClient
 
-    client = MlflowClient(tracking_uri=uri)
+    parent = parent_of(MlflowClient(tracking_uri=uri), name)
+    return [] if parent is None else list(_runs_of(uri, parent))
+
+
+def parent_of(client: MlflowClient, name: str | None) -> Run | None:
+    """The parent run that was started last of a sweep, or of all; None where there is none."""
     named = client.get_experiment_by_name(name) if name else None
     some = ([named] if named else []) if name else client.search_experiments()
     query, order = f"tags.`sweep.key` = '{PARENT}'", ["attributes.start_time DESC"]
     places = [experiment.experiment_id for experiment in some]
     parents = client.search_runs(places, query, max_results=1, order_by=order) if places else []
-    return [run for parent in parents for run in _runs_of(uri, parent)]
+    return next(iter(parents), None)
 
 
 def _runs_of(uri: str, parent: Run) -> Iterator[Tracked]:

@@ -116,12 +116,13 @@ def _command(root: Root, port: int) -> list[str]:
 
 
 def tables(uri: str) -> list[tuple[str, str]]:
-    """The latest sweeps in a database, by name, each with its table's address below the server's."""
+    """The latest sweeps in a database, by name, each with the address below the server's of its table, which opens on
+    the rows and, beside them, a chart of their means a pair."""
     try:
         experiments = tagged_experiments(Path(uri.removeprefix("sqlite:///")), SHARED_VIEW + TABLE, LATEST)
     except sqlite3.DatabaseError:  # not there, or of another release: MLflow's server has a word to say on it
         return []
-    return [(name, address(TABLE, experiment)) for name, experiment in experiments]
+    return [(name, address(TABLE, experiment, charts=True)) for name, experiment in experiments]
 
 
 def _check_free(port: int) -> None:

@@ -25,6 +25,8 @@ NAMES = "attributes.`Run Name`"
 """The column of the runs' names."""
 NAME_PIXELS = 330
 """Its width, so that they can be read."""
+LETTER_PIXELS, LEAST_LETTERS = 8, 12
+"""Of the width of other columns, whose heads are to be read as well."""
 MOST_BESIDE, CHART_PIXELS = 2, 420
 """Charts side by side, and their height."""
 SECTION = "Charts"
@@ -45,6 +47,10 @@ class View:
     """Their values, of the groups whose runs are folded away."""
     charts: tuple[dict[str, Any], ...] = ()
     """With charts the view opens on them, without on the table."""
+    listed: bool = False
+    """Whether it opens on the table all the same; its charts are one click away."""
+    name_pixels: int = NAME_PIXELS
+    """How wide the column of the names is."""
     order_by: str = "metrics.`test_acc`"
     filter: str = ""
 
@@ -74,7 +80,7 @@ class View:
 
     def address(self, experiment: str) -> str:
         """Of the view within MLflow's page, from ``#`` on."""
-        return address(self.name, experiment, charts=bool(self.charts))
+        return address(self.name, experiment, charts=bool(self.charts) and not self.listed)
 
     @property
     def _state(self) -> dict[str, Any]:
@@ -100,7 +106,7 @@ class View:
         return {
             "selectedColumns": list(self.columns),
             "columnOrder": [NAMES, *self.columns] if self.columns else [],
-            "columnWidths": {NAMES: NAME_PIXELS},
+            "columnWidths": {NAMES: self.name_pixels} | {column: _width(column) for column in self.columns},
         }
 
     @property
@@ -157,9 +163,9 @@ def address(view: str, experiment: str, *, charts: bool = False) -> str:
 # -- charts -----------------------------------------------------------------------------------------------------------
 
 
-def bars(metric: str) -> dict[str, Any]:
-    """A chart of a metric's last value, in percent: a bar for each run, or for each group its mean."""
-    return _chart("BAR", metric, f"{metric}, %: mean over seeds", 100, {"metricKey": metric})
+def bars(metric: str, title: str) -> dict[str, Any]:
+    """A chart of a metric's last value: a bar for each run that has it, or for each group its mean."""
+    return _chart("BAR", metric, title, 100, {"metricKey": metric})
 
 
 def curve(metric: str) -> dict[str, Any]:
@@ -170,10 +176,28 @@ def curve(metric: str) -> dict[str, Any]:
     return _chart("LINE", metric, f"{metric} by epoch", 100, axis | scale | shared)
 
 
-def scatter(param: str) -> dict[str, Any]:
-    """A chart of test accuracy against a parameter, a point for each run."""
-    axes = {"xaxis": {"key": param, "type": "PARAM"}, "yaxis": {"key": "test_acc", "type": "METRIC"}}
-    return _chart("SCATTER", param, f"test_acc against {SYMBOLS.get(param, param)}", 100, axes)
+def means(value: str, metric: str, title: str, shown: tuple[float, float] | None = None) -> dict[str, Any]:
+    """A chart of one metric against another, each measured once in a run: a line for each group through the means of
+    its runs that share a value, in a band from the lowest to the highest.
+
+    Args:
+        value: the metric that the line goes along.
+        metric: the other.
+        title: of the chart.
+        shown: the lowest and the highest value of the other that there is room for; None for all, from 0 on: for the
+            sake of the band the page begins there by itself.
+    """
+    axes = {"metricKey": metric, "selectedMetricKeys": [metric], "xAxisKey": "metric", "yAxisKey": "metric"}
+    along = {"selectedXAxisMetricKey": value, "useGlobalXaxisKey": False, "displayPoints": True}
+    scale = {"lineSmoothness": 0, "useGlobalLineSmoothing": True, "scaleType": "linear", "xAxisScaleType": "linear"}
+    room = {"range": {"yMin": shown[0], "yMax": shown[1]}} if shown else {}
+    return _chart("LINE", f"{metric}-{value}", title, 100, axes | along | scale | room | {"yAxisExpressions": []})
+
+
+def scatter(param: str, metric: str) -> dict[str, Any]:
+    """A chart of a metric against a parameter, a point for each run that has both."""
+    axes = {"xaxis": {"key": param, "type": "PARAM"}, "yaxis": {"key": metric, "type": "METRIC"}}
+    return _chart("SCATTER", f"{metric}-{param}", f"{metric} against {SYMBOLS.get(param, param)}", 100, axes)
 
 
 def parallel(params: Iterable[str], metrics: Iterable[str]) -> dict[str, Any]:
@@ -186,6 +210,11 @@ def _chart(kind: str, name: str, title: str, runs: int, more: dict[str, Any]) ->
     """What every chart has: its place, and of how many runs it is drawn at most."""
     place = {"uuid": f"{kind}-{name}", "metricSectionId": SECTION, "deleted": False, "isGenerated": False}
     return {"type": kind, "displayName": title, "runsCountToCompare": runs} | place | more
+
+
+def _width(column: str) -> int:
+    """Of a column, in pixels, by its head."""
+    return LETTER_PIXELS * max(len(column.split("`")[1]) + 3, LEAST_LETTERS)
 
 
 def _section(charts: int) -> dict[str, Any]:

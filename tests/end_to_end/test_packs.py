@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import User
+from tests.support.forms import all_agree
 
 SPEC = """\
 name: shared
@@ -19,6 +20,7 @@ recipe: {base: digits, epochs: 1, warmup_epochs: 0, samples_per_class: 20, test_
 pairs: [resnet14 -> resnet8]
 methods: [scratch, kd, mine]
 seeds: 2
+table: {names: {mine: Mine (ours), kd: "KD [Hinton]"}, order: [mine], decimals: 1}
 tracking: {models: none}
 """
 MINE = """\
@@ -56,6 +58,8 @@ def test_a_pack_of_a_real_sweep_is_the_same_sweep_elsewhere(tmp_path: Path, empt
     assert done.code == 0, done.out + done.err
     done = user.sweep("pack")
     assert (done.code, "not packed" in done.err) == (0, False), done.err
+    uri = f"sqlite:///{user.root.mlflow_database}"
+    assert all_agree(user.root, "shared", uri, user.folder / "shared.sweep.zip").printed.name("mine") == "Mine (ours)"
     other = User(tmp_path / "elsewhere" / "deep", "")
     shutil.move(user.folder / "shared.sweep.zip", other.folder)
     before = {

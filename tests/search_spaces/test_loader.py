@@ -227,6 +227,16 @@ def test_protocol_paper_trains_on_everything() -> None:
             {"dataset": "{digits: {image_size: 4}}"},
             "2: dataset.digits.image_size: should be greater than or equal to 8, found 4",
         ),
+        (
+            {"dataset": "{digits: {image_size: [8, 16]}}"},
+            "2: dataset.digits.image_size: an option of a data set has one value, since a sweep has one data set; write"
+            " a spec for each, found [8, 16]",
+        ),
+        (
+            {"dataset": "{digits: {image_size: {range: [8, 16]}}}"},
+            "2: dataset.digits.image_size: an option of a data set has one value, since a sweep has one data set; write"
+            ' a spec for each, found {"range": [8, 16]}',
+        ),
         ({"dataset": "{digits: {size: 4}}"}, "2: dataset.digits.size: unknown key 'size'; "),
         ({"dataset": "{digits: 8}"}, "2: dataset.digits: must be a mapping of options, found 8"),
         ({"dataset": "{digits: {}, cifar: {}}"}, "2: dataset: must be a name, or one name with its options"),
@@ -369,6 +379,12 @@ def test_protocol_paper_trains_on_everything() -> None:
 )
 def test_a_mistake_is_told_with_its_line_and_the_remedy(sections: dict[str, str | None], message: str) -> None:
     assert the_mistake(**sections).startswith(message)
+
+
+def test_a_mistake_between_two_fields_names_these_alone() -> None:
+    expected = "3: recipe: warmup_epochs (5) must be fewer than epochs (5)"
+    assert the_mistake(recipe="{epochs: 5, warmup_epochs: 5}") == expected
+    assert the_mistake(recipe="{epochs: [5, 9], warmup_epochs: 5}") == expected
 
 
 @pytest.mark.parametrize("value", ["{range: [0.5, 16], log: true}", "{choice: [0.5, 2]}"])

@@ -8,7 +8,9 @@ from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan, Slot
 from sweep.results.board import Leaderboard, leaderboard
+from sweep.results.caption import caption
 from sweep.results.grid import grid
+from sweep.results.notes import notes
 from sweep.results.rows import Row
 from tests.support.examples import begin, record, slot_of, small_spec
 
@@ -46,6 +48,11 @@ def rows(board: Leaderboard) -> dict[str, list[str]]:
     columns, lines = grid(board)
     place = columns.index("method")
     return {line[place]: line for line in lines}
+
+
+def said(board: Leaderboard) -> str:
+    """All words under the table: caption and notes."""
+    return " ".join([caption(board), *notes(board)])
 
 
 # -- which number -------------------------------------------------------------------------------------------------

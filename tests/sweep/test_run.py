@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -22,6 +23,7 @@ from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan, Slot
 from sweep.plan.teachers import stored_teachers
 from sweep.results.again import Again
+from sweep.results.board import leaderboard
 from sweep.results.standing import ended
 from sweep.run import _nothing_new, _record_start, _record_stored_teachers, _run_and_tell, run_sweep
 from sweep.tracking.sync import told_everything
@@ -128,6 +130,20 @@ def test_what_ran_when_a_driver_was_killed_is_noted_as_interrupted(
     assert begun.body["provenance"].keys() == {"repositories", "releases", "machine"}
 
 
+def test_the_environment_says_nothing_of_a_ray_that_has_ended(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    names, seen = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"), []
+
+    def told(*_: Any) -> int:
+        seen.append([os.environ.get(name) for name in names])
+        return DONE
+
+    monkeypatch.setattr(os, "environ", {name: value for name, value in os.environ.items() if name not in names})
+    monkeypatch.setattr("sweep.run._run_and_tell", told)
+    assert start(root) == DONE
+    assert seen[0][0] == "token"
+    assert not set(names) & os.environ.keys()
+
+
 # -- the budget -------------------------------------------------------------------------------------------------------
 
 
@@ -194,6 +210,31 @@ def test_what_is_asked_for_again_waits_once_more_and_is_not_taken_over(root: Roo
     assert done_in(root, "small") == {other}
     run_sweep(small_spec(**only), root, uri, display)
     assert done_in(root, "small") == {other}
+
+
+@pytest.mark.usefixtures("nothing_runs")
+def test_a_table_that_is_to_be_printed_otherwise_is_so_and_nothing_is_trained(
+    root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exhausted: list[bool] = []
+
+    def noted(run: Run, *_: object) -> int:
+        exhausted.append(run.queue.exhausted)
+        return DONE
+
+    monkeypatch.setattr("sweep.run._run_and_tell", noted)
+    only: dict[str, Any] = {"methods": ["scratch"], "baseline": "scratch"}
+    plan = plan_of("small", **only)
+    finish(root, plan, plan.students)
+    display, uri = PlainDisplay(Console(quiet=True)), f"sqlite:///{root.path}/mlflow.db"
+    tables: list[dict[str, Any]] = [{"names": {"scratch": "Student"}}, {}]
+    for table in tables:
+        assert run_sweep(small_spec(**only, table=table), root, uri, display) == DONE
+        with opened(root, "small") as ledger:
+            board = leaderboard(ledger)
+        assert board.printed.name("scratch") == table.get("names", {}).get("scratch", "scratch")
+        assert len(board.rows[0].values) == 2
+    assert exhausted == [True, True]
 
 
 # -- the end ----------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from trainers.storage.content import content_key
 GOLDEN = json.loads((Path(__file__).with_name("keys.json")).read_text())
 """Keys of the first release that kept results. They stay, and new ones are added: `python -m tests.trainers.test_keys`
 prints them all."""
-LATER = set(GOLDEN["later"]["TrialConfig"])
+LATER = dict.fromkeys(GOLDEN["later"]["TrialConfig"], True) | {"recipe": set(GOLDEN["later"]["Recipe"])}
 """Fields that the examples have at the value at which they are no part of a key."""
 ADVICE = (
     "results that exist would be trained again. A field that came later belongs into config.LATER_PARAMS or"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from bdb import BdbQuit
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from functools import cache
@@ -42,6 +43,7 @@ def theirs(what: str = "") -> Iterator[None]:
             said of what has no name.
 
     Raises:
+        KeyboardInterrupt: in place of a debugger's `quit`, which ends what runs as Ctrl-C does, and is no failure.
         RaisedError: in place of what is neither an Exception nor ends a process.
     """
     changed: list[str] = []
@@ -49,6 +51,8 @@ def theirs(what: str = "") -> Iterator[None]:
     try:
         with redirect_stdout(sys.stderr), settings_kept() as changed:
             yield
+    except BdbQuit:
+        raise KeyboardInterrupt from None
     except (Exception, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:

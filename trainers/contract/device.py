@@ -1,9 +1,8 @@
-"""Whether a method would stay on a GPU, as far as a CPU shows: its loss is asked for on torch's meta device.
+"""Whether a method would stay on a GPU, as far as a CPU shows: its loss is asked for on a pretended one.
 
 What moves between devices by name (``.cpu()``, ``.tolist()``, ``print``), asks for a number (``.item()``,
 ``if loss > 0``) or for a shape that depends on numbers (``x[x > 0]``, ``nonzero``) makes the processor wait for the GPU
-at every step. What is made on the CPU and meets the batch stops the trial. Gathering by an index on the CPU, and what
-torch can do on no meta device, is seen on a GPU alone.
+at every step. What is made on the CPU and meets the batch stops the trial.
 """
 
 from __future__ import annotations
@@ -11,68 +10,61 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from trainers.code import told
 from trainers.contract.case import IMAGES, Case, losses, reads_logits
+from trainers.contract.pretended_gpu import DeviceMixedError, pretended
 from trainers.contract.requirement import Remark
 from trainers.distillers import Batch, Distiller, LogitDistiller, View
 from trainers.models import Features
 
-ELSEWHERE = ("is not on the expected device", "on the same device", "two devices")
-WAITS = (
-    "item() cannot be called on meta",
-    "copy out of meta",
-    "convert meta device",
-    "data-independent",
-    "data-dependent",
-)
-"""What torch says of either."""
-
 
 def stays(case: Case) -> str | None:
     """No tensor on another device than the batch's (wrong), and nothing that waits for the device (a remark)."""
-    method = case.method()
-    try:
-        terms = _terms(case, method)
-    except (RuntimeError, TypeError) as error:  # NotImplementedError among the former
-        return _judged(error)
-    away = [name for name, term in terms.items() if term.device.type != "meta"]
-    return f"the term '{away[0]}' is on another device than the batch" if away else None
+    method, batch = case.method(), case.batch  # made on the CPU, where the teacher stays
+    with pretended() as gpu:
+        method = method.to("cuda")
+        on_gpu, labels = _moved(batch), case.labels[:IMAGES].to("cuda")
+        gpu.waits.clear()
+        try:
+            terms = _terms(method, on_gpu, labels)
+        except DeviceMixedError as error:
+            away = "a tensor is on another device than the batch; make it on theirs, `device=student.device`"
+            return f"{away}: {told(error)}"
+        except (RuntimeError, TypeError) as error:  # NotImplementedError among the former
+            return Remark(f"cannot be tried without a GPU: {told(error)}")
+        left = [name for name, term in terms.items() if not term.is_cuda]
+    if left:
+        return f"the term '{left[0]}' is on another device than the batch"
+    waits = dict.fromkeys(f"{wait.line}: {wait.call}" for wait in gpu.waits)
+    return Remark(f"makes the processor wait for a GPU in every step: {', '.join(waits)}") if waits else None
 
 
-def _terms(case: Case, method: Distiller) -> dict[str, torch.Tensor]:
+def _terms(method: Distiller, batch: Batch, labels: Tensor) -> dict[str, Tensor]:
     if reads_logits(method):
         assert isinstance(method, LogitDistiller)
-        student, teacher = torch.zeros(2, IMAGES, case.classes, device="meta")
-        return method.to("meta").terms(student.requires_grad_(), teacher, case.labels[:IMAGES].to("meta"))
-    return losses(method.to("meta"), _without_numbers(case.batch)).terms
+        classes = method.num_classes
+        student, teacher = torch.zeros(2, IMAGES, classes, device="cuda").unbind()
+        return method.terms(student.requires_grad_(), teacher, labels)
+    return losses(method, batch).terms
 
 
-def _without_numbers(batch: Batch) -> Batch:
+def _moved(batch: Batch) -> Batch:
+    """The batch on the GPU."""
     strong = batch.strong
     return replace(
         batch,
-        images=batch.images.to("meta"),
-        targets=batch.targets.to("meta"),
-        index=batch.index.to("meta"),
+        images=batch.images.to("cuda"),
+        targets=batch.targets.to("cuda"),
+        index=batch.index.to("cuda"),
         teacher=_pass(batch.teacher),
-        strong=None if strong is None else View(strong.images.to("meta"), _pass(strong.teacher)),
+        strong=None if strong is None else View(strong.images.to("cuda"), _pass(strong.teacher)),
     )
 
 
 def _pass(passed: Features | None) -> Features | None:
     if passed is None:
         return None
-    stages, before = (tuple(tensor.to("meta") for tensor in part) for part in (passed.stages, passed.preactivations))
-    return Features(passed.logits.to("meta"), passed.pooled.to("meta"), stages, before, passed.unpooled.to("meta"))
-
-
-def _judged(error: Exception) -> str:
-    text = str(error)
-    if any(said in text for said in ELSEWHERE):
-        return (
-            f"a tensor is on another device than the batch; make it on theirs, `device=student.device`: {told(error)}"
-        )
-    if any(said in text for said in WAITS):
-        return Remark(f"makes the processor wait for a GPU in every step: {told(error)}")
-    return Remark(f"cannot be tried without a GPU: {told(error)}")
+    stages, before = (tuple(tensor.to("cuda") for tensor in part) for part in (passed.stages, passed.preactivations))
+    return Features(passed.logits.to("cuda"), passed.pooled.to("cuda"), stages, before, passed.unpooled.to("cuda"))

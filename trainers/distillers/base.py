@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch._functorch import config as functorch
 from torch.nn import functional as F
 
+from trainers.accelerator import compiled_forgotten
 from trainers.config import Frozen
 from trainers.models import Features, Network
 
@@ -150,8 +151,8 @@ class Distiller(nn.Module, ABC):
         """
         self._autocast = autocast
         if compiled is not None:
-            if self.anchors:
-                functorch.donated_buffer = False  # the graph is walked backward more than once
+            functorch.donated_buffer = not self.anchors  # with which the graph is walked backward more than once
+            _forget_others(self, autocast, compiled)
             graphs = next(self.student.parameters()).is_cuda and not self.anchors
             what = self.student.features if self.teacher_needs == "features" else self._heads
             mode = "reduce-overhead" if graphs else "default"  # the former replays CUDA graphs
@@ -239,6 +240,19 @@ class FeatureDistiller(Distiller):
         student = self.passed(batch.images).float()
         ce = F.cross_entropy(student.logits, batch.targets)
         return Losses(student.logits, {"ce": ce, **self.terms(student, batch.need_teacher().float(), batch)})
+
+
+_compiled_last: list[object] = []
+
+
+def _forget_others(method: Distiller, *how: object) -> None:
+    """Forget what was compiled in this process for another method, for a student of other layers, or another way: torch
+    would stop to compile at some number of them. What was compiled for one like this is used again."""
+    layers = [(name, tuple(weight.shape)) for name, weight in method.student.named_parameters()]
+    like = [type(method), layers, *how]
+    if _compiled_last and _compiled_last != like:
+        compiled_forgotten()
+    _compiled_last[:] = like
 
 
 _seen: WeakKeyDictionary[Network, dict[tuple[int, int], Features]] = WeakKeyDictionary()

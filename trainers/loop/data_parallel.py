@@ -129,23 +129,29 @@ class _Sum(torch.autograd.Function):
 class SyncBatchNorm(nn.BatchNorm2d):
     """Batch norm with the statistics of the whole batch of all processes, on any device; torch's own needs a GPU.
 
-    Statistics in two messages, mean first, since a difference of sums of squares would lose digits. Evaluation is plain
-    batch norm, and so are names and contents of its state.
+    Of maps ``[B, C, H, W]`` and of features ``[B, C]``, as torch's is. Statistics in two messages, mean first, since a
+    difference of sums of squares would lose digits. Evaluation is plain batch norm, and so are names and contents of
+    its state.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """``[B, C, H, W]``, this process's share, to the same shape."""
+        """``[B, C, ...]``, this process's share, to the same shape."""
         if not self.training:
             return super().forward(input)
         values = input.float()
+        others = [dim for dim in range(values.dim()) if dim != 1]
+        shape = [-1 if dim == 1 else 1 for dim in range(values.dim())]
         count = _sum(values.new_tensor(float(values.numel() // values.shape[1])))
-        mean = _sum(values.sum(dim=(0, 2, 3))) / count
-        centred = values - mean.view(1, -1, 1, 1)
-        variance = _sum(centred.square().sum(dim=(0, 2, 3))) / count
+        mean = _sum(values.sum(dim=others)) / count
+        centred = values - mean.view(shape)
+        variance = _sum(centred.square().sum(dim=others)) / count
         self._remember(mean.detach(), variance.detach() * count / (count - 1))
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        normed = centred * scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
+        normed = centred * scale.view(shape) + self.bias.view(shape)
         return normed if normed.dtype == input.dtype else normed.to(input.dtype)
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Any number of dimensions goes, as with torch's own."""
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
@@ -162,16 +168,20 @@ def _sum(tensor: Tensor) -> Tensor:
     return summed
 
 
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+"""Of features, as in DHKD's nonlinear head, and of maps."""
+
+
 def synchronised(module: nn.Module) -> None:
     """Let every batch norm within `module` see the whole batch, in place: torch's own on a GPU, ours elsewhere."""
     for name, child in module.named_children():
-        if isinstance(child, nn.BatchNorm2d) and not isinstance(child, SyncBatchNorm):
+        if isinstance(child, BATCH_NORMS) and not isinstance(child, SyncBatchNorm):
             setattr(module, name, _synchronised(child))
         else:
             synchronised(child)
 
 
-def _synchronised(norm: nn.BatchNorm2d) -> nn.Module:
+def _synchronised(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> nn.Module:
     if norm.weight.is_cuda:
         made: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(norm)  # type: ignore[no-untyped-call]
         return made

@@ -40,7 +40,22 @@ def try_once(distiller: Distiller, setting: Setting) -> None:
         student, teacher = _given_out(logits[0]), logits[1]
         _explained(distiller, lambda: distiller.terms(student, teacher, targets)[distiller.name])
     elif isinstance(distiller, FunctionDistiller):
-        _explained(distiller, lambda: distiller.computed(_given(distiller, setting, targets, logits)))
+        widths = _widths(distiller, setting) if distiller.teacher_needs == "features" else ""
+        _explained(distiller, lambda: distiller.computed(_given(distiller, setting, targets, logits)), widths)
+
+
+def _widths(distiller: FunctionDistiller, setting: Setting) -> str:
+    """What a loss of features may have stumbled over, where the two networks are not of one width."""
+    student, teacher = (
+        [stage.shape[1] for stage in shapes(network, setting.image_size).stages]
+        for network in (distiller.student, setting.need_teacher())
+    )
+    if student == teacher:
+        return ""
+    return (
+        f"; the student's stages have {student} channels, the teacher's {teacher}: a class with a layer between them"
+        " fits one to the other"
+    )
 
 
 def _given_out(tensor: Tensor) -> Tensor:
@@ -87,15 +102,16 @@ def _with_gradient(loss: Tensor) -> float:
     return float(loss.detach())
 
 
-def _explained(method: LogitFunction | FunctionDistiller, call: Callable[[], Tensor]) -> None:
-    """Raises InputError where the call or its gradient fails, or gives no number for logits as random draws are."""
+def _explained(method: LogitFunction | FunctionDistiller, call: Callable[[], Tensor], perhaps: str = "") -> None:
+    """Raises InputError where the call or its gradient fails, `perhaps` for that reason, or gives no number for logits
+    as random draws are."""
     try:
         with theirs(f"method '{method.name}'"), limited():
             loss = _with_gradient(call())
     except InputError:
         raise
     except THEIRS as error:
-        why = f"method '{method.name}' fails: {told(error)}"
+        why = f"method '{method.name}' fails: {told(error)}{perhaps}"
         raise (InputError(why) if place_of(error) else method.origin.refuse(why)) from error
     if method.teacher_needs != "features" and not math.isfinite(loss):  # of features there are only shapes here
         raise method.origin.refuse(f"'{method.name}' returned {loss} for logits drawn from N(0, 1); a loss is finite")

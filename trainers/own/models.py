@@ -110,7 +110,7 @@ class PlainNetwork(Network):
             pooled = self._pooled(logits)
         finally:
             self._passed.clear()  # a copy of the network could not hold what is a part of a graph
-        if not isinstance(logits, Tensor) or logits.shape != (len(images), self.num_classes):
+        if not isinstance(logits, Tensor) or logits.shape != (images.shape[0], self.num_classes):
             found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise InputError(
                 f"model '{self.name}' gave {found} for {len(images)} images of {self.num_classes} classes, not logits"

@@ -11,22 +11,20 @@ import json
 import re
 from pathlib import Path
 
-import torch
 from pydantic import ValidationError
 
-from trainers.config import DatasetConfig, Recipe, TeacherConfig, TrialConfig
-from trainers.data.base import ImageData, Images
+from trainers.config import DatasetConfig, TeacherConfig, TrialConfig
+from trainers.data.base import ImageData
 from trainers.errors import CheckpointError, InputError
-from trainers.loop.evaluate import accuracy
-from trainers.models import Network, build
+from trainers.models import MODELS, Network, build
 from trainers.result import EpochResult
 from trainers.storage.checkpoint import from_bytes, to_bytes
 from trainers.storage.content import file_sha256, tensors_key
 from trainers.storage.files import write_atomically
 from trainers.storage.shared import NOWHERE, Storage
-from trainers.teacher.passport import PROBE_IMAGES, Passport
+from trainers.teacher.passport import Passport
 from trainers.teacher.pretrained import Imported, Pretrained
-from trainers.views.views import Views
+from trainers.teacher.probe import Note, probe, top1
 
 WEIGHTS, PASSPORT = "weights.pt", "passport.json"
 """A teacher's files."""
@@ -46,8 +44,10 @@ class TeacherStore:
         self.folder = folder
         self._storage = storage
 
-    def add(self, teacher: Network, config: TrialConfig, data: ImageData, last: EpochResult) -> Passport:
-        """Store a trained teacher; storing the same weights again changes nothing."""
+    def add(
+        self, teacher: Network, config: TrialConfig, data: ImageData, last: EpochResult, device: str = "cpu"
+    ) -> Passport:
+        """Store a trained teacher, whose accuracy `device` measures; storing the same weights again changes nothing."""
         weights = _weights(config.model, teacher)
         passport = Passport(
             hash=tensors_key(teacher.state_dict()),
@@ -58,7 +58,7 @@ class TeacherStore:
             origin_key=config.key,
             val_acc=last.val_acc,
             test_acc=last.test_acc,
-            probe_acc=_probe(teacher, data),
+            probe_acc=probe(teacher, data, device),
             file_sha256=hashlib.sha256(weights).hexdigest(),
         )
         if not self._is_whole(self.folder / passport.hash):
@@ -93,7 +93,7 @@ class TeacherStore:
         teacher = pretrained.network()
         weights = _weights(pretrained.architecture, teacher)
         try:
-            probed = _probe(teacher, data)
+            probed = probe(teacher, data)
         except RuntimeError as error:  # such as an image too small to be halved once more
             height, width = data.image_size
             raise InputError(f"{what} does not take images of {height} × {width} pixels: {error}") from error
@@ -106,7 +106,7 @@ class TeacherStore:
             origin_key=pretrained.hash,
             val_acc=None,
             probe_acc=probed,
-            test_acc=_top1(teacher.to(device), data.test.to(torch.device(device)), data),
+            test_acc=top1(teacher, data.test, data, device),
             file_sha256=hashlib.sha256(weights).hexdigest(),
         )
         self._write(passport, weights)
@@ -188,8 +188,10 @@ class TeacherStore:
             if path.relative_to(self.folder).as_posix() not in there:
                 self._offer(path.parent.name)
 
-    def load(self, wanted: TeacherConfig, data: ImageData) -> Network:
+    def load(self, wanted: TeacherConfig, data: ImageData, device: str = "cpu") -> Network:
         """The teacher in evaluation mode, on the CPU.
+
+        Its accuracy is measured on `device`, the first time that a process of this machine loads it.
 
         Raises:
             CheckpointError: when the file is missing, damaged or not what its name says, or when the accuracy is not
@@ -203,12 +205,16 @@ class TeacherStore:
                 f" ({passport.hash})"
             )
         teacher = self.network(passport)
-        measured = _probe(teacher, data)
+        note = Note(self.folder / passport.hash, passport, data, device)
+        known = note.read() if not MODELS.module(passport.architecture) else None  # another's code may have changed
+        measured = probe(teacher, data, device) if known is None else known
         if tensors_key(teacher.state_dict()) != wanted.hash or abs(measured - passport.probe_acc) > PROBE_TOLERANCE:
             raise CheckpointError(
                 f"teacher {passport.architecture} ({passport.hash}) is not what its passport says: accuracy on the"
                 f" probe {measured:.2f}, passport {passport.probe_acc:.2f}"
             )
+        if known is None:
+            note.write(measured)
         return teacher
 
     def network(self, passport: Passport) -> Network:
@@ -271,15 +277,3 @@ class TeacherStore:
 
 def _weights(architecture: str, teacher: Network) -> bytes:
     return to_bytes({"architecture": architecture, "state_dict": teacher.state_dict()})
-
-
-def _probe(teacher: Network, data: ImageData) -> float:
-    """Top-1 on the first test images, in fp32 on the CPU."""
-    return _top1(teacher, data.test.take(torch.arange(min(PROBE_IMAGES, len(data.test)))), data)
-
-
-def _top1(teacher: Network, split: Images, data: ImageData) -> float:
-    """Top-1 on a split of `data`, in fp32 on the device where both lie, in percent."""
-    device = split.labels.device
-    views = Views(Recipe(), data, device)  # what is evaluated is the plain view, the same in every recipe
-    return accuracy(teacher, split, views, torch.autocast(device.type, torch.bfloat16, enabled=False)).top1

@@ -12,6 +12,7 @@ Shapes: `B` batch, `n` images of several, `N` training images, `C` classes, `H`,
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -121,7 +122,8 @@ class Lesson:
     def about(self) -> dict[str, Any]:
         """What decides the logits of a view, as JSON."""
         taught_by = self.config.teacher.hash if self.config.teacher else tensors_key(self.teacher().state_dict())
-        return {
+        by_gpu = {} if self.device.type == "cpu" or self.bf16 else {"tf32": self.config.recipe.tf32}
+        return by_gpu | {
             "teacher": taught_by,
             "data": self.data.content,
             "precision": self.config.recipe.precision,
@@ -130,9 +132,16 @@ class Lesson:
         }
 
     @cached_property
+    def live(self) -> Network:
+        """The teacher on the training device. The one that is given stays where it is, since other trials of this
+        process are given it too: a GPU would fill with teachers, and the next method would find its own elsewhere."""
+        return _on(self.teacher(), self.device)
+
+    @cached_property
     def network(self) -> Network:
         """The teacher as it computes logits: batch norms folded, channels last."""
-        network = folded(self.teacher().to(self.device), self.train.image_size).to(memory_format=torch.channels_last)
+        teacher = _on(self.teacher(), self.device)
+        network = folded(teacher, self.train.image_size).to(memory_format=torch.channels_last)
         return network.to(torch.bfloat16) if self.bf16 else network
 
     def seen(self, positions: Tensor, epoch: int, strong: bool) -> Tensor:
@@ -142,6 +151,11 @@ class Lesson:
         part = next(iter(self.train.batches([positions.to(self.device)], framing)))
         make = self.views.strong if strong else self.views.training
         return make(part.images, part.index, seed, epoch)
+
+
+def _on(network: Network, device: torch.device) -> Network:
+    """The network where it is there already, else a copy."""
+    return network if next(network.parameters()).device == device else copy.deepcopy(network).to(device)
 
 
 class BankedTeacher(Teaching):
@@ -243,5 +257,5 @@ def teaching(lesson: Lesson | None, bank: LogitBank | None, autocast: torch.auto
     if lesson is None:
         return NoTeacher()
     if METHODS[lesson.config.method.name].teacher_needs == "features" or not lesson.train.at_hand:
-        return LiveTeacher(lesson.teacher().to(lesson.device).to(memory_format=torch.channels_last), autocast)
+        return LiveTeacher(lesson.live.to(memory_format=torch.channels_last), autocast)
     return BankedTeacher(lesson, bank, strong=strong)

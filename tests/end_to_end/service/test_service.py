@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from tests.support.fault_harness import begun_after_their_end
 from tests.support.own_modules import write_own_modules
 from tests.support.service import Service
 from tests.support.undisturbed import LOGGED, undisturbed
+from trainers.code import MOST_BYTES
 
 pytestmark = pytest.mark.slow(250)
 
@@ -158,7 +160,8 @@ def code_of_the_users_own_travels_to_a_head_that_has_never_seen_it(user: Elsewhe
     place = user.folder.parent / "paper"
     place.mkdir()
     (place / "own.yaml").write_text(OWN)
-    (place / "my_losses.py").write_text(LOSS)
+    text = LOSS + noise(MOST_BYTES - len(LOSS))
+    (place / "my_losses.py").write_text(text)
     submitted = user.remote("submit", str(place / "own.yaml"))
     shutil.rmtree(place)
     assert submitted.out.splitlines()[1] == "  with its own code: my_losses.py"
@@ -167,7 +170,13 @@ def code_of_the_users_own_travels_to_a_head_that_has_never_seen_it(user: Elsewhe
     assert "finished resnet14→resnet8 · mykd" in followed.out
     (row,) = user.leaderboard("own")
     assert (row["method"], row["n"]) == ("mykd", 1), row
-    assert (user.root.sweep("own").code / "my_losses.py").read_text() == LOSS
+    assert (user.root.sweep("own").code / "my_losses.py").read_text() == text
+
+
+def noise(size: int) -> str:
+    """Comments of so many bytes in all, which hardly any packer makes fewer."""
+    draw = random.Random(0)
+    return "".join(f"# {draw.randbytes(50).hex()}\n" for _ in range(1 + size // 100))[: size - 1] + "\n"
 
 
 def nobody_is_let_in_without_token_or_password(service: Service, user: Elsewhere) -> None:

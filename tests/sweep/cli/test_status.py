@@ -11,7 +11,7 @@ from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan, Slot
 from sweep.results.board import leaderboard
-from sweep.results.caption import caption
+from tests.support.boards import said
 from tests.support.examples import begin, record, slot_of, small_spec
 from trainers.errors import InputError
 
@@ -97,7 +97,7 @@ def test_the_ways_to_break_are_told_apart(paths: SweepPaths, ledger: Ledger, sma
     assert "2 failed, 1 out-of-memory, 1 worker-died" in look(paths).summary
     board = leaderboard(ledger)
     assert board.states == {"failed": 2, "out-of-memory": 1, "worker-died": 1, "waiting": 5}
-    assert "1 out-of-memory, 5 waiting, 1 worker-died" in caption(board)
+    assert "1 out-of-memory, 5 waiting, 1 worker-died" in said(board)
 
 
 def test_what_went_wrong_is_listed_by_reason(paths: SweepPaths, ledger: Ledger, small_plan: Plan) -> None:

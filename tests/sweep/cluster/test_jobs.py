@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import socket
 import threading
@@ -15,12 +16,14 @@ import pytest
 
 from search_spaces.files import SHIPPED
 from search_spaces.loader import load_spec, parse_spec
+from search_spaces.schema import Spec
 from sweep.cli.app import main
 from sweep.cluster.carried import ALLOW_CODE, CARRIED, LONGEST, _content, _word, carried, packed, read_there
 from sweep.cluster.jobs import SweepJob, last_line, latest
+from sweep.cluster.parcel import FOLDER, laid_out
 from tests.support.command import SMALL
 from tests.support.examples import small_spec
-from trainers.code import unload
+from trainers.code import MOST_BYTES, unload
 from trainers.errors import InputError, SpecError
 
 
@@ -88,7 +91,6 @@ WORDS: dict[str, Callable[[], str]] = {
     "no JSON": lambda: _word(b"[1, "),
     "a list": lambda: _word(b"[]"),
     "no code": lambda: _word(b'{"text": "", "source": ""}'),
-    "code that is none": lambda: _word(b'{"text": "", "source": "", "code": 3}'),
     "one that grows without end": lambda: _word(
         json.dumps({"text": "#" * 10**8, "source": "bomb", "code": {}}).encode()
     ),
@@ -100,13 +102,6 @@ WORDS: dict[str, Callable[[], str]] = {
 def test_what_is_no_packed_spec_is_refused(word: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CARRIED, word())
     with pytest.raises(InputError, match=f"{CARRIED} holds no spec"):
-        carried()
-
-
-@pytest.mark.parametrize("name", ["../up.py", "/etc/up.py", "my-losses.py", "notes.txt"])
-def test_code_that_could_lie_elsewhere_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(CARRIED, _word(json.dumps({"text": SMALL, "source": "", "code": {name: ""}}).encode()))
-    with pytest.raises(InputError, match="no code that was packed here: it holds a file"):
         carried()
 
 
@@ -129,6 +124,15 @@ TERMS = "open({ran!r}, 'a').close()\n\n\ndef scaled(loss, beta):\n    return bet
 OWN = SMALL.replace("methods: [", "methods: [mykd, ") + "code: [my_losses.py, my_terms.py]\n"
 
 
+def submit_to_this_process(spec: Spec, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have this process the environment of a job, in which Ray has put the parcel at `place`."""
+    with laid_out(spec.code) as folders:
+        for folder in folders:
+            shutil.copytree(folder, place / Path(folder).name)
+    monkeypatch.setenv(CARRIED, packed(spec))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["", "/nowhere", str(place)]))
+
+
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A job's environment on a head that has none of the files of its spec; the file that the code writes when run."""
@@ -138,7 +142,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (there / "spec.yaml").write_text(OWN)
     (there / "my_losses.py").write_text(LOSS)
     (there / "my_terms.py").write_text(TERMS.format(ran=str(here / "RAN")))
-    monkeypatch.setenv(CARRIED, packed(load_spec(str(there / "spec.yaml"))))
+    submit_to_this_process(load_spec(str(there / "spec.yaml")), tmp_path / "ray", monkeypatch)
     unload()
     shutil.rmtree(there)
     (here / "RAN").unlink()
@@ -194,15 +198,45 @@ def test_code_that_hides_a_module_of_the_head_is_refused_there(own: Path, monkey
     assert not own.exists()
 
 
-def test_code_that_is_too_long_for_a_job_is_refused_with_its_size(tmp_path: Path) -> None:
-    noise = "".join(f"# {hash((number, 'noise')):x}\n" for number in range(20_000))
+def noisy_spec(folder: Path, size: int) -> str:
+    """A spec whose code has so many bytes, which hardly any packer makes fewer; where it lies."""
     alone = LOSS.replace("from my_terms import scaled\n", "").replace("scaled", "max")
-    (tmp_path / "my_losses.py").write_text(alone + noise)
-    (tmp_path / "spec.yaml").write_text(OWN.replace(", my_terms.py", ""))
-    size = (tmp_path / "my_losses.py").stat().st_size
-    with pytest.raises(InputError, match=rf"\({size:,} bytes in 1 files\) is too long for a job: [\d,]+ characters"):
-        packed(load_spec(str(tmp_path / "spec.yaml")))
+    draw = random.Random(0)
+    noise = "".join(f"# {draw.randbytes(50).hex()}\n" for _ in range(size // 100)).encode()
+    text = alone.encode() + noise
+    (folder / "my_losses.py").write_bytes(text[: size - 1] + b"\n")
+    (folder / "spec.yaml").write_text(OWN.replace(", my_terms.py", ""))
+    return str(folder / "spec.yaml")
+
+
+def test_a_mebibyte_of_code_travels_and_one_byte_more_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = load_spec(noisy_spec(tmp_path, MOST_BYTES))
+    assert sum(len(text.encode()) for _, text in sent.code.files) == MOST_BYTES == 2**20
+    submit_to_this_process(sent, tmp_path / "ray", monkeypatch)
     unload()
+    assert carried().code == sent.code
+    unload()
+    with pytest.raises(InputError, match=r"my_losses\.py has 1,048,577 bytes; such a file has at most 1,048,576"):
+        load_spec(noisy_spec(tmp_path, MOST_BYTES + 1))
+
+
+def test_code_that_has_not_come_along_or_was_changed_is_not_run(own: Path, tmp_path: Path) -> None:
+    (parcel,) = (tmp_path / "ray" / FOLDER).iterdir()
+    parcel.write_text(parcel.read_text().replace("beta", "gamma"))
+    with pytest.raises(InputError, match="is not what was sent; submit the sweep again"):
+        carried()
+    parcel.unlink()
+    with pytest.raises(InputError, match="has not come with it; submit the sweep again"):
+        carried()
+    assert not own.exists()
+
+
+@pytest.mark.parametrize("name", ["../up.py", "/etc/up.py", "my-losses.py", "notes.txt"])
+def test_code_that_could_lie_elsewhere_is_refused(name: str, own: Path, tmp_path: Path) -> None:
+    (parcel,) = (tmp_path / "ray" / FOLDER).iterdir()
+    parcel.write_text(json.dumps({name: ""}))
+    with pytest.raises(InputError, match="no code that was packed here: it holds a file"):
+        carried()
 
 
 # -- files ------------------------------------------------------------------------------------------------------------

@@ -12,10 +12,12 @@ import pytest
 import ray.job_submission
 from ray.job_submission import JobDetails, JobStatus, JobType
 
-from search_spaces.loader import parse_spec
+from search_spaces.loader import load_spec, parse_spec
 from sweep.cluster.carried import CARRIED, carried
 from sweep.cluster.jobs import Cluster
+from tests.support.command import SMALL
 from tests.support.examples import small_spec
+from trainers.code import unload
 from trainers.errors import BusyError
 
 LIVE = (JobStatus.PENDING, JobStatus.RUNNING)
@@ -29,6 +31,8 @@ class Jobs:
 
     known: dict[str, JobDetails] = field(default_factory=dict)
     submitted: list[dict[str, Any]] = field(default_factory=list)
+    sent: dict[str, bytes] = field(default_factory=dict)
+    """The files that Ray would have sent along with the last."""
 
     def had(self, name: str, status: JobStatus, sweep: str = "small") -> None:
         """A job from before."""
@@ -42,6 +46,11 @@ class Jobs:
         return self.known[name]
 
     def submit_job(self, **told: Any) -> None:
+        self.sent = {
+            path.name: path.read_bytes()
+            for folder in told["runtime_env"].get("py_modules", ())
+            for path in Path(folder).iterdir()
+        }
         self.submitted.append(told)
         self.had(told["submission_id"], JobStatus.PENDING, told["metadata"]["sweep"])
 
@@ -112,3 +121,20 @@ def test_other_sweeps_that_run_are_in_nobodys_way(cluster: Cluster, jobs: Jobs) 
     for name in ("other", "small-2"):
         jobs.had(f"{name}-5", JobStatus.RUNNING, name)
     assert cluster.submit(small_spec()).id == "small-1"
+
+
+def test_code_goes_as_a_package_of_rays_and_none_where_there_is_none(
+    cluster: Cluster, jobs: Jobs, tmp_path: Path
+) -> None:
+    (tmp_path / "my_losses.py").write_text("from trainers import recipe\nrecipe('mine', base='digits')\n")
+    (tmp_path / "own.yaml").write_text(SMALL.replace("name: small", "name: own") + "code: [my_losses.py]\n")
+    spec = load_spec(str(tmp_path / "own.yaml"))
+    unload()
+    cluster.submit(spec)
+    assert jobs.sent == {f"{spec.code.key}.json": spec.code.to_json().encode()}
+    assert "recipe" not in str(jobs.submitted)
+    (folder,) = jobs.submitted[0]["runtime_env"]["py_modules"]
+    assert not Path(folder).exists(), "nothing is left here"
+    cluster.submit(small_spec())
+    assert jobs.sent == {}
+    assert "py_modules" not in jobs.submitted[1]["runtime_env"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sweep.cost.estimate import COPIES, Estimate, Pace, disk_bytes, estimate
+from sweep.cost.estimate import COPIES, Estimate, Pace, _room, disk_bytes, estimate
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
@@ -175,3 +175,10 @@ def test_the_disk_holds_every_trials_weights_and_the_checkpoints_of_the_live_one
     assert disk_bytes(small_plan, 10) == size["resnet20"] + 8 * size["resnet8"] + live
     searched = build_plan(small_spec(**SEARCHED))
     assert disk_bytes(searched, 10) == size["resnet20"] + (2 + 5) * size["resnet8"] + live
+
+
+@pytest.mark.parametrize(("gpus", "each", "fit"), [(8, 0.3, 24), (4, 0.7, 4), (2, 0.25, 8), (8, 3, 2), (1, 1 / 3, 3)])
+def test_a_share_of_a_gpu_never_spans_two(gpus: int, each: float, fit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    monkeypatch.setattr("os.cpu_count", lambda: 100)
+    assert _room(build_plan(small_spec(compute={"gpus": each}))) == fit

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 from search_spaces.loader import parse_spec
 from sweep.engine.attempt import Attempt
 from sweep.engine.job import Job, describe
+from sweep.engine.meter import PROCESS_CPU, PROCESS_MEMORY
 from sweep.layout import Root
 from sweep.plan.code import keep
 from sweep.plan.expand import build_plan
@@ -54,8 +56,17 @@ def test_each_step_is_an_epoch_and_the_last_one_says_that_the_trial_finished(pla
     reports = to_the_end(Attempt(job_config(plan, root, "scratch")))
     assert [[epoch["epoch"] for epoch in report["epochs"]] for report in reports] == [[1], [2], [3], [4]]
     assert [report.get("state") for report in reports] == [None, None, None, "finished"]
-    assert ["ran_on" in report for report in reports] == [False, False, False, True]
-    assert reports[-1]["ran_on"]["host"] == socket.gethostname()
+    assert ["ran_on" in report for report in reports] == [True, False, False, True]  # a trial may not come to its end
+    assert reports[0]["ran_on"]["host"] == reports[-1]["ran_on"]["host"] == socket.gethostname()
+
+
+def test_an_epoch_says_what_it_took_of_the_machine(plan: Plan, root: Root) -> None:
+    reports = to_the_end(Attempt(job_config(plan, root, "scratch")))
+    for report in reports:
+        (epoch,) = report["epochs"]
+        assert epoch["system"].keys() == {"cpu_utilization_percentage", PROCESS_CPU, PROCESS_MEMORY}
+        assert epoch["system"][PROCESS_MEMORY]["peak"] > 50  # torch alone is more
+    assert not [thread for thread in threading.enumerate() if thread.name == "meter"]
 
 
 def test_a_resumed_trial_reports_its_earlier_epochs_along_with_the_first_new_one(plan: Plan, root: Root) -> None:
@@ -133,6 +144,7 @@ def test_other_data_under_the_same_name_is_refused(plan: Plan, root: Root) -> No
 OWN = """
 import torch
 from trainers import method
+from trainers.errors import InputError
 
 @method("ended", teacher_needs="nothing")
 def ended(student, epoch):
@@ -160,7 +172,23 @@ def own(folder: Folder, root: Root, method: str, raised: str = "SystemExit(3)") 
 def test_a_loss_that_would_end_the_process_ends_its_trial_alone(folder: Folder, root: Root, raised: str) -> None:
     report = to_the_end(Attempt(own(folder, root, "ended", raised)))[-1]
     assert report["state"] == "failed"
-    assert "mine.py:8: " in report["reason"]
+    assert "mine.py:9: " in report["reason"]
+
+
+@pytest.mark.parametrize(("raised", "vain"), [("ZeroDivisionError", None), ("InputError('no loss')", True)])
+def test_another_attempt_is_in_vain_where_the_input_is_wrong(
+    folder: Folder, root: Root, raised: str, vain: bool | None
+) -> None:
+    report = to_the_end(Attempt(own(folder, root, "ended", raised)))[-1]
+    assert (report["state"], report.get("vain")) == ("failed", vain)
+
+
+def test_a_machine_that_has_other_code_may_have_a_neighbour_that_has_not(folder: Folder, root: Root) -> None:
+    job = own(folder, root, "ended")
+    Path(job["code"]).unlink()
+    report = Attempt(job).step()
+    assert "the sweep's own code is missing here" in report["reason"]
+    assert "vain" not in report
 
 
 def test_what_a_loss_changes_of_torch_does_not_outlast_its_epoch(folder: Folder, root: Root) -> None:

@@ -102,6 +102,15 @@ def test_a_failed_trial_is_tried_again_at_once_and_given_up_after_its_retries() 
     assert job not in rest
 
 
+def test_what_would_fail_again_is_given_up_at_once() -> None:
+    plan = build_plan(small_spec(methods=["scratch"], baseline="scratch", seeds=2, compute={"retries": 2}))
+    queue = TrialQueue(plan, {}, set())
+    job = queue.next()
+    assert job is not None
+    assert not queue.failed(job.key, vain=True)
+    assert job not in taken(queue)
+
+
 def test_a_trial_that_ran_out_of_memory_is_tried_again_behind_all_others() -> None:
     plan = build_plan(small_spec(methods=["scratch"], baseline="scratch", seeds=3, compute={"retries": 1}))
     queue = TrialQueue(plan, {}, set())

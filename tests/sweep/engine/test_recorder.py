@@ -164,6 +164,13 @@ def test_a_trial_that_breaks_is_tried_again_and_then_counts_as_failed(sweep: Dri
     assert sweep.searches.of(job.key)[0].asked[0].state == "failed"
 
 
+def test_a_trial_that_would_break_again_is_not_tried_again(sweep: Driver) -> None:
+    job = search_jobs(sweep)[0]
+    sweep.tell(job.key, {"state": "failed", "reason": "no", "log": "", "epochs": [], "done": True, "vain": True})
+    assert [event.body["again"] for event in sweep.ledger.events("failed")] == [False]
+    assert sweep.searches.given_up(job.key)
+
+
 def test_where_an_attempt_ran_is_noted_whatever_its_end(sweep: Driver) -> None:
     first, second = search_jobs(sweep)[:2]
     place = {"ran_on": {"host": "there"}, "done": True}
@@ -171,6 +178,28 @@ def test_where_an_attempt_ran_is_noted_whatever_its_end(sweep: Driver) -> None:
     sweep.tell(second.key, place | {"state": "diverged", "reason": "no", "epochs": []})
     noted = [(event.kind, event.body.get("ran_on")) for event in sweep.ledger.events("failed", "final")]
     assert noted[-2:] == [("failed", {"host": "there"}), ("final", {"host": "there"})]
+
+
+def test_one_that_is_given_up_stopped_or_loses_its_worker_says_where_it_ran(sweep: Driver) -> None:
+    hosts = {job.key: {"host": f"host {number}"} for number, job in enumerate(search_jobs(sweep))}
+    for job in search_jobs(sweep):
+        sweep.tell(job.key, sweep.world.step(job, False) | {"ran_on": hosts[job.key]})
+    left = search_jobs(sweep)[0]
+    sweep.recorder.interrupt_live()
+    sweep.recorder.broke(left.key, "worker-died", "its process is gone")
+    noted = [event for event in sweep.ledger.events("pruned", "failed", "interrupted") if event.trial in hosts]
+    assert {event.kind for event in noted} == {"pruned", "failed", "interrupted"}
+    assert [event.body.get("ran_on") for event in noted] == [hosts[event.trial or ""] for event in noted]
+
+
+def test_an_attempt_that_has_come_nowhere_does_not_say_where_an_earlier_one_ran(sweep: Driver) -> None:
+    job = search_jobs(sweep)[0]
+    place = {"ran_on": {"host": "there"}}
+    sweep.tell(job.key, place | {"state": "failed", "reason": "no", "log": "", "epochs": [], "done": True})
+    while (begun := sweep.start()) is not None and begun.key != job.key:
+        pass
+    sweep.recorder.broke(job.key, "worker-died", "its process is gone")
+    assert [event.body.get("ran_on") for event in sweep.ledger.events("failed")] == [{"host": "there"}, None]
 
 
 @pytest.mark.parametrize("state", ["failed", "out-of-memory"])

@@ -19,7 +19,7 @@ from ray._common.utils import load_class
 from ray.exceptions import AuthenticationError
 
 from kd_sweep import find_ours_first
-from sweep.engine.session import environment, session
+from sweep.engine.session import environment, put_back, session
 from sweep.layout import Root
 from trainers.errors import InputError
 from trainers.process import WORKER_ENVIRONMENT
@@ -161,6 +161,20 @@ def test_all_runs_of_a_process_have_one_token(tmp_path: Path, monkeypatch: pytes
         environment(Root(tmp_path), verbose=False, address=None)
         tokens.add(os.environ["RAY_AUTH_TOKEN"])
     assert [len(token) for token in tokens] == [64]
+
+
+@pytest.mark.parametrize("before", [{}, {"RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN": "a cluster's"}])
+def test_the_token_of_a_ray_that_has_ended_stays_in_no_environment(
+    before: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = {name: value for name, value in os.environ.items() if name not in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
+    monkeypatch.setattr(os, "environ", others | before)
+    with pytest.raises(KeyboardInterrupt), put_back():
+        environment(Root(tmp_path), verbose=False, address=None)
+        assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
+        raise KeyboardInterrupt
+    assert {name: os.environ[name] for name in os.environ if name.startswith("RAY_AUTH")} == before
+    assert "RAY_prestart_worker_first_driver" not in os.environ
 
 
 def test_a_cluster_that_lets_nobody_in_wants_a_token_or_another_process(monkeypatch: pytest.MonkeyPatch) -> None:

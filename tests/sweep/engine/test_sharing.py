@@ -22,7 +22,8 @@ from sweep.ledger.bodies import final_body
 from sweep.ledger.origin import Origin, origin_of
 from sweep.ledger.store import VERSION
 from sweep.plan.slots import Plan
-from sweep.results import board, caption, export
+from sweep.results import board, export
+from tests.support.boards import said
 from tests.support.examples import epoch_body, job_of, record, slot_of, teacher_of
 from tests.support.shared_trials import Taking, done_in, finish, keys_of, opened, plan_of, slots_of, take
 from trainers.config import TeacherConfig
@@ -81,9 +82,9 @@ def test_nothing_of_it_is_lost_with_the_other_sweep(root: Root, first: Plan, sec
     assert from_bytes((root.sweep("second").trial(key) / "weights.pt").read_bytes(), "them")["of"] == key
     with opened(root, "second") as ledger:
         table = board.leaderboard(ledger)
-        assert [row.shown for row in table.rows if row.method == "kd"] == ["80.00 ± 0.00 (2)"]
+        assert [row.shown() for row in table.rows if row.method == "kd"] == ["80.00 ± 0.00 (2)"]
         assert table.taken == ("first", "first")
-        assert "Trials: 2 finished (taken over: 2 from first), 3 waiting." in caption.caption(table)
+        assert "Trials: 2 finished (taken over: 2 from first), 3 waiting." in said(table)
         lines = export.epochs(ledger).to_pylist()
         assert [line["taken_from"] for line in lines] == ["first"] * 6
         assert device_seconds(ledger) == 0.0  # it has cost this sweep's budget nothing

@@ -58,8 +58,13 @@ def test_the_bank_takes_as_many_gigabytes_as_the_spec_says(
     assert Path(bank.folder) == root.bank.absolute()
 
 
-@pytest.mark.parametrize(("gpus", "device"), [(0, "cpu"), (0.25, "cuda"), (1, "cuda")])
-def test_a_trial_with_a_part_of_a_gpu_trains_there(
-    root: Root, monkeypatch: pytest.MonkeyPatch, gpus: float, device: str
+@pytest.mark.parametrize(
+    ("gpus", "device", "limit"), [(0, "cpu", []), (0.25, "cuda", [0.25]), (1, "cuda", [1.0]), (2, "cuda", [1.0])]
+)
+def test_a_trial_with_a_part_of_a_gpu_trains_there_and_takes_no_more_of_its_memory(
+    root: Root, monkeypatch: pytest.MonkeyPatch, gpus: float, device: str, limit: list[float]
 ) -> None:
+    limits: list[float] = []
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", limits.append)
     assert trained_with(root, monkeypatch, gpus=gpus)["device"] == device
+    assert limits == limit

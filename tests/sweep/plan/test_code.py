@@ -55,6 +55,16 @@ def test_trials_without_own_code_have_the_keys_that_they_had(folder: Folder) -> 
     assert plan.code == code.key
 
 
+def test_an_own_network_is_counted_where_it_can_be(folder: Folder) -> None:
+    """One that looks at its numbers has no outline, and trains all the same."""
+    by_hand = {"parameters": 8 * 3 * 9 + 8 + 8 * 10 + 10, "macs": 8 * 3 * 9 * 64 + 8 * 10}
+    assert plan_of(folder).networks["tinynet"] == by_hand
+    looks = TINYNET.replace("return self.fc", "assert float(x.abs().max()) < 1e9\n        return self.fc")
+    found = plan_of(folder, nets=looks)
+    assert found.networks.keys() == {"resnet20", "resnet8"}
+    assert "resnet20→tinynet" in {slot.pair for slot in found.students}
+
+
 def test_an_edited_loss_makes_its_own_trials_others_and_none_else(folder: Folder) -> None:
     found = changed(plan_of(folder), plan_of(folder, EDITED))
     assert found == {name for name in ids(plan_of(folder)) if "mykd" in name}

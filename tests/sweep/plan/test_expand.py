@@ -137,6 +137,8 @@ RECIPE = {
     "teacher_logits": "fp32",
     "compile": True,
     "sync_batch_norm": False,
+    "tf32": True,
+    "deterministic": True,
     "diagnostics": True,
     "diagnostics_every": 2,
     "val_fraction": 0.5,

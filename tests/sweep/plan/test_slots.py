@@ -59,6 +59,17 @@ def only_cell(**changes: Any) -> SearchedCell:
     return cell
 
 
+def test_a_plan_that_an_earlier_release_has_noted_is_no_other_plan(small_plan: Plan) -> None:
+    """It noted neither networks nor parts; a finished sweep of it has nothing new to do."""
+    noted = json.loads(json.dumps(small_plan.to_json()))
+    assert noted["networks"].keys() == {"resnet20", "resnet8"}
+    assert small_plan.is_noted_as(noted)
+    del noted["networks"], noted["parts"]
+    assert small_plan.is_noted_as(noted)
+    assert Plan.from_json(noted).is_noted_as(noted)
+    assert not small_plan.is_noted_as(noted | {"seeds": [7]})
+
+
 def test_a_searched_method_is_a_cell_and_no_slot() -> None:
     plan = build_plan(small_spec(**SEARCHED))
     (cell,) = plan.cells

@@ -117,6 +117,11 @@ def test_a_notebook_shows_the_leaderboard(results: Results) -> None:
     assert "90.50 ± 0.71 (2)" in html
     assert "mean ± standard deviation" in html
     assert "dhkd α=0.5" in repr(results)
+    assert results.headline.startswith(
+        "kd, the baseline, has the highest accuracy under resnet20→resnet8, 90.50 %, level with dhkd"
+    )
+    assert f"<p>{results.headline}</p>" in html
+    assert results.headline in repr(results)
 
 
 def test_what_is_not_there_is_refused(root: Root, results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,5 +149,5 @@ def test_a_sweep_that_ran_elsewhere_is_read_off_its_server(
     assert told[untold].isna().all(axis=None)
     assert_frame_equal(told.drop(columns=untold), known.drop(columns=untold), check_dtype=False)
     assert other.compare("dhkd α=1", "kd").differences == results.compare("dhkd α=1", "kd").differences
-    with pytest.raises(InputError, match=r"are not read from an MLflow server, .*sweep.open\(name, root=…\)"):
+    with pytest.raises(InputError, match=r"has no model of .* · kd · seed 0; it has none of this sweep's students"):
         other.student(PAIR, "kd", 0)

@@ -14,12 +14,13 @@ from matplotlib.colors import to_hex
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.text import Annotation
 
 from search_spaces.schema import Spec
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Slot
-from sweep.report import curves, fidelity, figure, gradients, sensitivity, style
+from sweep.report import colors, curves, fidelity, figure, gradients, sensitivity, style
 from sweep.report.history import History, read
 from sweep.report.markup import Markup
 from sweep.report.section import Section
@@ -51,9 +52,11 @@ class Sketches(Studio):
     def __init__(self) -> None:
         super().__init__()
         self.panels: dict[str, Axes] = {}
+        self.remarks: dict[str, str] = {}
 
-    def picture(self, figure: Figure, title: str, *words: str) -> Picture:
+    def picture(self, figure: Figure, title: str, *words: str, remark: str = "") -> Picture:
         (self.panels[title],) = figure.axes
+        self.remarks[title] = remark
         return Picture(title, title, 0, Markup(), figure)
 
 
@@ -77,9 +80,9 @@ def rows_of(history: History) -> list[Row]:
     return [row for row in history.board.rows if row.pair == PAIRS[0]]
 
 
-def panel(rows: list[Row]) -> Axes:
+def panel(history: History, rows: list[Row] | None = None) -> Axes:
     axes = Figure().subplots()
-    figure._panel(axes, rows)
+    figure._panel(axes, rows or rows_of(history), history.looks)
     return axes
 
 
@@ -94,13 +97,22 @@ def sketched(make: Callable[[History, Studio], Section | None], history: History
 # -- reading artists --------------------------------------------------------------------------------------------------
 
 
-def bars(axes: Axes, label: str | None = None, along: Literal["x", "y"] = "y") -> Bars:
+def bars(axes: Axes, label: str) -> Bars:
     """The points of the one series of error bars with that label."""
-    (found,) = [
-        container
-        for container in axes.containers
-        if isinstance(container, ErrorbarContainer) and label in (None, container.get_label())
-    ]
+    (found,) = [one for one in containers(axes) if one.get_label() == label]
+    return points_of(found)
+
+
+def dots(axes: Axes) -> Bars:
+    """All points of a panel whose error bars are horizontal, by how far down they stand."""
+    return {place: made for one in containers(axes) for place, made in points_of(one, along="x").items()}
+
+
+def containers(axes: Axes) -> list[ErrorbarContainer]:
+    return [one for one in axes.containers if isinstance(one, ErrorbarContainer)]
+
+
+def points_of(found: ErrorbarContainer, along: Literal["x", "y"] = "y") -> Bars:
     points, caps, (ranges,) = found.lines
     assert points is not None
     assert np.all(np.asarray(ranges.get_linewidth()) > 0)
@@ -141,6 +153,14 @@ def band(name: str) -> Any:
     return pytest.approx((MEANS[name], MEANS[name] - SPREADS[name], MEANS[name] + SPREADS[name]))
 
 
+def references(axes: Axes) -> dict[str, float]:
+    """The named thin lines across the panel."""
+    named = {str(text.get_text()): float(text.xy[1]) for text in axes.texts if isinstance(text, Annotation)}
+    drawn = [np.asarray(line.get_ydata(), dtype=float).tolist() for line in axes.lines if line.get_linewidth() == 1]
+    assert sorted(drawn) == sorted([value, value] for value in named.values())
+    return named
+
+
 def ribbons(axes: Axes) -> dict[str, dict[float, tuple[float, float]]]:
     """By the colour of each curve, its band's lower and upper edge by epoch."""
     found: dict[str, dict[float, tuple[float, float]]] = {}
@@ -159,8 +179,8 @@ def ribbons(axes: Axes) -> dict[str, dict[float, tuple[float, float]]]:
 
 def test_a_band_is_a_line_at_the_mean_with_a_deviation_to_both_sides() -> None:
     axes = Figure().subplots()
-    style.band(axes, 80.0, 1.5, style.SERIES[0], "kd")
-    style.band(axes, 70.0, 0.0, style.SERIES[1], "scratch")
+    style.band(axes, 80.0, 1.5, colors.SERIES[0], "kd")
+    style.band(axes, 70.0, 0.0, colors.SERIES[1], "scratch")
     assert bands(axes) == {"kd": (80.0, 78.5, 81.5), "scratch": (70.0, 70.0, 70.0)}
     shares = [patch.get_x() for patch in axes.patches if isinstance(patch, Rectangle)]
     widths = [patch.get_width() for patch in axes.patches if isinstance(patch, Rectangle)]
@@ -172,24 +192,24 @@ def test_a_band_is_a_line_at_the_mean_with_a_deviation_to_both_sides() -> None:
 
 
 def test_points_of_the_figure_have_error_bars_of_a_deviation_each(history: History) -> None:
-    found = bars(panel(rows_of(history)), "dhkd")
+    found = bars(panel(history), "dhkd")
     assert found == expected(["dhkd α=0.5", "dhkd α=1", "dhkd α=5"], [0.5, 1.0, 5.0])
 
 
 def test_methods_of_the_figure_that_were_not_swept_are_bands_of_a_deviation(history: History) -> None:
-    assert bands(panel(rows_of(history))) == {name: band(name) for name in ("scratch", "kd")}
+    assert bands(panel(history)) == {name: band(name) for name in ("scratch", "kd")}
 
 
 def test_methods_of_the_figure_that_are_dots_have_horizontal_error_bars(history: History) -> None:
     names = ["scratch", "kd"]
-    axes = panel([row for row in rows_of(history) if row.label in names])
-    assert bars(axes, along="x") == expected(names, [0.0, 1.0])
+    axes = panel(history, [row for row in rows_of(history) if row.label in names])
+    assert dots(axes) == expected(names, [0.0, 1.0])
     assert [label.get_text() for label in axes.get_yticklabels()] == names
 
 
 def test_one_seed_is_drawn_without_a_deviation(tmp_path: Path) -> None:
     found = told(tmp_path, small_spec(methods=METHODS, seeds=[1]))
-    axes = panel(rows_of(found))
+    axes = panel(found)
     assert bars(axes, "dhkd") == {0.5: (84.0,) * 3, 1.0: (83.0,) * 3, 5.0: (81.0,) * 3}
     assert bands(axes) == {"scratch": (70.0,) * 3, "kd": (80.0,) * 3}
 
@@ -212,9 +232,23 @@ def test_sensitivitys_points_have_error_bars_of_a_deviation_each(swept: dict[str
     assert found == expected(["dhkd α=0.5", "dhkd α=1", "dhkd α=5"], [0.5, 1.0, 5.0])
 
 
-def test_sensitivitys_bands_are_a_deviation_wide(swept: dict[str, Axes]) -> None:
-    found = bands(swept[f"Test accuracy against α, {PAIRS[0]}"])
-    assert found == {name: band(name) for name in ("scratch", "kd")}
+def test_the_baseline_and_scratch_are_named_lines_beside_sensitivitys_points(swept: dict[str, Axes]) -> None:
+    axes = swept[f"Test accuracy against α, {PAIRS[0]}"]
+    assert references(axes) == {"kd": 80.0, "scratch": 70.0, "teacher": 90.0}
+    assert bands(axes) == {}
+    low, high = axes.get_ylim()
+    assert low < 70.0 < 90.0 < high
+
+
+def test_what_is_too_far_away_to_be_drawn_is_told(history: History) -> None:
+    """The teacher, at 90 %, of the second pair, whose students reach 75 %."""
+    studio = Sketches()
+    with style.drawing():
+        sensitivity.section(history, studio)
+    title = f"Test accuracy against α, {PAIRS[1]}"
+    assert references(studio.panels[title]) == {"kd": 70.0, "scratch": 70.0}
+    assert studio.remarks[title] == "not in the picture: teacher 90.00"
+    assert studio.remarks[f"Test accuracy against α, {PAIRS[0]}"] == ""
 
 
 def test_over_all_pairs_means_and_deviations_are_those_of_each_seeds_mean(swept: dict[str, Axes]) -> None:
@@ -223,8 +257,7 @@ def test_over_all_pairs_means_and_deviations_are_those_of_each_seeds_mean(swept:
     for place, name in ((0.5, "dhkd α=0.5"), (1.0, "dhkd α=1"), (5.0, "dhkd α=5")):
         mean, spread = MEANS[name] - LESS / 2, SPREADS[name]
         assert bars(axes, "dhkd")[place] == pytest.approx((mean, mean - spread, mean + spread))
-    low, high = (MEANS["kd"] - LESS / 2 + sign * SPREADS["kd"] for sign in (-1, 1))
-    assert bands(axes) == {"scratch": band("scratch"), "kd": pytest.approx((MEANS["kd"] - LESS / 2, low, high))}
+    assert references(axes) == pytest.approx({"scratch": MEANS["scratch"], "kd": MEANS["kd"] - LESS / 2})
 
 
 def test_over_all_pairs_only_seeds_count_that_every_pair_has(tmp_path: Path) -> None:
@@ -238,7 +271,7 @@ def test_over_all_pairs_only_seeds_count_that_every_pair_has(tmp_path: Path) -> 
         mean, spread = np.mean(seeds), np.std(seeds, ddof=1)
         assert bars(axes, "dhkd")[place] == pytest.approx((mean, mean - spread, mean + spread))
     seeds = [MEANS["kd"] - LESS / 2 - SPREADS["kd"], MEANS["kd"] - LESS / 2]
-    assert bands(axes)["kd"][0] == pytest.approx(np.mean(seeds))
+    assert references(axes)["kd"] == pytest.approx(np.mean(seeds))
 
 
 def test_pairs_without_a_common_seed_are_not_averaged(tmp_path: Path) -> None:
@@ -307,3 +340,16 @@ def test_measures_of_fidelity_stand_in_bands(diagnosed: History) -> None:
     panels = sketched(fidelity.section, diagnosed)
     axes = panels[f"Same class by epoch, {PAIRS[0]}"]
     check_ribbons(axes, diagnosed, "fidelity_agreement")
+
+
+# -- panels of many ---------------------------------------------------------------------------------------------------
+
+
+def test_every_panel_of_many_rows_holds_the_baseline(tmp_path: Path) -> None:
+    alphas = [round(0.1 * (place + 1), 1) for place in range(2 * curves.TOGETHER)]
+    many = told(tmp_path, small_spec(methods=["scratch", "kd", {"dhkd": {"alpha": alphas}}], seeds=1))
+    panels = curves.chunks(many, many.of(PAIRS[0]))
+    assert [sum(config.name == "kd" for config in panel) for panel in panels] == [1, 1, 1]
+    assert all(len(panel) <= curves.TOGETHER + 1 for panel in panels)
+    drawn = [config.name for panel in panels for config in panel if config.name != "kd"]
+    assert drawn == [config.name for config in many.of(PAIRS[0]) if config.name != "kd"]

@@ -13,6 +13,7 @@ from search_spaces.schema import Spec
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.report import draw, figure
+from sweep.report.looks import Looks
 from sweep.results.board import Leaderboard, leaderboard
 from tests.support.examples import SPEC, begin, record, small_spec
 
@@ -30,7 +31,7 @@ def board_of(folder: Path, spec: Spec, finished: bool = True) -> Leaderboard:
 def panel_of(board: Leaderboard) -> Axes:
     """The panel of the first pair."""
     axes = Figure().subplots()
-    figure._panel(axes, [cell for cell in board.rows if cell.pair == board.pairs[0]])
+    figure._panel(axes, [cell for cell in board.rows if cell.pair == board.pairs[0]], Looks(board))
     return axes
 
 

@@ -16,7 +16,6 @@ from sweep.ledger.bodies import start_body
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.report.effort import section as effort_section
-from sweep.report.gains import gains
 from sweep.report.gradients import Cosine, cosine, verdict
 from sweep.report.history import Configuration, Curve, History, read
 from sweep.report.searches import importances, place
@@ -101,16 +100,7 @@ def test_pooling_averages_each_seed_over_the_pairs() -> None:
     assert pooled([first], 2) == pooled([first], 1) == []
 
 
-# -- gains, curves, searches ------------------------------------------------------------------------------------------
-
-
-def test_gains_are_those_of_the_leaderboard(history: History) -> None:
-    found = gains(history)
-    assert "kd" not in found
-    for of_pair in history.configurations:
-        if of_pair.row.delta is not None:
-            assert found[of_pair.name][of_pair.pair].mean == pytest.approx(of_pair.row.delta)
-    assert found["scratch"]["resnet20→resnet8"].spread == pytest.approx(0.0, abs=1e-9)
+# -- curves, searches -------------------------------------------------------------------------------------------------
 
 
 def test_curves_hold_every_epoch_and_gaps_where_nothing_was_measured(history: History) -> None:

@@ -8,9 +8,8 @@ import pytest
 
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
-from sweep.report import curves, gains, searches, style
+from sweep.report import curves, searches, style
 from sweep.report.curves import MOST_DRAWN, foremost, left_out
-from sweep.report.gains import MOST_MAPS, Gain
 from sweep.report.history import History, read
 from sweep.report.style import MOST_TICKS, Studio, new_figure, value_axis
 from tests.support.examples import begin, play, record, small_spec
@@ -53,17 +52,8 @@ def test_the_sections_draw_no_more_than_that(history: History, monkeypatch: pyte
     with style.drawing():
         section = curves.section(history, studio)
     assert section is not None
-    assert len(studio.pictures) == 2
-    assert f"Drawn are the 7 of {MANY + 1} configurations" in section.content
-
-
-def test_of_very_many_maps_those_of_the_largest_gains_are_drawn() -> None:
-    by_name = {f"{number}": {PAIR: Gain(float(number % 7), 0.0, 1)} for number in range(2 * MOST_MAPS)}
-    kept = gains.foremost(by_name)
-    assert len(kept) == MOST_MAPS
-    assert sorted(kept, key=int) == kept
-    left = [name for name in by_name if name not in kept]
-    assert max(int(name) % 7 for name in left) <= min(int(name) % 7 for name in kept)
+    assert len(studio.pictures) == 2  # of test and train; nothing was held out
+    assert f"Drawn are 7 of {MANY + 1} configurations" in section.content
 
 
 def test_of_very_many_searches_the_rest_is_told_in_words(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

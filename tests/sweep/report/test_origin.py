@@ -8,7 +8,7 @@ from sweep.ledger.bodies import final_body
 from sweep.ledger.store import Ledger
 from sweep.plan.slots import Plan
 from sweep.report.history import read
-from sweep.report.origin import LISTED, section
+from sweep.report.origin import LISTED, part
 from tests.support.examples import begin, epoch_body, job_of, record, slot_of
 
 
@@ -26,15 +26,13 @@ def drive(ledger: Ledger, plan: Plan, **repositories: dict[str, Any]) -> None:
 
 
 def shown(ledger: Ledger) -> str:
-    found = section(read(ledger))
-    assert found is not None
-    return found.content
+    return part(read(ledger))
 
 
-def test_a_ledger_of_an_earlier_release_has_no_such_section(ledger: Ledger, small_plan: Plan) -> None:
+def test_a_ledger_of_an_earlier_release_has_no_such_part(ledger: Ledger, small_plan: Plan) -> None:
     begin(ledger, small_plan)
     record(ledger, small_plan, slot_of(small_plan, "kd"), [90.0])
-    assert section(read(ledger)) is None
+    assert part(read(ledger)) == ""
 
 
 def test_each_run_is_told_with_commits_releases_and_machine(ledger: Ledger, small_plan: Plan) -> None:

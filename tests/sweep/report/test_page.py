@@ -20,6 +20,8 @@ from sweep.plan.slots import Plan
 from sweep.report.history import read
 from sweep.report.markup import EMPTY_ELEMENTS, Markup, element, joined, slug, table
 from sweep.report.page import page
+from sweep.results.board import leaderboard
+from sweep.results.headline import headline
 from tests.support.examples import begin, play, record
 from tests.support.examples_report import EVIL, accuracy, tell_all
 
@@ -28,7 +30,7 @@ pytestmark = pytest.mark.slow(1)
 SECTIONS = [
     "Leaderboard",
     "Sensitivity",
-    "Gain by teacher and student",
+    "Gain over kd",
     "Learning curves",
     "Searches",
     "Fidelity to the teacher",
@@ -36,6 +38,7 @@ SECTIONS = [
     "Cost",
     "Failures",
     "Spec and plan",
+    "Appendix",
 ]
 
 
@@ -110,6 +113,12 @@ def test_the_page_asks_for_nothing_from_elsewhere(text: str) -> None:
     assert set(re.findall(r"url\(.", text)) == {"url(#"}
 
 
+def test_the_page_begins_with_what_came_out(told: Path, text: str) -> None:
+    with Ledger(told) as ledger:
+        board = leaderboard(ledger)
+    assert str(element("h1", board.plan.name)) + str(element("p", headline(board), class_="lead")) in text
+
+
 def test_every_section_is_there_with_its_entry_in_the_contents(parsed: Balance, text: str) -> None:
     assert parsed.headings == SECTIONS
     contents = text.partition("<nav")[2].partition("</nav>")[0]
@@ -153,13 +162,21 @@ def test_a_sweep_without_results_has_a_page_too(ledger: Ledger, small_plan: Plan
     text, pictures = page(read(ledger))
     parsed = Balance(text)
     assert (parsed.wrong, parsed.open, pictures) == ([], [], [])
-    assert parsed.headings == ["Leaderboard", "Failures", "Spec and plan"]
+    assert parsed.headings == ["Leaderboard", "Failures", "Spec and plan", "Appendix"]
 
 
 def test_a_ledger_from_before_diagnostics_has_no_such_sections(ledger: Ledger, small_plan: Plan) -> None:
     play(ledger, small_plan, accuracy)
     headings = Balance(page(read(ledger))[0]).headings
-    assert headings == ["Leaderboard", "Sensitivity", "Learning curves", "Cost", "Failures", "Spec and plan"]
+    assert headings == [
+        "Leaderboard",
+        "Sensitivity",
+        "Learning curves",
+        "Cost",
+        "Failures",
+        "Spec and plan",
+        "Appendix",
+    ]
 
 
 def test_the_command_writes_the_page_and_its_figures(

@@ -14,11 +14,10 @@ from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
 from sweep.results.board import leaderboard
-from sweep.results.caption import caption
 from sweep.results.draw import render
 from sweep.results.grid import grid
 from sweep.results.read import trials
-from tests.support.boards import cell, rows, tell
+from tests.support.boards import cell, rows, said, tell
 from tests.support.examples import SPEC, begin, play, record, slot_of, small_spec
 from trainers.errors import InputError
 
@@ -37,7 +36,7 @@ def test_without_the_baseline_there_are_no_differences(ledger: Ledger) -> None:
     columns, lines = grid(board)
     assert columns == ["method", "resnet20→resnet8", "missing"]
     assert {len(line) for line in lines} == {3}
-    assert "Δ" not in caption(board)
+    assert "Δ" not in said(board)
 
 
 # -- what is missing ----------------------------------------------------------------------------------------------
@@ -55,7 +54,7 @@ def test_what_gave_no_number_is_counted_by_its_state(ledger: Ledger) -> None:
     assert kd.values == {0: 99.0}
     assert kd.missing == {"diverged": 1, "failed": 1, "interrupted": 1, "running": 1, "waiting": 1}
     assert rows(board)["kd"][-1] == "1 diverged, 1 failed, 1 interrupted, 1 running, 1 waiting"
-    assert caption(board).endswith("Trials: 2 finished, 1 diverged, 1 failed, 1 interrupted, 1 running, 1 waiting.")
+    assert said(board).endswith("Trials: 2 finished, 1 diverged, 1 failed, 1 interrupted, 1 running, 1 waiting.")
 
 
 def test_without_a_driver_nothing_runs(ledger: Ledger, small_plan: Plan) -> None:
@@ -71,7 +70,7 @@ def test_a_table_with_nothing_missing_has_no_such_column(ledger: Ledger, small_p
     columns, lines = grid(leaderboard(ledger))
     assert columns == ["method", "resnet20→resnet8", "Δ kd"]
     assert [line[0] for line in lines] == ["teacher", "scratch", "kd", "dhkd α=0.5", "dhkd α=1"]
-    assert caption(leaderboard(ledger)).endswith("Trials: 9 finished.")
+    assert said(leaderboard(ledger)).endswith("Trials: 9 finished.")
 
 
 def test_a_sweep_that_has_only_been_planned_has_a_table_of_waiting_trials(ledger: Ledger, small_plan: Plan) -> None:
@@ -135,8 +134,8 @@ def test_pairs_stand_side_by_side_with_their_own_differences(ledger: Ledger) -> 
             ["dhkd", "81.00 (1)", "+1.00", "88.00 (1)", "−2.00", "84.50", "−0.50"],
         ],
     )
-    assert "Mean: over all pairs, not tested: a test needs 3 pairs" in caption(board)
-    assert "Nothing can be told apart: a paired test needs 3 common seeds, there is 1." in caption(board)
+    assert "Mean: over all pairs, not tested: a test needs 3 pairs" in said(board)
+    assert "Nothing can be told apart: a paired test needs 3 common seeds, there is 1." in said(board)
 
 
 def test_a_method_that_stands_under_one_pair_alone_leaves_the_other_blank(ledger: Ledger) -> None:

@@ -19,6 +19,8 @@ from sweep.results.board import Leaderboard, leaderboard
 from sweep.results.caption import caption
 from sweep.results.draw import as_rich, render
 from sweep.results.grid import FEATURES, grid, layout
+from sweep.results.headline import headline
+from sweep.results.notes import notes
 from sweep.results.records import records
 from tests.support.boards import BEHIND, GDKD, MATCHED, RESULTS, better_with_k, of_three_seeds, searched_plan, tell
 from tests.support.examples import begin, play, record, slot_of, small_spec
@@ -44,6 +46,7 @@ def test_json_holds_one_record_per_cell(told: Leaderboard) -> None:
         "pair": "resnet20→resnet8",
         "method": "dhkd",
         "label": "dhkd α=0.5",
+        "name": "dhkd α=0.5",
         "param.alpha": 0.5,
         "n": 2,
         "mean": 92.5,
@@ -72,12 +75,13 @@ def test_csv_holds_the_same_as_json(told: Leaderboard) -> None:
 def test_markdown_and_the_plain_table_hold_the_printed_cells(told: Leaderboard) -> None:
     columns, lines = grid(told)
     text = render(told, Format.MARKDOWN)
-    table, _, words = text.partition("\n\n")
+    first, table, words = text.split("\n\n", 2)
+    assert first == headline(told)
     parsed = [[part.strip() for part in line.strip("|").split("|")] for line in table.splitlines()]
     assert parsed[0] == columns
     assert parsed[1] == ["---", *["---:"] * (len(columns) - 1)]
     assert parsed[2:] == lines  # two seeds: nothing is bold
-    assert words == caption(told) + "\n"
+    assert words == "\n\n".join([caption(told), "".join(f"- {note}\n" for note in notes(told))])
     plain = render(told, Format.TABLE).splitlines()
     assert len(plain) == 1 + len(lines)
     assert all(part in line for parts, line in zip(lines, plain[1:], strict=True) for part in parts)
@@ -141,7 +145,8 @@ def test_the_terminals_table_holds_title_cells_and_caption(told: Leaderboard) ->
     assert "small on digits" in shown
     assert "92.50 ± 2.12 (2)" in shown
     assert "1 failed" in shown
-    assert caption(told) in " ".join(shown.split())
+    assert " ".join([caption(told), *notes(told)]) in " ".join(shown.split())
+    assert " ".join(shown.split()).startswith(headline(told))
 
 
 def test_students_are_told_apart_on_a_narrow_terminal(ledger: Ledger) -> None:
@@ -179,7 +184,7 @@ def test_the_best_is_bold_where_it_is_not_matched(ledger: Ledger) -> None:
     assert r"dhkd $\alpha$=0.5 & \textbf{93.50 $\pm$ 0.44 (3)} & +3.00* \\" in latex
     check_latex(latex)
     assert "†" not in str(grid(board))
-    assert "and over all pairs of rows for the highest mean (5%)" in caption(board)
+    assert "and over all pairs of rows for the highest mean (5%)" in " ".join(notes(board))
 
 
 def test_a_best_that_is_matched_is_not_bold_and_its_ties_are_marked(ledger: Ledger) -> None:
@@ -266,4 +271,4 @@ def test_a_tuned_rows_record_names_what_was_found(ledger: Ledger) -> None:
     assert (kd["tuned"], kd["param.k"]) == ("", None)
     assert (gdkd["mean"], gdkd["n"], gdkd["delta"]) == (76.0, 2, -5.5)
     markdown = render(leaderboard(ledger), Format.MARKDOWN)
-    assert markdown.endswith("\n- gdkd tuned, resnet20→resnet8: k=4 kl=both, the best of 6\n")
+    assert "\n- gdkd tuned, resnet20→resnet8: k=4 kl=both, the best of 6\n" in markdown

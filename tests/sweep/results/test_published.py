@@ -14,12 +14,12 @@ from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.results import published
 from sweep.results.board import Leaderboard, leaderboard, with_published
-from sweep.results.caption import caption
 from sweep.results.draw import render
 from sweep.results.grid import grid
 from sweep.results.published import PRINTED, bare, figures, gap, reported, reported_teacher
 from sweep.results.records import records
 from sweep.results.rows import Row
+from tests.support.boards import said
 from tests.support.examples import begin, record, small_spec
 from tests.sweep.results.test_draw import check_latex
 from trainers.distillers import METHODS
@@ -181,18 +181,18 @@ def board(ledger: Ledger) -> Leaderboard:
 
 def test_the_table_holds_both_with_their_sources(board: Leaderboard) -> None:
     lines = render(board, Format.MARKDOWN).splitlines()
-    assert lines[0] == "| method | resnet56→resnet20 | Δ kd | published | gap |"
+    assert lines[2] == "| method | resnet56→resnet20 | Δ kd | published | gap |"
     assert "| teacher | 72.00 |  | 72.34 [1] |  |" in lines
     assert "| kd | 70.70 ± 0.71 (2) |  | 70.66 [1] | +0.04 (0.1 std) |" in lines
     assert re.search(
         r"\| scratch \| 65\.50 ± 0\.71 \(2\) \| −5\.20 \| 69\.06 \[1\] .*\| −3\.56 \(5\.0 std\) \|", str(lines)
     )
     assert "| gdkd | 72.50 ± 0.71 (2) | +1.80 |  |  |" in lines
-    assert "Reproduced within 1 std: 1 of 2." in caption(board)
+    assert "Reproduced within 1 std: 1 of 2." in said(board)
     assert "[1] CRD (arXiv 1910.10699), README benchmark 1 same-architecture (HobbitLong/RepDistiller README.md)" in (
-        caption(board)
+        said(board)
     )
-    assert "Papers train 240 epochs on cifar100, 2 of these rows do not." in caption(board)
+    assert "Papers train 240 epochs on cifar100, 2 of these rows do not." in said(board)
     check_latex(render(board, Format.LATEX))
 
 
@@ -223,5 +223,5 @@ def test_where_nothing_is_published_the_caption_says_so(ledger: Ledger) -> None:
     plan = build_plan(small_spec(methods=["kd"]))
     begin(ledger, plan)
     board = with_published(leaderboard(ledger))
-    assert "No published figure is known of these cells on digits." in caption(board)
-    assert "published" not in render(board, Format.MARKDOWN).splitlines()[0]
+    assert "No published figure is known of these cells on digits." in said(board)
+    assert "published" not in render(board, Format.MARKDOWN).splitlines()[2]

@@ -11,11 +11,21 @@ from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan, Slot
 from sweep.results.board import leaderboard
-from sweep.results.caption import caption
 from sweep.results.draw import render
 from sweep.results.grid import grid
 from sweep.results.records import records
-from tests.support.boards import GDKD, RESULTS, SEARCHED, better_with_k, cell, rows, searched_plan, tell, three_epochs
+from tests.support.boards import (
+    GDKD,
+    RESULTS,
+    SEARCHED,
+    better_with_k,
+    cell,
+    rows,
+    said,
+    searched_plan,
+    tell,
+    three_epochs,
+)
 from tests.support.examples import SPEC, begin, job_of, play, record, small_spec
 from tests.sweep.results.test_draw import check_latex
 
@@ -27,8 +37,8 @@ def test_means_and_sample_deviations_are_those_computed_by_hand(ledger: Ledger, 
     assert kd.values == {0: 90.0, 1: 92.0}
     assert kd.mean == 91.0
     assert kd.std == pytest.approx(2**0.5)
-    assert kd.shown == "91.00 ± 1.41 (2)"
-    assert cell(board, "dhkd α=0.5").shown == "92.50 ± 2.12 (2)"
+    assert kd.shown() == "91.00 ± 1.41 (2)"
+    assert cell(board, "dhkd α=0.5").shown() == "92.50 ± 2.12 (2)"
     assert board.teachers == {"resnet20": 97.25}
     assert board.states == {"finished": 9}
 
@@ -38,14 +48,14 @@ def test_three_seeds_divide_by_two(ledger: Ledger) -> None:
     tell(ledger, plan, {("kd", 0): 1.0, ("kd", 1): 2.0, ("kd", 2): 6.0})
     kd = cell(leaderboard(ledger), "kd")
     assert (kd.mean, kd.std) == (3.0, pytest.approx(7**0.5))
-    assert kd.shown == "3.00 ± 2.65 (3)"
+    assert kd.shown() == "3.00 ± 2.65 (3)"
 
 
 def test_one_seed_has_no_deviation_and_none_is_a_dash(ledger: Ledger, small_plan: Plan) -> None:
     tell(ledger, small_plan, {("kd", 1): 90.125})
     board = leaderboard(ledger)
-    assert (cell(board, "kd").std, cell(board, "kd").shown) == (None, "90.12 (1)")
-    assert (cell(board, "scratch").mean, cell(board, "scratch").shown) == (None, "–")
+    assert (cell(board, "kd").std, cell(board, "kd").shown()) == (None, "90.12 (1)")
+    assert (cell(board, "scratch").mean, cell(board, "scratch").shown()) == (None, "–")
 
 
 def test_differences_are_means_over_paired_seeds(ledger: Ledger, small_plan: Plan) -> None:
@@ -53,10 +63,10 @@ def test_differences_are_means_over_paired_seeds(ledger: Ledger, small_plan: Pla
     board = leaderboard(ledger)
     assert board.baseline == "kd"
     assert cell(board, "dhkd α=0.5").delta == pytest.approx(((91 - 90) + (94 - 92)) / 2)
-    assert cell(board, "dhkd α=0.5").shown_delta == "+1.50"
-    assert cell(board, "scratch").shown_delta == "−9.50"
+    assert cell(board, "dhkd α=0.5").shown_delta() == "+1.50"
+    assert cell(board, "scratch").shown_delta() == "−9.50"
     assert cell(board, "kd").delta is None
-    assert cell(board, "kd").shown_delta == ""
+    assert cell(board, "kd").shown_delta() == ""
 
 
 def test_a_difference_counts_common_seeds_only(ledger: Ledger, small_plan: Plan) -> None:
@@ -72,7 +82,7 @@ def test_another_baseline_can_be_named(ledger: Ledger) -> None:
     plan = build_plan(small_spec(baseline="scratch"))
     tell(ledger, plan)
     board = leaderboard(ledger)
-    assert cell(board, "kd").shown_delta == "+9.50"
+    assert cell(board, "kd").shown_delta() == "+9.50"
     assert "Δ scratch" in grid(board)[0]
 
 
@@ -88,8 +98,8 @@ def test_of_a_swept_baseline_the_first_row_is_taken(ledger: Ledger) -> None:
 def test_the_table_shows_the_last_epoch(ledger: Ledger) -> None:
     kd = three_epochs(ledger, build_plan(small_spec(methods=["kd"], seeds=1)), paper=False)
     assert (kd.values, kd.best, kd.last) == ({0: 92.0}, {0: 91.0}, {0: 92.0})
-    assert "last epoch:" in caption(leaderboard(ledger))
-    assert "best" not in caption(leaderboard(ledger))
+    assert "last epoch:" in said(leaderboard(ledger))
+    assert "best" not in said(leaderboard(ledger))
 
 
 def test_a_row_whose_recipe_was_searched_is_marked(ledger: Ledger) -> None:
@@ -107,7 +117,7 @@ def test_a_row_whose_recipe_was_searched_is_marked(ledger: Ledger) -> None:
     assert cell(board, "dhkd tuned").recipe_differs == {"lr": (0.1, 0.05)}
     assert rows(board)["dhkd tuned"][1].endswith("‡")
     marked = "‡: trained by another recipe than its column (dhkd tuned, resnet20→resnet8: lr=0.1, not 0.05)."
-    assert marked in caption(board)
+    assert marked in said(board)
     assert records(board)[1]["recipe_differs"] == "lr=0.1"
     check_latex(render(board, Format.LATEX))
 
@@ -117,7 +127,7 @@ def test_a_tuned_row_shows_the_best_of_the_search_with_the_other_seeds(ledger: L
     board = leaderboard(ledger)
     row = cell(board, "gdkd tuned")
     assert row.values == {1: 75.5, 2: 76.5}
-    assert row.shown == "76.00 ± 0.71 (2)"
+    assert row.shown() == "76.00 ± 0.71 (2)"
     assert row.delta == pytest.approx(-5.5)
     assert row.varied == {"k": 4, "kl": "both"}
     assert row.tuned == "k=4 kl=both, the best of 6"
@@ -180,7 +190,7 @@ def test_trials_that_were_given_up_are_counted_with_the_finding(ledger: Ledger) 
     assert pruned > 1
     assert board.states["pruned"] == pruned
     assert cell(board, "gdkd tuned").tuned == f"k=2 kl=forward, the best of 6 ({pruned} pruned)"
-    assert f"{pruned} pruned" in caption(board)
+    assert f"{pruned} pruned" in said(board)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +208,7 @@ def test_a_search_that_goes_on_has_a_row_that_says_so(ledger: Ledger, trials: in
     row = cell(board, "gdkd tuned")
     assert row.missing == missing
     assert row.values == {seed: 74.5 + seed for seed in range(1, trials - 8)}
-    assert row.shown == ("75.50 (1)" if trials == 10 else "–")
+    assert row.shown() == ("75.50 (1)" if trials == 10 else "–")
     assert bool(row.tuned) == (trials >= 6)
     assert board.findings == ([f"gdkd tuned, resnet20→resnet8: {row.tuned}"] if row.tuned else [])
     for how in Format:

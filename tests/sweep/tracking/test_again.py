@@ -9,11 +9,12 @@ import pytest
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
 from sweep.plan.slots import Plan
-from sweep.results import board, caption
+from sweep.results import board
 from sweep.results.records import records
 from sweep.tracking import curves, read_back
 from sweep.tracking.candidates import candidates, signature
 from sweep.tracking.sync import sync
+from tests.support.boards import said
 from tests.support.examples import begin, record, slot_of
 from tests.support.shared_trials import finish, opened, plan_of, slots_of, take
 from tests.support.tracked import points, runs
@@ -90,5 +91,5 @@ def test_what_was_taken_over_is_told_as_such(root: Root, new_store: NewStore) ->
     with opened(root, "second") as ledger:
         table = board.leaderboard(ledger)
     assert board.board_of(back).taken == table.taken == ("first", "first")
-    assert "(taken over: 2 from first)" in caption.caption(board.board_of(back))
+    assert "(taken over: 2 from first)" in said(board.board_of(back))
     assert set(curves.read(back, uri).to_pydict()["taken_from"]) == {"first"}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -22,7 +22,8 @@ from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
 from sweep.results import draw, records
-from sweep.results.board import leaderboard
+from sweep.results.board import Leaderboard, leaderboard
+from sweep.results.headline import headline
 from sweep.tracking import delivery
 from sweep.tracking import projector as projector_module
 from sweep.tracking.address import tracking_uri
@@ -59,6 +60,7 @@ def report_now(ledger: Ledger, paths: SweepPaths) -> None:
     board = leaderboard(ledger)
     drawn = report.draw(board, paths.figure)
     body = {
+        "headline": headline(board),
         "markdown": draw.render(board, Format.MARKDOWN),
         "records": records.records(board),
         "figure": paths.figure.name if drawn else None,
@@ -195,7 +197,7 @@ def test_metrics_are_per_epoch_with_the_ledgers_times(tracked: Tracked) -> None:
     for epoch, (test, val) in enumerate(zip([80.0, 90.0, 85.0], [70.0, 80.0, 75.0], strict=True), start=1):
         for name, value in epoch_metrics(epoch_body(epoch, test, val)).items():
             expected.setdefault(name, []).append((epoch, times[epoch], value))
-    summary = {"best_epoch": 2.0, "best_test_acc": 90.0, "train_seconds": 6.0}
+    summary = {"best_epoch": 2.0, "best_test_acc": 90.0, "train_seconds": 6.0, "accuracy/resnet20-resnet8": 85.0}
     assert {name: [point[2] for point in found.pop(name)] for name in summary} == {k: [v] for k, v in summary.items()}
     assert found == expected
     assert {"loss", "term/kd", "val_acc", "test_acc", "lr", "images_per_second"} <= set(found)
@@ -241,6 +243,11 @@ def test_the_parent_ends_as_the_driver_did(
     assert runs(uri)["sweep"].info.status == "RUNNING"
 
 
+def below_the_headline(board: Leaderboard) -> str:
+    """The table as Markdown, without the sentence that stands above it."""
+    return draw.render(board, Format.MARKDOWN).removeprefix(f"{headline(board)}\n\n")
+
+
 def test_the_parent_holds_the_spec_the_table_and_the_figure(
     tracked: Tracked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,7 +256,9 @@ def test_the_parent_holds_the_spec_the_table_and_the_figure(
     client, run = MlflowClient(tracking_uri=tracked.uri), tracked.runs["sweep"]
     board = leaderboard(tracked.told.ledger)
     note = run.data.tags["mlflow.note.content"]
-    assert note.endswith(draw.render(board, Format.MARKDOWN))
+    assert note.startswith(f"{headline(board)}\n\n")
+    assert note.endswith(below_the_headline(board))
+    assert note.count(headline(board)) == 1
     assert f"![accuracy by method](get-artifact?path=figure-small.png&run_uuid={run.info.run_id})" in note
     assert (
         f"](#/experiments/{run.info.experiment_id}/runs?viewStateShareKey=table&compareRunsMode=TABLE&workflowType=machine_learning)"
@@ -322,7 +331,8 @@ def test_the_description_follows_a_sweep_that_grows(
     sync(root, "small", uri)
     note = runs(uri)["sweep"].data.tags["mlflow.note.content"]
     assert "| dhkd α=1 | 71.50 (1) |" in note
-    assert note.endswith(draw.render(leaderboard(ledger), Format.MARKDOWN))
+    assert note.startswith(headline(leaderboard(ledger)))
+    assert note.endswith(below_the_headline(leaderboard(ledger)))
     assert "get-artifact?path=figure-small.png" in note
 
 
@@ -345,7 +355,9 @@ def test_the_experiment_says_where_to_look_and_holds_the_views(tracked: Tracked)
     experiment = MlflowClient(tracking_uri=tracked.uri).get_experiment_by_name("small")
     parent = tracked.runs["sweep"].info.run_id
     number = experiment.experiment_id
-    assert f"](#/experiments/{number}/runs/{parent})" in experiment.tags["mlflow.note.content"]
+    note = experiment.tags["mlflow.note.content"]
+    assert note.startswith(f"{headline(leaderboard(tracked.told.ledger))}\n\n")
+    assert f"](#/experiments/{number}/runs/{parent})" in note
     views = {name for name in experiment.tags if name.startswith("mlflow.sharedViewState.")}
     assert {"mlflow.sharedViewState.table", "mlflow.sharedViewState.sensitivity-dhkd"} <= views
 
@@ -563,3 +575,21 @@ def test_who_reads_the_database_below_the_root_does_not_hold_the_sweep_up(
         assert sync(root, "small", own) == 1
         assert reader.execute("SELECT status FROM runs WHERE name = 'small'").fetchall() == before
     assert runs(own)["sweep"].info.status == "RUNNING"
+
+
+@pytest.mark.parametrize("kind", ["pruned", "interrupted", "failed"])
+def test_a_run_that_came_to_no_good_end_says_where_it_ran(
+    kind: Literal["pruned", "interrupted", "failed"],
+    root: Root,
+    ledger: Ledger,
+    small_plan: Plan,
+    new_store: NewStore,
+) -> None:
+    uri = new_store()
+    begin(ledger, small_plan)
+    key = record(ledger, small_plan, slot_of(small_plan, "kd"), [70.0], state="running")
+    broken = {"reason": "no", "log": ""} if kind == "failed" else {}
+    ledger.append(kind, key, body=broken | {"ran_on": {"host": "there", "gpu": "H100"}})
+    sync(root, "small", uri)
+    tags = runs(uri)[key].data.tags
+    assert (tags["state"], tags["ran_on.host"], tags["ran_on.gpu"]) == (kind, "there", "H100")

@@ -17,9 +17,11 @@ from typing import Any
 
 import pytest
 
+from sweep.engine import meter
 from sweep.plan.slots import Plan
 from sweep.tracking import mlflow_internals, view_state
 from sweep.tracking.paging import pages
+from sweep.tracking.run_content import SYSTEM
 from sweep.tracking.views import views
 
 FUNCTIONS = {
@@ -27,6 +29,7 @@ FUNCTIONS = {
     "mlflow.utils.rest_utils:http_request": (("creds", "/path", "POST"), {"json": {}}),
     "mlflow.utils.rest_utils:verify_rest_response": (("response", "/path"), {}),
     "mlflow.store.entities:PagedList": (([], None), {}),
+    "mlflow.pytorch:_validate_pt2_archive_is_pickle_free": (("model.pt2",), {}),
 }
 """What is called, and with what."""
 TAGS = {
@@ -127,6 +130,15 @@ def test_the_page_knows_all_that_a_views_state_says(small_plan: Plan) -> None:
     words |= {chart["type"] for chart in charts} | {view_state.NAMES.split("`")[1], "viewStateShareKey", "deflate;"}
     gone = {word for word in words if word not in page()}
     assert not gone, f"MLflow's page does not read {', '.join(sorted(gone))} any more"
+
+
+def test_what_is_measured_has_the_names_that_mlflow_has_for_it() -> None:
+    folder = Path(internal("mlflow.system_metrics", "__file__")).parent
+    known = "".join(path.read_text() for path in folder.rglob("*.py"))
+    for name in (meter.CPU, meter.GPU, meter.GPU_MEMORY, meter.GPU_POWER):
+        assert f'"{name.replace("gpu_0", "gpu_{i}")}"' in known, name
+    assert f"{SYSTEM}{meter.CPU}" in known
+    assert f'"{SYSTEM}"' in page()
 
 
 def test_pages_are_fetched_one_after_the_other_until_there_is_no_more() -> None:

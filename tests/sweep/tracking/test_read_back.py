@@ -15,12 +15,12 @@ from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan, Slot
 from sweep.results.board import Leaderboard, board_of, leaderboard
-from sweep.results.caption import caption
 from sweep.results.records import records
 from sweep.tracking import read_back, run_content, sync
 from sweep.tracking import server as server_module
 from sweep.tracking.mlflow_internals import LONGEST_TAG
 from sweep.tracking.server import Tracked, served, stored
+from tests.support.boards import said
 from tests.support.examples import begin, play, record, slot_of, small_spec
 from tests.support.mlflow_server import TrackingServer
 from tests.support.tracked import client_of
@@ -72,8 +72,8 @@ def test_the_table_is_the_ledgers(root: Root, ledger: Ledger, new_store: Store) 
     assert theirs.states == ours.states
     assert theirs.findings == ours.findings
     assert (theirs.baseline, theirs.metric, theirs.plan.dataset) == (ours.baseline, ours.metric, ours.plan.dataset)
-    assert caption(theirs) == caption(ours)
-    assert "dhkd α=0.5, resnet20→resnet8: torch 2.11.0 and torch 2.15.0+cpu" in caption(theirs)
+    assert said(theirs) == said(ours)
+    assert "dhkd α=0.5, resnet20→resnet8: torch 2.11.0 and torch 2.15.0+cpu" in said(theirs)
     assert any(one.standing == "best" for one in ours.rows) or any(one.standing == "tied" for one in ours.rows)
 
 

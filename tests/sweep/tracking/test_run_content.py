@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sweep.engine.meter import GPU_POWER, PROCESS_MEMORY
 from sweep.plan.slots import Plan
 from sweep.tracking.mlflow_internals import LONGEST_TAG
 from sweep.tracking.run_content import described, epoch_metrics, origin_tags, release_tags, summary_metrics
@@ -11,6 +12,16 @@ from tests.support.examples import epoch_body
 def test_an_epoch_without_validation_has_no_such_metric() -> None:
     assert "val_acc" not in epoch_metrics(epoch_body(1, 90.0))
     assert epoch_metrics(epoch_body(1, 90.0, 80.0))["val_acc"] == 80.0
+
+
+def test_what_an_epoch_took_of_the_machine_stands_in_mlflows_tab_of_system_metrics() -> None:
+    system = {GPU_POWER: {"mean": 350.0, "peak": 690.0}, PROCESS_MEMORY: {"mean": 900.0, "peak": 1200.0}}
+    told = epoch_metrics(epoch_body(1, 90.0) | {"system": system})
+    shown = {name: value for name, value in told.items() if name.startswith("system/")}
+    assert shown == {"system/gpu_0_power_usage_watts": 350.0, "system/process_memory_megabytes": 1200.0}
+    earlier = epoch_body(1, 90.0)
+    del earlier["system"]
+    assert epoch_metrics(earlier)["test_acc"] == 90.0
 
 
 def test_a_stored_teacher_without_epochs_has_its_accuracies(small_plan: Plan) -> None:

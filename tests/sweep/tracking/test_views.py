@@ -19,7 +19,7 @@ from sweep.tracking.mlflow_internals import LONGEST_EXPERIMENT_TAG
 from sweep.tracking.sync import sync
 from sweep.tracking.ui import tables
 from sweep.tracking.view_state import View, scatter
-from sweep.tracking.views import ROWS, hyperparameters, links, views
+from sweep.tracking.views import FINISHED, ROWS, hyperparameters, links, views
 from tests.support.examples import SPEC, begin, small_spec
 
 
@@ -31,25 +31,45 @@ def test_views_group_by_rows_and_show_what_was_swept(small_plan: Plan) -> None:
     found = states(small_plan)
     assert set(found) == {"table", "sensitivity-dhkd", "methods", "curves", "trials", "parallel"}
     table = found["table"]
-    assert table["searchFilter"] == ROWS
+    assert table["searchFilter"] == f"{ROWS} AND {FINISHED}"
     assert table["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "row"}]
     assert {"metrics.`test_acc`", "metrics.`val_acc`", "params.`alpha`"} <= set(table["selectedColumns"])
     (chart,) = found["sensitivity-dhkd"]["compareRunCharts"]
-    assert (chart["xaxis"], chart["yaxis"]) == (
-        {"key": "alpha", "type": "PARAM"},
-        {"key": "test_acc", "type": "METRIC"},
-    )
+    assert (chart["type"], chart["xAxisKey"], chart["useGlobalXaxisKey"]) == ("LINE", "metric", False)
+    assert (chart["selectedXAxisMetricKey"], chart["metricKey"]) == ("swept/alpha", "accuracy/resnet20-resnet8")
+    assert chart["displayName"] == "resnet20→resnet8: test accuracy, %, against α"
     assert "tags.`method` = 'dhkd'" in found["sensitivity-dhkd"]["searchFilter"]  # kd has an alpha of its own
+    assert found["sensitivity-dhkd"]["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "method"}]
     (parallel,) = found["parallel"]["compareRunCharts"]
     assert parallel["selectedParams"] == ["method", "alpha"]
 
 
-def test_several_pairs_are_groups_of_their_own() -> None:
+def test_each_pair_has_its_chart_and_its_column() -> None:
     plan = build_plan(small_spec(pairs=["resnet20 -> resnet8", "resnet14 -> resnet8"]))
+    found, metrics = states(plan), ["accuracy/resnet20-resnet8", "accuracy/resnet14-resnet8"]
+    assert [chart["metricKey"] for chart in found["methods"]["compareRunCharts"]] == metrics
+    assert [chart["metricKey"] for chart in found["sensitivity-dhkd"]["compareRunCharts"]] == metrics
+    assert found["table"]["selectedColumns"][:2] == [f"metrics.`{metric}`" for metric in metrics]
+    assert [key["groupByData"] for key in found["methods"]["groupBy"]["groupByKeys"]] == ["row"]
+    assert found["methods"]["searchFilter"] == f"{ROWS} AND tags.`state` = 'finished'"
+    assert found["table"]["groupsExpanded"]["tag.row.dhkd α=0.5"] is False
+    # of a curve there is no metric a pair
+    assert [key["groupByData"] for key in found["curves"]["groupBy"]["groupByKeys"]] == ["row", "pair"]
+    assert found["curves"]["groupsExpanded"]["tag.row.dhkd α=0.5,tag.pair.resnet14→resnet8"] is False
+
+
+def test_rows_of_several_recipes_are_groups_of_their_own() -> None:
+    plan = build_plan(small_spec(recipe=SPEC["recipe"] | {"lr": [0.05, 0.1]}, methods=["kd"]))
     keys = states(plan)["methods"]["groupBy"]["groupByKeys"]
-    assert [key["groupByData"] for key in keys] == ["row", "pair"]
+    assert [key["groupByData"] for key in keys] == ["row", "recipe"]
     folded = states(plan)["table"]["groupsExpanded"]
-    assert folded["tag.row.dhkd α=0.5,tag.pair.resnet14→resnet8"] is False
+    assert folded["tag.row.kd,tag.recipe.digits lr=0.05"] is False
+
+
+def test_charts_are_of_the_accuracy_that_the_table_has() -> None:
+    papers = build_plan(small_spec(protocol="paper"))
+    (chart,) = states(papers)["methods"]["compareRunCharts"]
+    assert chart["displayName"] == "resnet20→resnet8: best test accuracy, %, mean over seeds"
 
 
 def test_only_numbers_are_drawn_against() -> None:
@@ -66,7 +86,19 @@ def test_searched_and_recipe_fields_count_as_swept() -> None:
     plan = build_plan(small_spec(recipe=SPEC["recipe"] | {"lr": [0.05, 0.1]}, methods=["kd"]))
     assert hyperparameters(plan) == ["recipe.lr"]
     (chart,) = states(plan)["sensitivity-kd"]["compareRunCharts"]
-    assert chart["xaxis"]["key"] == "recipe.lr"
+    assert chart["selectedXAxisMetricKey"] == "swept/recipe.lr"
+
+
+def test_a_search_has_a_point_a_trial_and_a_chart_a_pair() -> None:
+    methods = [{"gdkd": {"w2": {"range": [0.5, 16], "log": True}}}, {"gdkd": {"k": [2, 3]}}]
+    plan = build_plan(small_spec(methods=methods, seeds=1, pairs=["resnet20 -> resnet8", "resnet14 -> resnet8"]))
+    found = states(plan)
+    charts = found["search-gdkd"]["compareRunCharts"]
+    assert [(chart["type"], chart["xaxis"]["key"], chart["yaxis"]["key"]) for chart in charts] == [
+        ("SCATTER", "w2", "accuracy/resnet20-resnet8"),
+        ("SCATTER", "w2", "accuracy/resnet14-resnet8"),
+    ]
+    assert {chart["selectedXAxisMetricKey"] for chart in found["sensitivity-gdkd"]["compareRunCharts"]} == {"swept/k"}
 
 
 def test_a_views_state_stands_twice_and_fits_a_tag(small_plan: Plan) -> None:
@@ -96,7 +128,7 @@ def test_the_ui_knows_where_the_tables_of_the_latest_sweeps_are(
     begin(ledger, small_plan)
     sync(root, "small", uri)
     assert tables(uri) == [
-        ("small", "#/experiments/1/runs?viewStateShareKey=table&compareRunsMode=TABLE&workflowType=machine_learning")
+        ("small", "#/experiments/1/runs?viewStateShareKey=table&compareRunsMode=CHART&workflowType=machine_learning")
     ]
 
 
@@ -119,12 +151,12 @@ def test_a_view_of_many_hyperparameters_fits_a_tag(small_plan: Plan) -> None:
     for view in views(plan):
         assert len(view.value) <= LONGEST_EXPERIMENT_TAG, view.name
     state = opened(json.loads(whole[0].value))
-    assert [chart["xaxis"]["key"] for chart in state["compareRunCharts"]] == names
+    assert [chart["selectedXAxisMetricKey"] for chart in state["compareRunCharts"]] == [f"swept/{n}" for n in names]
 
 
 def test_one_that_is_too_long_all_the_same_has_fewer_charts() -> None:
     names = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(2000)]
-    view = View("much", "Much", charts=tuple(scatter(name) for name in names))
+    view = View("much", "Much", charts=tuple(scatter(name, "test_acc") for name in names))
     assert len(view.value) <= LONGEST_EXPERIMENT_TAG
     charts = opened(json.loads(view.value))["compareRunCharts"]
     assert [chart["xaxis"]["key"] for chart in charts] == names[: len(charts)]

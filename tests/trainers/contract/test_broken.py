@@ -75,6 +75,17 @@ FUNCTIONS = {
         "one device, and no waiting for it",
         "make it on theirs",
     ),
+    "an index on the CPU": (
+        "def mykd(student, teacher, targets):\n"
+        "    return (student - teacher).square().gather(1, torch.zeros(len(student), 1, dtype=torch.long)).mean()",
+        "one device, and no waiting for it",
+        "make it on theirs",
+    ),
+    "as many numbers as there are above zero": (
+        "def mykd(student, teacher, targets): return (student - teacher).square()[teacher >= 0].mean()",
+        "one device, and no waiting for it",
+        "makes the processor wait",
+    ),
     "waiting for the GPU": (
         "def mykd(student, teacher, targets): return (student - teacher).square().mean() * teacher.max().item()",
         "one device, and no waiting for it",

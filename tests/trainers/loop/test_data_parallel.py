@@ -100,10 +100,11 @@ def together(
 TRIALS = {
     "kd": small_trial("kd"),
     "dhkd nonlinear": small_trial("dhkd", {"head": "nonlinear"}),
+    "dhkd without dropout": small_trial("dhkd", {"head": "nonlinear", "dropout": 0.0}),
     "dhkd aligned": small_trial("dhkd", {"align": True}),
     "a share's statistics": small_trial("kd", sync_batch_norm=False),
 }
-EXACT = ("kd", "dhkd aligned")
+EXACT = ("kd", "dhkd without dropout", "dhkd aligned")
 """Without what is drawn by each process (dropout)."""
 
 
@@ -213,7 +214,7 @@ def passed(norm: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Output, the gradients of a loss of it, and the running statistics."""
     given = images.clone().requires_grad_()
     out = norm(given)
-    out.square().mul(torch.arange(out.shape[0]).view(-1, 1, 1, 1)).sum().backward()
+    out.square().flatten(1).mul(torch.arange(len(out))[:, None]).sum().backward()
     assert given.grad is not None
     return out, given.grad, *(parameter.grad for parameter in norm.parameters()), *norm.buffers()
 
@@ -241,3 +242,15 @@ def test_batch_norms_are_replaced_with_all_that_they_hold() -> None:
     assert (network[1][0].eps, network[1][0].momentum) == (1e-3, 0.2)
     assert network[1][0].weight is weight
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.usefixtures("alone")
+def test_the_batch_norm_of_features_sees_the_whole_batch_too() -> None:
+    torch.manual_seed(0)
+    features, head = torch.randn(6, 3) * 5 + 100, nn.Sequential(nn.BatchNorm1d(3))
+    expected = passed(nn.BatchNorm1d(3), features)
+    synchronised(head)
+    assert isinstance(head[0], SyncBatchNorm)
+    for left, right in zip(expected, passed(head[0], features), strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-3, atol=1e-4)
+    assert head.eval()(features).shape == features.shape

@@ -204,3 +204,20 @@ def test_a_network_of_the_user_s_is_looked_at_anew_after_an_edit(folder: Folder)
     folder.load(one=TINYNET.replace("nn.Linear(8,", "nn.Linear(9,"))
     with pytest.raises(InputError, match="model 'tinynet' fails with images of 8 × 8 pixels"):
         check_of(model="tinynet", method="kd")
+
+
+def test_a_loss_of_features_hears_that_the_networks_are_of_other_widths(folder: Folder) -> None:
+    body = "return (student.stages[-1] - teacher.stages[-1]).square().mean()"
+    said = refused(folder, body, ", teacher_needs='features'", model="resnet8x4")
+    assert "RuntimeError: The size of tensor a (256) must match the size of tensor b (64)" in said
+    assert (
+        "; the student's stages have [32, 64, 128, 256] channels, the teacher's [16, 16, 32, 64]: a class with" in said
+    )
+    folder.load(one=f"{HEAD}@method('own', teacher_needs='features')\ndef own(student, teacher):\n    {body}\n")
+    check_of(method="own", model="resnet8")
+
+
+def test_leaving_the_debugger_at_the_plans_call_is_no_failure_of_the_loss(folder: Folder) -> None:
+    folder.load(one=f"import bdb\n{HEAD}@method('own')\ndef own(student, teacher):\n    raise bdb.BdbQuit\n")
+    with pytest.raises(KeyboardInterrupt):
+        check_of(method="own")

@@ -62,6 +62,14 @@ def test_what_the_last_layer_reads_is_found(folder: Folder) -> None:
     }
 
 
+def test_its_exported_graph_takes_other_numbers_of_images_than_it_was_made_with() -> None:
+    """As MLflow has it made, from a batch of two: the number of images is a symbol then, and must stay one."""
+    network = plain().eval()
+    graph = torch.export.export(network, (IMAGES[:2],), dynamic_shapes=({0: torch.export.Dim.AUTO},)).module()
+    for count in (1, 3):
+        torch.testing.assert_close(graph(IMAGES[:count]), network(IMAGES[:count]))
+
+
 def test_a_network_of_ours_stays_what_it_is(folder: Folder) -> None:
     folder.load(
         one="from trainers import model\nfrom trainers.models import build\n"

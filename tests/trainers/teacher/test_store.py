@@ -15,6 +15,7 @@ import torch
 from tests.trainers.examples import small_trial
 from tests.trainers.storage.test_checkpoint import Touch
 from trainers.config import TeacherConfig, TrialConfig
+from trainers.contract.pretended_gpu import pretended
 from trainers.data import ImageData
 from trainers.errors import CheckpointError
 from trainers.fit import fit, seeded_model
@@ -22,6 +23,7 @@ from trainers.models import Network
 from trainers.result import EpochResult
 from trainers.storage.checkpoint import to_bytes
 from trainers.storage.content import file_sha256, tensors_key
+from trainers.teacher import store as store_module
 from trainers.teacher.passport import Passport
 from trainers.teacher.store import TeacherStore
 
@@ -272,3 +274,63 @@ def test_a_broken_passport_among_others_is_named(store: TeacherStore, passport: 
     (store.folder / "abc" / "passport.json").write_text("{}")
     with pytest.raises(CheckpointError, match=r"abc/passport.json cannot be read; remove .*abc"):
         store.passports()
+
+
+# -- the probe --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def probes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The devices on which a teacher was measured."""
+    devices, measure = list[str](), store_module.probe
+
+    def probe(teacher: Network, data: ImageData, device: str = "cpu") -> float:
+        devices.append(device)
+        return measure(teacher, data, device)
+
+    monkeypatch.setattr(store_module, "probe", probe)
+    return devices
+
+
+def test_a_machine_measures_a_teacher_once(
+    store: TeacherStore, passport: Passport, few: ImageData, probes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        TeacherStore(store.folder).load(passport.reference, few)
+    assert probes == ["cpu"]
+    monkeypatch.setattr("platform.node", lambda: "another machine that has this disk")
+    store.load(passport.reference, few)
+    assert probes == ["cpu"] * 2
+
+
+def test_what_was_measured_of_other_weights_or_data_counts_for_nothing(
+    store: TeacherStore, passport: Passport, few: ImageData, probes: list[str]
+) -> None:
+    store.load(passport.reference, few)
+    shuffled = replace(few, test=replace(few.test, labels=(few.test.labels + 1) % 10))
+    with pytest.raises(CheckpointError, match="is not what its passport says"):
+        store.load(passport.reference, shuffled)
+    edit(store, passport, probe_acc=passport.probe_acc + 5)
+    with pytest.raises(CheckpointError, match="accuracy on the probe"):
+        store.load(passport.reference, few)
+    assert probes == ["cpu"] * 2
+
+
+def test_a_damaged_note_is_written_anew(
+    store: TeacherStore, passport: Passport, few: ImageData, probes: list[str]
+) -> None:
+    store.load(passport.reference, few)
+    (note,) = (store.folder / passport.hash / "probed").iterdir()
+    note.write_text("{")
+    for _ in range(2):
+        store.load(passport.reference, few)
+    assert probes == ["cpu"] * 2
+
+
+def test_the_device_of_a_trial_measures_and_the_teacher_comes_on_the_cpu(
+    store: TeacherStore, passport: Passport, few: ImageData
+) -> None:
+    with pretended() as gpu:
+        teacher = store.load(passport.reference, few, "cuda")
+        assert not next(teacher.parameters()).is_cuda
+        assert any(wait.line.startswith("trainers/loop/evaluate.py") for wait in gpu.waits)

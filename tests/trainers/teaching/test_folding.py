@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from trainers.contract.pretended_gpu import pretended
 from trainers.models import Features, Network, build
+from trainers.teaching import folding
 from trainers.teaching.folding import folded
 
 
@@ -82,3 +88,26 @@ def test_what_does_not_fold_is_left_alone(how: str) -> None:
     images = torch.randn(5, 3, 4, 4)
     with torch.no_grad():
         assert torch.equal(folded(network, (4, 4))(images), network(images))
+
+
+def rounded(values: Tensor) -> Tensor:
+    """To 8 bits of mantissa, two fewer than TF32, so that a network need not be deep to show it."""
+    return values.bfloat16().float()
+
+
+def test_as_much_folds_on_a_gpu_that_rounds_to_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = F.conv2d
+
+    def convolved(images: Tensor, weight: Tensor, *how: Any) -> Tensor:
+        rounds = torch.backends.cudnn.allow_tf32
+        return plain(rounded(images), rounded(weight), *how) if rounds else plain(images, weight, *how)
+
+    monkeypatch.setattr(F, "conv2d", convolved)
+    with pretended():
+        network = measured("resnet8").to("cuda")
+        before = torch.backends.cudnn.allow_tf32
+        assert before, "torch's default, with which this test says something"
+        assert norms(folded(network, (32, 32))) == 0
+        assert torch.backends.cudnn.allow_tf32 == before
+        monkeypatch.setattr(folding, "exact", lambda place: nullcontext())
+        assert norms(folded(network, (32, 32))) > 0

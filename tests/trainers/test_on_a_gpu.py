@@ -1,0 +1,124 @@
+"""A whole trial says on a pretended GPU what it says on the CPU, and the host waits for nothing within a step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.support.pretended_gpu import images, numbers, on_both, trial
+from trainers import accelerator
+from trainers.code import settings_kept
+from trainers.config import TrialConfig
+from trainers.contract.pretended_gpu import pretended
+from trainers.distillers import METHODS
+from trainers.fit import fit
+from trainers.teaching import lesson
+from trainers.teaching.lesson import Lesson
+
+KINDS: dict[str, dict[str, Any]] = {
+    "scratch": {},
+    "dhkd": {"head": "nonlinear", "align": True},  # dropout, and a backward pass for each head
+    "mlkd": {},  # two views
+    "crd": {},  # a memory
+    "simkd": {},  # predicts through a network of its own
+    "ofd": {},  # margins of the teacher's batch norms
+}
+"""A method of each kind."""
+RECIPES: dict[str, dict[str, Any]] = {
+    "every image as it is, diagnosed": {"views": "none", "teacher_logits": "fp32", "diagnostics": True},
+    "autoaugment in bf16": {"views": "autoaugment", "precision": "bf16"},
+}
+PAIRS = (("wrn_16_2", "wrn_16_1"), ("resnet8", "ShuffleV2"))
+POLICIES = ("trainers/views/augment.py", "trainers/views/pixel_ops.py")
+"""What AutoAugment and RandAugment do to images is known to wait: which of them an image gets is told by numbers."""
+
+
+@pytest.fixture(autouse=True)
+def small_passes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Passes of the teacher of as many images on both devices, and few."""
+    monkeypatch.setattr(lesson, "PASS_IMAGES", 16)
+    monkeypatch.setattr(lesson, "PASS_IMAGES_GPU", 16)
+    yield
+
+
+def holds(config: TrialConfig, folder: Path, **where: int) -> None:
+    """The numbers are the CPU's with a bank that is cold and one that is warm, and no step waits."""
+    came = on_both(config, folder, **where)
+    assert numbers(came.cold) == numbers(came.expected)
+    assert numbers(came.warm) == numbers(came.expected)
+    assert [wait for wait in came.waits if not wait.line.startswith(POLICIES)] == []
+    assert not came.moved
+    banked = config.teacher is not None and METHODS[config.method.name].teacher_needs == "logits"
+    assert banked == (sum(epoch.teacher_images for epoch in came.warm) == 0 < sum(e.teacher_images for e in came.cold))
+
+
+@pytest.mark.parametrize("method", KINDS)
+def test_a_method_of_each_kind_trains_as_on_the_cpu(method: str, tmp_path: Path) -> None:
+    holds(trial(method, KINDS[method]), tmp_path)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_trains_as_on_the_cpu(recipe: str, tmp_path: Path) -> None:
+    holds(trial("kd", **RECIPES[recipe]), tmp_path)
+
+
+@pytest.mark.slow(30)
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in KINDS])
+def test_every_other_method_trains_as_on_the_cpu(method: str, tmp_path: Path) -> None:
+    holds(trial(method, diagnostics=True), tmp_path)
+
+
+@pytest.mark.slow(20)
+@pytest.mark.parametrize("pair", PAIRS, ids=" -> ".join)
+@pytest.mark.parametrize("method", ["dhkd", "ofd"])
+def test_a_pair_of_other_families_trains_as_on_the_cpu(pair: tuple[str, str], method: str, tmp_path: Path) -> None:
+    holds(trial(method, pair=pair), tmp_path, size=16)
+
+
+@pytest.mark.parametrize("method", ["kd", "ofd"])
+def test_a_worker_whose_gpu_is_the_second_trains_there(method: str, tmp_path: Path) -> None:
+    """With threads that fill the bank, whose own current GPU is the first."""
+    holds(trial(method, epochs=1), tmp_path, number=1)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("asked", [{}, {"tf32": True}, {"deterministic": True}], ids=str)
+def test_every_epoch_computes_as_the_recipe_says(
+    device: str, asked: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where what ran between two of them has set torch back, as a worker does."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", accelerator.WORKSPACE)
+    seen: set[tuple[bool, bool, bool]] = set()
+
+    def see(module: torch.nn.Module, inputs: Any) -> None:
+        backends = torch.backends
+        rounds = backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32
+        seen.add((*rounds, torch.are_deterministic_algorithms_enabled()))
+
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(see)
+    running = fit(trial("scratch", **asked), data=images(), device=device)
+    with settings_kept(), pretended(), closing(running):
+        for _ in range(2):
+            with settings_kept():
+                next(running)
+    hook.remove()
+    tf32, repeats = asked.get("tf32", False), asked.get("deterministic", False)
+    assert seen == ({(tf32, tf32, repeats)} if device == "cuda" else {(True, False, False)})
+
+
+def test_a_gpu_s_logits_in_full_and_in_tf32_lie_on_shelves_of_their_own() -> None:
+    def about(device: str, **recipe: Any) -> dict[str, Any]:
+        given = Lesson(trial("kd", **recipe), images(), images().train, None, torch.device(device), None)  # type: ignore[arg-type]
+        return given.about
+
+    old = {"teacher", "data", "precision", "device", "pass_images"}
+    assert about("cpu") == about("cpu", tf32=True)
+    assert set(about("cpu")) == set(about("cuda", precision="bf16")) == old
+    assert about("cuda", precision="bf16") == about("cuda", precision="bf16", tf32=True)
+    assert about("cuda")["tf32"] is False
+    assert about("cuda", tf32=True)["tf32"] is True
