@@ -15,7 +15,7 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -25,6 +25,7 @@ import pytest
 from sweep.cli import main
 from sweep.layout import Root
 from sweep.ledger.store import Event, Kind, Ledger
+from trainers.result import EpochResult
 
 LONGEST = 600
 """Seconds after which a command is taken for hanging."""
@@ -88,8 +89,8 @@ def open_store(path: Path) -> None:
 
 
 def repeated(epoch: dict[str, Any]) -> dict[str, Any]:
-    """Those of an epoch's numbers that must repeat digit by digit."""
-    cost = ("seconds", "images_per_second", "teacher_images", "replayed")
+    """Those of an epoch's numbers that must repeat digit by digit: by which two results of one are equal."""
+    cost = {field.name for field in fields(EpochResult) if not field.compare}
     return {name: number for name, number in epoch.items() if name not in cost}
 
 
