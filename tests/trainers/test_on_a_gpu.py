@@ -87,7 +87,7 @@ def test_a_worker_whose_gpu_is_the_second_trains_there(method: str, tmp_path: Pa
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 @pytest.mark.parametrize("asked", [{}, {"tf32": True}, {"deterministic": True}], ids=str)
 def test_every_epoch_computes_as_the_recipe_says(
-    device: str, asked: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+    device: str, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where what ran between two of them has set torch back, as a worker does."""
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", accelerator.WORKSPACE)
