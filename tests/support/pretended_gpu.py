@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from trainers.code import settings_kept
 from trainers.config import DatasetConfig, MethodConfig, Recipe, TeacherConfig, TrialConfig
 from trainers.contract.pretended_gpu import Wait, pretended
 from trainers.data.base import ImageData, Split
@@ -69,7 +68,7 @@ def on_both(config: TrialConfig, folder: Path, *, size: int = 8, number: int = 0
     taught = seeded_model(config.teacher.architecture, CLASSES, seed=9).eval() if config.teacher else None
     bank = LogitBank(folder / "bank")
     expected = list(fit(config, data=data, teacher=taught))
-    with settings_kept(), pretended(number) as gpu:
+    with pretended(number) as gpu:
 
         def begun(where: Path | None) -> Any:
             return fit(config, data=data, teacher=taught, bank=bank, folder=where, device="cuda")

@@ -27,6 +27,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
+from trainers.code import settings_kept
+
 CPU = torch.device("cpu")
 TO_THE_HOST = frozenset({"item", "tolist", "cpu", "equal", "allclose", "__repr__", "__format__"}) | {
     f"__{kind}__" for kind in ("bool", "int", "float", "index", "contains")
@@ -215,6 +217,7 @@ def pretended(number: int = 0) -> Iterator[PretendedGPU]:
     before, _thread.current = current(), number
     try:
         with ExitStack() as stack:
+            stack.enter_context(settings_kept())  # a training sets how its GPU computes, for the whole process
             stack.enter_context(patch.object(ThreadPoolExecutor, "submit", submitted))
             stack.enter_context(patch.object(torch.autocast, "__init__", on_cpu))
             stack.enter_context(patch.object(torch.cuda, "current_device", current))

@@ -132,8 +132,8 @@ PLANTED: dict[str, tuple[Callable[..., Any], str, str, Callable[..., object]]] =
     ),
     "a training that counts on the CPU": (
         fit,
-        r"(correct = torch.zeros\(2, dtype=torch.int64), device=place",
-        r"\1",
+        r"Tally\(weighing, place\)",
+        "Tally(weighing, torch.device('cpu'))",
         lambda run: next(run(trial("scratch"), data=images(), device="cuda:0")),
     ),
 }
