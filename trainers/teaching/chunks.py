@@ -73,7 +73,7 @@ class Preparation:
         if self.strong:
             images = self.views.strong(chunk.images, chunk.index, self.seed, epoch)
             strong = self.taught.strong(images, chunk.index, sizes)
-        for labels, index in zip(chunk.labels.split(sizes), chunk.index.split(sizes), strict=True):
+        for labels, index in zip(torch.split(chunk.labels, sizes), torch.split(chunk.index, sizes), strict=True):
             view = next(weak)
             yield Batch(view.images, labels, index, epoch, view.teacher, next(strong) if strong is not None else None)
 

@@ -64,7 +64,7 @@ class NoTeacher(Teaching):
 
     def view(self, images: Tensor, index: Tensor, sizes: Sequence[int]) -> Iterator[View]:
         """The images ``[n, 3, H, W]`` alone, cut into batches."""
-        return map(View, images.split(list(sizes)))
+        return map(View, torch.split(images, list(sizes)))
 
     strong = view
 
@@ -79,7 +79,7 @@ class LiveTeacher(Teaching):
     def view(self, images: Tensor, index: Tensor, sizes: Sequence[int]) -> Iterator[View]:
         """Each batch of the images ``[n, 3, H, W]``, when it is asked for, with the teacher's whole pass over it,
         logits and maps, without gradient."""
-        return map(self._passed, images.split(list(sizes)))
+        return map(self._passed, torch.split(images, list(sizes)))
 
     strong = view
 
@@ -186,7 +186,7 @@ class BankedTeacher(Teaching):
         """Looked up once for all batches."""
         rows = torch.searchsorted(self._lesson.train.index, index)
         logits = self._tables[strong][rows].float()
-        return map(View, images.split(sizes), map(Features.of_logits, logits.split(sizes)))
+        return map(View, torch.split(images, sizes), map(Features.of_logits, torch.split(logits, sizes)))
 
     def _table(self, strong: bool, epoch: int) -> Tensor:
         """The logits ``[N, C]`` of the views of an epoch, in the order of `train`, rounded."""
