@@ -74,7 +74,7 @@ class Attempt:
             if not _is_the_trials(error) or _device_is_broken(error):
                 raise
             state = _state(error)
-            report = {"state": state, "reason": with_advice(state, _reason(error)), "log": self._log()}
+            report: dict[str, Any] = {"state": state, "reason": with_advice(state, _reason(error)), "log": self._log()}
             report |= {"vain": True} if self._would_again(error) else {}
             self._let_go(error)
             return report | {"epochs": _bodies(epochs), "done": True} | self._place()
