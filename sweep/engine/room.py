@@ -6,6 +6,7 @@ import time
 
 from sweep.cost.estimate import gpu_shares
 from sweep.plan.slots import Plan
+from sweep.text import counted
 from trainers.errors import InputError
 
 JOIN_SECONDS = 120.0
@@ -32,10 +33,12 @@ def check_resources(plan: Plan, patience: float = 0) -> None:
 
 def _too_small(plan: Plan, who: str) -> str:
     cpus, gpus, workers = plan.compute["cpus"], plan.compute["gpus"], plan.compute["workers"]
-    have = ", ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes())
+    have = ", ".join(
+        f"{counted(node.get('CPU', 0), 'CPU')} and {counted(node.get('GPU', 0), 'GPU')}" for node in nodes()
+    )
     return (
-        f"a trial asks for {f'{workers} workers of ' if workers > 1 else ''}{cpus} CPUs and {gpus:g} GPUs (compute: in"
-        f" the spec), but {who} {have}; lower compute.cpus{', ' if workers > 1 else ' or '}compute.gpus"
+        f"a trial asks for {f'{workers} workers of ' if workers > 1 else ''}{counted(cpus, 'CPU')} and"
+        f" {counted(gpus, 'GPU')} (compute: in the spec), but {who} {have}; lower compute.cpus{', ' if workers > 1 else ' or '}compute.gpus"
         f"{' or compute.workers' if workers > 1 else ''}"
     )
 

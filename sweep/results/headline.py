@@ -77,9 +77,7 @@ def _of_recipe(board: Leaderboard, rows: Sequence[Row]) -> str:
     if over is not None:
         return f"{_sentence(over)}; {_by_pair(board, rows, over.top, len(pairs))}"
     label, count = _most(rows)
-    return (
-        f"{label} has the highest accuracy under {count} of {len(pairs)} pairs; no row has a result under all of them"
-    )
+    return f"{board.printed.name(label)} has the highest accuracy under {count} of {len(pairs)} pairs; no row has a result under all of them"
 
 
 def _by_pair(board: Leaderboard, rows: Sequence[Row], label: str, pairs: int) -> str:
@@ -258,7 +256,9 @@ def _ahead(column: _Column) -> str:
 
 
 def _named(column: _Column, ties: Sequence[str]) -> str:
+    """Rows that the highest is not told apart from, as they follow a negation: ``a, b or c``."""
     more = len(ties) - MOST_NAMED
-    if more <= 1:
-        return column.printed.named(ties)
-    return f"{column.printed.named(ties[:MOST_NAMED])} and {more} others"
+    if more > 1:
+        return f"{column.printed.named(ties[:MOST_NAMED])} or {more} others"
+    *most, last = map(column.printed.name, ties)
+    return f"{', '.join(most)} or {last}" if most else last
