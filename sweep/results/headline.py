@@ -77,7 +77,8 @@ def _of_recipe(board: Leaderboard, rows: Sequence[Row]) -> str:
     if over is not None:
         return f"{_sentence(over)}; {_by_pair(board, rows, over.top, len(pairs))}"
     label, count = _most(rows)
-    return f"{board.printed.name(label)} has the highest accuracy under {count} of {len(pairs)} pairs; no row has a result under all of them"
+    where = f"under {count} of {len(pairs)} pairs; no row has a result under all of them"
+    return f"{board.printed.name(label)} has the highest accuracy {where}"
 
 
 def _by_pair(board: Leaderboard, rows: Sequence[Row], label: str, pairs: int) -> str:

@@ -191,8 +191,8 @@ def _compute(plan: Plan) -> str:
     rates = sorted({recipe["lr"] for recipe in recipes})
     shares = " or ".join(f"{math.ceil(size / workers)} of the {size} images" for size in batches)
     return (
-        f"{workers} workers a trial, each with {counted(cpus, 'CPU')}, {counted(gpus, 'GPU')} and {shares} of a batch; learning rate"
-        f" {' or '.join(f'{rate:g}' for rate in rates)}, as with one"
+        f"{workers} workers a trial, each with {counted(cpus, 'CPU')}, {counted(gpus, 'GPU')} and {shares} of a batch;"
+        f" learning rate {' or '.join(f'{rate:g}' for rate in rates)}, as with one"
     )
 
 
