@@ -179,8 +179,10 @@ def _row(members: list[Trial], values: dict[int, float], base: dict[int, float],
 
 
 def _made_with(members: list[Trial]) -> tuple[str, ...]:
-    """The releases in which finished trials differ, each combination once; none where they do not differ."""
-    noted = [trial.body.get("made_with", {}) for trial in members if trial.state == "finished"]
+    """The releases in which finished trials differ, each combination once; none where they do not differ. What is known
+    by a teacher's passport alone tells of none, and is left out."""
+    trained = [trial for trial in members if trial.state == "finished" and trial.body.get("epochs") != 0]
+    noted = [trial.body.get("made_with", {}) for trial in trained]
     names = dict.fromkeys(name for releases in noted for name in releases)
     differing = [name for name in names if len({releases.get(name) for releases in noted}) > 1]
     told = (", ".join(f"{name} {releases.get(name, 'not noted')}" for name in differing) for releases in noted)

@@ -23,6 +23,7 @@ from sweep.tracking.progress import Progress
 from sweep.tracking.run_content import (
     CHOSEN,
     PARENT,
+    both_tag,
     dataset_input,
     described,
     milliseconds,
@@ -147,7 +148,7 @@ class ParentRun:
         """What all trials share, and the views of the experiment."""
         facts = {"dataset": plan.dataset, "protocol": plan.protocol, "baseline": plan.baseline}
         first: Slot | SearchedCell = plan.slots[0] if plan.slots else plan.cells[0]
-        self._teller.tag(PARENT, "the sweep", facts | order_tags(plan) | table_tag(plan))
+        self._teller.tag(PARENT, "the sweep", facts | order_tags(plan) | table_tag(plan) | both_tag(plan))
         used = [dataset_input(first.config["dataset"])]
         self._ask("the data set", self._client.log_inputs, self._id, used)
         self._views = {}
@@ -160,7 +161,11 @@ class ParentRun:
         of the sweep before; views that somebody made in MLflow's page have other names, and stay."""
         if self._ledger.latest("plan") is not None and PARENT in self._runs.ids:
             self._views = self._runs.experiment_tags()
-            self._draw(board.leaderboard(self._ledger))
+            results = board.leaderboard(self._ledger)
+            both = both_tag(results.plan)
+            if any(both.values()):  # earlier releases did not tell it with the plan
+                self._teller.tag(PARENT, "the sweep", both)
+            self._draw(results)
 
     def _draw(self, results: Leaderboard) -> None:
         """Tell of the views that differ from those that are there."""

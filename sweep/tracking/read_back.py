@@ -24,7 +24,17 @@ from sweep.results.rows import won_by
 from sweep.text import without_password
 from sweep.tracking.address import quiet_mlflow
 from sweep.tracking.long_values import joined
-from sweep.tracking.run_content import CHOSEN, MADE_WITH, ORDER, PARENT, PLACES, row_key, table_told, taken_told
+from sweep.tracking.run_content import (
+    CHOSEN,
+    MADE_WITH,
+    ORDER,
+    PARENT,
+    PLACES,
+    both_told,
+    row_key,
+    table_told,
+    taken_told,
+)
 from sweep.tracking.server import PATIENCE_SECONDS, Tracked, served, stored
 from sweep.tracking.trouble import stopped
 from trainers.errors import InputError
@@ -106,6 +116,7 @@ def results(runs: Iterable[Tracked]) -> Results:
     cells = sorted((search.cell for search in searches), key=lambda cell: (place(cell), cell.name))
     members = [_member(_trial(run), cells) for run in started if run is not parent]
     members += _winners(members, searches, cells)
+    members += _students_too(members, both_told(parent.tags))
     members = sorted(_shared(_varied(members)), key=lambda member: place(member.trial.slot))
     trials = [member.trial for member in members]
     searched = {search.cell.id: search.searched for search in searches}
@@ -193,7 +204,12 @@ def _body(tags: dict[str, str], metrics: dict[str, float]) -> dict[str, Any]:
     best = metrics["best_test_acc"]
     last = metrics.get("test_acc", best)  # a stored teacher has no epochs here
     releases = {name.removeprefix(MADE_WITH): tag for name, tag in tags.items() if name.startswith(MADE_WITH)}
-    numbers = {"last": {"test_acc": last, "val_acc": metrics.get("val_acc")}, "best": {"test_acc": best}}
+    numbers: dict[str, Any] = {
+        "last": {"test_acc": last, "val_acc": metrics.get("val_acc")},
+        "best": {"test_acc": best},
+    }
+    if tags["stage"] == "teacher" and not releases:
+        numbers["epochs"] = 0  # a stored teacher: only its passport was told
     return numbers | {"made_with": releases} | taken_told(tags)
 
 
@@ -239,6 +255,12 @@ def _winners(members: list[_Member], searches: list[_Search], cells: list[Search
     won = [winner for search in searches for winner in search.searched.chosen if winner["key"] in tried]
     again = [tried[winner["key"]].as_slot(stage="confirm", label=winner["label"]) for winner in won]
     return [_member(member.trial, cells) for member in again]
+
+
+def _students_too(members: list[_Member], both: dict[str, list[dict[str, str]]]) -> list[_Member]:
+    """Teachers that are students of the table as well, once more as these."""
+    found = [(member, place) for member in members for place in both.get(member.trial.key or "", ())]
+    return [replace(member.as_slot(stage="confirm", **place), part="fixed") for member, place in found]
 
 
 def _varied(members: list[_Member]) -> list[_Member]:

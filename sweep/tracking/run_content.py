@@ -39,6 +39,8 @@ MADE_WITH = "made_with."
 """How the tags begin that tell what a trial was trained with; the package's name follows."""
 FROM, FROM_ID, FROM_TIME = "taken_from", "taken_from.id", "taken_from.ended"
 """Tags of a trial that another sweep has trained: that sweep's name, its ledger's id, and when the trial ended."""
+BOTH = "sweep.both"
+"""The parent's tag that tells of teachers that are students of the table as well, as JSON; see :func:`both_tag`."""
 TABLE = "sweep.table"
 """The parent's tag that tells how the table is printed, as JSON; empty where the spec says nothing of it."""
 RAN_ON = "ran_on."
@@ -185,6 +187,24 @@ def order_tags(plan: Plan) -> dict[str, str]:
     rows = list(dict.fromkeys(keys))
     some = LONGEST_TAG // (ROW_KEY + 1)
     return {f"{ORDER}{n}": " ".join(rows[start : start + some]) for n, start in enumerate(range(0, len(rows), some))}
+
+
+def both_tag(plan: Plan) -> dict[str, str]:
+    """Of teachers that are students of the table as well, by key, the places that they have there: a network that
+    teaches and is trained alone by the same recipe and seed is one trial, and one run, the teacher's."""
+    teachers = {slot.id for slot in plan.slots if slot.stage == "teacher"}
+    both: dict[str, list[dict[str, str]]] = {}
+    for slot in plan.students:
+        if slot.id in teachers:
+            place = {"pair": slot.pair, "method": slot.method, "label": slot.label, "recipe": slot.recipe}
+            both.setdefault(slot.id, []).append(place)
+    return {BOTH: json.dumps(both, ensure_ascii=False) if both else ""}
+
+
+def both_told(tags: dict[str, str]) -> dict[str, list[dict[str, str]]]:
+    """These places back from the parent's tags; none where an earlier release has told of the plan."""
+    found: dict[str, list[dict[str, str]]] = json.loads(tags.get(BOTH) or "{}")
+    return found
 
 
 def table_tag(plan: Plan) -> dict[str, str]:

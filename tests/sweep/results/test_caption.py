@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sweep.ledger.bodies import start_body, taught_elsewhere
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
@@ -22,7 +23,7 @@ from tests.support.boards import (
     tell,
     three_epochs,
 )
-from tests.support.examples import begin, play, record, small_spec
+from tests.support.examples import begin, play, record, slot_of, small_spec
 
 
 def test_the_papers_protocol_shows_the_best_test_epoch_and_says_so(ledger: Ledger) -> None:
@@ -70,6 +71,20 @@ def test_rows_of_several_releases_are_named_with_what_differs(ledger: Ledger) ->
     assert cell(board, "kd").made_with == ("torch 2.11", "torch 2.15")
     why = "resnet20→resnet8: kd-sweep 0.1.0, torch 2.15 and kd-sweep not noted, torch not noted."
     assert f"kd, resnet20→resnet8: torch 2.11 and torch 2.15; dhkd, {why}" in said(board)
+
+
+def test_what_a_passport_alone_tells_of_mixes_no_releases(ledger: Ledger) -> None:
+    """The teacher that is a row's student too, of its recipe and seed, may have been trained by another sweep."""
+    plan = build_plan(small_spec(pairs=["resnet8 -> resnet8"], seeds=2, methods=["scratch", "kd"]))
+    begin(ledger, plan)
+    teacher, *_ = plan.slots
+    passport = {"epoch": 3, "val_acc": 79.0, "test_acc": 81.0}
+    ledger.append("start", teacher.id, body=start_body(teacher, teacher.trial()))
+    ledger.append("final", teacher.id, body=taught_elsewhere(passport, {"architecture": "resnet8", "hash": "0" * 16}))
+    record(ledger, plan, slot_of(plan, "scratch", seed=1), [80.0], made_with={"torch": "2.15"})
+    scratch = cell(leaderboard(ledger), "scratch", "resnet8→resnet8")
+    assert scratch.values == {0: 81.0, 1: 80.0}
+    assert scratch.made_with == ()
 
 
 def test_a_tie_for_want_of_a_test_is_counted(ledger: Ledger) -> None:

@@ -77,6 +77,22 @@ def test_the_table_is_the_ledgers(root: Root, ledger: Ledger, new_store: Store) 
     assert any(one.standing == "best" for one in ours.rows) or any(one.standing == "tied" for one in ours.rows)
 
 
+def test_a_teacher_that_is_a_student_too_counts_for_its_row_on_a_server_as_well(
+    root: Root, ledger: Ledger, new_store: Store
+) -> None:
+    """One trial, and one run: the teacher's. Without it the row of scratch would lack a seed, under both pairs."""
+    plan = build_plan(small_spec(pairs=["resnet8 -> resnet8", "resnet14 -> resnet8"], methods=["scratch", "kd"]))
+    assert {slot.id for slot in plan.teachers} & {slot.id for slot in plan.students}
+    for teacher in plan.teachers:
+        record(ledger, plan, teacher, [81.0], val_accs=[80.0])
+    play(ledger, plan, lambda slot: 70.0 + slot.seed + len(slot.label))
+    ours, theirs = both(root, "small", new_store("mlflow.db"))
+    assert cells(theirs) == cells(ours)
+    assert [len(row.values) for row in theirs.rows] == [2, 2, 2, 2]
+    assert theirs.states == ours.states
+    assert theirs.teachers == ours.teachers
+
+
 def test_a_search_with_one_seed_needs_no_run_but_its_own(root: Root, ledger: Ledger, new_store: Store) -> None:
     search = {"trials": 3, "sampler": "grid", "pruner": "none"}
     plan = build_plan(small_spec(methods=[{"gdkd": {"k": {"choice": [2, 3, 4]}}}], seeds=1, search=search))
