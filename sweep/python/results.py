@@ -211,7 +211,7 @@ class Results:
         with self._ledger() as ledger:
             known = read.read(ledger)
         trial = chosen(known.trials, pair, method, seed, recipe)
-        return read_student(self._below.sweep(self.name), known.plan, trial)
+        return read_student(self._below.sweep(self.name), known.plan, trial, known.trials)
 
     # -- shown ------------------------------------------------------------------------------------------------------
 

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from sweep.plan.code import at_hand
 from sweep.plan.labels import ARROW
-from trainers.errors import InputError, unknown_name
-from trainers.exported import read_network
+from trainers.errors import CheckpointError, InputError, unknown_name
+from trainers.exported import PORTABLE, read_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from sweep.layout import SweepPaths
     from sweep.plan.slots import Plan
@@ -77,8 +78,14 @@ class Student(nn.Module):
         return self.network((pixels - self.mean) / self.std)  # type: ignore[no-any-return]
 
 
-def read_student(paths: SweepPaths, plan: Plan, trial: Trial) -> Student:
+def read_student(paths: SweepPaths, plan: Plan, trial: Trial, trials: Iterable[Trial]) -> Student:
     """A finished trial's student, in evaluation mode, on the CPU.
+
+    Args:
+        paths: of the sweep.
+        plan: its latest.
+        trial: whose student it is.
+        trials: all of the sweep; where the weights are not there, the message says of which they are.
 
     Raises:
         InputError: of a ledger from before plans told what networks read, and where the sweep's own code, which its
@@ -93,9 +100,19 @@ def read_student(paths: SweepPaths, plan: Plan, trial: Trial) -> Student:
     at_hand(plan.code, paths.root)
     weights = paths.trial(trial.key or "") / "weights.pt"
     paths.storage.pull(weights)
+    if not _is_there(weights):
+        others = [other for other in trials if other.slot.pair == trial.slot.pair and other.slot.method != "teacher"]
+        names = [other.slot.name for other in others if _is_there(paths.trial(other.key or "") / "weights.pt")]
+        has = f"there are those of {', '.join(names)}" if names else "there are none of its pair"
+        raise CheckpointError(f"the weights of {trial.slot.name} are not there, {weights}; {has}")
     height, width = plan.images["size"]
     network = read_network(weights, plan.images["classes"], (height, width))
     return Student(network, plan.images).eval()
+
+
+def _is_there(weights: Path) -> bool:
+    """As a sweep writes them, or as a pack brings them."""
+    return weights.exists() or weights.with_suffix(PORTABLE).exists()
 
 
 def fetch_student(name: str, uri: str, trial: Trial) -> Student:

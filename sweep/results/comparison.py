@@ -7,7 +7,7 @@ that are named, under each pair, and once more over the pairs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -98,8 +98,10 @@ def contrasts(board: Leaderboard, mine: str, against: Sequence[str]) -> list[Dif
 
 
 def _named(board: Leaderboard, name: str) -> dict[tuple[str, str], Row]:
-    """A name's rows by recipe and pair: those of that label, or else of that method."""
-    rows = [row for row in board.rows if row.label == name] or [row for row in board.rows if row.method == name]
+    """A name's rows by recipe and pair: those of that label, or else of that method, or else called so in print."""
+    printed = board.printed.name
+    ways: list[Callable[[Row], str]] = [lambda row: row.label, lambda row: row.method, lambda row: printed(row.label)]
+    rows = next((some for way in ways if (some := [row for row in board.rows if way(row) == name])), [])
     if not rows:
         known = list(dict.fromkeys(row.label for row in board.rows))
         raise InputError(unknown_name("row", name, known))

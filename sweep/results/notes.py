@@ -31,7 +31,7 @@ def notes(board: Leaderboard) -> list[str]:
 
 def _left_out(board: Leaderboard) -> str:
     """What the spec's `table` does not show."""
-    rows = [label for label in dict.fromkeys(row.label for row in board.rows) if not board.printed.shows(label)]
+    rows = _hidden(board)
     there = [*board.pairs, *([MEAN] if board.overall else [])]
     left = [column for column in there if column not in board.columns]
     parts = [f"rows {board.printed.named(rows)}"] if rows else []
@@ -39,7 +39,13 @@ def _left_out(board: Leaderboard) -> str:
     parts += ["differences to the baseline"] if board.baseline and not board.printed.table.deltas else []
     if not parts:
         return ""
-    return f"Not shown: {'; '.join(parts)}. Tests, marks and the mean over all pairs count all rows and pairs."
+    counting = "Tests, marks and the mean over all pairs count" if board.overall else "Tests and marks count"
+    return f"Not shown: {'; '.join(parts)}. {counting} all rows and pairs."
+
+
+def _hidden(board: Leaderboard) -> list[str]:
+    """Labels of the rows that the spec's `table` does not show."""
+    return [label for label in dict.fromkeys(row.label for row in board.rows) if not board.printed.shows(label)]
 
 
 def _teachers(board: Leaderboard) -> str:
@@ -125,6 +131,8 @@ def _nothing(some: list[list[Row]], compared: int) -> str:
 def _selection(board: Leaderboard) -> str:
     """What was selected, by which data, and at what cost."""
     plan = board.plan
+    if not plan.cells and _hidden(board):
+        return "Every configuration of the spec was run; none was selected by its result."
     if not plan.cells:
         return "Every configuration of the spec is shown; none was selected."
     search = plan.cells[0].search

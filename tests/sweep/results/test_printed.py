@@ -16,6 +16,7 @@ from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
 from sweep.results.board import Leaderboard, leaderboard
 from sweep.results.caption import caption
+from sweep.results.comparison import contrasts
 from sweep.results.draw import render
 from sweep.results.grid import grid, layout
 from sweep.results.headline import headline
@@ -60,6 +61,7 @@ def test_names_stand_wherever_rows_are_named_and_labels_stay_in_the_records(ledg
     )
     told = records(board)
     assert [(one["label"], one["name"]) for one in told][2] == ("dhkd α=0.5", "DHKD (ours) α=0.5")
+    assert contrasts(board, "DHKD (ours) α=0.5", ["KD [Hinton]"]) == contrasts(board, "dhkd α=0.5", ["kd"])
 
 
 def test_rows_are_those_in_that_order_and_the_marks_are_those_of_the_whole_column(ledger: Ledger) -> None:
@@ -69,9 +71,8 @@ def test_rows_are_those_in_that_order_and_the_marks_are_those_of_the_whole_colum
     assert {row.label: row for row in board.rows} == whole
     assert firsts(board) == [["teacher"], ["dhkd α=1", "kd"]]
     assert "Bold" in caption(board)
-    assert "Not shown: rows scratch, dhkd α=0.5. Tests, marks and the mean over all pairs count all rows" in str(
-        notes(board)
-    )
+    assert "Not shown: rows scratch, dhkd α=0.5. Tests and marks count all rows" in str(notes(board))
+    assert "Every configuration of the spec was run; none was selected by its result." in notes(board)
     assert headline(board).startswith("dhkd α=0.5, which the table does not show, leads under")
     labels = [one["label"] for one in json.loads(render(board, Format.JSON))]
     assert labels == ["dhkd α=1", "kd", "scratch", "dhkd α=0.5"]
