@@ -156,6 +156,12 @@ def test_rows_of_a_search_are_named_by_its_method(ledger: Ledger) -> None:
         ),
         ("\n  columns: [a -> b]", 7, "table.columns[0]: no column 'a -> b'; there are 'resnet20→resnet8', 'mean'"),
         ("{names: {kd: same, scratch: same}}", 6, "'scratch' and 'kd' would both be printed as 'same'"),
+        ("{names: {kd: teacher}}", 6, "'kd' would be printed as 'teacher', as the row of the teachers is"),
+        (
+            "\n  columns: [resnet20 -> resnet8, resnet20→resnet8]",
+            7,
+            "table.columns[1]: 'resnet20→resnet8' stands twice under columns",
+        ),
     ],
 )
 def test_what_is_not_there_is_named_with_what_there_is_and_its_line(table: str, line: int, why: str) -> None:
@@ -178,7 +184,13 @@ def test_what_is_not_there_is_named_with_what_there_is_and_its_line(table: str, 
         ({"rows": []}, "table.rows"),
         ({"decimals": 9}, "table.decimals: should be less than or equal to 6, found 9"),
         ({"label": "a}b"}, "table.label"),
-        ({"names": {"kd": "two\nlines"}}, "table.names.kd"),
+        (
+            {"names": {"kd": "two\nlines"}},
+            "table.names.kd: must be one line of 1 to 200 characters, some of them visible",
+        ),
+        ({"names": {"kd": "two\u2028lines"}}, "table.names.kd: must be one line"),
+        ({"names": {"kd": " \u200b "}}, "table.names.kd: must be one line"),
+        ({"names": {"kd": "x" * 201}}, "table.names.kd: must be one line"),
         (["kd"], "table: must be a mapping"),
     ],
 )
