@@ -146,8 +146,10 @@ def test_while_it_runs_it_says_how_far(ledger: Ledger, small_plan: Plan) -> None
 
 
 def test_where_all_failed_nothing_has_finished(ledger: Ledger) -> None:
-    plan = build_plan(small_spec(methods=["scratch"]))
+    plan = build_plan(small_spec(methods=["kd"]))
     begin(ledger, plan)
+    for slot in plan.teachers:
+        record(ledger, plan, slot, [97.0])
     for slot in plan.students:
         record(ledger, plan, slot, [10.0], state="diverged" if slot.seed else "failed")
     assert headline(leaderboard(ledger)) == "No student has finished: 1 diverged, 1 failed."
@@ -206,3 +208,26 @@ def test_recipes_have_a_clause_each_and_many_are_counted(ledger: Ledger, lrs: in
         assert f"; digits lr=0.1: dhkd has the highest accuracy under {PAIR}, 63.00 %, 3.00 points above kd" in told
     else:
         assert told == "dhkd has the highest accuracy under 3 of 4 recipes, kd under 1."
+
+
+def of_gaps(ledger: Ledger, results: dict[tuple[str, str], float]) -> str:
+    """The sentence of a sweep of one seed in which rows under some pairs have no number."""
+    plan = build_plan(small_spec(pairs=PAIRS, methods=["kd", "dkd"], seeds=1, table={"names": {"kd": "KD (ours)"}}))
+    begin(ledger, plan)
+    for (label, pair), accuracy in results.items():
+        record(ledger, plan, slot_of(plan, label, pair=pair.replace(" -> ", "→")), [accuracy])
+    return headline(leaderboard(ledger))
+
+
+def test_where_no_row_has_all_pairs_rows_are_named_as_they_are_printed_and_all_pairs_count(ledger: Ledger) -> None:
+    told = of_gaps(ledger, {("kd", PAIRS[0]): 80.0, ("dkd", PAIRS[1]): 81.0})
+    assert told.endswith(
+        "KD (ours) has the highest accuracy under 1 of 3 pairs; no row has a result under all of them."
+    )
+
+
+def test_a_row_that_alone_has_all_pairs_is_not_said_to_have_nothing_beside_it(ledger: Ledger) -> None:
+    told = of_gaps(ledger, dict.fromkeys([("kd", pair) for pair in PAIRS], 80.0) | {("dkd", PAIRS[0]): 81.0})
+    assert told.endswith(
+        "KD (ours) has the highest accuracy under 2 of 3 pairs; only KD (ours) has a result under all of them."
+    )

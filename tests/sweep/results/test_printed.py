@@ -113,6 +113,22 @@ def test_latex_has_the_label_and_the_caption_and_keeps_what_marks_mean(ledger: L
     assert caption(board) in render(board, Format.MARKDOWN)
 
 
+def test_latex_has_the_spec_s_caption_in_one_paragraph(ledger: Ledger) -> None:
+    assert r"\caption{One. Two.}" in render(printed(ledger, caption="One.\n\nTwo.\n"), Format.LATEX)
+
+
+def test_names_are_printed_without_the_spaces_around_them(ledger: Ledger) -> None:
+    assert grid(printed(ledger, names={"kd": " KD "}))[0][-1] == "Δ KD"
+
+
+def test_a_difference_that_is_shown_is_never_printed_as_nothing_in_the_sentence(ledger: Ledger) -> None:
+    near = {"dhkd α=0.5": [90.31, 90.9, 91.22], "dhkd α=1": [90.2, 90.8, 91.1]}
+    told = headline(of_three_seeds(ledger, near, table={"decimals": 0}))
+    assert told.startswith(
+        "dhkd α=0.5 leads under resnet20→resnet8 with 91 %, 0.3 points above kd, the baseline; every"
+    )
+
+
 # -- what it does not change --------------------------------------------------------------------------------------
 
 
