@@ -21,7 +21,7 @@ def _printable(name: str) -> str:
     name = name.strip()
     line = len(name.splitlines()) == 1 and not any(unicodedata.category(character) == "Cc" for character in name)
     if not line or len(name) > LONGEST_NAME or not any(character.isprintable() for character in name):
-        raise ValueError(f"must be one line of 1 to {LONGEST_NAME} characters, some of them visible")
+        raise ValueError(f"must be one line of 1 to {LONGEST_NAME} characters, some visible")
     return name
 
 
