@@ -75,7 +75,7 @@ def contrasts(board: Leaderboard, mine: str, against: Sequence[str]) -> list[Dif
 
     Args:
         board: a sweep's table, or that of several (:func:`sweep.results.together.together`).
-        mine: a row's label, such as ``dhkd α=0.5``, or a method with one row under each pair.
+        mine: a row's label, such as ``dhkd α=0.5``, its name in print, or a method with one row under each pair.
         against: the same of each row that it is compared with.
 
     Raises:
@@ -98,11 +98,14 @@ def contrasts(board: Leaderboard, mine: str, against: Sequence[str]) -> list[Dif
 
 
 def _named(board: Leaderboard, name: str) -> dict[tuple[str, str], Row]:
-    """A name's rows by recipe and pair: those of that label, or else of that method."""
-    rows = [row for row in board.rows if row.label == name] or [row for row in board.rows if row.method == name]
+    """A name's rows by recipe and pair: those of that label, or else printed under that name, or else of that method."""
+    printed = board.printed.name
+    rows = [row for row in board.rows if row.label == name]
+    rows = rows or [row for row in board.rows if printed(row.label) == name]
+    rows = rows or [row for row in board.rows if row.method == name]
     if not rows:
-        known = list(dict.fromkeys(row.label for row in board.rows))
-        raise InputError(unknown_name("row", name, known))
+        known = [text for row in board.rows for text in (row.label, printed(row.label))]
+        raise InputError(unknown_name("row", name, list(dict.fromkeys(known))))
     places: dict[tuple[str, str], Row] = {}
     for row in rows:
         other = places.setdefault((row.recipe, row.pair), row)
