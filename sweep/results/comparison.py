@@ -98,7 +98,7 @@ def contrasts(board: Leaderboard, mine: str, against: Sequence[str]) -> list[Dif
 
 
 def _named(board: Leaderboard, name: str) -> dict[tuple[str, str], Row]:
-    """A name's rows by recipe and pair: those of that label, or else printed under that name, or else of that method."""
+    """A name's rows by recipe and pair: those of that label, or else printed so, or else of that method."""
     printed = board.printed.name
     rows = [row for row in board.rows if row.label == name]
     rows = rows or [row for row in board.rows if printed(row.label) == name]
