@@ -207,6 +207,7 @@ MANIFESTS: dict[str, tuple[dict[str, Any], str]] = {
     "another name": ({"name": "other"}, "its ledger is another sweep's"),
     "another ledger": ({"ledger": "0" * 32}, "its ledger is another sweep's"),
     "no ledger": ({"ledger": None}, "wrong at 'ledger'"),
+    "a path that is two lines": ({"members": {"a\nb": {"size": 1, "sha256": "0"}}}, r"wrong at 'members.a\nb.sha256'"),
     "format zero": ({"format": 0}, "wrong at 'format'"),
     "a size below zero": (
         {"members": {"spec.yaml": {"size": -1, "sha256": "0" * 64}}},
