@@ -30,7 +30,8 @@ def headline(board: Leaderboard) -> str:
     goes_on = any(UNFINISHED & row.missing.keys() for row in board.rows)
     count = f"{board.states.get('finished', 0)} of {'at most ' if board.plan.cells else ''}{board.plan.count} trials"
     if not rows:
-        return f"No student has finished yet ({count})." if goes_on else f"No student has finished: {_ends(board)}."
+        ends = "" if goes_on else _ends(board)
+        return f"No student has finished: {ends}." if ends else f"No student has finished yet ({count})."
     told = _of_recipes(board, rows)
     return f"So far ({count}): {told}." if goes_on else f"{told}."
 

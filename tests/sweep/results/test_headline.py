@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -153,6 +154,13 @@ def test_where_all_failed_nothing_has_finished(ledger: Ledger) -> None:
     for slot in plan.students:
         record(ledger, plan, slot, [10.0], state="diverged" if slot.seed else "failed")
     assert headline(leaderboard(ledger)) == "No student has finished: 1 diverged, 1 failed."
+
+
+def test_of_nothing_but_a_teacher_no_student_has_finished_yet(ledger: Ledger, small_plan: Plan) -> None:
+    begin(ledger, small_plan)
+    record(ledger, small_plan, small_plan.teachers[0], [97.0])
+    told = leaderboard(ledger)
+    assert headline(replace(told, rows=(), states={"finished": 1})) == "No student has finished yet (1 of 9 trials)."
 
 
 def test_of_a_search_that_goes_on_the_number_of_trials_is_the_most(ledger: Ledger) -> None:
