@@ -18,6 +18,12 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
 
 
+def counted(number: float, what: str) -> str:
+    """``1 CPU``, ``0 CPUs``, ``0.25 GPUs``."""
+    written = f"{number:,}" if isinstance(number, int) else f"{number:g}"
+    return f"{written} {what}" if number == 1 else f"{written} {what}s"
+
+
 LONGEST_REASON = 160
 SECRETS = "password|passwd|pwd|token|secret|api_?key|odbc_connect"
 """In the names of a URI's arguments whose values are not shown; the last holds a whole connection, password and all."""

@@ -23,19 +23,22 @@ from torch import Tensor
 from trainers.accelerator import computing, placed
 from trainers.check import refuse_idle_epochs
 from trainers.config import Recipe, TrialConfig
-from trainers.data.base import Framing, ImageData, Images, TrainingData
+from trainers.data.base import ImageData, Images, TrainingData
 from trainers.diagnostics import Sample, diagnose
-from trainers.distillers import METHODS, Batch, Distiller, Setting, build_distiller
+from trainers.distillers import METHODS, Distiller, Setting, build_distiller
 from trainers.draws import derive, order
 from trainers.errors import CheckpointError, DivergedError
 from trainers.loop.data_parallel import ALONE, Group, refuse_workers, synchronised
-from trainers.loop.evaluate import accuracy, correct_in_top, percent
+from trainers.loop.evaluate import accuracy, percent
 from trainers.loop.gradient_alignment import aligned_gradients
 from trainers.loop.schedule import learning_rate
 from trainers.loop.sgd import SGD
+from trainers.loop.tally import Tally
+from trainers.loop.weighing import Weighing
 from trainers.models import Network, build
 from trainers.result import EpochResult
 from trainers.storage.checkpoint import Checkpoints, save_tensors
+from trainers.teaching.chunks import Preparation
 from trainers.teaching.lesson import Lesson, teaching
 from trainers.teaching.logit_bank import LogitBank
 from trainers.views.views import Views
@@ -99,6 +102,7 @@ def fit(
     distiller.set_up(torch.bfloat16 if config.recipe.precision == "bf16" else None, _compiled_size(config.recipe))
     refuse_idle_epochs(distiller, config)
     taught = teaching(lesson, bank, autocast, strong=distiller.strong_view)
+    preparation = Preparation(config.recipe, config.seed, train, views, taught, distiller.strong_view)
     optimizer = _optimizer(distiller, config.recipe)
     checkpoints = Checkpoints(folder / "checkpoints") if folder is not None else None
     cuts = _cuts(len(train), config.recipe.batch_size, group.fewest)
@@ -115,29 +119,21 @@ def fit(
         taught.begin(epoch)  # may load the teacher, which draws
         _seed_torch(config.seed, epoch, group)
         distiller.train()
-        weights = distiller.weights(epoch)
-        records: list[Tensor] = []  # per step: total and terms; read once, at the end of the epoch
-        correct = torch.zeros(2, dtype=torch.int64, device=place)
-        framing = Framing(config.seed, epoch, config.recipe.flip) if config.recipe.views != "none" else None
+        weighing = Weighing(distiller.weights(epoch), place)
+        tally = Tally(weighing, place)
         batches = order(config.seed, epoch, train.index).tensor_split(cuts)
-        for step, part in enumerate(train.batches([group.share(batch) for batch in batches], framing)):
+        for step, batch in enumerate(preparation.batches([group.share(batch) for batch in batches], epoch)):
             lr = learning_rate(config.recipe, epoch, step, len(batches))
-            view = taught.view(views.training(part.images, part.index, config.seed, epoch), part.index)
-            strong = None
-            if distiller.strong_view:
-                strong = taught.strong(views.strong(part.images, part.index, config.seed, epoch), part.index)
-            output = distiller.losses(Batch(view.images, part.labels, part.index, epoch, view.teacher, strong))
-            terms = _shares(output.terms, len(part), len(batches[step]))
-            total = _step(distiller, optimizer, terms, weights, lr, group)
-            records.append(torch.stack([total, *terms.values()]).detach())
-            correct += correct_in_top(output.logits.detach(), part.labels)
-        names = ["loss", *output.terms]
-        means = _mean_terms(group.sum(torch.stack(records)), [len(batch) for batch in batches], names, epoch)
+            output = distiller.losses(batch)
+            terms = _shares(output.terms, len(batch), len(batches[step]))
+            _step(distiller, optimizer, terms, weighing, lr, group)
+            tally.add(terms, output.logits, batch.targets)
+        means = _mean_terms(group.sum(tally.records()), [len(batch) for batch in batches], tally.names, epoch)
         trained = time.perf_counter() - started
 
         if not config.recipe.sync_batch_norm:
             group.average_statistics(distiller)
-        train_acc = percent(group.sum(correct), len(train))
+        train_acc = percent(group.sum(tally.correct), len(train))
         val_acc = accuracy(distiller.predictor, val, views, autocast, group) if val is not None else None
         test_acc = accuracy(distiller.predictor, test, views, autocast, group)
         result = EpochResult(
@@ -279,28 +275,31 @@ def _step(
     distiller: Distiller,
     optimizer: torch.optim.Optimizer,
     terms: dict[str, Tensor],
-    weights: dict[str, float],
+    weighing: Weighing,
     lr: float,
     group: Group = ALONE,
-) -> Tensor:
-    """Weigh and sum the terms, step the optimiser once, and return the total. A weight of 0 leaves its term out."""
-    weighted = {name: weights[name] * term for name, term in terms.items() if weights[name] != 0}
-    total = torch.stack(list(weighted.values())).sum()
+) -> None:
+    """Step the optimiser once, by the gradient of the weighted sum of the terms."""
     for parameters_group in optimizer.param_groups:
         parameters_group["lr"] = lr
-    anchors = [term for name, term in weighted.items() if name in distiller.anchors]
-    others = [term for name, term in weighted.items() if name not in distiller.anchors]
-    if anchors and others:
-        parameters = [parameter for parameter in distiller.parameters() if parameter.requires_grad]
-        merged = aligned_gradients(torch.stack(anchors).sum(), others, parameters, group)
-        for parameter, gradient in zip(parameters, merged, strict=True):
-            parameter.grad = gradient
-    else:
+    counted = weighing.counted(terms)
+    if distiller.anchors.isdisjoint(counted) or distiller.anchors.issuperset(counted):
         optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
+        weighing.backward(terms)
         group.sum_all([parameter.grad for parameter in distiller.parameters()])
+    else:
+        _align(distiller, weighing.weighted(terms), group)
     optimizer.step()
-    return total
+
+
+def _align(distiller: Distiller, weighted: dict[str, Tensor], group: Group) -> None:
+    """Give the parameters a gradient in which no other term opposes the anchors."""
+    anchors = torch.stack([term for name, term in weighted.items() if name in distiller.anchors]).sum()
+    others = [term for name, term in weighted.items() if name not in distiller.anchors]
+    parameters = [parameter for parameter in distiller.parameters() if parameter.requires_grad]
+    merged = aligned_gradients(anchors, others, parameters, group)
+    for parameter, gradient in zip(parameters, merged, strict=True):
+        parameter.grad = gradient
 
 
 def _mean_terms(records: Tensor, sizes: list[int], names: list[str], epoch: int) -> dict[str, float]:

@@ -6,6 +6,7 @@ import time
 
 from sweep.cost.estimate import gpu_shares
 from sweep.plan.slots import Plan
+from sweep.text import counted
 from trainers.errors import InputError
 
 JOIN_SECONDS = 120.0
@@ -32,12 +33,17 @@ def check_resources(plan: Plan, patience: float = 0) -> None:
 
 def _too_small(plan: Plan, who: str) -> str:
     cpus, gpus, workers = plan.compute["cpus"], plan.compute["gpus"], plan.compute["workers"]
-    have = ", ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes())
+    have = ", ".join(_devices(node.get("CPU", 0), node.get("GPU", 0)) for node in nodes())
+    several = workers > 1
     return (
-        f"a trial asks for {f'{workers} workers of ' if workers > 1 else ''}{cpus} CPUs and {gpus:g} GPUs (compute: in"
-        f" the spec), but {who} {have}; lower compute.cpus{', ' if workers > 1 else ' or '}compute.gpus"
-        f"{' or compute.workers' if workers > 1 else ''}"
+        f"a trial asks for {f'{workers} workers of ' if several else ''}{_devices(cpus, gpus)} (compute: in the spec),"
+        f" but {who} {have}; lower compute.cpus{', ' if several else ' or '}compute.gpus"
+        f"{' or compute.workers' if several else ''}"
     )
+
+
+def _devices(cpus: float, gpus: float) -> str:
+    return f"{counted(cpus, 'CPU')} and {counted(gpus, 'GPU')}"
 
 
 class Room:

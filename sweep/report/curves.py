@@ -58,7 +58,7 @@ SHOWN = {
 _EXPLAINED = (
     "Means over the seeds that finished, with their standard deviation as a band; every panel holds the baseline. Train"
     " accuracy is measured on the augmented views during the epoch; validation and test accuracy after it. Axes begin"
-    " at the lowest accuracy after the first quarter of the epochs."
+    " where the lowest band is after the first quarter of the epochs."
 )
 
 

@@ -34,7 +34,7 @@ def _used(use: Use) -> list[tuple[str, str]]:
     cores, busy, energy = use.mean(PROCESS_CPU), use.mean(GPU), use.watt_hours
     told = [] if cores is None else [("processor use", f"{cores / 100:.1f} cores a process, over {of}")]
     if busy is not None:
-        told.append(("GPU use", f"busy in {busy:.0f}% of the time, over {of}"))
+        told.append(("GPU use", f"busy in {busy:.0f} % of the time, over {of}"))
     if energy is not None:
         told.append(("energy", f"{energy:,.1f} Wh of the GPUs (their mean power × device hours), over {of}"))
     peaks = [(use.peak(GPU_MEMORY), "a GPU"), (use.peak(PROCESS_MEMORY), "a process")]
@@ -48,7 +48,7 @@ def _saved_by_pruning(history: History) -> list[tuple[str, str]]:
     saved = sum(trial.slot.epochs - trial.epochs for trial in history.searched if trial.state == "pruned")
     if not planned:
         return []
-    return [("saved by pruning", f"{saved / planned:.0%} of the searches’ epochs ({saved:,} of {planned:,})")]
+    return [("saved by pruning", f"{100 * saved / planned:.0f} % of the searches’ epochs ({saved:,} of {planned:,})")]
 
 
 def _saved_by_bank(history: History) -> list[tuple[str, str]]:
@@ -60,7 +60,7 @@ def _saved_by_bank(history: History) -> list[tuple[str, str]]:
     return [
         (
             "served by the logit bank",
-            f"{share:.0%} of the epochs without running the teacher ({effort.served_epochs:,} of"
+            f"{100 * share:.0f} % of the epochs without running the teacher ({effort.served_epochs:,} of"
             f" {effort.taught_epochs:,}); in the others it was run on {effort.teacher_images:,} images",
         )
     ]

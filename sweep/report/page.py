@@ -30,6 +30,7 @@ from sweep.report.outputs import Outputs
 from sweep.report.section import Section
 from sweep.report.style import Picture, Studio
 from sweep.results.headline import headline
+from sweep.text import counted
 from trainers.errors import StorageError
 from trainers.storage.files import write_atomically
 
@@ -146,4 +147,4 @@ def _standing(history: History) -> str:
     """How far the sweep is."""
     states = Counter(trial.state for trial in history.trials)
     counts = ", ".join(f"{count} {state}" for state, count in states.most_common())
-    return f"{history.plan.dataset}: {len(history.trials)} trials: {counts}."
+    return f"{history.plan.dataset}, {counted(len(history.trials), 'trial')}: {counts}."

@@ -49,7 +49,7 @@ def _marks(board: Leaderboard) -> str:
     if "tied" in standings:
         parts.append(f"{TIED}: the highest mean where it is not alone, and what is not told apart from it")
     if _has_deltas(board) and _starred(board):
-        parts.append(f"{DIFFERS}: a Δ that is shown")
+        parts.append(f"{DIFFERS}: a Δ that is told apart from 0")
     if compared(board) and not tested(board):
         parts += [reason.removesuffix(".") for reason in untested(board)]
     if any(row.recipe_differs for row in board.rows):

@@ -261,7 +261,9 @@ def _ahead(column: _Column) -> str:
 
 
 def _named(column: _Column, ties: Sequence[str]) -> str:
+    """Rows that the highest is not told apart from, as they follow a negation: ``a, b or c``."""
     more = len(ties) - MOST_NAMED
-    if more <= 1:
-        return column.printed.named(ties)
-    return f"{column.printed.named(ties[:MOST_NAMED])} and {more} others"
+    if more > 1:
+        return f"{column.printed.named(ties[:MOST_NAMED])} or {more} others"
+    *most, last = map(column.printed.name, ties)
+    return f"{', '.join(most)} or {last}" if most else last

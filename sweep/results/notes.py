@@ -81,7 +81,7 @@ def _tests(board: Leaderboard) -> str:
         return _overall(board)
     parts = [
         "Tests: paired by seed, by the noise that the column's rows have in common; Holm's correction over the rows"
-        f" for Δ, and over all pairs of rows for the highest mean ({LEVEL:.0%})."
+        f" for Δ, and over all pairs of rows for the highest mean ({100 * LEVEL:.0f} %)."
     ]
     ties = sum(len(untested_ties(rows)) for rows in columns(board.rows).values())
     if ties:

@@ -24,6 +24,7 @@ from sweep.plan.teachers import stored_teachers
 from sweep.results.elsewhere import elsewhere
 from sweep.results.outgrown import outgrown
 from sweep.results.standing import Standing, no_longer_needed, standing
+from sweep.text import counted
 from trainers.data import DATASETS
 from trainers.teacher.store import TeacherStore
 
@@ -183,15 +184,15 @@ def _compute(plan: Plan) -> str:
     """What a trial trains on, and what of each batch each of its workers gets."""
     cpus, gpus, workers = (plan.compute[name] for name in ("cpus", "gpus", "workers"))
     if workers == 1:
-        return f"{cpus} CPUs and {gpus:g} GPUs a trial"
+        return f"{counted(cpus, 'CPU')} and {counted(gpus, 'GPU')} a trial"
     configs = [slot.config for slot in plan.slots] + [cell.config for cell in plan.cells]
     recipes = [config["recipe"] for config in configs]
     batches = sorted({recipe["batch_size"] for recipe in recipes})
     rates = sorted({recipe["lr"] for recipe in recipes})
     shares = " or ".join(f"{math.ceil(size / workers)} of the {size} images" for size in batches)
     return (
-        f"{workers} workers a trial, each with {cpus} CPUs and {gpus:g} GPUs and {shares} of a batch; learning rate"
-        f" {' or '.join(f'{rate:g}' for rate in rates)}, as with one"
+        f"{workers} workers a trial, each with {counted(cpus, 'CPU')}, {counted(gpus, 'GPU')} and {shares} of a batch;"
+        f" learning rate {' or '.join(f'{rate:g}' for rate in rates)}, as with one"
     )
 
 

@@ -3,10 +3,11 @@
 A column is one pair (and one recipe). Two rows are compared by the noise that the rows of the column have in common
 (:mod:`sweep.results.noise`), in two families. **Against the baseline**: every other row, planned comparisons, corrected
 by Holm. **Against the highest mean**: every other row, corrected by Holm over all pairs of rows, since the same seeds
-have picked it; where it is the baseline the planned comparison stands. A row is the **best** only where every other row
-is shown to be worse; otherwise the highest mean and the rows that it is not told apart from are **tied**. A row of too
-few seeds is tied, however high its mean: one lucky seed neither wins nor keeps the others from being compared. Over all
-cells of a row the same is done with the rows' mean differences under each pair in place of the seeds.
+have picked it; where one of the two is the baseline, the planned comparison of the two counts, so that no row has its
+star beside a baseline that it is "not told apart" from. A row is the **best** only where every other row is shown to be
+worse; otherwise the highest mean and the rows that it is not told apart from are **tied**. A row of too few seeds is
+tied, however high its mean: one lucky seed neither wins nor keeps the others from being compared. Over all cells of a
+row the same is done with the rows' mean differences under each pair in place of the seeds.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ def judged(rows: list[Row], base: str | None) -> list[Row]:
         values = {row.label: row.values for row in some if row.values}
         column = Column(values)
         planned = against(column, base, values) if base in values else {}
-        verdicts |= {(recipe, pair, name): verdict for name, verdict in standings(values, base, column).items()}
+        found = standings(values, base, column, planned)
+        verdicts |= {(recipe, pair, name): verdict for name, verdict in found.items()}
         deltas |= {(recipe, pair, name): p for name, p in planned.items()}
     return [_with(row, verdicts, deltas) for row in rows]
 
@@ -97,7 +99,10 @@ def against(
 
 
 def standings(
-    values: Mapping[str, Mapping[int, float]], base: str | None = None, column: Column | None = None
+    values: Mapping[str, Mapping[int, float]],
+    base: str | None = None,
+    column: Column | None = None,
+    planned: Mapping[str, float | None] | None = None,
 ) -> dict[str, Verdict]:
     """Each row's standing in its column, from its accuracies by seed. Where no test can be made, nobody stands out.
 
@@ -105,10 +110,12 @@ def standings(
         values: accuracies by row and seed.
         base: the baseline's row, if there is one.
         column: of these values, where it is there already.
+        planned: p-values of the rows' differences to the baseline's, by row, of :func:`against`.
     """
     means = {name: mean(some.values()) or 0.0 for name, some in values.items()}
     whole = column or Column(values)
-    return _standings(means, values, base, lambda top: whole, lambda name, top: paired(values[name], values[top]))
+    own = planned or {}
+    return _standings(means, values, base, lambda top: whole, lambda name, top: paired(values[name], values[top]), own)
 
 
 def _standings(
@@ -117,11 +124,14 @@ def _standings(
     base: str | None,
     column: Callable[[str], Column],
     differences: Callable[[str, str], list[float]],
+    planned: Mapping[str, float | None],
 ) -> dict[str, Verdict]:
     if not means:
         return {}
     top = top_of(means, places)
     ps = against(column(top), top, means, picked=top != base)
+    if base in ps:  # a star beside the highest mean says already that the baseline is worse
+        ps[str(base)] = min((p for p in (ps[str(base)], planned.get(top)) if p is not None), default=None)
     if all(p is None for p in ps.values()):
         return {name: Verdict("") for name in means}
     below = {name for name in ps if (mean(differences(name, top)) or 0.0) < 0}  # over common places
@@ -174,8 +184,8 @@ def _overall(whole: Mapping[str, Mapping[str, Row]], base: str | None) -> dict[s
     def differences(name: str, other: str) -> list[float]:
         return list(_by_pair(whole[name], whole[other]).values())
 
-    verdicts = _standings(means, whole, base, column, differences)
     planned = against(column(str(base)), base, whole) if base in whole else {}
+    verdicts = _standings(means, whole, base, column, differences, planned)
     return {
         name: Overall(
             mean=means[name],

@@ -39,5 +39,5 @@ def test_the_example_runs_and_its_results_outlive_its_files(user: User) -> None:
     for file in ("my_losses.py", "scans.parquet", "spec.yaml"):
         (user.folder / file).unlink()
     for verb in (["leaderboard", NAME], ["status", NAME], ["report", NAME], ["export", NAME], ["sync", NAME]):
-        done = user.sweep(*verb)
+        done = user.in_process(*verb)
         assert done.code == 0, f"{verb}: {done.out}{done.err}"

@@ -63,22 +63,22 @@ def test_a_pack_of_a_real_sweep_is_the_same_sweep_elsewhere(tmp_path: Path, empt
     other = User(tmp_path / "elsewhere" / "deep", "")
     shutil.move(user.folder / "shared.sweep.zip", other.folder)
     before = {
-        how: user.sweep("leaderboard", "shared", "--format", how).out for how in ("table", "csv", "json", "latex")
+        how: user.in_process("leaderboard", "shared", "--format", how).out for how in ("table", "csv", "json", "latex")
     }
     drawn = (user.root.sweep("shared").report.read_bytes(), user.root.sweep("shared").leaderboard.read_bytes())
     trained = logits(user)
     shutil.rmtree(user.folder)
 
-    done = other.sweep("unpack", "shared.sweep.zip")
+    done = other.in_process("unpack", "shared.sweep.zip")
     assert done.code == 0, done.err
     for how, text in before.items():
-        assert other.sweep("leaderboard", "--format", how).out == text
+        assert other.in_process("leaderboard", "--format", how).out == text
     assert not (other.folder / "was-imported").exists(), "the code was run"
     paths = other.root.sweep("shared")
     assert paths.leaderboard.read_bytes() == drawn[1]
     assert (paths.code / "mine.py").read_text() == MINE
     for verb in ("status", "report", "export", "sync"):
-        done = other.sweep(verb, "shared")
+        done = other.in_process(verb, "shared")
         assert done.code == 0, f"{verb}: {done.out}{done.err}"
     assert logits(other) == trained
 

@@ -70,7 +70,7 @@ def train_workers(driver: int) -> list[int]:
 def test_the_plan_tells_what_each_worker_gets_of_a_batch(root: Root) -> None:
     spec = small_spec(recipe={"base": "digits", "batch_size": 33, "samples_per_class": 8}, compute={"workers": 4})
     text = preview(spec, root, Format.TABLE)
-    assert "4 workers a trial, each with 1 CPUs and 0 GPUs and 9 of the 33 images of a batch" in text
+    assert "4 workers a trial, each with 1 CPU, 0 GPUs and 9 of the 33 images of a batch" in text
     assert "learning rate 0.05, as with one" in text
 
 

@@ -214,7 +214,7 @@ def alone(user: User) -> dict[tuple[str, int], dict[str, Any]]:
     return found
 
 
-@pytest.mark.slow(110)
+@pytest.mark.slow(90)
 def test_a_sweep_whose_driver_and_disk_are_lost_goes_on_from_the_object_store(
     object_store: ObjectStore, empty_store: Path, tmp_path: Path
 ) -> None:
@@ -230,15 +230,15 @@ def test_a_sweep_whose_driver_and_disk_are_lost_goes_on_from_the_object_store(
     assert len(lost.events("final")) < TRIALS
     lost.root.path.rename(tmp_path / "out of reach")  # in one step: workers without a driver may still be writing
 
-    done = heir.sweep("run", "spec.yaml", SWEEP_STORAGE=uri)
+    done = heir.in_process("run", "spec.yaml", "--local", SWEEP_STORAGE=uri)
     assert done.code == 0, done.out + done.err
     assert len(heir.events("final")) == TRIALS
     assert heir.numbers() == alone(heir)
     assert trained.items() <= heir.numbers().items()
 
-    seen = looker.sweep("leaderboard", "small", "--storage", uri, "--format", "json")
+    seen = looker.in_process("leaderboard", "small", "--storage", uri, "--format", "json")
     assert seen.code == 0, seen.err
-    assert seen.out == heir.sweep("leaderboard", "small", "--format", "json").out
+    assert seen.out == heir.in_process("leaderboard", "small", "--format", "json").out
     secrets = KEYS["AWS_SECRET_ACCESS_KEY"].encode()
     written = [path for path in heir.root.path.rglob("*") if path.is_file()]
     assert [path for path in written if secrets in path.read_bytes()] == []

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from trainers.code import settings_kept
 from trainers.config import DatasetConfig, MethodConfig, Recipe, TeacherConfig, TrialConfig
 from trainers.contract.pretended_gpu import Wait, pretended
 from trainers.data.base import ImageData, Split
@@ -16,7 +15,7 @@ from trainers.fit import fit, seeded_model
 from trainers.result import EpochResult
 from trainers.teaching.logit_bank import LogitBank
 
-CLASSES = 5
+CLASSES = 7
 STEPS = 2
 """Of an epoch."""
 BATCH = 10
@@ -28,7 +27,7 @@ def images(size: int = 8) -> ImageData:
     pixels = torch.randint(0, 256, (count + 10, 3, size, size), generator=draws, dtype=torch.uint8)
     whole = Split(pixels, torch.arange(len(pixels)) % CLASSES, torch.arange(len(pixels)))
     splits = whole.take(torch.arange(count)), whole.take(torch.arange(count, len(pixels)))
-    return ImageData("noise", *splits, tuple("01234"), (0.5,) * 3, (0.25,) * 3)
+    return ImageData("noise", *splits, tuple("0123456"), (0.5,) * 3, (0.25,) * 3)
 
 
 def trial(
@@ -69,7 +68,7 @@ def on_both(config: TrialConfig, folder: Path, *, size: int = 8, number: int = 0
     taught = seeded_model(config.teacher.architecture, CLASSES, seed=9).eval() if config.teacher else None
     bank = LogitBank(folder / "bank")
     expected = list(fit(config, data=data, teacher=taught))
-    with settings_kept(), pretended(number) as gpu:
+    with pretended(number) as gpu:
 
         def begun(where: Path | None) -> Any:
             return fit(config, data=data, teacher=taught, bank=bank, folder=where, device="cuda")

@@ -1,10 +1,10 @@
-"""Exceptions in one line, and what may be shown of a URI."""
+"""Exceptions in one line, things counted, and what may be shown of a URI."""
 
 from __future__ import annotations
 
 import pytest
 
-from sweep.text import LONGEST_REASON, first_line, without_password
+from sweep.text import LONGEST_REASON, counted, first_line, without_password
 
 
 class DumbError(Exception):
@@ -33,6 +33,11 @@ def test_a_long_reason_is_cut() -> None:
     assert line.endswith("x…")
     exact = "x" * (LONGEST_REASON - len("ValueError: "))
     assert first_line(ValueError(exact)) == f"ValueError: {exact}"
+
+
+def test_one_of_a_thing_is_no_plural() -> None:
+    written = [counted(1, "CPU"), counted(1.0, "GPU"), counted(0, "GPU"), counted(0.25, "GPU"), counted(1500, "trial")]
+    assert written == ["1 CPU", "1 GPU", "0 GPUs", "0.25 GPUs", "1,500 trials"]
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,12 @@ from trainers import registry
 from trainers.code import installed
 from trainers.code.files import NO_CODE, Code, is_test
 from trainers.code.finder import FINDER
+from trainers.code.limit import limited
 from trainers.code.places import THEIRS, theirs, told
 from trainers.errors import InputError
+
+IMPORT_SECONDS = 600.0
+"""For one file, with all that it imports: from a slow disk, on a busy machine, a large library takes minutes."""
 
 
 def load(code: Code) -> None:
@@ -20,8 +24,8 @@ def load(code: Code) -> None:
     scripts that lie there are left alone.
 
     Raises:
-        InputError: where an import fails, with the user's file and line, or a file registers nothing and is imported by
-            none that does. Nothing is loaded then.
+        InputError: where an import fails or does not end, with the user's file and line, or a file registers nothing
+            and is imported by none that does. Nothing is loaded then.
     """
     if code == FINDER.code:
         return
@@ -44,7 +48,7 @@ def load(code: Code) -> None:
 
 def _import(module: str, what: str) -> None:
     try:
-        with theirs(what):
+        with theirs(what), limited(IMPORT_SECONDS):
             importlib.import_module(module)
     except InputError:
         raise

@@ -27,6 +27,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
+from trainers.code import settings_kept
+
 CPU = torch.device("cpu")
 TO_THE_HOST = frozenset({"item", "tolist", "cpu", "equal", "allclose", "__repr__", "__format__"}) | {
     f"__{kind}__" for kind in ("bool", "int", "float", "index", "contains")
@@ -102,9 +104,11 @@ class PretendedGPU(TorchFunctionMode):
         for tensor in tree_leaves(result):
             if isinstance(tensor, Tensor):
                 storage = tensor.untyped_storage()
-                self._held[storage._cdata] = (place, StorageWeakRef(storage))  # type: ignore[no-untyped-call] # keeps the address
+                kept = StorageWeakRef(storage)  # type: ignore[no-untyped-call]  # which keeps the address from others
+                self._held[storage._cdata] = (place, kept)
         if len(self._held) > HELD_AT_MOST:
-            self._held = {key: held for key, held in self._held.items() if not held[1].expired()}  # type: ignore[no-untyped-call]
+            held = self._held.items()
+            self._held = {key: one for key, one in held if not one[1].expired()}  # type: ignore[no-untyped-call]
 
     def _place_of(self, name: str, tensors: list[Tensor]) -> torch.device:
         """Where a call with these tensors runs; raises DeviceMixedError."""
@@ -213,6 +217,7 @@ def pretended(number: int = 0) -> Iterator[PretendedGPU]:
     before, _thread.current = current(), number
     try:
         with ExitStack() as stack:
+            stack.enter_context(settings_kept())  # a training sets how its GPU computes, for the whole process
             stack.enter_context(patch.object(ThreadPoolExecutor, "submit", submitted))
             stack.enter_context(patch.object(torch.autocast, "__init__", on_cpu))
             stack.enter_context(patch.object(torch.cuda, "current_device", current))

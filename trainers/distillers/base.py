@@ -73,6 +73,10 @@ class Batch:
     strong: View | None = None
     """The strong view of the same images, for methods with :attr:`Distiller.strong_view`."""
 
+    def __len__(self) -> int:
+        """`B`."""
+        return len(self.targets)
+
     def need_teacher(self) -> Features:
         """The teacher's pass; raises TypeError where a method was wired without one."""
         if self.teacher is None:

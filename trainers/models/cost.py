@@ -65,10 +65,10 @@ def _by_layers(network: nn.Module, image_size: tuple[int, int]) -> int:
     """One pass of one image, in which each layer adds its weights times the places at which they are applied."""
     counted = 0
 
-    def note(layer: nn.Module, _: Any, output: Tensor) -> None:
+    def note(layer: nn.Conv2d | nn.Linear, _: Any, output: Tensor) -> None:
         nonlocal counted
         places = output[0, 0].numel() if isinstance(layer, nn.Conv2d) else output[..., 0].numel()
-        counted += places * layer.weight.numel()  # type: ignore[operator]
+        counted += places * layer.weight.numel()
 
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):

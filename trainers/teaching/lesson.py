@@ -7,14 +7,14 @@ on the CPU an image's logits are computed by one thread, in passes of always the
 depend on who else is in the pass. Methods that read the teacher's maps, and data sets that are decoded batch by batch,
 run the teacher on each batch.
 
-Shapes: `B` batch, `N` training images, `C` classes, `H`, `W` pixels.
+Shapes: `B` batch, `n` images of several, `N` training images, `C` classes, `H`, `W` pixels.
 """
 
 from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,20 +50,21 @@ class Teaching(ABC):
         self.images = 0
 
     @abstractmethod
-    def view(self, images: Tensor, index: Tensor) -> View:
-        """The training view ``[B, 3, H, W]`` of images `index` (int64 ``[B]``), with what the teacher makes of it."""
+    def view(self, images: Tensor, index: Tensor, sizes: Sequence[int]) -> Iterator[View]:
+        """The training views ``[n, 3, H, W]`` of images `index` (int64 ``[n]``), with what the teacher makes of them,
+        cut into batches of `sizes` images."""
 
     @abstractmethod
-    def strong(self, images: Tensor, index: Tensor) -> View:
-        """The strong view ``[B, 3, H, W]`` of images `index` (int64 ``[B]``), with what the teacher makes of it."""
+    def strong(self, images: Tensor, index: Tensor, sizes: Sequence[int]) -> Iterator[View]:
+        """The same of the strong views."""
 
 
 class NoTeacher(Teaching):
     """For `scratch`."""
 
-    def view(self, images: Tensor, index: Tensor) -> View:
-        """The images ``[B, 3, H, W]`` alone."""
-        return View(images)
+    def view(self, images: Tensor, index: Tensor, sizes: Sequence[int]) -> Iterator[View]:
+        """The images ``[n, 3, H, W]`` alone, cut into batches."""
+        return map(View, torch.split(images, list(sizes)))
 
     strong = view
 
@@ -75,14 +76,18 @@ class LiveTeacher(Teaching):
         self._teacher = teacher
         self._autocast = autocast
 
+    def view(self, images: Tensor, index: Tensor, sizes: Sequence[int]) -> Iterator[View]:
+        """Each batch of the images ``[n, 3, H, W]``, when it is asked for, with the teacher's whole pass over it,
+        logits and maps, without gradient."""
+        return map(self._passed, torch.split(images, list(sizes)))
+
+    strong = view
+
     @torch.no_grad()
-    def view(self, images: Tensor, index: Tensor) -> View:
-        """The images ``[B, 3, H, W]`` with the teacher's whole pass over them, logits and maps, without gradient."""
+    def _passed(self, images: Tensor) -> View:
         self.images += len(images)
         with self._autocast:
             return View(images, self._teacher.features(images))
-
-    strong = view
 
 
 @dataclass(frozen=True)
@@ -167,17 +172,21 @@ class BankedTeacher(Teaching):
         super().begin(epoch)
         self._tables = {strong: self._table(strong, epoch).to(self._lesson.device) for strong in self._kinds}
 
-    def view(self, images: Tensor, index: Tensor) -> View:
-        """The images ``[B, 3, H, W]`` with the logits ``[B, C]`` of their training views, float32, out of the table."""
-        return View(images, self._told(False, index))
+    def view(self, images: Tensor, index: Tensor, sizes: Sequence[int]) -> Iterator[View]:
+        """Batches of the images ``[n, 3, H, W]`` with the logits ``[B, C]`` of their training views, float32, out of
+        the table."""
+        return self._told(False, images, index, list(sizes))
 
-    def strong(self, images: Tensor, index: Tensor) -> View:
-        """The images ``[B, 3, H, W]`` with the logits ``[B, C]`` of their strong views, float32, out of the table."""
-        return View(images, self._told(True, index))
+    def strong(self, images: Tensor, index: Tensor, sizes: Sequence[int]) -> Iterator[View]:
+        """Batches of the images ``[n, 3, H, W]`` with the logits ``[B, C]`` of their strong views, float32, out of the
+        table."""
+        return self._told(True, images, index, list(sizes))
 
-    def _told(self, strong: bool, index: Tensor) -> Features:
+    def _told(self, strong: bool, images: Tensor, index: Tensor, sizes: list[int]) -> Iterator[View]:
+        """Looked up once for all batches."""
         rows = torch.searchsorted(self._lesson.train.index, index)
-        return Features.of_logits(self._tables[strong][rows].float())
+        logits = self._tables[strong][rows].float()
+        return map(View, torch.split(images, sizes), map(Features.of_logits, torch.split(logits, sizes)))
 
     def _table(self, strong: bool, epoch: int) -> Tensor:
         """The logits ``[N, C]`` of the views of an epoch, in the order of `train`, rounded."""

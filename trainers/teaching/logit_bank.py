@@ -50,6 +50,9 @@ PART_IMAGES = 256
 """Images of a part: what is locked and written at a time. Few, so that several processes fill a small set together."""
 REST_SECONDS = 60.0
 """How long a storage that has failed is left alone."""
+OPEN_SHELVES = 2
+"""Shelves whose blocks stay mapped: opening thousands of them takes a second, which an epoch need not. Views without
+end have a shelf an epoch, and push each other out."""
 SHARE_OF_DISK = 0.1
 """Of what the disk has left: the budget where none is set."""
 DTYPES: dict[str, torch.dtype] = {"fp16": torch.float16, "fp32": torch.float32}
@@ -80,9 +83,11 @@ class LogitBank:
         self.budget = budget
         self._storage = storage
         self._alone_until = 0.0
+        self._open: dict[str, Shelf] = {}  # those of the latest use last
 
     def shelf(self, about: dict[str, Any], *, views: int, classes: int, dtype: torch.dtype) -> Shelf:
-        """The shelf of what `about` describes.
+        """The shelf of what `about` describes: the very one of an earlier call, with its blocks open, if that was among
+        the latest.
 
         Args:
             about: everything that decides the logits, as JSON.
@@ -92,7 +97,12 @@ class LogitBank:
         """
         layout = {"views": views, "classes": classes, "dtype": str(dtype), "part": PART_IMAGES, "format": FORMAT}
         content = about | layout
-        return Shelf(self, self.folder / content_key(content), content, views, classes, dtype)
+        key = content_key(content)
+        shelf = self._open.pop(key, None) or Shelf(self, self.folder / key, content, views, classes, dtype)
+        self._open[key] = shelf
+        while len(self._open) > OPEN_SHELVES:
+            del self._open[next(iter(self._open))]
+        return shelf
 
     @contextmanager
     def sharing(self) -> Iterator[Storage]:

@@ -37,7 +37,7 @@ def test_a_sweep_outlives_workers_machines_its_cluster_and_its_ray(undisturbed: 
     our_own_ray_dies(user)
     with closing(RayCluster()) as cluster:
         workers_machines_and_the_cluster_die(cluster, user)
-    done = user.end(begin(user))
+    done = user.end(begin(user, "--local"))  # with its own Ray dead and the cluster gone
     assert done.code == 0, done.out + done.err
     assert results(user) == undisturbed.results
     assert begun_after_their_end(user) == []

@@ -190,7 +190,7 @@ def test_more_than_the_machine_has_is_refused(user: User, empty_store: Path) -> 
     user.write(SMALL + "compute: {gpus: 1}\n")
     done = user.sweep("run", "spec.yaml")
     assert done.code == 2
-    assert "a trial asks for 1 CPUs and 1 GPUs" in done.err
+    assert "a trial asks for 1 CPU and 1 GPU" in done.err
     assert "Traceback" not in done.err + done.out
 
 

@@ -24,6 +24,7 @@ from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
 from tests.support.command import LONGEST, SMALL
 from tests.support.own import Folder, folder
+from trainers.code import unload
 from trainers.config import TeacherConfig
 from trainers.storage.checkpoint import Checkpoints
 
@@ -189,6 +190,19 @@ def test_a_machine_that_has_other_code_may_have_a_neighbour_that_has_not(folder:
     report = Attempt(job).step()
     assert "the sweep's own code is missing here" in report["reason"]
     assert "vain" not in report
+
+
+@pytest.mark.parametrize("edited", ["raise RuntimeError('edited')", None], ids=["edited", "deleted"])
+def test_a_worker_that_starts_later_trains_what_was_planned(folder: Folder, root: Root, edited: str | None) -> None:
+    job = own(folder, root, "ended", "ValueError('as planned')")
+    unload()
+    if edited is None:
+        (folder.path / "mine.py").unlink()
+    else:
+        folder.write(mine=edited)
+    reports = to_the_end(Attempt(job))
+    assert [len(report["epochs"]) for report in reports] == [1, 0]
+    assert reports[-1]["reason"].endswith("ValueError: as planned")
 
 
 def test_what_a_loss_changes_of_torch_does_not_outlast_its_epoch(folder: Folder, root: Root) -> None:

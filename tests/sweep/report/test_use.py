@@ -49,7 +49,12 @@ def test_the_report_says_what_was_used(ledger: Ledger, small_plan: Plan) -> None
     ledger.append("epoch", job.key, 1, measured(3600.0, **readings, **{GPU_POWER: (400.0, 500.0)}))
     section = effort.section(history.read(ledger))
     assert section is not None
-    for words in ("1.5 cores a process", "busy in 87% of the time", "400.0 Wh", "3.0 GB of a GPU, 1.2 GB of a process"):
+    for words in (
+        "1.5 cores a process",
+        "busy in 87 % of the time",
+        "400.0 Wh",
+        "3.0 GB of a GPU, 1.2 GB of a process",
+    ):
         assert words in section.markup, words
 
 

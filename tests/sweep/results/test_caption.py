@@ -52,7 +52,7 @@ def test_the_caption_is_two_sentences_and_tells_the_marks_that_are_there(
     text = str(layout(board))
     assert ("Bold: the best of its column" in marks) == ("bold=True" in text)
     assert ("†: the highest mean where it is not alone" in marks) == ("†" in text)
-    assert ("*: a Δ that is shown" in marks) == ("*" in text) is True
+    assert ("*: a Δ that is told apart from 0" in marks) == ("*" in text) is True
     assert "Holm" not in caption(board)
     assert any("Holm's correction over the rows for Δ, and over all pairs of rows" in note for note in notes(board))
 

@@ -184,7 +184,7 @@ def test_the_best_is_bold_where_it_is_not_matched(ledger: Ledger) -> None:
     assert r"dhkd $\alpha$=0.5 & \textbf{93.50 $\pm$ 0.44 (3)} & +3.00* \\" in latex
     check_latex(latex)
     assert "†" not in str(grid(board))
-    assert "and over all pairs of rows for the highest mean (5%)" in " ".join(notes(board))
+    assert "and over all pairs of rows for the highest mean (5 %)" in " ".join(notes(board))
 
 
 def test_a_best_that_is_matched_is_not_bold_and_its_ties_are_marked(ledger: Ledger) -> None:

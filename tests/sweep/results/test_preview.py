@@ -46,7 +46,7 @@ def test_a_plan_is_summed_up_and_nothing_is_written(root: Root) -> None:
     assert lines[1].split() == ["stage", "recipe", "pair", "method", "trials", "done", "elsewhere", "epochs"]
     assert lines[2].split() == ["teacher", "digits", "resnet20", "teacher", "1", "0", "0", "3"]
     assert lines[6].split() == ["confirm", "digits", "resnet20→resnet8", "dhkd", "α=1", "2", "0", "0", "6"]
-    assert "9 trials, 27 epochs; 0 done, 27 epochs to run; 1 CPUs and 0 GPUs a trial" in lines
+    assert "9 trials, 27 epochs; 0 done, 27 epochs to run; 1 CPU and 0 GPUs a trial" in lines
     assert not root.path.exists()
 
 
@@ -142,7 +142,7 @@ def counts(root: Root, **changes: Any) -> dict[str, tuple[int, int]]:
 def test_a_search_is_planned_with_its_budget(root: Root) -> None:
     text = preview(small_spec(**SEARCHED), root, Format.TABLE)
     assert counts(root) == {"search": (4, 0), "confirm": (4, 0)}
-    assert "at most 12 trials, 36 epochs; 0 done, 36 epochs to run; 1 CPUs and 0 GPUs a trial" in text
+    assert "at most 12 trials, 36 epochs; 0 done, 36 epochs to run; 1 CPU and 0 GPUs a trial" in text
     assert "cost: not known yet" in text
     assert not root.path.exists()
 

@@ -63,6 +63,20 @@ def test_where_the_highest_mean_is_the_baseline_the_two_families_say_the_same() 
         assert all(one.standing == "worse" for one in rows.values() if (one.p_best or 1.0) < 0.05)
 
 
+def test_a_baseline_that_the_highest_row_is_shown_to_beat_is_not_tied_with_it() -> None:
+    """The choice among all pairs of rows costs more than the planned comparison; the marks must not contradict it."""
+    base = [0.0, 1.5, 0.7]
+    shifts = {"kd": (0, 0, 0), "top": (5.5, 4.5, 5.9), "a": (4.5, 5.3, 3.9), "b": (4.0, 3.2, 5.0), "c": (4.2, 5.0, 3.4)}
+    values = {name: [60 + b + s for b, s in zip(base, some, strict=True)] for name, some in shifts.items()}
+    rows = {one.label: one for one in judged([row(name, some) for name, some in values.items()], "kd")}
+    alone = standings(by_seed(values), "kd")["kd"]
+    assert alone.standing == "tied"
+    assert shows(rows["top"].p_delta)
+    assert rows["kd"].standing == "worse"
+    assert rows["kd"].p_best == rows["top"].p_delta
+    assert {rows[name].standing for name in ("top", "a", "b", "c")} == {"tied"}
+
+
 def test_a_row_that_is_dropped_costs_no_other_its_star() -> None:
     """Of rows that are as noisy as each other, and of one gone wild: fewer comparisons, the same noise."""
     values = {
@@ -213,9 +227,12 @@ def test_rows_are_tested_over_their_mean_differences_under_each_pair() -> None:
     assert {name: one.mean for name, one in found.items()} == pytest.approx({"a": 75.0, "b": 72.7, "c": 72.25})
     column = Column({name: dict(enumerate(some)) for name, some in MEANS.items()})
     raw = {name: one for name, one in column.against("a", "bc").items() if one is not None}
-    assert found["b"].verdict.p == pytest.approx(max(3 * raw["b"].p_common, raw["b"].p_own))
+    b, c = raw["b"].p_common, raw["c"].p_common
+    assert b < c
+    assert found["c"].verdict.p == pytest.approx(max(3 * b, 1.5 * c, raw["c"].p_own))
     planned = {name: one for name, one in column.against("b", "ac").items() if one is not None}
     assert found["a"].p_delta == pytest.approx(max(2 * planned["a"].p_common, planned["a"].p_own))
+    assert found["b"].verdict.p == found["a"].p_delta
     assert found["b"].p_delta is None
     assert found["a"].delta == pytest.approx(2.3)
     assert found["b"].delta is None

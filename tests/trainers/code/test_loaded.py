@@ -12,7 +12,7 @@ import torch
 
 from tests.support.own import METHOD, MYKD, Folder
 from trainers import registry
-from trainers.code import NO_CODE, current, fingerprint, load, unload
+from trainers.code import NO_CODE, current, fingerprint, load, loaded, unload
 from trainers.data import DATASETS
 from trainers.distillers import METHODS
 from trainers.errors import InputError
@@ -239,6 +239,17 @@ def test_what_a_module_changes_of_torch_is_set_back_and_said(folder: Folder, cap
     assert torch.get_default_dtype() == torch.float32
     (said,) = caplog.messages
     assert said.startswith(f"{folder.path / 'one.py'} changes torch for the whole process: the default dtype (")
+
+
+def test_an_import_that_does_not_end_is_broken_off_with_file_and_line(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loaded, "IMPORT_SECONDS", 0.2)
+    said = refused(folder, one="import time\n\ntime.sleep(600)\n")
+    assert said == f"cannot import one: {folder.path / 'one.py'}:3: OverdueError: did not end within 0.2 s"
+    monkeypatch.undo()
+    folder.load(one=MYKD)
+    assert "mykd" in METHODS
 
 
 @pytest.mark.parametrize("raised", ["GeneratorExit()", "type('Own', (BaseException,), {})('so')"])

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.support.pretended_gpu import images, trial
+from tests.support.pretended_gpu import CLASSES, images, trial
 from trainers.config import Recipe
 from trainers.contract.pretended_gpu import DeviceMixedError, pretended
 from trainers.diagnostics.neural_collapse import class_means
@@ -132,8 +132,8 @@ PLANTED: dict[str, tuple[Callable[..., Any], str, str, Callable[..., object]]] =
     ),
     "a training that counts on the CPU": (
         fit,
-        r"(correct = torch.zeros\(2, dtype=torch.int64), device=place",
-        r"\1",
+        r"Tally\(weighing, place\)",
+        "Tally(weighing, torch.device('cpu'))",
         lambda run: next(run(trial("scratch"), data=images(), device="cuda:0")),
     ),
 }
@@ -146,7 +146,7 @@ def on_gpu(*tensors: Tensor) -> list[Tensor]:
 def evaluated(measure: Callable[..., object]) -> object:
     data = images()
     views, exact = Views(Recipe(views="none"), data, torch.device("cuda:0")), torch.autocast("cuda", enabled=False)
-    return measure(build("resnet8", num_classes=5).to("cuda"), data.test.to(torch.device("cuda")), views, exact)
+    return measure(build("resnet8", num_classes=CLASSES).to("cuda"), data.test.to(torch.device("cuda")), views, exact)
 
 
 @pytest.mark.parametrize("mistake", PLANTED)

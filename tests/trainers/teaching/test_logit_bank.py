@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from trainers.teaching import bank_part, logit_bank
+from trainers.teaching.bank_files import Block
 from trainers.teaching.logit_bank import LogitBank, Shelf, Work
 
 CLASSES, VIEWS = 5, 18
@@ -219,3 +220,51 @@ def test_what_is_handed_out_is_not_the_bank_s_own_memory(folder: Path) -> None:
     of = shelf(folder)
     of.table(views(0), truth).zero_()
     assert asked(of, views(0)) == 0
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The blocks that are opened, in turn."""
+    paths: list[Path] = []
+    real = bank_part.opened
+
+    def noted(path: Path, classes: int) -> Block:
+        paths.append(path)
+        return real(path, classes)
+
+    monkeypatch.setattr(bank_part, "opened", noted)
+    return paths
+
+
+def of_bank(bank: LogitBank, about: str) -> Shelf:
+    return bank.shelf({"teacher": about}, views=VIEWS, classes=CLASSES, dtype=torch.float16)
+
+
+def test_a_bank_opens_a_block_once_whatever_else_is_asked_in_between(
+    folder: Path, small_parts: None, opened: list[Path]
+) -> None:
+    for seed in (0, 1):
+        asked(shelf(folder), views(seed))
+    opened.clear()
+    bank = LogitBank(folder)
+    for epoch in range(4):  # as a method with two views asks: one shelf always, and one of each epoch's own
+        assert asked(of_bank(bank, "one"), views(epoch % 2)) == 0
+        asked(of_bank(bank, f"endless, epoch {epoch}"), views(0))
+    of_one = set(of_bank(bank, "one")._folder.glob("part-*/*.arrow"))
+    assert sorted(path for path in opened if path in of_one) == sorted(of_one)
+
+
+def test_a_bank_that_is_open_finds_what_another_process_has_added_since(folder: Path, opened: list[Path]) -> None:
+    bank = LogitBank(folder)
+    asked(of_bank(bank, "one"), views(0))
+    asked(shelf(folder), views(1))
+    opened.clear()
+    assert asked(of_bank(bank, "one"), views(1)) == 0
+    assert len(opened) == 1
+
+
+def test_a_bank_keeps_few_shelves_open(folder: Path) -> None:
+    bank = LogitBank(folder)
+    for epoch in range(6):
+        of_bank(bank, f"epoch {epoch}")
+    assert len(bank._open) == logit_bank.OPEN_SHELVES

@@ -1,0 +1,52 @@
+"""What a step asks a GPU for stays within bounds, for a method of each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks.launches import Case, case, counted, step, taught_by
+
+BOUNDS: dict[str, tuple[Case, float]] = {
+    "kd": (case("kd"), 110),
+    "dhkd nonlinear": (case("dhkd", head="nonlinear"), 160),
+    "sld": (case("sld"), 700),
+}
+"""Launches of a step with its part of a chunk."""
+
+
+@pytest.mark.parametrize(("asked", "most"), BOUNDS.values(), ids=BOUNDS)
+def test_a_step_asks_for_few_kernels_and_never_waits(asked: Case, most: float) -> None:
+    found = step(asked, taught_by("resnet8"))
+    assert found.launches <= most
+    assert found.count.waits.total() == 0
+
+
+WAITS: dict[str, Callable[[Tensor], object]] = {
+    "reads a number": lambda x: x.sum().item(),
+    "decides by one": lambda x: bool(x.sum() > 0),
+    "picks by a mask": lambda x: x[x > 0],
+    "takes numbers along": lambda x: torch.tensor([1.0], device=x.device),
+}
+
+
+@pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
+def test_what_the_host_would_wait_for_is_counted(wait: Callable[[Tensor], object]) -> None:
+    x = torch.ones(3)
+    with counted() as count:
+        wait(x)
+    assert count.waits.total() == 1
+
+
+def test_views_are_no_kernels_and_a_convolution_s_gradient_is_two() -> None:
+    x, weight = torch.ones(1, 2, 4, 4, requires_grad=True), torch.ones(2, 2, 1, 1, requires_grad=True)
+    with counted() as count:
+        y = torch.nn.functional.conv2d(x, weight).flatten(1)[:, :3].sum()
+        y.backward()  # type: ignore[no-untyped-call]
+    assert count.launches["convolution"] == 1
+    assert count.launches["convolution_backward"] == 2
+    assert count.waits.total() == 0
+    assert not {"view", "slice", "expand"} & (+count.launches).keys()

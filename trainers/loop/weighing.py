@@ -1,0 +1,49 @@
+"""The weights of an epoch's loss terms, and the backward pass from all of them at once.
+
+The gradient of a weighted sum starts at each term with its weight, so the sum need not be formed in a step at all: what
+the total was is worked out afterwards, for many steps together (:class:`~trainers.loop.tally.Tally`). To the last bit
+the numbers are those of multiplying, adding and going backward from the total.
+
+Shapes: `S` steps, `n` terms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+
+class Weighing:
+    """The weights of an epoch.
+
+    Args:
+        weights: of each term by name; one of 0 leaves its term out.
+        device: where the terms are.
+    """
+
+    def __init__(self, weights: Mapping[str, float], device: torch.device) -> None:
+        self._weights = dict(weights)
+        numbers = torch.tensor(list(self._weights.values()), device=device)  # once an epoch: a step waits for nothing
+        self._there = dict(zip(self._weights, numbers.unbind(), strict=True))
+
+    def counted(self, terms: Mapping[str, Tensor]) -> list[str]:
+        """The names of the terms that have a weight; raises KeyError where a term's is not known."""
+        return [name for name in terms if self._weights[name] != 0]
+
+    def weighted(self, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The terms that have a weight, each times it."""
+        return {name: self._weights[name] * terms[name] for name in self.counted(terms)}
+
+    def backward(self, terms: Mapping[str, Tensor]) -> None:
+        """Add the gradient of the weighted sum of `terms` (scalars) to what they were computed from."""
+        reaching = [name for name in self.counted(terms) if terms[name].requires_grad]
+        starts = [self._there[name].to(terms[name].dtype) for name in reaching]
+        torch.autograd.backward([terms[name] for name in reaching], starts)
+
+    def totals(self, names: Sequence[str], records: Tensor) -> Tensor:
+        """The weighted sums ``[S]`` of terms ``[S, n]`` of these names."""
+        chosen = [column for column, name in enumerate(names) if self._weights[name] != 0]
+        weights = torch.stack([self._there[names[column]] for column in chosen]).to(records.dtype)
+        return (torch.stack([records[:, column] for column in chosen], dim=1) * weights).sum(dim=1)
