@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from trainers.config import Frozen
 
 MEAN = "mean"
 """The column of the mean over all pairs, among pairs."""
 ARROWS = re.compile(r"\s*(?:->|→)\s*")
-Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")]
+LONGEST_NAME, MOST_DECIMALS = 200, 6
+
+
+def _printable(name: str) -> str:
+    """A name as it is printed, without spaces around it. Raises ValueError for one that nobody can read in a line."""
+    name = name.strip()
+    line = len(name.splitlines()) == 1 and not any(unicodedata.category(character) == "Cc" for character in name)
+    if not line or len(name) > LONGEST_NAME or not any(character.isprintable() for character in name):
+        raise ValueError(f"must be one line of 1 to {LONGEST_NAME} characters, some visible")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_printable)]
 """One printed line."""
 Names = Annotated[tuple[Name, ...], Field(min_length=1)]
 
@@ -30,7 +43,7 @@ class Table(Frozen):
     """The columns that are shown, in this order: pairs, and ``mean``."""
     deltas: bool = True
     """Whether the differences to the baseline have columns."""
-    decimals: int = Field(2, ge=0, le=6)
+    decimals: int = Field(2, ge=0, le=MOST_DECIMALS)
     """Of accuracies and differences."""
     label: str = Field("", pattern=r"^[A-Za-z0-9:._-]{0,100}$")
     r"""LaTeX's ``\label``."""

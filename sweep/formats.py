@@ -103,6 +103,8 @@ def to_markdown(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Se
 _TEX = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}"}
 _TEX |= {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "→": r"$\rightarrow$", "α": r"$\alpha$"}
 _TEX |= {"γ": r"$\gamma$", "Δ": r"$\Delta$", "–": "--", "−": "$-$", "†": r"$^\dagger$", "‡": r"$^\ddagger$"}
+_TEX |= {"<": "$<$", ">": "$>$", "|": "$|$"}
+"""In LaTeX's oldest encoding of fonts, its default, the last three are other characters."""
 
 
 def to_latex(columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:

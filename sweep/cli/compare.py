@@ -49,7 +49,7 @@ def compare(
             autocompletion=complete_sweep,
         ),
     ] = None,
-    mine: Annotated[str, typer.Option("--mine", help="A row's label as the table prints it, or a method.")] = "",
+    mine: Annotated[str, typer.Option("--mine", help="A row as the table prints it, its label, or a method.")] = "",
     against: Annotated[
         list[str] | None,
         typer.Option("--against", help="Rows that it is compared with, one or several; by default the baseline."),

@@ -126,9 +126,17 @@ def metered(
 
 
 def gauges_of(on_gpu: bool) -> list[Gauge]:
-    """All that this process can read."""
-    gauges: list[Gauge] = [_processors(), _this_process()]
-    return [*gauges, *(_gpus() if on_gpu else [])]
+    """All that this process can read; what cannot even be begun is left out, as what breaks later is."""
+    made = [_begun(_processors), _begun(_this_process), *(_gpus() if on_gpu else [])]
+    return [gauge for gauge in made if gauge is not None]
+
+
+def _begun(make: Callable[[], Gauge]) -> Gauge | None:
+    try:
+        return make()
+    except Exception as error:  # of psutil, where a system hides its numbers
+        _log.warning("not measured: %s", error)
+        return None
 
 
 def _processors() -> Gauge:

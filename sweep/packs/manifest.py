@@ -80,7 +80,7 @@ def read_manifest(text: bytes, what: str) -> Manifest:
         manifest = Manifest.model_validate_json(text)
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"]))
-        raise InputError(f"{what} is no pack: its {MANIFEST} is wrong at '{where}'") from error
+        raise InputError(f"{what} is no pack: its {MANIFEST} is wrong at {where!r}") from error
     for path in manifest.members:
         check_member(path, what)
     lacking = [name for name in NEEDED if name not in manifest.members]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from contextlib import closing
@@ -17,6 +18,9 @@ from trainers.code import NO_CODE, Code
 from trainers.errors import InputError, KDError, StorageError
 from trainers.storage.files import write_atomically
 from trainers.storage.inputs import readable
+
+KEY = re.compile(r"[0-9a-f]+")
+"""Of a trial."""
 
 
 def unpack(path: Path, root: Root) -> str:
@@ -81,6 +85,7 @@ def _checked(paths: SweepPaths, pack: Pack, what: str) -> Plan:
     try:
         with closing(Ledger(paths.ledger)) as ledger:
             ledger.verify()
+            _check_keys(ledger)
             planned, named = ledger.latest("plan"), ledger.id
         plan = Plan.from_json(planned.body) if planned is not None else None
     except (KDError, KeyError, TypeError, ValueError) as error:
@@ -88,6 +93,14 @@ def _checked(paths: SweepPaths, pack: Pack, what: str) -> Plan:
     if plan is None or plan.name != pack.manifest.name or named != pack.manifest.ledger:
         raise InputError(f"{what} is no whole pack: its ledger is another sweep's than its {manifest.MANIFEST} tells")
     return plan
+
+
+def _check_keys(ledger: Ledger) -> None:
+    """Raises ValueError for a trial whose key is none: it names a folder, which others read, write and empty."""
+    keys = {*(trial for _, trial, _ in ledger.starts()), *ledger.epochs_done(), *ledger.finals()}
+    odd = next((key for key in keys if not KEY.fullmatch(str(key))), None)
+    if odd is not None:
+        raise ValueError(f"a trial of it is called {odd!r}, which is no key")
 
 
 def _place_weights(paths: SweepPaths) -> None:

@@ -48,10 +48,12 @@ def meant(name: str, methods: Mapping[str, str]) -> list[str]:
 
 
 def printed_name(label: str, names: Mapping[str, str], method: str) -> str:
-    """What a row is called: by its label's printed name, or with its method's in the method's place."""
+    """What a row is called: by its label's printed name, or with its method's in the method's place. On a Pareto front,
+    whose rows' labels nobody knows before, the name of their search stands in its place."""
     if label in names:
         return names[label]
-    return names[method] + label.removeprefix(method) if method in names else label
+    search = next((name for name in names if name.endswith(TUNED) and label.startswith(f"{name} ")), method)
+    return names[search] + label.removeprefix(search) if search in names else label
 
 
 def shown(value: Any) -> str:

@@ -13,6 +13,9 @@ from trainers.errors import SpecError, shortened
 if TYPE_CHECKING:
     from search_spaces.schema import Spec
 
+TEACHERS = "teacher"
+"""What the row of the teachers is called."""
+
 
 def table_of(spec: Spec, methods: Mapping[str, str], pairs: Mapping[str, str]) -> dict[str, Any]:
     """The spec's `table` as the plan has it: what is not the default, columns by the plan's names of pairs.
@@ -35,9 +38,7 @@ def table_of(spec: Spec, methods: Mapping[str, str], pairs: Mapping[str, str]) -
                 known = _listed(dict.fromkeys([*methods, *methods.values()]))
                 document.add(("table", key, place), f"no row or method '{shortened(name)}'; there are {known}")
     columns = {**pairs, **{name: name for name in pairs.values()}, MEAN: MEAN}
-    for place, text in _places(table.get("columns") or ()):
-        if column(text) not in columns:
-            document.add(("table", "columns", place), f"no column '{shortened(text)}'; there are {_listed(columns)}")
+    _check_columns(document, table.get("columns") or (), columns)
     _check_names(document, spec.table.names, methods)
     if document.mistakes:
         raise SpecError(document.mistakes)
@@ -46,11 +47,25 @@ def table_of(spec: Spec, methods: Mapping[str, str], pairs: Mapping[str, str]) -
     return table
 
 
+def _check_columns(document: Document, texts: Iterable[str], columns: Mapping[str, str]) -> None:
+    """Each column is there, and none stands twice under two spellings."""
+    seen = set[str]()
+    for place, text in _places(texts):
+        name = columns.get(column(text))
+        if name is None:
+            document.add(("table", "columns", place), f"no column '{shortened(text)}'; there are {_listed(columns)}")
+        elif name in seen:
+            document.add(("table", "columns", place), f"'{name}' stands twice under columns")
+        seen |= {name} if name else set()
+
+
 def _check_names(document: Document, names: Mapping[str, str], methods: Mapping[str, str]) -> None:
-    """No two rows are printed under one name."""
+    """No two rows are printed under one name, and none under that of the teachers' row."""
     seen: dict[str, str] = {}
     for label, method in methods.items():
         name = printed_name(label, names, method)
+        if name == TEACHERS and name != label:
+            document.add(("table", "names"), f"'{label}' would be printed as '{name}', as the row of the teachers is")
         if name in seen:
             document.add(("table", "names"), f"'{seen[name]}' and '{label}' would both be printed as '{name}'")
         seen.setdefault(name, label)

@@ -75,7 +75,7 @@ def contrasts(board: Leaderboard, mine: str, against: Sequence[str]) -> list[Dif
 
     Args:
         board: a sweep's table, or that of several (:func:`sweep.results.together.together`).
-        mine: a row's label, such as ``dhkd α=0.5``, or a method with one row under each pair.
+        mine: a row's label, such as ``dhkd α=0.5``, its name in print, or a method with one row under each pair.
         against: the same of each row that it is compared with.
 
     Raises:
@@ -98,13 +98,13 @@ def contrasts(board: Leaderboard, mine: str, against: Sequence[str]) -> list[Dif
 
 
 def _named(board: Leaderboard, name: str) -> dict[tuple[str, str], Row]:
-    """A name's rows by recipe and pair: those of that label, or else of that method, or else called so in print."""
+    """A name's rows by recipe and pair: those of that label, or else printed so, or else of that method."""
     printed = board.printed.name
-    ways: list[Callable[[Row], str]] = [lambda row: row.label, lambda row: row.method, lambda row: printed(row.label)]
+    ways: list[Callable[[Row], str]] = [lambda row: row.label, lambda row: printed(row.label), lambda row: row.method]
     rows = next((some for way in ways if (some := [row for row in board.rows if way(row) == name])), [])
     if not rows:
-        known = list(dict.fromkeys(row.label for row in board.rows))
-        raise InputError(unknown_name("row", name, known))
+        known = [text for row in board.rows for text in (row.label, printed(row.label))]
+        raise InputError(unknown_name("row", name, list(dict.fromkeys(known))))
     places: dict[tuple[str, str], Row] = {}
     for row in rows:
         other = places.setdefault((row.recipe, row.pair), row)

@@ -121,7 +121,7 @@ def to_latex(board: Leaderboard) -> str:
             r"% needs \usepackage{booktabs}",
             r"\begin{table}",
             r"  \centering",
-            rf"  \caption{{{tex(board.printed.table.caption.strip() or caption(board))}}}",
+            rf"  \caption{{{tex(_caption(board))}}}",
             *([rf"  \label{{{board.printed.table.label}}}"] if board.printed.table.label else []),
             rf"  \begin{{tabular}}{{{_alignment(board, table)}}}",
             r"    \toprule",
@@ -136,6 +136,11 @@ def to_latex(board: Leaderboard) -> str:
             "",
         ]
     )
+
+
+def _caption(board: Leaderboard) -> str:
+    """One paragraph, which is all that LaTeX takes: the spec's, or the table's own."""
+    return " ".join(board.printed.table.caption.split()) or caption(board)
 
 
 def _tex_notes(board: Leaderboard) -> list[str]:

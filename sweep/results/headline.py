@@ -30,13 +30,15 @@ def headline(board: Leaderboard) -> str:
     goes_on = any(UNFINISHED & row.missing.keys() for row in board.rows)
     count = f"{board.states.get('finished', 0)} of {'at most ' if board.plan.cells else ''}{board.plan.count} trials"
     if not rows:
-        return f"No student has finished yet ({count})." if goes_on else f"No student has finished: {_ends(board)}."
+        ends = "" if goes_on else _ends(board)
+        return f"No student has finished: {ends}." if ends else f"No student has finished yet ({count})."
     told = _of_recipes(board, rows)
     return f"So far ({count}): {told}." if goes_on else f"{told}."
 
 
 def _ends(board: Leaderboard) -> str:
-    return ", ".join(f"{count} {state}" for state, count in sorted(board.states.items()))
+    """How the students ended; what has finished of such a sweep are teachers and a search's own trials."""
+    return ", ".join(f"{count} {state}" for state, count in sorted(board.states.items()) if state != "finished")
 
 
 # -- what is told -------------------------------------------------------------------------------------------------
@@ -73,12 +75,13 @@ def _of_recipe(board: Leaderboard, rows: Sequence[Row]) -> str:
     pairs = dict.fromkeys(row.pair for row in rows)
     if len(pairs) == 1:
         return _sentence(_under_pair(board, rows))
-    over = _over_pairs(board, rows)
-    if over is not None:
+    over, name = _over_pairs(board, rows), board.printed.name
+    if over is not None and (over.others or len({row.label for row in rows}) == 1):
         return f"{_sentence(over)}; {_by_pair(board, rows, over.top, len(pairs))}"
     label, count = _most(rows)
-    where = f"under {count} of {len(pairs)} pairs; no row has a result under all of them"
-    return f"{board.printed.name(label)} has the highest accuracy {where}"
+    of = len({row.pair for row in board.rows if row.recipe == rows[0].recipe})
+    whole = f"only {name(over.top)} has" if over else "no row has"
+    return f"{name(label)} has the highest accuracy under {count} of {of} pairs; {whole} a result under all of them"
 
 
 def _by_pair(board: Leaderboard, rows: Sequence[Row], label: str, pairs: int) -> str:
@@ -218,14 +221,15 @@ def _sentence(column: _Column) -> str:
 
 def _beside_the_baseline(column: _Column, ties: Sequence[str]) -> str:
     """What is said of a highest row that is not told apart from it, and which other row is shown to be better."""
-    by = column.printed.signed(column.lines[column.top].delta or 0.0)
+    delta = column.lines[column.top].delta or 0.0
+    by = f"{'−' if delta < 0 else '+'}{column.printed.size(delta)}"
     how = f"{by} points, {corrected_p(column.p)}" if column.p is not None else "no test of the two"
     nor = f", nor from {_named(column, ties)}" if ties else ""
     text = f"but is not told apart from {column.printed.name(str(column.baseline))}, the baseline ({how}){nor}"
     for label in column.others:
         line = column.lines[label]
         if shows(line.p_delta) and line.delta is not None and line.delta > 0:
-            better = f"{column.printed.name(label)} is shown to be better by {column.printed.number(line.delta)} points"
+            better = f"{column.printed.name(label)} is shown to be better by {column.printed.size(line.delta)} points"
             return f"{text}; {better} ({corrected_p(line.p_delta)})"
     return text
 
@@ -250,7 +254,7 @@ def _ahead(column: _Column) -> str:
     difference = column.difference(column.top, other)
     if difference is None:
         return f"with no seed in common with {who}"
-    size = column.printed.number(abs(difference))
+    size = column.printed.size(difference)
     if float(size) == 0:
         return f"level with {who}"
     return f"{size} points {'below' if difference < 0 else 'above'} {who}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from search_spaces.table import MEAN, PLAIN, Table
+from search_spaces.table import MEAN, MOST_DECIMALS, PLAIN, Table
 from sweep.plan.labels import meant, printed_name
 from sweep.text import signed
 
@@ -72,6 +72,11 @@ class Printed:
     def signed(self, value: float) -> str:
         """A difference."""
         return signed(value, self.table.decimals)
+
+    def size(self, difference: float) -> str:
+        """How large a difference is, in a sentence: with more decimals where these have it as nothing."""
+        found = (f"{abs(difference):.{decimals}f}" for decimals in range(self.table.decimals, MOST_DECIMALS + 1))
+        return next((text for text in found if float(text)), self.number(0.0))
 
     def named(self, labels: Iterable[str]) -> str:
         """Rows in a sentence."""

@@ -178,3 +178,7 @@ def test_in_a_notebook_a_table_is_text_and_nothing_else(monkeypatch: pytest.Monk
     expected = listing([{"method": "kd", "mean": 90.5}], Format.TABLE)
     monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
     assert listing([{"method": "kd", "mean": 90.5}], Format.TABLE) == expected == "method  mean\nkd      90.5\n"
+
+
+def test_latex_has_no_character_that_its_oldest_fonts_print_as_another() -> None:
+    assert formats.tex("a<b|c>d") == "a$<$b$|$c$>$d"

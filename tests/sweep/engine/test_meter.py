@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from sweep.engine.meter import CPU, GPU, GPU_MEMORY, GPU_POWER, PROCESS_CPU, PROCESS_MEMORY, Meter, gauges_of, metered
@@ -96,6 +97,16 @@ def test_a_gauge_that_breaks_is_not_read_again_and_breaks_nothing(caplog: pytest
     told = list(metered(results(1, 2), [broken, Counted(1.0)]))
     assert [result.system.keys() for result in told] == [{"x"}] * 2
     assert caplog.text.count("not measured any more: the driver is gone") == 1
+
+
+@pytest.mark.parametrize("hidden", ["cpu_times", "Process"])
+def test_what_a_system_hides_from_the_beginning_is_left_out(hidden: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> Any:
+        raise psutil.AccessDenied()
+
+    monkeypatch.setattr(psutil, hidden, refuse)
+    (told,) = metered(results(1), gauges_of(on_gpu=False))
+    assert (CPU in told.system, PROCESS_MEMORY in told.system) == (hidden != "cpu_times", hidden != "Process")
 
 
 def test_processors_and_memory_are_this_machines() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import stat
 import subprocess
 import sys
@@ -206,6 +207,7 @@ MANIFESTS: dict[str, tuple[dict[str, Any], str]] = {
     "another name": ({"name": "other"}, "its ledger is another sweep's"),
     "another ledger": ({"ledger": "0" * 32}, "its ledger is another sweep's"),
     "no ledger": ({"ledger": None}, "wrong at 'ledger'"),
+    "a path that is two lines": ({"members": {"a\nb": {"size": 1, "sha256": "0"}}}, r"wrong at 'members.a\nb.sha256'"),
     "format zero": ({"format": 0}, "wrong at 'format'"),
     "a size below zero": (
         {"members": {"spec.yaml": {"size": -1, "sha256": "0" * 64}}},
@@ -281,6 +283,24 @@ def test_a_damaged_ledger_is_refused(
 ) -> None:
     damaged = members | {"ledger.db": members["ledger.db"].replace(b"resnet20", b"resnet21", 3)}
     assert "its ledger cannot be read" in refused(forged(damaged), root, capsys)
+
+
+@pytest.mark.parametrize("key", ["../../../evil", "/etc", "", "a.b", "0123\n"])
+def test_a_trial_whose_folder_would_lie_elsewhere_is_refused(
+    key: str,
+    folder: Path,
+    tmp_path: Path,
+    members: Members,
+    forged: Callable[..., Path],
+    root: Root,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copy(folder / "ledger.db", tmp_path / "ledger.db")
+    with closing(Ledger(tmp_path / "ledger.db")) as ledger:
+        ledger.append("start", key, body={"slot": "any"})
+        ledger.copy(tmp_path / "whole.db")
+    odd = members | {"ledger.db": (tmp_path / "whole.db").read_bytes()}
+    assert f"a trial of it is called {key!r}, which is no key" in refused(forged(odd), root, capsys)
 
 
 def test_a_sweep_that_is_there_is_left_as_it_is(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sweep.plan.expand import build_plan
-from sweep.plan.labels import label, shown
+from sweep.plan.labels import label, printed_name, shown
 from sweep.plan.slots import Plan
 from tests.support.examples import SPEC, slot_of, small_spec
 
@@ -76,3 +76,11 @@ def test_no_two_trials_of_a_plan_have_the_same_name() -> None:
     assert len(plan.students) == 2 * 2 * 5 * 2
     assert len({slot.name for slot in plan.slots}) == len(plan.slots)
     assert plan.students[0].name == "resnet20→resnet8 · kd T=4 · lr=0.05 · seed 0"
+
+
+def test_rows_of_a_front_are_printed_under_the_name_of_their_search() -> None:
+    front = "gdkd tuned k=4 kl=both"
+    assert printed_name(front, {"gdkd tuned": "Ours", "gdkd": "GDKD"}, "gdkd") == "Ours k=4 kl=both"
+    assert printed_name(front, {"gdkd": "GDKD"}, "gdkd") == "GDKD tuned k=4 kl=both"
+    assert printed_name(front, {front: "This one", "gdkd tuned": "Ours"}, "gdkd") == "This one"
+    assert printed_name("kd", {"gdkd tuned": "Ours"}, "kd") == "kd"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from scipy import stats
 
@@ -105,6 +107,15 @@ def test_it_prints_and_is_flat_records(board: Leaderboard) -> None:
     assert f"+{found[0].difference:.2f}" in shown
     assert shown.splitlines()[0] == answer(found)
     assert [record["pair"] for record in records(found)] == [*PAIRS, OVER_PAIRS]
+
+
+def test_a_row_is_named_as_it_is_printed_too(board: Leaderboard) -> None:
+    names = {"dhkd α=0.5": "DHKD (ours)", "kd": "scratch", "scratch": "nothing"}
+    printed = replace(board, plan=replace(board.plan, table={"names": names}))
+    assert compare(printed, "DHKD (ours)", "kd") == compare(board, "dhkd α=0.5", "kd")
+    assert compare(printed, "kd", "scratch") == compare(board, "kd", "scratch")  # a label is its own row's before all
+    with pytest.raises(InputError, match=r"unknown row 'DHKD'.*DHKD \(ours\)"):
+        compare(printed, "DHKD", "kd")
 
 
 def test_a_row_against_itself_is_refused(board: Leaderboard) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -146,11 +147,20 @@ def test_while_it_runs_it_says_how_far(ledger: Ledger, small_plan: Plan) -> None
 
 
 def test_where_all_failed_nothing_has_finished(ledger: Ledger) -> None:
-    plan = build_plan(small_spec(methods=["scratch"]))
+    plan = build_plan(small_spec(methods=["kd"]))
     begin(ledger, plan)
+    for slot in plan.teachers:
+        record(ledger, plan, slot, [97.0])
     for slot in plan.students:
         record(ledger, plan, slot, [10.0], state="diverged" if slot.seed else "failed")
     assert headline(leaderboard(ledger)) == "No student has finished: 1 diverged, 1 failed."
+
+
+def test_of_nothing_but_a_teacher_no_student_has_finished_yet(ledger: Ledger, small_plan: Plan) -> None:
+    begin(ledger, small_plan)
+    record(ledger, small_plan, small_plan.teachers[0], [97.0])
+    told = leaderboard(ledger)
+    assert headline(replace(told, rows=(), states={"finished": 1})) == "No student has finished yet (1 of 9 trials)."
 
 
 def test_of_a_search_that_goes_on_the_number_of_trials_is_the_most(ledger: Ledger) -> None:
@@ -215,3 +225,24 @@ def test_recipes_have_a_clause_each_and_many_are_counted(ledger: Ledger, lrs: in
         assert f"; digits lr=0.1: dhkd has the highest accuracy under {PAIR}, 63.00 %, 3.00 points above kd" in told
     else:
         assert told == "dhkd has the highest accuracy under 3 of 4 recipes, kd under 1."
+
+
+def of_gaps(ledger: Ledger, results: dict[tuple[str, str], float]) -> str:
+    """The sentence of a sweep of one seed in which rows under some pairs have no number."""
+    plan = build_plan(small_spec(pairs=PAIRS, methods=["kd", "dkd"], seeds=1, table={"names": {"kd": "KD (ours)"}}))
+    begin(ledger, plan)
+    for (label, pair), accuracy in results.items():
+        record(ledger, plan, slot_of(plan, label, pair=pair.replace(" -> ", "→")), [accuracy])
+    return headline(leaderboard(ledger))
+
+
+def test_where_no_row_has_all_pairs_rows_are_named_as_they_are_printed_and_all_pairs_count(ledger: Ledger) -> None:
+    told = of_gaps(ledger, {("kd", PAIRS[0]): 80.0, ("dkd", PAIRS[1]): 81.0})
+    assert "KD (ours) has the highest accuracy under 1 of 3 pairs; no row has a result under all of them." in told
+
+
+def test_a_row_that_alone_has_all_pairs_is_not_said_to_have_nothing_beside_it(ledger: Ledger) -> None:
+    told = of_gaps(ledger, dict.fromkeys([("kd", pair) for pair in PAIRS], 80.0) | {("dkd", PAIRS[0]): 81.0})
+    assert told.endswith(
+        "KD (ours) has the highest accuracy under 2 of 3 pairs; only KD (ours) has a result under all of them."
+    )

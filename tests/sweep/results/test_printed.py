@@ -114,6 +114,20 @@ def test_latex_has_the_label_and_the_caption_and_keeps_what_marks_mean(ledger: L
     assert caption(board) in render(board, Format.MARKDOWN)
 
 
+def test_latex_has_the_spec_s_caption_in_one_paragraph(ledger: Ledger) -> None:
+    assert r"\caption{One. Two.}" in render(printed(ledger, caption="One.\n\nTwo.\n"), Format.LATEX)
+
+
+def test_names_are_printed_without_the_spaces_around_them(ledger: Ledger) -> None:
+    assert grid(printed(ledger, names={"kd": " KD "}))[0][-1] == "Δ KD"
+
+
+def test_a_difference_that_is_shown_is_never_printed_as_nothing_in_the_sentence(ledger: Ledger) -> None:
+    near = {"dhkd α=0.5": [90.31, 90.9, 91.22], "dhkd α=1": [90.2, 90.8, 91.1]}
+    told = headline(of_three_seeds(ledger, near, table={"decimals": 0}))
+    assert told.startswith("dhkd α=0.5 leads under resnet20→resnet8 with 91 %, 0.3 points above kd, the baseline;")
+
+
 # -- what it does not change --------------------------------------------------------------------------------------
 
 
@@ -157,6 +171,12 @@ def test_rows_of_a_search_are_named_by_its_method(ledger: Ledger) -> None:
         ),
         ("\n  columns: [a -> b]", 7, "table.columns[0]: no column 'a -> b'; there are 'resnet20→resnet8', 'mean'"),
         ("{names: {kd: same, scratch: same}}", 6, "'scratch' and 'kd' would both be printed as 'same'"),
+        ("{names: {kd: teacher}}", 6, "'kd' would be printed as 'teacher', as the row of the teachers is"),
+        (
+            "\n  columns: [resnet20 -> resnet8, resnet20→resnet8]",
+            7,
+            "table.columns[1]: 'resnet20→resnet8' stands twice under columns",
+        ),
     ],
 )
 def test_what_is_not_there_is_named_with_what_there_is_and_its_line(table: str, line: int, why: str) -> None:
@@ -179,7 +199,13 @@ def test_what_is_not_there_is_named_with_what_there_is_and_its_line(table: str, 
         ({"rows": []}, "table.rows"),
         ({"decimals": 9}, "table.decimals: should be less than or equal to 6, found 9"),
         ({"label": "a}b"}, "table.label"),
-        ({"names": {"kd": "two\nlines"}}, "table.names.kd"),
+        (
+            {"names": {"kd": "two\nlines"}},
+            "table.names.kd: must be one line of 1 to 200 characters, some visible",
+        ),
+        ({"names": {"kd": "two\u2028lines"}}, "table.names.kd: must be one line"),
+        ({"names": {"kd": " \u200b "}}, "table.names.kd: must be one line"),
+        ({"names": {"kd": "x" * 201}}, "table.names.kd: must be one line"),
         (["kd"], "table: must be a mapping"),
     ],
 )
