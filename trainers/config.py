@@ -262,3 +262,10 @@ class TrialConfig(Keyed):
     def key(self) -> str:
         """The trial's name: hash of its canonical content."""
         return content_key(self.key_content())
+
+
+def content_of_another_release(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a trial's config, as JSON, a key is made of, where another release has written fields that this one does
+    not know: all that it does not know to be left out."""
+    content = _without(config, _later(TrialConfig))
+    return content | {"recipe": _without(content.get("recipe", {}), _later(Recipe))}

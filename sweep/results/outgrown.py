@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sweep.ledger.store import Ledger
 from sweep.plan.slots import Plan
 from sweep.text import shortened
-from trainers.config import TrialConfig
+from trainers.config import TrialConfig, content_of_another_release
 
 MOST_CHANGES = 3
 """That are named."""
@@ -55,7 +55,7 @@ def _content(config: dict[str, Any]) -> dict[str, Any]:
     try:
         content = TrialConfig.model_validate(config).key_content()
     except ValidationError:
-        content = {name: value for name, value in config.items() if value != {}}  # no code, as in a key without any
+        content = content_of_another_release(config)
     return {name: value for name, value in content.items() if name != "teacher"}
 
 
