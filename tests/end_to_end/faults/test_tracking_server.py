@@ -23,7 +23,7 @@ from trainers.errors import StorageError
 
 pytestmark = pytest.mark.slow(60)
 
-LONGEST = 60
+LONGEST = 600
 """Seconds after which a delivery is taken for stuck."""
 
 
