@@ -1,5 +1,7 @@
 """What other sweeps below the root have finished: equal keys are equal results, whichever sweep has trained them.
 
+Those that lie in its storage have their ledgers fetched first, once, as far as they are not here.
+
 Their ledgers are only read, and never waited for long: one that is damaged, locked, of a later release or no ledger at
 all is left out with a remark, and no sweep fails because of another one's. What a ledger says is checked before it
 counts here: each event against its checksum, the config against the key, and that no epoch is missing.
@@ -19,7 +21,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from sweep.layout import Root, SweepPaths
-from sweep.ledger import checks, facts, lock, reading
+from sweep.ledger import checks, facts, lock, others, reading
 from sweep.ledger.kinds import KINDS
 from sweep.ledger.origin import Origin, origin_of
 from sweep.ledger.store import VERSION
@@ -95,7 +97,7 @@ class Neighbours:
         self._refused: set[tuple[str, str]] = set()
         """Sweeps, and keys of theirs, that were not what they should be."""
         self.remarks: dict[str, str] = {}
-        """Of the sweeps that could not be read, why, by name."""
+        """Of the sweeps that could not be read, why, by name; of the storage, by an empty one."""
 
     def offers(self, keys: Collection[str]) -> dict[str, list[Offer]]:
         """Which of some trials other sweeps have finished, by key: what was trained last, first."""
@@ -133,6 +135,8 @@ class Neighbours:
         """Learn what is there, and what has changed since the last time."""
         if self._looked and time.monotonic() - self._looked < PAUSE_SECONDS:
             return
+        if not self._looked:
+            self._fetch()
         names = [name for name in self._root.names() if name != self._name]
         self._known = {name: self._known.get(name) or _Neighbour(self._root.sweep(name)) for name in names}
         for one in self._known.values():
@@ -141,6 +145,16 @@ class Neighbours:
                 one.stamp = stamp
                 self._learn(one)
         self._looked = time.monotonic()
+
+    def _fetch(self) -> None:
+        """Bring here what lies in the storage."""
+        try:
+            left_out = others.restore_others(self._root, self._name)
+        except StorageError as error:
+            self._remark("", f"nothing is taken over from the sweeps of the storage: {_first_line(error)}")
+            return
+        for name, why in left_out.items():
+            self._remark(name, f"nothing is taken over from sweep '{name}' of the storage: {why}")
 
     def _learn(self, one: _Neighbour) -> None:
         try:

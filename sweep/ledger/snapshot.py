@@ -55,12 +55,12 @@ def take_over(root: Root, name: str, note: Callable[[str], None]) -> None:
         InputError: when the storage holds another sweep of that name.
         StorageError: when the storage does not answer.
     """
-    label = _label(root, name)
+    label = label_of(root, name)
     if label is not None and not (label.over or label.is_lost):
         who = f"process {label.pid} on {label.host}"
         note(f"{who} ran this sweep last; listening for {label.patience:.0f} s whether it still does")
         time.sleep(label.patience)
-        again = _label(root, name)
+        again = label_of(root, name)
         if again is not None and again.beat != label.beat and not again.over:
             raise BusyError(f"sweep '{name}' is already running: {who}. Wait for it, or stop it first")
     restore(root, name)
@@ -80,7 +80,7 @@ def restore(root: Root, name: str | None) -> None:
         StorageError: when the storage does not answer, or its snapshot is damaged.
     """
     chosen = name or _latest(root)
-    label = _label(root, chosen) if chosen else None
+    label = label_of(root, chosen) if chosen else None
     if chosen is None or label is None:
         return
     paths = root.sweep(chosen)
@@ -92,18 +92,18 @@ def restore(root: Root, name: str | None) -> None:
                     f"the storage {root.storage.uri} holds another sweep '{chosen}' (last run on {label.host}) than"
                     f" {paths.folder}: give the spec another name, or choose another --root or --storage"
                 )
-            if _holds(here, label.seq, label.time):
+            if holds(here, label.seq, label.time):
                 return
-            end = _end(here)
-    fetched = _fetched(root, chosen, label)
+            end = end_of(here)
+    fetched = fetched_of(root, chosen, label)
     with Ledger(fetched) as there:
-        known = end is None or _holds(there, *end)
-        last = _end(there)
-    _replace(paths, fetched, last[1], keep=not known)
+        known = end is None or holds(there, *end)
+        last = end_of(there)
+    put_in_place(paths, fetched, last[1], keep=not known)
     root.storage.pull(root.teachers, "*/passport.json")  # whose accuracies stand in its table
 
 
-def _fetched(root: Root, name: str, label: Label) -> Path:
+def fetched_of(root: Root, name: str, label: Label) -> Path:
     """The snapshot that a label names, fetched, and found to be a whole ledger and the label's.
 
     Raises:
@@ -116,7 +116,7 @@ def _fetched(root: Root, name: str, label: Label) -> Path:
     try:
         with Ledger(fetched) as there:
             there.verify()
-            if there.id != label.id or not _holds(there, label.seq, label.time):
+            if there.id != label.id or not holds(there, label.seq, label.time):
                 raise StorageError("it is not the one of its label")
             if any("/" in name or name in (".", "..") for name in _names(there)):
                 raise StorageError("it names files that do not lie below the sweep")
@@ -140,7 +140,7 @@ def _names(ledger: Ledger) -> Iterator[str]:
         yield from (name for name in (event.trial, *named) if isinstance(name, str))
 
 
-def _replace(paths: SweepPaths, fetched: Path, changed: float, keep: bool) -> None:
+def put_in_place(paths: SweepPaths, fetched: Path, changed: float, keep: bool) -> None:
     """Put the fetched snapshot in the ledger's place, dated like its last event."""
     if keep:
         aside = paths.folder / f"ledger-aside-{time.time():.0f}.db"
@@ -152,7 +152,7 @@ def _replace(paths: SweepPaths, fetched: Path, changed: float, keep: bool) -> No
     fetched.replace(paths.ledger)
 
 
-def _label(root: Root, name: str) -> Label | None:
+def label_of(root: Root, name: str) -> Label | None:
     """The label in the storage. Raises StorageError where it is none."""
     place = root.sweep(name).snapshot_label
     for left in reversed(range(READS)):
@@ -176,22 +176,26 @@ def _way_out(root: Root, name: str) -> str:
     return f"remove {snapshots} there: the next run, on the machine that has the ledger, gives it anew"
 
 
-def _latest(root: Root) -> str | None:
-    """The sweep whose driver wrote to the storage last."""
+def stored(root: Root) -> set[str]:
+    """The sweeps that have a snapshot in the storage."""
     pattern = root.sweep("*").snapshot_label.relative_to(root.sweeps).as_posix()
     found = {Path(name).parts[0] for name in root.storage.sizes(root.sweeps) if Path(name).match(pattern)}
-    names = [name for name in found if re.fullmatch(NAME_PATTERN, name)]
-    labels = {name: label for name in names if (label := _label(root, name)) is not None}
+    return {name for name in found if re.fullmatch(NAME_PATTERN, name)}
+
+
+def _latest(root: Root) -> str | None:
+    """The sweep whose driver wrote to the storage last."""
+    labels = {name: label for name in stored(root) if (label := label_of(root, name)) is not None}
     return max(labels, key=lambda name: labels[name].time, default=None)
 
 
-def _end(ledger: Ledger) -> tuple[int, float]:
+def end_of(ledger: Ledger) -> tuple[int, float]:
     """`seq` and time of the last event."""
     seq = ledger.last_seq()
     return seq, next((event.time for event in ledger.events(after=seq - 1, limit=1)), 0.0)
 
 
-def _holds(ledger: Ledger, seq: int, when: float) -> bool:
+def holds(ledger: Ledger, seq: int, when: float) -> bool:
     """Whether an event of that `seq` and time is in the ledger; the beginning is in every one."""
     event = next(ledger.events(after=seq - 1, limit=1), None)
     return seq == 0 or (event is not None and (event.seq, event.time) == (seq, when))
@@ -254,7 +258,7 @@ class Keeper(threading.Thread):
         dropped = list(self._dropped)
         started = time.monotonic()
         with Ledger(self._paths.ledger, make=False) as ledger:
-            seq, when = _end(ledger)
+            seq, when = end_of(ledger)
             if seq != self._seq:
                 self._give(ledger, f"{seq:09d}-{uuid.uuid4().hex[:8]}.db")
                 self._seq, self._took = seq, time.monotonic() - started

@@ -20,6 +20,7 @@ from sweep.layout import Root
 from sweep.ledger import lock, neighbours
 from sweep.ledger.bodies import final_body
 from sweep.ledger.origin import Origin, origin_of
+from sweep.ledger.snapshot import kept
 from sweep.ledger.store import VERSION
 from sweep.plan.slots import Plan
 from sweep.results import board, export
@@ -27,6 +28,7 @@ from tests.support.boards import said
 from tests.support.examples import epoch_body, job_of, record, slot_of, teacher_of
 from tests.support.shared_trials import Taking, done_in, finish, keys_of, opened, plan_of, slots_of, take
 from trainers.config import TeacherConfig
+from trainers.errors import StorageError
 from trainers.storage.checkpoint import from_bytes, save_tensors
 
 
@@ -88,6 +90,32 @@ def test_nothing_of_it_is_lost_with_the_other_sweep(root: Root, first: Plan, sec
         lines = export.epochs(ledger).to_pylist()
         assert [line["taken_from"] for line in lines] == ["first"] * 6
         assert device_seconds(ledger) == 0.0  # it has cost this sweep's budget nothing
+
+
+def test_what_lies_in_the_storage_alone_is_taken_over(tmp_path: Path, first: Plan, second: Plan) -> None:
+    here, there = (Root.at(tmp_path / name, str(tmp_path / "shared")) for name in ("here", "there"))
+    keys = finish(there, first, slots_of(first, "kd"))
+    with opened(there, "first"), kept(there, "first", pytest.fail):
+        for key in keys:
+            there.storage.push(there.sweep("first").trial(key) / "weights.pt")
+    assert "2 trials taken over, not trained again: 2 from first\n" in take(here, second).said
+    assert done_in(here, "second") == set(keys)
+    assert from_bytes((here.sweep("second").trial(keys[0]) / "weights.pt").read_bytes(), "them")["of"] == keys[0]
+
+
+def test_a_storage_that_does_not_answer_is_told_and_costs_nothing_else(
+    tmp_path: Path, first: Plan, second: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = Root.at(tmp_path / "here", str(tmp_path / "shared"))
+    finish(here, first, slots_of(first, "kd"))
+
+    def away(*_: object) -> None:
+        raise StorageError("the storage is away")
+
+    monkeypatch.setattr(type(here.storage), "sizes", away)
+    said = take(here, second).said
+    assert "nothing is taken over from the sweeps of the storage: the storage is away\n" in said
+    assert "2 trials taken over, not trained again: 2 from first\n" in said
 
 
 def test_the_status_says_what_was_taken_over_and_from_where(root: Root, first: Plan, second: Plan) -> None:
