@@ -32,6 +32,7 @@ from trainers.config import DatasetConfig, MethodConfig, Recipe, TeacherConfig, 
 from trainers.data.base import ImageData, Split
 from trainers.distillers import METHODS
 from trainers.fit import fit, seeded_model
+from trainers.loop import weighing
 from trainers.models import Network
 from trainers.teaching import chunks
 from trainers.teaching.logit_bank import LogitBank
@@ -183,9 +184,19 @@ def epoch(asked: Case, steps: int, teacher: Network) -> Count:
         bank = LogitBank(Path(folder))
         for _ in fit(asked.config(data), data=data, teacher=given, bank=bank):
             pass  # fills the bank
-        with counted() as count:
+        with counted() as count, as_on_a_gpu():
             next(fit(asked.config(data), data=data, teacher=given, bank=bank))
     return count
+
+
+@contextmanager
+def as_on_a_gpu() -> Iterator[None]:
+    """Have gradients start where they do on a GPU."""
+    usual, weighing.SUMMED_ON = weighing.SUMMED_ON, "no device"
+    try:
+        yield
+    finally:
+        weighing.SUMMED_ON = usual
 
 
 @contextmanager

@@ -22,9 +22,10 @@ from trainers.storage.content import content_key
 
 
 def config_then(config: dict[str, Any]) -> dict[str, Any]:
-    """A trial's config as that release wrote it, which knew no code but its own."""
+    """A trial's config as that release wrote it, which knew no code but its own, and no settings of a GPU."""
     assert config["code"] == {}
-    return {name: value for name, value in config.items() if name != "code"}
+    recipe = {name: value for name, value in config["recipe"].items() if name not in ("tf32", "deterministic")}
+    return {name: value for name, value in config.items() if name != "code"} | {"recipe": recipe}
 
 
 def key_then(config: dict[str, Any]) -> str:

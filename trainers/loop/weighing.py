@@ -14,6 +14,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+SUMMED_ON = "cpu"
+"""The kind of device on which the sum is formed all the same: its launches cost nothing there, and torch imports its
+compiler, seconds of a core, where a backward pass starts anywhere else than at one number."""
+
 
 class Weighing:
     """The weights of an epoch.
@@ -24,7 +28,7 @@ class Weighing:
     """
 
     def __init__(self, weights: Mapping[str, float], device: torch.device) -> None:
-        self._weights = dict(weights)
+        self._weights, self._device = dict(weights), device
         numbers = torch.tensor(list(self._weights.values()), device=device)  # once an epoch: a step waits for nothing
         self._there = dict(zip(self._weights, numbers.unbind(), strict=True))
 
@@ -39,6 +43,9 @@ class Weighing:
     def backward(self, terms: Mapping[str, Tensor]) -> None:
         """Add the gradient of the weighted sum of `terms` (scalars) to what they were computed from."""
         reaching = [name for name in self.counted(terms) if terms[name].requires_grad]
+        if self._device.type == SUMMED_ON or not reaching:  # the latter for torch's message
+            torch.stack(list(self.weighted(terms).values())).sum().backward()  # type: ignore[no-untyped-call]
+            return
         starts = [self._there[name].to(terms[name].dtype) for name in reaching]
         torch.autograd.backward([terms[name] for name in reaching], starts)
 

@@ -174,7 +174,7 @@ def test_the_cost_counts_every_epoch_and_what_the_bank_served(history: History) 
     section = effort_section(history)
     assert section is not None
     assert f"({epochs - len(told)} of {epochs})" in section.content
-    assert "0% of the searches’ epochs (0 of 96)" in section.content
+    assert "0 % of the searches’ epochs (0 of 96)" in section.content
 
 
 def test_a_clock_that_was_set_back_takes_no_time_at_work_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

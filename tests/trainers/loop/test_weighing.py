@@ -18,6 +18,19 @@ def problem() -> tuple[Tensor, dict[str, Tensor]]:
     return weight, terms
 
 
+@pytest.fixture(params=["cpu", "no device"])
+def summed_on(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways of going backward: from the sum, and from the terms as on a GPU."""
+    monkeypatch.setattr("trainers.loop.weighing.SUMMED_ON", request.param)
+
+
+@pytest.mark.usefixtures("summed_on")
+def test_terms_that_depend_on_nothing_are_a_mistake() -> None:
+    with pytest.raises(RuntimeError, match="does not require grad"):
+        Weighing(WEIGHTS, torch.device("cpu")).backward({"fixed": torch.tensor(3.0)})
+
+
+@pytest.mark.usefixtures("summed_on")
 def test_the_gradient_is_that_of_the_weighted_sum() -> None:
     weight, terms = problem()
     (expected,) = torch.autograd.grad(torch.stack([WEIGHTS[name] * terms[name] for name in WEIGHTS]).sum(), weight)
