@@ -342,7 +342,8 @@ def test_a_teacher_comes_out_as_it_went_in(bench: Bench) -> None:
 
 def test_the_teacher_s_pass_keeps_no_graph(bench: Bench) -> None:
     live = LiveTeacher(bench.teacher, torch.autocast("cpu", enabled=False))
-    taught = live.view(torch.randn(2, 3, 8, 8), torch.arange(2)).teacher
+    (view,) = live.view(torch.randn(2, 3, 8, 8), torch.arange(2), [2])
+    taught = view.teacher
     assert taught is not None
     tensors = [taught.logits, taught.pooled, *taught.stages, *taught.preactivations]
     assert not any(tensor.requires_grad for tensor in tensors)

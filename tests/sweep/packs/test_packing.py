@@ -74,6 +74,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Root, Path]:
     folder = tmp_path_factory.mktemp("packed")
     root = Root(folder / "runs")
     told(root, build_plan(small_spec()))
+    HEARD.clear()  # the tests of this file may not follow each other
     return root, pack(root.sweep("small"), folder / "small.sweep.zip", quiet, HEARD.append)
 
 
