@@ -64,9 +64,12 @@ def outdated(shown: dict[str, Shown], ledger: Ledger) -> Iterator[tuple[str, lis
     for key, end in {event.trial or "": event for event in ledger.events("final", "retrained")}.items():
         said = shown[key].best if key in shown else {}
         now = _numbers(ledger, end, drawn, starts.get(key)) if said else {}
-        changed = {name: value for name, value in now.items() if said.get(name) != value}
-        if changed:
-            yield key, metrics_at(changed, max(plan.time, end.time + LATER), step_of(end))
+        lacking = {name: value for name, value in now.items() if name not in said}
+        changed = {name: value for name, value in now.items() if said.get(name, value) != value}
+        news = metrics_at(lacking, end.time, step_of(end))  # as if it had been known when the trial ended
+        news += metrics_at(changed, max(plan.time, end.time + LATER), step_of(end))
+        if news:
+            yield key, news
 
 
 def _numbers(ledger: Ledger, end: Event, drawn: Charted, start: dict[str, Any] | None) -> dict[str, float]:
