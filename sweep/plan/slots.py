@@ -255,5 +255,10 @@ class Plan:
         return cls(**(content | listed | {"seeds": tuple(content.get("seeds", ()))}))
 
 
+def is_number(value: Any) -> bool:
+    """Whether a hyperparameter's value has a place on an axis."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _without_facts(content: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in content.items() if name not in ("networks", "parts")}

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.plan.labels import label
+from sweep.plan.slots import is_number
 from sweep.report import style
-from sweep.report.history import is_number
 from sweep.report.looks import Looks
 from sweep.results.board import Leaderboard
 from sweep.results.rows import Row

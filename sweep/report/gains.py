@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from search_spaces.table import MEAN
 from sweep.plan.labels import ARROW, SYMBOLS, label, student_of, teacher_of
+from sweep.plan.slots import is_number
 from sweep.report import colors, style
-from sweep.report.history import Configuration, History, is_number
+from sweep.report.history import Configuration, History
 from sweep.report.looks import placed
 from sweep.report.markup import Markup, element, joined, paragraph
 from sweep.report.section import Section

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -275,11 +274,6 @@ def _varying(students: Iterable[Slot], pair: str) -> list[str]:
     recipes = [slot.config["recipe"] for slot in students if slot.pair == pair]
     first: dict[str, Any] = next(iter(recipes), {})
     return [name for name, value in first.items() if any(recipe[name] != value for recipe in recipes)]
-
-
-def is_number(value: Any) -> bool:
-    """Whether a hyperparameter's value has a place on an axis."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def rest(method: str, settings: dict[str, Any], parameter: str) -> str:

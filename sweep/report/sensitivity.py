@@ -16,9 +16,10 @@ from statistics import fmean
 from typing import Any
 
 from sweep.plan.labels import SYMBOLS
+from sweep.plan.slots import is_number
 from sweep.report import style
 from sweep.report.framing import Frame, alike, beside, frame, mean_over
-from sweep.report.history import Configuration, History, is_number, rest
+from sweep.report.history import Configuration, History, rest
 from sweep.report.looks import Look
 from sweep.report.markup import Markup, element, folded, items, joined, paragraph
 from sweep.report.section import Section

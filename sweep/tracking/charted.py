@@ -13,7 +13,7 @@ import re
 from typing import Any
 
 from sweep.plan.labels import ARROW
-from sweep.plan.slots import Plan
+from sweep.plan.slots import Plan, is_number
 from trainers.storage.content import content_key
 
 PAIR, SWEPT = "accuracy/", "swept/"
@@ -72,7 +72,7 @@ class Charted:
         fields = {f"recipe.{name}": value for name, value in start["config"]["recipe"].items()}
         names = [*self._varied.get(start["method"], ()), *self._of_recipe]
         values = {of_swept(name): (params | fields).get(name) for name in names}
-        drawn = {name: float(value) for name, value in values.items() if _is_number(value)}
+        drawn = {name: float(value) for name, value in values.items() if is_number(value)}
         return dict.fromkeys(map(of_pair, self._pairs_of(start)), accuracy) | drawn
 
     def _pairs_of(self, start: dict[str, Any]) -> list[str]:
@@ -82,7 +82,3 @@ class Charted:
             return [own]
         searched = [pair for pairs in self._searched if own in pairs for pair in pairs]
         return list(dict.fromkeys([own, *self._pairs.get(start["slot"], ()), *searched]))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -11,7 +11,7 @@ from math import ceil, floor
 from typing import Any
 
 from sweep.plan.labels import SYMBOLS
-from sweep.plan.slots import Plan, SearchedCell, Slot
+from sweep.plan.slots import Plan, SearchedCell, Slot, is_number
 from sweep.results.board import Leaderboard
 from sweep.tracking.charted import of_pair, of_swept
 from sweep.tracking.view_state import View, bars, curve, means, parallel, scatter
@@ -173,8 +173,7 @@ def _fixed(cell: SearchedCell, name: str) -> list[Any]:
 
 def _are_numbers(values: list[Any]) -> bool:
     """Whether values are different numbers, so that accuracy can be drawn against them."""
-    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
-    return len(numbers) == len(values) and len(set(numbers)) > 1
+    return all(map(is_number, values)) and len(set(values)) > 1
 
 
 def _values(dimension: dict[str, Any]) -> list[Any]:
