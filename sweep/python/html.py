@@ -15,15 +15,14 @@ LEFT = ("method", "recipe", "missing")
 
 def leaderboard(board: Leaderboard) -> str:
     """What came out in a sentence, the table with its caption, what searches have found, and the notes."""
-    from sweep.results.caption import caption
+    from sweep.results.caption import below
     from sweep.results.grid import layout
     from sweep.results.headline import headline
-    from sweep.results.notes import notes
 
     shown = layout(board)
     head = "".join(f"<th{_side(column)}>{escape(column)}</th>" for column in shown.columns)
     body = "".join(_line(shown.columns, line) for group in shown.groups for line in group)
-    told = "<br>".join(map(escape, [caption(board), *board.findings, *notes(board)]))
+    told = "<br>".join(map(escape, below(board)))
     title = escape(f"{board.plan.name} on {board.plan.dataset}")
     return (
         f"<p>{escape(headline(board))}</p>"

@@ -234,15 +234,13 @@ class Results:
             yield ledger
 
     def __repr__(self) -> str:
-        from sweep.results.caption import caption
+        from sweep.results.caption import below
         from sweep.results.draw import to_text
         from sweep.results.headline import headline
-        from sweep.results.notes import notes
 
         board = self._board()
         told = f"{board.plan.name} on {board.plan.dataset}\n{headline(board)}"
-        below = "\n".join([caption(board), *board.findings, *notes(board)])
-        return plain(f"{told}\n\n{to_text(board)}{below}")
+        return plain("\n\n".join([told, to_text(board) + "\n".join(below(board))]))
 
     def _repr_html_(self) -> str:
         return leaderboard(self._board())

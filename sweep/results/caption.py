@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from search_spaces.table import MEAN
-from sweep.results.notes import DIFFERS, OTHER_RECIPE, TIED, compared, tested, untested
+from sweep.results.notes import DIFFERS, OTHER_RECIPE, TIED, compared, notes, tested, untested
 from sweep.results.statistics import shows
 
 if TYPE_CHECKING:
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 def caption(board: Leaderboard) -> str:
     """Both sentences; one where there are no marks to tell of."""
     return " ".join(part for part in (_numbers(board), _marks(board)) if part)
+
+
+def below(board: Leaderboard) -> list[str]:
+    """What stands under the table, a paragraph each: the caption, what searches have found, and the notes."""
+    return [caption(board), *board.findings, *notes(board)]
 
 
 def _numbers(board: Leaderboard) -> str:

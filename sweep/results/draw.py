@@ -15,7 +15,7 @@ from sweep import formats
 from sweep.formats import Format, tex
 from sweep.plan.labels import ARROW, student_of, teacher_of
 from sweep.results.board import Leaderboard
-from sweep.results.caption import caption
+from sweep.results.caption import below, caption
 from sweep.results.grid import Band, Grid, Square, grid, layout
 from sweep.results.headline import headline
 from sweep.results.notes import notes
@@ -61,8 +61,7 @@ def to_text(board: Leaderboard) -> str:
 def as_rich(board: Leaderboard) -> RenderableType:
     """The leaderboard for a terminal: where the columns of all pairs have no room side by side, in parts below each
     other."""
-    below = [caption(board), *board.findings, *notes(board)]
-    return Group(Text(headline(board)), Text(), _Parts(board), Text("\n".join(below), style="dim"))
+    return Group(Text(headline(board)), Text(), _Parts(board), Text("\n".join(below(board)), style="dim"))
 
 
 class _Parts:
