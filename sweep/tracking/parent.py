@@ -151,8 +151,6 @@ class ParentRun:
         self._teller.tag(PARENT, "the sweep", facts | order_tags(plan) | table_tag(plan) | both_tag(plan))
         used = [dataset_input(first.config["dataset"])]
         self._ask("the data set", self._client.log_inputs, self._id, used)
-        self._views = {}
-        self._draw(board.leaderboard(self._ledger))
         report = self._ledger.latest("report")
         self._tell_experiment(plan, report.body.get("headline", "") if report else "")
 
