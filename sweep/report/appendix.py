@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from search_spaces.cuts import CUT_BY
-from sweep.plan.labels import student_of, teacher_of
+from sweep.plan.labels import shown, student_of, teacher_of
 from sweep.report import origin
 from sweep.report.history import Configuration, History
 from sweep.report.markup import Markup, element, facts, folded, joined, paragraph, table
@@ -35,8 +35,8 @@ def section(history: History) -> Section:
         "Teachers": teachers(history),
         "Dates and versions": versions(history),
     }
-    shown = [folded(title, content) for title, content in parts.items() if content]
-    return Section("appendix", "Appendix", element("div", *shown, class_="appendix"))
+    folds = [folded(title, content) for title, content in parts.items() if content]
+    return Section("appendix", "Appendix", element("div", *folds, class_="appendix"))
 
 
 # -- recipe and hyperparameters ---------------------------------------------------------------------------------------
@@ -90,17 +90,13 @@ def hyperparameters(history: History) -> Markup:
 
 def written(value: Any) -> str:
     """A value as a spec has it, that of a method inside a method in full."""
-    if value is None or isinstance(value, bool):
-        return "null" if value is None else str(value).lower()
+    if isinstance(value, dict) and value.get("params"):
+        return f"{value['name']}({_listed(value['params'])})"
     if isinstance(value, dict):
-        return (
-            value["name"] + _listed(value["params"]).join("()")
-            if value.get("params")
-            else str(value.get("name", value))
-        )
+        return str(value.get("name", value))
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(written, value))}]"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return shown(value)
 
 
 def _listed(params: Mapping[str, Any]) -> str:
@@ -131,8 +127,8 @@ def networks(history: History) -> Markup:
         ]
         for name, size in known.items()
     ]
-    shown = history.plan.images
-    pixels = f"one image of {shown['size'][0]} × {shown['size'][1]} pixels" if shown else "one image"
+    read = history.plan.images
+    pixels = f"one image of {read['size'][0]} × {read['size'][1]} pixels" if read else "one image"
     caption = f"MACs: multiply-accumulates of convolutions and linear layers in a forward pass of {pixels}."
     return table(("network", "role", "parameters", "MACs"), lines, right=(2, 3), caption=caption)
 
@@ -175,8 +171,8 @@ def teachers(history: History) -> Markup:
         known = _hash(trial) if trial else stored.get(name, "")
         accuracy = history.board.teachers.get(name)
         came_from = f"trained here, {trial.slot.epochs} epochs, seed {trial.slot.seed}" if trial else "stored before"
-        shown = "" if accuracy is None else f"{accuracy:.2f}"
-        lines.append([name, element("code", known) if known else "not known yet", came_from, shown])
+        told = "" if accuracy is None else f"{accuracy:.2f}"
+        lines.append([name, element("code", known) if known else "not known yet", came_from, told])
     return table(("teacher", "hash of its weights", "where from", "test accuracy, %"), lines, right=(3,))
 
 
