@@ -276,7 +276,7 @@ def _message(detail: Any) -> str:
     text = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     of_fields = detail["type"] == "value_error" and isinstance(
         detail["input"], dict
-    )  # a model's: it names what it found
+    )  # such a model names what it found
     value = "" if of_fields or "found" in text else f", found {shown(detail['input'])}"
     return f"{text[0].lower()}{text[1:]}{value}"
 

@@ -265,7 +265,7 @@ class TrialConfig(Keyed):
 
 
 def content_of_another_release(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a trial's config, as JSON, a key is made of, where another release has written fields that this one does
-    not know: all that it does not know to be left out."""
+    """What a key is made of, of a trial's config as JSON that this release cannot read, since another has written it:
+    all but the fields that came later and have the value that they stand for."""
     content = _without(config, _later(TrialConfig))
     return content | {"recipe": _without(content.get("recipe", {}), _later(Recipe))}

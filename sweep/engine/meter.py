@@ -135,7 +135,7 @@ def _begun(make: Callable[[], Gauge]) -> Gauge | None:
     try:
         return make()
     except Exception as error:  # of psutil, where a system hides its numbers
-        _log.warning("not measured: %s", error)
+        _log.warning("not measured: %r", error)
         return None
 
 

@@ -36,7 +36,7 @@ def _renew(root: Root, name: str) -> None:
     The lock is held for the instant of the exchange alone, so that no driver that begins finds its sweep running.
     """
     label, paths = label_of(root, name), root.sweep(name)
-    if label is None or holder(paths.lock) is not None or _is_behind_none(paths, label):
+    if label is None or holder(paths.lock) is not None or _is_up_to_date(paths, label):
         return
     fetched = fetched_of(root, name, label)
     with exclusive(paths.lock, f"sweep '{name}'"):
@@ -47,7 +47,7 @@ def _renew(root: Root, name: str) -> None:
     fetched.unlink(missing_ok=True)
 
 
-def _is_behind_none(paths: SweepPaths, label: Label) -> bool:
+def _is_up_to_date(paths: SweepPaths, label: Label) -> bool:
     """Whether the ledger here is another sweep's than the storage's, or knows all that it does."""
     if not paths.ledger.exists():
         return False

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from search_spaces.table import MEAN
 from sweep.plan.labels import teacher_of
+from sweep.plan.table import TEACHERS
 from sweep.results.notes import DIFFERS, OTHER_RECIPE, TIED
 from sweep.results.rows import Row
 from sweep.results.significance import Overall
@@ -132,7 +133,7 @@ def _teachers(board: Leaderboard, bands: tuple[Band, ...]) -> Line:
     for band in bands:
         squares = [Square() for _ in band.columns]
         if band.title == "method":
-            squares[0] = Square("teacher")
+            squares[0] = Square(TEACHERS)
         elif band.title in board.pairs:
             accuracy = board.teachers.get(teacher_of(band.title))
             squares[0] = Square("–" if accuracy is None else board.printed.number(accuracy))
