@@ -29,7 +29,7 @@ from trainers.distillers import METHODS, Distiller, Setting, build_distiller
 from trainers.draws import derive, order
 from trainers.errors import CheckpointError, DivergedError
 from trainers.loop.data_parallel import ALONE, Group, refuse_workers, synchronised
-from trainers.loop.evaluate import accuracy, percent
+from trainers.loop.evaluate import accuracies, percent
 from trainers.loop.gradient_alignment import aligned_gradients
 from trainers.loop.schedule import learning_rate
 from trainers.loop.sgd import SGD
@@ -134,8 +134,8 @@ def fit(
         if not config.recipe.sync_batch_norm:
             group.average_statistics(distiller)
         train_acc = percent(group.sum(tally.correct), len(train))
-        val_acc = accuracy(distiller.predictor, val, views, autocast, group) if val is not None else None
-        test_acc = accuracy(distiller.predictor, test, views, autocast, group)
+        evaluated = [test] if val is None else [test, val]
+        test_acc, *val_acc = accuracies(distiller.predictor, evaluated, views, autocast, group)
         result = EpochResult(
             epoch=epoch,
             loss=means.pop("loss"),
@@ -143,8 +143,8 @@ def fit(
             lr=lr,
             train_acc=train_acc.top1,
             train_acc5=train_acc.top5,
-            val_acc=val_acc.top1 if val_acc else None,
-            val_acc5=val_acc.top5 if val_acc else None,
+            val_acc=val_acc[0].top1 if val_acc else None,
+            val_acc5=val_acc[0].top5 if val_acc else None,
             test_acc=test_acc.top1,
             test_acc5=test_acc.top5,
             diagnostics=_diagnosed(distiller, sample, epoch, config.recipe),
