@@ -72,7 +72,7 @@ def fit(
         group: the processes that train this trial together, each with this very call; the leading one writes.
 
     Yields:
-        One result per epoch, after the epoch's checkpoint is on the disk.
+        One result per epoch, after the epoch's checkpoint is written; on a GPU it is written while the next one trains.
 
     Returns:
         The method's predictor, on the CPU: the trained student, without anything that the method learnt beside it; for
@@ -154,9 +154,11 @@ def fit(
         )
         history.append(asdict(result))
         if checkpoints is not None and group.leads:
-            checkpoints.save(epoch, _loop_state(config, distiller, optimizer, history))
+            checkpoints.keep(epoch, _loop_state(config, distiller, optimizer, history))
         yield result
 
+    if checkpoints is not None:
+        checkpoints.settled()
     student = distiller.predictor.cpu().to(memory_format=torch.contiguous_format).eval()
     if folder is not None and group.leads:
         save_tensors(folder / WEIGHTS, _exported(config, student, data.classes))
