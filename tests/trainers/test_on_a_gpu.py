@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,15 +11,17 @@ from typing import Any
 import pytest
 import torch
 
-from tests.support.pretended_gpu import images, numbers, on_both, trial
+from tests.support.pretended_gpu import CLASSES, images, numbers, on_both, trial
 from trainers import accelerator
 from trainers.code import settings_kept
 from trainers.config import TrialConfig
 from trainers.contract.pretended_gpu import pretended
 from trainers.distillers import METHODS
-from trainers.fit import fit
+from trainers.fit import fit, seeded_model
 from trainers.teaching import lesson
+from trainers.teaching.bank_part import Looked
 from trainers.teaching.lesson import Lesson
+from trainers.teaching.logit_bank import LogitBank, Shelf
 
 KINDS: dict[str, dict[str, Any]] = {
     "scratch": {},
@@ -120,3 +123,25 @@ def test_a_gpu_s_logits_in_full_and_in_tf32_lie_on_shelves_of_their_own() -> Non
     assert about("cuda", precision="bf16") == about("cuda", precision="bf16", tf32=True)
     assert about("cuda")["tf32"] is False
     assert about("cuda", tf32=True)["tf32"] is True
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_gpu_s_next_epoch_is_looked_up_while_it_trains(
+    device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    look = Shelf.look
+
+    def noted(shelf: Shelf, address: torch.Tensor) -> Looked:
+        looks.append(threading.current_thread().name)
+        return look(shelf, address)
+
+    monkeypatch.setattr(Shelf, "look", noted)
+    bank, taught = LogitBank(tmp_path), seeded_model("resnet8", CLASSES, seed=9).eval()
+    with pretended() as gpu:
+        for _ in fit(trial("kd"), data=images(), teacher=taught, bank=bank, device=device):
+            pass
+        named = [wait for wait in gpu.waits if wait.steps and "trainers/views" in wait.line]
+    here, ahead = threading.current_thread().name, "bank_0"
+    assert looks == ([here, ahead] if device == "cuda" else [here, here])
+    assert not named  # shelves have names, and entries addresses, without a word to the GPU
