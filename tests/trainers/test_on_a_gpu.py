@@ -18,6 +18,7 @@ from trainers.config import TrialConfig
 from trainers.contract.pretended_gpu import pretended
 from trainers.distillers import METHODS
 from trainers.fit import fit, seeded_model
+from trainers.models import Network
 from trainers.teaching import lesson
 from trainers.teaching.bank_part import Looked
 from trainers.teaching.lesson import Lesson
@@ -45,6 +46,11 @@ def small_passes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(lesson, "PASS_IMAGES", 16)
     monkeypatch.setattr(lesson, "PASS_IMAGES_GPU", 16)
     yield
+
+
+def resnet() -> Network:
+    """A teacher."""
+    return seeded_model("resnet8", CLASSES, seed=9).eval()
 
 
 def holds(config: TrialConfig, folder: Path, **where: int) -> None:
@@ -112,6 +118,23 @@ def test_every_epoch_computes_as_the_recipe_says(
     assert seen == ({(tf32, tf32, repeats)} if device == "cuda" else {(True, False, False)})
 
 
+@pytest.mark.parametrize("asked", [{}, {"tf32": True}, {"deterministic": True}], ids=str)
+def test_a_training_leaves_torch_s_settings_as_they_were(
+    asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", accelerator.WORKSPACE)
+
+    def found() -> tuple[bool, bool, bool]:
+        backends = torch.backends
+        rounds = backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32
+        return (*rounds, torch.are_deterministic_algorithms_enabled())
+
+    with pretended():
+        before = found()
+        seen = [found() for _ in fit(trial("kd", **asked), data=images(), teacher=resnet(), device="cuda")]
+        assert [*seen, found()] == [before] * 3
+
+
 def test_a_gpu_s_logits_in_full_and_in_tf32_lie_on_shelves_of_their_own() -> None:
     def about(device: str, **recipe: Any) -> dict[str, Any]:
         given = Lesson(trial("kd", **recipe), images(), images().train, None, torch.device(device), None)  # type: ignore[arg-type]
@@ -137,9 +160,9 @@ def test_a_gpu_s_next_epoch_is_looked_up_while_it_trains(
         return look(shelf, address)
 
     monkeypatch.setattr(Shelf, "look", noted)
-    bank, taught = LogitBank(tmp_path), seeded_model("resnet8", CLASSES, seed=9).eval()
+    bank = LogitBank(tmp_path)
     with pretended() as gpu:
-        for _ in fit(trial("kd"), data=images(), teacher=taught, bank=bank, device=device):
+        for _ in fit(trial("kd"), data=images(), teacher=resnet(), bank=bank, device=device):
             pass
         named = [wait for wait in gpu.waits if wait.steps and "trainers/views" in wait.line]
     here, ahead = threading.current_thread().name, "bank_0"
