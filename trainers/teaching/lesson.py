@@ -22,7 +22,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainers.config import TrialConfig
 from trainers.data.base import Framing, ImageData, Images
@@ -89,6 +89,16 @@ class LiveTeacher(Teaching):
         self.images += len(images)
         with self._autocast:
             return View(images, self._teacher.features(images))
+
+
+def rounded(network: Network, dtype: torch.dtype) -> Network:
+    """A copy whose weights of convolutions and linear layers are what autocast would make of them in every pass; all
+    else stays as it is, and the passes need autocast as before."""
+    copied = copy.deepcopy(network)
+    for module in copied.modules():
+        if type(module) in (nn.Conv2d, nn.Linear):  # not a class of somebody's that computes with its weights first
+            module.to(dtype)
+    return copied
 
 
 @dataclass(frozen=True)
@@ -296,5 +306,6 @@ def teaching(lesson: Lesson | None, bank: LogitBank | None, autocast: torch.auto
     if lesson is None:
         return NoTeacher()
     if METHODS[lesson.config.method.name].teacher_needs == "features" or not lesson.train.at_hand:
-        return LiveTeacher(lesson.live.to(memory_format=torch.channels_last), autocast)
+        network = rounded(lesson.live, torch.bfloat16) if lesson.bf16 else lesson.live
+        return LiveTeacher(network.to(memory_format=torch.channels_last), autocast)
     return BankedTeacher(lesson, bank, strong=strong)
