@@ -18,8 +18,8 @@ from tests.trainers.data.examples import Pixels, encode, pixels, write_folder
 from trainers.config import Recipe
 from trainers.data import ImageData, Images, TrainingData
 from trainers.data.base import Framing
-from trainers.data.pixels.cache import MappedSplit
 from trainers.data.pixels.decode import UNKNOWN, centre, shrunk
+from trainers.data.pixels.mapped import MappedSplit
 from trainers.data.pixels.streaming import Cropping, Crops, StreamedSplit
 from trainers.data.sources.folder import Folder, ImageNet
 from trainers.errors import InputError
