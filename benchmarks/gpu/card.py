@@ -18,8 +18,11 @@ WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize
 """CUDA's calls that the host waits in."""
 
 
-def as_torch_begins() -> None:
-    """Compute as torch does by default, whatever a trial has asked for in this process: convolutions in TF32."""
+def as_torch_begins(device: str) -> None:
+    """Have a GPU compute as it does by default, whatever a trial has asked for in this process: convolutions in TF32.
+    On a CPU nothing is changed, not even to what it is: torch would compile anew."""
+    if not device.startswith("cuda"):
+        return
     torch.use_deterministic_algorithms(False)
     torch.backends.cudnn.allow_tf32 = True
     torch.backends.cuda.matmul.allow_tf32 = False

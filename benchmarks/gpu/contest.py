@@ -67,7 +67,7 @@ def their_turns(pair: Pair, asked: Asked, *, tested: bool = False) -> Callable[[
     loop = opponent(pair, few_data(asked), teacher, Options(), torch.device(asked.device))
 
     def turn() -> float:
-        as_torch_begins()
+        as_torch_begins(asked.device)
         seconds = loop.train().seconds + (loop.test().seconds if tested else 0)
         return len(loop.train_set) / seconds
 
