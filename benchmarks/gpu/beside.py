@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.gpu.asked import Asked
 from benchmarks.gpu.findings import Findings
-from benchmarks.gpu.material import DHKD, epochs, size, teacher_of, timed_data, trial
+from benchmarks.gpu.material import DHKD, epochs, size, some_data, teacher_of, trial
 from trainers.config import TrialConfig
 from trainers.teaching.logit_bank import LogitBank
 
@@ -28,7 +28,7 @@ def main() -> None:
     torch.set_num_threads(1)
     device, bank, count, *quick = sys.argv[1:]
     asked = Asked("beside", Findings(Path("/dev/null")), device, bool(quick))
-    data, teacher = timed_data(asked), teacher_of(size(asked).pair.teacher, asked)
+    data, teacher = some_data(asked), teacher_of(size(asked).pair.teacher, asked)
     running = epochs(config(asked, int(count)), data, teacher, device, LogitBank(Path(bank)))
     next(running)
     print(len(data.train), flush=True)

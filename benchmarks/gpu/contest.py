@@ -14,8 +14,9 @@ from benchmarks.authors_loop import Options, opponent
 from benchmarks.common import Goal, ratios
 from benchmarks.gpu.asked import Asked
 from benchmarks.gpu.card import as_torch_begins
-from benchmarks.gpu.material import empty_bank, epochs, few_data, fill, size, teacher_of, timed_data, trial
+from benchmarks.gpu.material import empty_bank, epochs, few_data, fill, filling, size, teacher_of, trial
 from benchmarks.trials import Pair
+from trainers.data.base import ImageData
 from trainers.result import EpochResult
 from trainers.teaching.logit_bank import LogitBank
 
@@ -74,15 +75,17 @@ def their_turns(pair: Pair, asked: Asked, *, tested: bool = False) -> Callable[[
     return turn
 
 
-def contest(asked: Asked, pair: Pair, contestants: Mapping[str, Contestant]) -> Iterator[tuple[str, Turns]]:
-    """Race our trials against the authors' loop, and write down what every round came to.
+def contest(
+    asked: Asked, pair: Pair, contestants: Mapping[str, Contestant], data: ImageData
+) -> Iterator[tuple[str, Turns]]:
+    """Race our trials on `data` against the authors' loop, and write down what every round came to.
 
     Yields:
         Our trials by name, those that came to the end of the rounds, each with an epoch or more left.
     """
     with empty_bank() as bank:
         theirs = their_turns(pair, asked)
-        ours = dict(_begun(asked, pair, contestants, bank))
+        ours = dict(_begun(asked, pair, contestants, data, bank))
         rates: dict[str, list[float]] = {name: [] for name in [THEIRS, *ours]}
         theirs()
         for _ in range(size(asked).rounds):
@@ -110,15 +113,17 @@ def _say(asked: Asked, pair: Pair, name: str, one: Contestant, rates: Mapping[st
 
 
 def _begun(
-    asked: Asked, pair: Pair, contestants: Mapping[str, Contestant], bank: LogitBank
+    asked: Asked, pair: Pair, contestants: Mapping[str, Contestant], data: ImageData, bank: LogitBank
 ) -> Iterator[tuple[str, Turns]]:
     """Our trials after their first epoch, which waits for a compiler; one that cannot begin is a finding."""
-    how, data, teacher = size(asked), timed_data(asked), teacher_of(pair.teacher, asked)
+    how, teacher = size(asked), teacher_of(pair.teacher, asked)
+    filled: list[object] = []
     for name, one in contestants.items():
         with asked.trying(f"{pair}: {name}"):
             count = 1 + how.rounds + MORE_EPOCHS
             config = trial(pair, one.method, one.params, batch=how.batch, epochs=count, **one.recipe)
-            if one.banked:
+            if one.banked and (one.method, filling(config)) not in filled:
+                filled.append((one.method, filling(config)))
                 fill(bank, config, data, teacher, asked.device)
             turns = Turns(epochs(config, data, teacher, asked.device, bank if one.banked else None), one.banked)
             turns()

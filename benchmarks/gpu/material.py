@@ -38,8 +38,10 @@ class Size:
     """That a timed epoch trains."""
     tested: int
     """Images that it is evaluated on."""
+    some: int
+    """Images of an epoch where many are timed."""
     few: int
-    """Images where many epochs are trained."""
+    """Images where that is enough."""
     side: int
     """Of an image, in pixels."""
     classes: int
@@ -48,9 +50,11 @@ class Size:
     """That are counted, after one that is not."""
 
 
-WHOLE = Size(DEEP, images=45_000, tested=10_000, few=6_400, side=32, classes=100, batch=BATCH, rounds=3)
+WHOLE = Size(DEEP, images=45_000, tested=10_000, some=12_800, few=6_400, side=32, classes=100, batch=BATCH, rounds=3)
 """CIFAR-100's shape, a tenth held out."""
-QUICK = Size(Pair("resnet14", "resnet8"), images=72, tested=20, few=72, side=16, classes=10, batch=32, rounds=1)
+QUICK = Size(
+    Pair("resnet14", "resnet8"), images=72, tested=20, some=72, few=72, side=16, classes=10, batch=32, rounds=1
+)
 
 
 def size(asked: Asked) -> Size:
@@ -79,6 +83,12 @@ def timed_data(asked: Asked) -> ImageData:
     """What a timed epoch trains and tests."""
     how = size(asked)
     return pixels(how.images, side=how.side, classes=how.classes, tested=how.tested)
+
+
+def some_data(asked: Asked) -> ImageData:
+    """What is trained where many epochs are timed."""
+    how = size(asked)
+    return pixels(how.some, side=how.side, classes=how.classes)
 
 
 def few_data(asked: Asked) -> ImageData:
@@ -120,13 +130,17 @@ def empty_bank() -> Iterator[LogitBank]:
         yield LogitBank(Path(folder), budget=BANK_BYTES)
 
 
-FILLING = {"precision", "tf32", "views"}
-"""Recipe fields that decide what the bank holds."""
+FILLING = ("precision", "tf32", "views", "deterministic")
+
+
+def filling(config: TrialConfig) -> dict[str, Any]:
+    """What of a trial's recipe decides what the bank holds."""
+    return {name: getattr(config.recipe, name) for name in FILLING}
 
 
 def fill(bank: LogitBank, config: TrialConfig, data: ImageData, teacher: Network, device: str) -> None:
     """Have the bank hold all that a trial asks for: a smaller student in larger batches asks for the same."""
-    kept = {name: getattr(config.recipe, name) for name in FILLING}
+    kept = filling(config)
     pair = Pair(config.teacher.architecture if config.teacher else "", "resnet8")
     other = trial(pair, config.method.name, config.method.params, batch=1024, epochs=config.recipe.epochs, **kept)
     for _ in epochs(other, data, teacher, device, bank):

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.common import Goal, at_least, ratios, seconds
 from benchmarks.gpu.asked import Asked
 from benchmarks.gpu.contest import THEIRS, their_turns
-from benchmarks.gpu.material import DHKD, empty_bank, fill, size, teacher_of, timed_data, trial
+from benchmarks.gpu.material import DHKD, empty_bank, fill, size, some_data, teacher_of, trial
 from benchmarks.trials import ALPHAS
 from trainers.errors import InputError
 from trainers.teaching.logit_bank import LogitBank
@@ -55,7 +55,7 @@ def _rates(asked: Asked, bank: LogitBank, recipe: dict[str, Any]) -> Sequence[fl
     """Training images per second of all five together, of each epoch after the first."""
     from trainers.cohort import fit_cohort
 
-    how, data = size(asked), timed_data(asked)
+    how, data = size(asked), some_data(asked)
     teacher, count = teacher_of(how.pair.teacher, asked), 1 + how.rounds
     configs = [
         trial(how.pair, "dhkd", DHKD | {"alpha": alpha}, batch=how.batch, epochs=count, **recipe) for alpha in ALPHAS

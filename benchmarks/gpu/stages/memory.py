@@ -15,11 +15,12 @@ from sweep.ledger.failures import is_out_of_memory
 from trainers.accelerator import given_back, limited
 from trainers.result import EpochResult
 
-ROOM_BYTES = 1.5e9
+ROOM_BYTES = 3e9
 """That a trial is left which needs more."""
-TOO_LARGE = 2048
+TOO_LARGE = 4096
 """Images of its batches."""
-LEFT_MB = at_most(20)
+LEFT_MB = at_most(80)
+"""Of which cuBLAS has half for its own work."""
 TRUE = at_least(1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.gpu.asked import Asked
 from benchmarks.gpu.contest import Contestant, contest
-from benchmarks.gpu.material import DHKD, QUICK
+from benchmarks.gpu.material import DHKD, QUICK, some_data
 from benchmarks.trials import LIGHT, SMALL
 
 CONTESTANTS = {
@@ -17,5 +17,5 @@ CONTESTANTS = {
 def run(asked: Asked) -> None:
     """Race."""
     for pair in (QUICK.pair,) if asked.quick else (SMALL, LIGHT):
-        for _ in contest(asked, pair, {"bf16": CONTESTANTS["bf16"]} if asked.quick else CONTESTANTS):
+        for _ in contest(asked, pair, {"bf16": CONTESTANTS["bf16"]} if asked.quick else CONTESTANTS, some_data(asked)):
             pass

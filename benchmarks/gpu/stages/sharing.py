@@ -20,7 +20,7 @@ from benchmarks.common import Goal, at_least
 from benchmarks.gpu import beside
 from benchmarks.gpu.asked import Asked
 from benchmarks.gpu.contest import THEIRS, their_turns
-from benchmarks.gpu.material import empty_bank, fill, size, teacher_of, timed_data
+from benchmarks.gpu.material import empty_bank, fill, size, some_data, teacher_of
 from trainers.accelerator import given_back
 
 COUNTS = (1, 2, 5, 8)
@@ -77,7 +77,7 @@ def run(asked: Asked) -> None:
     asked.figure(THEIRS, [rate], unit="images/s")
     with empty_bank() as bank:
         config = beside.config(asked, _epochs(asked))
-        fill(bank, config, timed_data(asked), teacher_of(pair.teacher, asked), asked.device)
+        fill(bank, config, some_data(asked), teacher_of(pair.teacher, asked), asked.device)
         given_back()
         with asked.trying("without MPS"):
             _together(asked, "without MPS", bank.folder, {}, rate)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.common import at_least
 from benchmarks.gpu.asked import Asked
 from benchmarks.gpu.contest import Contestant, contest
-from benchmarks.gpu.material import size
+from benchmarks.gpu.material import size, some_data
 
 GOAL = at_least(10)
 WHOLE = {"start": 0}
@@ -19,7 +19,7 @@ CONTESTANTS = {
 
 def run(asked: Asked) -> None:
     """Race."""
-    for _ in contest(asked, size(asked).pair, CONTESTANTS if not asked.quick else _eager()):
+    for _ in contest(asked, size(asked).pair, CONTESTANTS if not asked.quick else _eager(), some_data(asked)):
         pass
 
 

@@ -10,7 +10,7 @@ from benchmarks.common import at_least, at_most, seconds
 from benchmarks.gpu.asked import Asked
 from benchmarks.gpu.card import busy
 from benchmarks.gpu.contest import Contestant, Turns, contest
-from benchmarks.gpu.material import DHKD, Size, size
+from benchmarks.gpu.material import DHKD, Size, size, timed_data
 from trainers.fit import seeded_model
 
 EAGER, COMPILED = at_least(10), at_least(20)
@@ -22,8 +22,6 @@ CONTESTANTS = {
     "bf16": Contestant("dhkd", DHKD, {"precision": "bf16"}, EAGER),
     "tf32": Contestant("dhkd", DHKD, {"tf32": True}, EAGER),
     "fp32": Contestant("dhkd", DHKD, {}, EAGER),
-    "bf16, without a bank": Contestant("dhkd", DHKD, {"precision": "bf16"}, banked=False),
-    "fp32, deterministic": Contestant("dhkd", DHKD, {"deterministic": True}),
 }
 STEPS = 200
 """Of the bare student, a turn."""
@@ -32,7 +30,7 @@ STEPS = 200
 def run(asked: Asked) -> None:
     """Race, then look closer at the compiled trial."""
     how = size(asked)
-    for name, turns in contest(asked, how.pair, CONTESTANTS):
+    for name, turns in contest(asked, how.pair, CONTESTANTS, timed_data(asked)):
         if name == BF16_COMPILED:
             with asked.trying("GPU busy"):
                 _busy(asked, turns)
