@@ -35,6 +35,7 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("gpu-findings.jsonl"), help="what is added to (%(default)s)")
     parser.add_argument("--device", default="cuda", help="torch's name of it (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="as little as shows that it runs")
+    parser.add_argument("--commit", help="that is measured; default: as git tells")
     parser.add_argument("--within", type=float, metavar="SECONDS", help="for all stages; default: 290 a part")
     return parser.parse_args(words)
 
@@ -92,12 +93,11 @@ def run(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     findings, stages = Findings(options.out), chosen(options)
     findings.begin()
-    known = state(Path(__file__).parent)
     findings.add(
         {
             "stage": BEGUN,
             "at": datetime.now().astimezone().isoformat(timespec="seconds"),
-            "commit": known.commit[:9] + ("-dirty" if known.dirty else "") if known else "unknown",
+            "commit": options.commit or commit(),
             "device": options.device,
             "quick": options.quick,
             "stages": [stage.name for stage in stages],
@@ -106,6 +106,12 @@ def run(options: argparse.Namespace) -> int:
     done = run_all(stages, Run(findings, options.device, options.quick, seconds(options, stages)), _tell)
     print("\n" + tables(runs(read(options.out))[-1]))
     return 0 if done else 1
+
+
+def commit() -> str:
+    """The checkout's, marked where files differ from it; a copy without git does not tell."""
+    known = state(Path(__file__).parent)
+    return known.commit[:9] + ("-dirty" if known.dirty else "") if known else "unknown"
 
 
 def _tell(line: str) -> None:

@@ -120,7 +120,7 @@ def test_the_script_ends_its_stage_when_it_is_ended(ran: Ran, tmp_path: Path) ->
         "import sys; from pathlib import Path\n"
         "from benchmarks.gpu import __main__, stages\nfrom benchmarks.gpu.running import Stage\n"
         "stages.PARTS['more'][:] = [Stage('hangs', 'stage_hangs', 600, '')]\n"
-        f"sys.exit(__main__.main(['--part', 'more', '--device', 'cpu', '--out', {str(path)!r}]))"
+        f"sys.exit(__main__.main(['--part', 'more', '--device', 'cpu', '--commit', 'abc', '--out', {str(path)!r}]))"
     )
     with subprocess.Popen([sys.executable, "-c", code]) as process:
         until = time.monotonic() + PATIENCE
@@ -132,7 +132,8 @@ def test_the_script_ends_its_stage_when_it_is_ended(ran: Ran, tmp_path: Path) ->
     found = read(path)
     assert one(found, "hangs", ended=None)["ended"] == "interrupted"
     assert gone(one(found, "hangs", what="child")["pid"])
-    assert one(found, "a run", device="cpu")["stages"] == ["hangs"]
+    begun = one(found, "a run", device="cpu")
+    assert (begun["stages"], begun["commit"]) == (["hangs"], "abc")
 
 
 def test_stages_are_chosen_by_part_or_by_name() -> None:
@@ -167,3 +168,9 @@ def test_what_was_found_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().err.startswith(str(tmp_path / "none.jsonl"))
     assert main(["--list"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == sum(map(len, PARTS.values()))
+
+
+def test_the_documents_name_every_stage_with_its_limit() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "performance.md").read_text()
+    for stage in every().values():
+        assert f"| `{stage.name}` | {stage.seconds:.0f} s |" in page
