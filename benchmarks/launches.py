@@ -44,7 +44,8 @@ BATCH = 64
 VIEWS = """
 detach alias view _unsafe_view expand t transpose permute slice select unsqueeze squeeze split split_with_sizes unbind
 as_strided _reshape_alias empty empty_like empty_strided new_empty new_empty_strided lift_fresh _local_scalar_dense
-resize_ set_ diagonal is_same_size unfold _record_function_enter_new _record_function_exit
+resize_ set_ diagonal is_same_size unfold squeeze_ unsqueeze_ transpose_ t_ _record_function_enter_new
+_record_function_exit
 """
 """Calls of ATen that start no kernel."""
 TWICE = "convolution_backward"

@@ -13,7 +13,9 @@ from benchmarks.launches import Case, case, counted, step, taught_by
 BOUNDS: dict[str, tuple[Case, float]] = {
     "kd": (case("kd"), 110),
     "dhkd nonlinear": (case("dhkd", head="nonlinear"), 160),
-    "sld": (case("sld"), 700),
+    "sld": (case("sld"), 331),
+    "sld, the student's own swapped logits": (case("sld", start=0), 383),
+    "mlkd": (case("mlkd"), 340),
 }
 """Launches of a step with its part of a chunk."""
 
