@@ -75,7 +75,7 @@ def compare(
     others = against or ([board.baseline] if board.baseline else [])
     if not mine or not others:
         raise InputError(f"{'--against' if mine else '--mine'} names a row; there are {_labels(board)}")
-    shown = render(contrasts(board, mine, others), how)
+    shown = render(board, contrasts(board, mine, others), how)
     for remark in other_teachers(boards):
         typer.echo(f"note: {remark}", err=True)
     typer.echo(shown, nl=False)

@@ -165,9 +165,7 @@ class Results:
         Raises:
             InputError: for a name that has no row, or several under a pair, and where no pair has both.
         """
-        from sweep.results.comparison import contrasts
-
-        return Comparison(ours, theirs, contrasts(self._board(), ours, [theirs]))
+        return Comparison(ours, theirs, self._board())
 
     def figure(self) -> Figure:
         """The sweep's figure: accuracy against a swept number, or a point a method; a panel a pair.

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from sweep.formats import Format, listing
-from sweep.results.comparison import OVER_PAIRS, Difference, records
+from sweep.results.board import Leaderboard
+from sweep.results.comparison import OVER_PAIRS, Difference, in_print, records
 from sweep.results.statistics import FEWEST, shows
 from sweep.text import signed
 
@@ -106,13 +107,17 @@ def _more(found: Difference) -> str:
 # -- the table ----------------------------------------------------------------------------------------------------
 
 
-def render(differences: Sequence[Difference], how: Format) -> str:
-    """The comparison as text that ends in a newline: records as JSON and CSV, else the answer above a table."""
+def render(board: Leaderboard, differences: Sequence[Difference], how: Format) -> str:
+    """The comparison as text that ends in a newline: records as JSON and CSV, else the answer above a table.
+
+    Records name rows by their labels, and what is read by their names in print.
+    """
     if how in (Format.JSON, Format.CSV):
         return listing(records(differences), how)
-    head = "" if how is Format.LATEX else answer(differences) + "\n\n"
-    foot = "" if how is Format.LATEX else "\n" + "\n".join(remarks(differences)) + "\n"
-    return head + listing(_lines(differences), how) + foot
+    shown = in_print(board, differences)
+    head = "" if how is Format.LATEX else answer(shown) + "\n\n"
+    foot = "" if how is Format.LATEX else "\n" + "\n".join(remarks(shown)) + "\n"
+    return head + listing(_lines(shown), how) + foot
 
 
 def _lines(differences: Sequence[Difference]) -> list[dict[str, object]]:

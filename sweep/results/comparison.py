@@ -7,8 +7,9 @@ that are named, under each pair, and once more over the pairs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sweep.results.board import Leaderboard
@@ -95,6 +96,17 @@ def contrasts(board: Leaderboard, mine: str, against: Sequence[str]) -> list[Dif
         found for recipe in dict.fromkeys(recipe for recipe, _ in ours) for found in _over(board, recipe, ours, others)
     ]
     return [*under, *over]
+
+
+def in_print(board: Leaderboard, differences: Iterable[Difference]) -> list[Difference]:
+    """The same for readers: rows under their names in print, where records have their labels."""
+    return [_in_print(board.printed.name, found) for found in differences]
+
+
+def _in_print(name: Callable[[str], str], found: Difference) -> Difference:
+    rows = "|".join(re.escape(label) for label in (found.mine, found.against))
+    missing = re.sub(rf"\((?:{rows})\)(?=,|$)", lambda row: f"({name(row[0][1:-1])})", found.missing)
+    return replace(found, mine=name(found.mine), against=name(found.against), missing=missing)
 
 
 def _named(board: Leaderboard, name: str) -> dict[tuple[str, str], Row]:

@@ -22,14 +22,14 @@ from sweep.cli import main
 main()
 """
 DEBUGGED = """
-import trainers.fit
-shares = trainers.fit._shares
+import trainers.training
+shares = trainers.training.shares
 
 def stopping(*given):
     breakpoint()
     return shares(*given)
 
-trainers.fit._shares = stopping
+trainers.training.shares = stopping
 from sweep.cli import main
 main()
 """

@@ -25,13 +25,15 @@ from trainers.data.sources.digits import Digits
 from trainers.distillers import kd_loss
 from trainers.draws import order
 from trainers.errors import CheckpointError, DivergedError, InputError, StorageError
-from trainers.fit import _cuts, _mean_terms, fit, seeded_model
+from trainers.fit import fit, seeded_model
 from trainers.loop.schedule import learning_rate
+from trainers.loop.step import mean_terms
 from trainers.models import Network, build
 from trainers.result import EpochResult
 from trainers.storage.checkpoint import from_bytes
 from trainers.storage.content import tensors_key
 from trainers.teaching.lesson import LiveTeacher
+from trainers.training import _cuts
 
 TRIALS = {
     "scratch": small_trial(),
@@ -476,7 +478,7 @@ def test_a_divergence_names_the_term_at_fault(few: ImageData, config: TrialConfi
 )
 def test_the_first_bad_step_and_the_first_bad_term_are_named(records: list[list[float]], term: str, step: int) -> None:
     with pytest.raises(DivergedError) as error:
-        _mean_terms(torch.tensor(records), [32] * len(records), ["loss", "ce", "kd"], epoch=4)
+        mean_terms(torch.tensor(records), [32] * len(records), ["loss", "ce", "kd"], epoch=4)
     assert (error.value.term, error.value.epoch, error.value.step) == (term, 4, step)
 
 

@@ -7,8 +7,9 @@ from torch import nn
 
 from trainers.config import MethodConfig, Recipe
 from trainers.distillers import Distiller, Setting, build_distiller
-from trainers.fit import _optimizer, _seed_torch, seeded_model
 from trainers.loop.data_parallel import ALONE, Group
+from trainers.loop.step import optimizer_of
+from trainers.training import _seed_torch, seeded_model
 
 
 def method() -> Distiller:
@@ -18,7 +19,7 @@ def method() -> Distiller:
 
 def test_the_optimiser_has_all_that_the_recipe_says_of_it_and_all_parameters() -> None:
     distiller = method()
-    optimizer = _optimizer(distiller, Recipe(lr=0.3, momentum=0.7, nesterov=True, weight_decay=0.02))
+    optimizer = optimizer_of(distiller, Recipe(lr=0.3, momentum=0.7, nesterov=True, weight_decay=0.02))
     (group,) = optimizer.param_groups
     said = {"lr": 0.3, "momentum": 0.7, "nesterov": True, "weight_decay": 0.02}
     assert {name: group[name] for name in said} == said
@@ -31,7 +32,7 @@ def test_the_optimiser_steps_as_the_recipe_says() -> None:
         distiller = method()
         parameter = next(distiller.parameters())
         nn.init.ones_(parameter)
-        optimizer = _optimizer(distiller, Recipe(lr=0.1, momentum=0.5, nesterov=nesterov, weight_decay=0.2))
+        optimizer = optimizer_of(distiller, Recipe(lr=0.1, momentum=0.5, nesterov=nesterov, weight_decay=0.2))
         weight, velocity = 1.0, 0.0
         for _ in range(2):
             parameter.grad = torch.ones_like(parameter)

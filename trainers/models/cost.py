@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from trainers.models import MODELS, TIMM, build
-from trainers.models.outline import outlines
+from trainers.models.outline import Undrawn, outlines
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,8 @@ def macs(model: str, num_classes: int, image_size: tuple[int, int]) -> int:
     Raises:
         InputError: for a model that does not exist.
     """
+    from torch.utils.flop_counter import FlopCounterMode  # looks for Triton where it is loaded
+
     with outlines(), torch.no_grad(), FlopCounterMode(display=False) as counter:
         build(model, num_classes=num_classes).eval()(torch.zeros(1, 3, *image_size))
     return int(counter.get_total_flops()) // 2
@@ -52,26 +53,34 @@ def size(model: str, num_classes: int, image_size: tuple[int, int]) -> Size:
 
 
 @lru_cache
-def _size(model: str, _builder: Any, num_classes: int, image_size: tuple[int, int]) -> Size:
+def _size(model: str, builder: Any, num_classes: int, image_size: tuple[int, int]) -> Size:
     """Once for each builder: a user's may be another one under the same name."""
-    with outlines(), torch.no_grad():
+    ours = not model.startswith(TIMM) and _module(builder).startswith("trainers.models.")
+    with Undrawn() if ours else outlines():
         network = build(model, num_classes=num_classes).eval()
-        by_layers = type(network).__module__.startswith("trainers.models.") and not model.startswith(TIMM)
-        count = _by_layers(network, image_size) if by_layers else macs(model, num_classes, image_size)
+    count = _by_layers(network, image_size) if ours else macs(model, num_classes, image_size)
     return Size(sum(parameter.numel() for parameter in network.parameters()), count)
 
 
+def _module(builder: Any) -> str:
+    return str((builder.func if isinstance(builder, partial) else builder).__module__)
+
+
+@torch.no_grad()
 def _by_layers(network: nn.Module, image_size: tuple[int, int]) -> int:
-    """One pass of one image, in which each layer adds its weights times the places at which they are applied."""
+    """One pass, in which each layer adds its weights times the places of an image at which they are applied.
+
+    It is a pass of no image: it has the shapes of any other and costs nothing. On the meta device torch would load
+    its compiler for the first sum of two tensors, which takes longer than all that a plan does.
+    """
     counted = 0
 
     def note(layer: nn.Conv2d | nn.Linear, _: Any, output: Tensor) -> None:
         nonlocal counted
-        places = output[0, 0].numel() if isinstance(layer, nn.Conv2d) else output[..., 0].numel()
-        counted += places * layer.weight.numel()
+        counted += output.shape[2:].numel() * layer.weight.numel()
 
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             layer.register_forward_hook(note)
-    network(torch.zeros(1, 3, *image_size))
+    network(torch.empty(0, 3, *image_size))
     return counted

@@ -67,7 +67,7 @@ def test_what_cannot_be_tested_has_no_interval(board: Leaderboard) -> None:
     assert (equal.difference, equal.low, equal.p, equal.p_corrected, equal.seeds) == (0.0, None, None, None, 4)
     assert equal.more_seeds is None
     assert "the differences are all equal" in answer([equal])
-    assert "[" not in render([equal], Format.TABLE)
+    assert "[" not in render(board, [equal], Format.TABLE)
 
 
 def test_what_is_corrected_for_is_what_is_asked_under_each_pair(board: Leaderboard) -> None:
@@ -103,7 +103,7 @@ def test_over_pairs_the_mean_difference_of_each_counts_once(board: Leaderboard) 
 
 def test_it_prints_and_is_flat_records(board: Leaderboard) -> None:
     found = contrasts(board, "dhkd α=0.5", ["kd"])
-    shown = render(found, Format.TABLE)
+    shown = render(board, found, Format.TABLE)
     assert f"+{found[0].difference:.2f}" in shown
     assert shown.splitlines()[0] == answer(found)
     assert [record["pair"] for record in records(found)] == [*PAIRS, OVER_PAIRS]
@@ -116,6 +116,19 @@ def test_a_row_is_named_as_it_is_printed_too(board: Leaderboard) -> None:
     assert compare(printed, "kd", "scratch") == compare(board, "kd", "scratch")  # a label is its own row's before all
     with pytest.raises(InputError, match=r"unknown row 'DHKD'.*DHKD \(ours\)"):
         compare(printed, "DHKD", "kd")
+
+
+def test_what_is_read_has_the_names_in_print_and_records_have_labels(board: Leaderboard) -> None:
+    names = {"dhkd α=0.5": "DHKD (ours)", "kd": "scratch", "scratch": "nothing"}
+    printed = replace(board, plan=replace(board.plan, table={"names": names}))
+    found = [
+        replace(one, missing="1 diverged (dhkd α=0.5), 2 failed (kd)") for one in compare(printed, "kd", "scratch")
+    ]
+    shown = render(printed, found, Format.MARKDOWN)
+    assert shown.splitlines()[0].startswith("scratch ")
+    assert "| scratch | nothing |" in shown
+    assert "1 diverged (dhkd α=0.5), 2 failed (scratch)" in shown
+    assert '"mine": "kd"' in render(printed, found, Format.JSON)
 
 
 def test_a_row_against_itself_is_refused(board: Leaderboard) -> None:

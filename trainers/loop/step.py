@@ -1,0 +1,84 @@
+"""A step of the optimiser, and what the losses of an epoch's steps come to.
+
+Shapes: `S` steps of an epoch.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from trainers.config import Recipe
+from trainers.distillers import Distiller
+from trainers.errors import DivergedError
+from trainers.loop.data_parallel import ALONE, Group
+from trainers.loop.gradient_alignment import aligned_gradients
+from trainers.loop.sgd import SGD
+from trainers.loop.weighing import Weighing
+
+
+def optimizer_of(distiller: Distiller, recipe: Recipe) -> SGD:
+    """The optimiser that the recipe describes, of all that the method trains."""
+    return SGD(
+        distiller.parameters(),
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        weight_decay=recipe.weight_decay,
+        fused=True,
+    )
+
+
+def shares(terms: dict[str, Tensor], own: int, batch: int) -> dict[str, Tensor]:
+    """Each term's part in the mean over the whole batch of which this process has `own` images."""
+    return terms if own == batch else {name: term * (own / batch) for name, term in terms.items()}
+
+
+def step(
+    distiller: Distiller,
+    optimizer: torch.optim.Optimizer,
+    terms: dict[str, Tensor],
+    weighing: Weighing,
+    lr: float,
+    group: Group = ALONE,
+) -> None:
+    """Step the optimiser once, by the gradient of the weighted sum of the terms."""
+    for parameters_group in optimizer.param_groups:
+        parameters_group["lr"] = lr
+    counted = weighing.counted(terms)
+    if distiller.anchors.isdisjoint(counted) or distiller.anchors.issuperset(counted):
+        optimizer.zero_grad(set_to_none=True)
+        weighing.backward(terms)
+        group.sum_all([parameter.grad for parameter in distiller.parameters()])
+    else:
+        _align(distiller, weighing.weighted(terms), group)
+    optimizer.step()
+
+
+def _align(distiller: Distiller, weighted: dict[str, Tensor], group: Group) -> None:
+    """Give the parameters a gradient in which no other term opposes the anchors."""
+    anchors = torch.stack([term for name, term in weighted.items() if name in distiller.anchors]).sum()
+    others = [term for name, term in weighted.items() if name not in distiller.anchors]
+    parameters = [parameter for parameter in distiller.parameters() if parameter.requires_grad]
+    merged = aligned_gradients(anchors, others, parameters, group)
+    for parameter, gradient in zip(parameters, merged, strict=True):
+        parameter.grad = gradient
+
+
+def mean_terms(records: Tensor, sizes: list[int], names: list[str], epoch: int) -> dict[str, float]:
+    """Mean of each loss over the epoch's images, from float ``[S, len(names)]``.
+
+    Raises:
+        DivergedError: naming the first step and term that is NaN or infinite (the total last).
+    """
+    records = records.double().cpu()
+    bad = torch.nonzero(~records.isfinite().all(dim=1)).flatten().tolist()
+    if bad:
+        first = bad[0]
+        columns = [*range(1, len(names)), 0]
+        column = next(index for index in columns if not math.isfinite(records[first, index]))
+        raise DivergedError(names[column], epoch, first + 1, records[first, column].item())
+    share = torch.tensor(sizes, dtype=torch.float64) / sum(sizes)
+    return dict(zip(names, (share @ records).tolist(), strict=True))

@@ -1,0 +1,289 @@
+"""The training of one trial, in the parts that :func:`trainers.fit.fit` calls one after the other.
+
+Shapes: `B` batch, `N` training images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainers.check import refuse_idle_epochs
+from trainers.config import Recipe, TrialConfig
+from trainers.data.base import Images
+from trainers.diagnostics import Sample, diagnose
+from trainers.distillers import METHODS, Batch, Distiller, Setting, build_distiller
+from trainers.draws import derive, order
+from trainers.errors import CheckpointError
+from trainers.loop.clock import Clock
+from trainers.loop.data_parallel import ALONE, Group, refuse_workers, synchronised
+from trainers.loop.evaluate import Accuracy, accuracy, percent
+from trainers.loop.schedule import learning_rate
+from trainers.loop.step import mean_terms, optimizer_of, shares, step
+from trainers.loop.tally import Tally
+from trainers.loop.weighing import Weighing
+from trainers.material import Material
+from trainers.models import Network, build
+from trainers.result import EpochResult
+from trainers.storage.checkpoint import Checkpoints, save_tensors
+from trainers.teaching.lesson import Lesson
+
+WEIGHTS = "weights.pt"
+"""The finished weights, in the trial's folder."""
+
+
+class Training:
+    """A trial's student, optimiser, checkpoints and numbers; it goes on from the newest whole checkpoint.
+
+    Args:
+        config: decides every number.
+        material: what it trains on.
+        lesson: what the teacher teaches; None without one.
+        folder: where checkpoints and the finished weights go; None keeps nothing.
+        group: the processes that train this trial together.
+
+    Raises:
+        CheckpointError: where the folder holds another trial's checkpoints.
+        InputError: for names or hyperparameters that do not exist, where every loss weight of an epoch is 0, and for
+            what several processes cannot train.
+    """
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        material: Material,
+        lesson: Lesson | None = None,
+        *,
+        folder: Path | None = None,
+        group: Group = ALONE,
+    ) -> None:
+        self.config, self.material, self.group = config, material, group
+        self._lesson, self._folder = lesson, folder
+        self.distiller = self._built()
+        self._optimizer = optimizer_of(self.distiller, config.recipe)
+        self._checkpoints = Checkpoints(folder / "checkpoints") if folder is not None else None
+        self._cuts = _cuts(len(material.train), config.recipe.batch_size, group.fewest)
+        self._history = self._resumed()
+        self._sample: Sample | None = None
+
+    @property
+    def done(self) -> int:
+        """Epochs that are behind it."""
+        return len(self._history)
+
+    def replayed(self) -> Iterator[EpochResult]:
+        """The epochs that an earlier call has trained."""
+        return (EpochResult(**(past | {"replayed": True})) for past in list(self._history))
+
+    def remaining(self) -> Iterator[int]:
+        """The epochs that are to be trained, one after the other; a sample for diagnostics is drawn before."""
+        recipe, material = self.config.recipe, self.material
+        if self.done < recipe.epochs and recipe.diagnostics:
+            teacher = self._lesson.live if self._lesson is not None else None
+            self._sample = Sample.draw(
+                recipe, material.train, material.test, material.views, material.autocast, teacher
+            )
+        yield from range(self.done + 1, recipe.epochs + 1)
+
+    def begin(self, epoch: int) -> None:
+        """Get ready for the steps of an epoch, counted from 1; whatever else draws has done so."""
+        _seed_torch(self.config.seed, epoch, self.group)
+        self.distiller.train()
+        self._epoch, self._step = epoch, 0
+        self._weighing = Weighing(self.distiller.weights(epoch), self.material.place)
+        self._tally = Tally(self._weighing, self.material.place)
+        self._batches = order(self.config.seed, epoch, self.material.train.index).tensor_split(self._cuts)
+
+    @property
+    def parts(self) -> list[Tensor]:
+        """What this process has of each batch of the epoch: positions in the training images, int64 ``[B]`` each."""
+        return [self.group.share(batch) for batch in self._batches]
+
+    def step(self, batch: Batch) -> None:
+        """Train on the next of :attr:`parts`."""
+        self._lr = learning_rate(self.config.recipe, self._epoch, self._step, len(self._batches))
+        output = self.distiller.losses(batch)
+        terms = shares(output.terms, len(batch), len(self._batches[self._step]))
+        step(self.distiller, self._optimizer, terms, self._weighing, self._lr, self.group)
+        self._tally.add(terms, output.logits, batch.targets)
+        self._step += 1
+
+    def end(self, clock: Clock, taught: int) -> EpochResult:
+        """What the epoch has come to; its checkpoint is on the disk.
+
+        Args:
+            clock: of the epoch; it runs.
+            taught: images that the teacher was run on.
+
+        Raises:
+            DivergedError: when a loss term became NaN or infinite.
+            StorageError: when the checkpoint cannot be written.
+        """
+        group, material = self.group, self.material
+        means = self._means()
+        trained = clock.seconds
+        if not self.config.recipe.sync_batch_norm:
+            group.average_statistics(self.distiller)
+        train = percent(group.sum(self._tally.correct), len(material.train))
+        val = self._accuracy(material.val) if material.val is not None else None
+        test = self._accuracy(material.test)
+        result = EpochResult(
+            epoch=self._epoch,
+            loss=means.pop("loss"),
+            terms=means,
+            lr=self._lr,
+            train_acc=train.top1,
+            train_acc5=train.top5,
+            val_acc=val.top1 if val else None,
+            val_acc5=val.top5 if val else None,
+            test_acc=test.top1,
+            test_acc5=test.top5,
+            diagnostics=self._diagnosed(),
+            seconds=clock.seconds,
+            images_per_second=len(material.train) / trained,
+            teacher_images=int(group.sum(torch.tensor(taught, device=material.place))),
+        )
+        self._kept(result)
+        return result
+
+    def finished(self) -> Network:
+        """The method's predictor, on the CPU and in evaluation mode; its weights are on the disk."""
+        student = self.distiller.predictor.cpu().to(memory_format=torch.contiguous_format).eval()
+        if self._folder is not None and self.group.leads:
+            save_tensors(self._folder / WEIGHTS, _exported(self.config, student, self.material.data.classes))
+        return student
+
+    def _means(self) -> dict[str, float]:
+        """Mean of each loss over the epoch's images."""
+        records = self.group.sum(self._tally.records())
+        return mean_terms(records, [len(batch) for batch in self._batches], self._tally.names, self._epoch)
+
+    def _accuracy(self, split: Images) -> Accuracy:
+        return accuracy(self.distiller.predictor, split, self.material.views, self.material.autocast, self.group)
+
+    def _diagnosed(self) -> dict[str, float]:
+        """The epoch's diagnostics; none where it is not their turn."""
+        recipe = self.config.recipe
+        due = self._epoch % recipe.diagnostics_every == 0 or self._epoch == recipe.epochs
+        return diagnose(self.distiller, self._sample, self._epoch) if self._sample is not None and due else {}
+
+    def _built(self) -> Distiller:
+        """The method around its student, on the device, as it is trained."""
+        config, recipe, group = self.config, self.config.recipe, self.group
+        distiller = _initial(config, _setting(config, self.material, self._lesson))
+        distiller = distiller.to(self.material.place).to(memory_format=torch.channels_last)
+        if group.size > 1:
+            refuse_workers(config)
+        if group.size > 1 and recipe.sync_batch_norm:
+            synchronised(distiller)
+        distiller.set_up(torch.bfloat16 if recipe.precision == "bf16" else None, _compiled_size(recipe))
+        refuse_idle_epochs(distiller, config)
+        return distiller
+
+    def _kept(self, result: EpochResult) -> None:
+        """All that is needed to go on: written here, read in :meth:`_resumed`, nowhere else."""
+        self._history.append(asdict(result))
+        if self._checkpoints is None or not self.group.leads:
+            return
+        state = {
+            "key": self.config.key,
+            "distiller": self.distiller.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "history": self._history,
+        }
+        self._checkpoints.save(result.epoch, state)
+
+    def _resumed(self) -> list[dict[str, Any]]:
+        """Load the newest whole checkpoint, if there is one; the epochs that are done, as dicts."""
+        checkpoints = self._checkpoints
+        state = self.group.told(lambda: checkpoints.newest() if checkpoints is not None else None)
+        if state is None:
+            return []
+        if state["key"] != self.config.key:
+            raise CheckpointError(f"the folder holds checkpoints of trial {state['key']}, not of {self.config.key}")
+        self.distiller.load_state_dict(state["distiller"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        return list(state["history"])
+
+
+def lesson_of(
+    config: TrialConfig, material: Material, teacher: Network | Callable[[], Network] | None
+) -> Lesson | None:
+    """What the teacher teaches; None without one, and for methods that listen to none.
+
+    Args:
+        config: of the trial.
+        material: what it trains on.
+        teacher: the network, or what loads it, which is called once, when it is first needed.
+    """
+    if teacher is None or METHODS[config.method.name].teacher_needs == "nothing":
+        return None
+    given = teacher
+
+    @cache
+    def loaded() -> Network:
+        return (given if isinstance(given, Network) else given()).eval()
+
+    return Lesson(config, material.data, material.train, material.views, material.place, loaded)
+
+
+def seeded_model(name: str, num_classes: int, seed: int) -> Network:
+    """The network of `name` as it starts in every trial of `seed`, whatever the method."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(seed, "model"))
+        return build(name, num_classes=num_classes)
+
+
+def _setting(config: TrialConfig, material: Material, lesson: Lesson | None) -> Setting:
+    needed = lesson is not None and METHODS[config.method.name].teacher_needs == "features"
+    return Setting(
+        num_classes=material.data.num_classes,
+        image_size=material.data.image_size,
+        teacher=lesson.teacher() if lesson is not None and needed else None,
+        index=material.cut.train.index,
+        labels=material.cut.train.labels,
+        seed=config.seed,
+    )
+
+
+def _initial(config: TrialConfig, setting: Setting) -> Distiller:
+    """The method around a fresh student; what the method adds is drawn after, and apart from, the student."""
+    student = seeded_model(config.model, setting.num_classes, config.seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(config.seed, "method"))
+        return build_distiller(config.method, student, setting)
+
+
+def _compiled_size(recipe: Recipe) -> int | None:
+    """Images of the batches that go through a compiled student; None where the recipe has none."""
+    return recipe.batch_size if recipe.compile else None
+
+
+def _cuts(count: int, size: int, fewest: int = ALONE.fewest) -> list[int]:
+    """Where `count` images are cut into batches of `size`; a last one of fewer than `fewest` joins the one before."""
+    cuts = list(range(size, count, size))
+    if cuts and count - cuts[-1] < fewest:
+        cuts.pop()
+    return cuts
+
+
+def _seed_torch(seed: int, epoch: int, group: Group) -> None:
+    """For what torch draws by itself: dropout, of each process's own images."""
+    torch.manual_seed(derive(seed, "torch", epoch, *([group.rank] if group.size > 1 else [])))
+
+
+def _exported(config: TrialConfig, student: Network, classes: Sequence[str]) -> dict[str, Any]:
+    """The finished weights, and whose they are: SimKD's belong to a network that teacher and method shape as well."""
+    return {
+        "architecture": config.model,
+        "method": config.method.model_dump(mode="json"),
+        "teacher": config.teacher.architecture if config.teacher is not None else None,
+        "classes": list(classes),
+        "state_dict": student.state_dict(),
+    }
