@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from trainers.accelerator import compiled_forgotten
 from trainers.config import Frozen
 from trainers.models import Features, Network
+from trainers.models.batch_counts import count_on_host
 
 
 def _nothing() -> Tensor:
@@ -150,7 +151,9 @@ class Distiller(nn.Module, ABC):
                 another size, such as an epoch's last one, are not worth a compilation of their own.
         """
         self._autocast = autocast
-        if compiled is not None:
+        if compiled is None:
+            count_on_host(self)  # a compiled pass counts on the device, within its graph
+        else:
             functorch.donated_buffer = not self.anchors  # with which the graph is walked backward more than once
             _forget_others(self, autocast, compiled)
             graphs = next(self.student.parameters()).is_cuda and not self.anchors
