@@ -117,6 +117,7 @@ class Distiller(nn.Module, ABC):
     """Whether batches must carry a strong view as well; a method may settle it by its hyperparameters."""
     remembers_images: ClassVar[bool] = False
     """Whether it keeps something of every training image from one step to the next."""
+    _begun: int | None = None
     _autocast: torch.dtype | None = None
     _compiled: tuple[int, Callable[[Tensor], Features]] | None = None
 
@@ -160,6 +161,16 @@ class Distiller(nn.Module, ABC):
             what = self.student.features if self.teacher_needs == "features" else self._heads
             mode = "reduce-overhead" if graphs else "default"  # the former replays CUDA graphs
             self._compiled = (compiled, torch.compile(what, dynamic=False, mode=mode))
+
+    def begin(self, epoch: int) -> None:
+        """Get ready for the steps of an epoch, counted from 1: what depends on it goes into buffers, in place, so that
+        a compiled step reads it there and need not be compiled anew."""
+
+    def at(self, epoch: int) -> None:
+        """:meth:`begin` where it has not been called for this epoch; within a compiled step it has been."""
+        if not torch.compiler.is_compiling() and epoch != self._begun:
+            self._begun = epoch
+            self.begin(epoch)
 
     def _heads(self, images: Tensor) -> Features:
         """A pass without its inner stations, which a compiler then need not bring forth."""
