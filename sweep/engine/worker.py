@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from trainers.loop.data_parallel import Group
     from trainers.models import Network
     from trainers.result import EpochResult
+    from trainers.teaching.logit_bank import LogitBank
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +40,6 @@ def begin(job: dict[str, Any], group: Group | None = None) -> Generator[EpochRes
     from trainers.accelerator import limited
     from trainers.fit import fit
     from trainers.loop.data_parallel import ALONE
-    from trainers.teaching.logit_bank import LogitBank
 
     torch.set_num_threads(job["cpus"])
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", str(job["cpus"]))  # else a pool of up to 32 a worker
@@ -50,7 +50,7 @@ def begin(job: dict[str, Any], group: Group | None = None) -> Generator[EpochRes
     if trial.teacher is not None:
         teacher = partial(_teacher, job["teachers"], storage, trial.teacher, data, device_of(job))
     budget = None if job["bank_gb"] is None else int(job["bank_gb"] * GIGABYTE)
-    bank = LogitBank(Path(job["bank"]), budget, storage)
+    bank = _bank(job["bank"], budget, storage)
     limited(job["gpus"])
     folder = Path(job["folder"])
     together = group or ALONE
@@ -165,6 +165,14 @@ def _loaded(name: str, options: str, content: str) -> ImageData:
     if data.content != content:
         raise ValueError(f"data set '{name}' is not the one the plan was made with ({data.content})")
     return data
+
+
+@lru_cache(maxsize=1)
+def _bank(folder: str, budget: int | None, storage: Storage) -> LogitBank:
+    """The logit bank, whose files a worker process opens once for all its trials: there may be thousands."""
+    from trainers.teaching.logit_bank import LogitBank
+
+    return LogitBank(Path(folder), budget, storage)
 
 
 @lru_cache(maxsize=4)

@@ -58,6 +58,14 @@ def test_the_bank_takes_as_many_gigabytes_as_the_spec_says(
     assert Path(bank.folder) == root.bank.absolute()
 
 
+def test_the_trials_of_a_worker_share_what_they_have_open_of_the_bank(
+    root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (trained_with(root, monkeypatch)["bank"] for _ in range(2))
+    assert first is second
+    assert trained_with(root, monkeypatch, bank_gb=1)["bank"] is not first
+
+
 @pytest.mark.parametrize(
     ("gpus", "device", "limit"), [(0, "cpu", []), (0.25, "cuda", [0.25]), (1, "cuda", [1.0]), (2, "cuda", [1.0])]
 )

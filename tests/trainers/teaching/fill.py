@@ -39,6 +39,8 @@ def fill(folder: Path, number: int, counts: Path) -> None:
     """What one trial does: processes 0 … 3 have one seed, 4 … 7 another."""
     shelf = LogitBank(folder, 10**9).shelf({}, views=VIEWS, classes=CLASSES, dtype=torch.float16)
     calls = 0
+    while number != KILLED and not (counts.parent / f"count-{KILLED}").exists():
+        time.sleep(0.001)  # on a busy machine it would else come when all is done
     for epoch in range(EPOCHS):
         address = addresses(number // 4, epoch)
 
