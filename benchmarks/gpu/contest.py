@@ -86,18 +86,25 @@ def contest(
     with empty_bank() as bank:
         theirs = their_turns(pair, asked)
         ours = dict(_begun(asked, pair, contestants, data, bank))
-        rates: dict[str, list[float]] = {name: [] for name in [THEIRS, *ours]}
         theirs()
-        for _ in range(size(asked).rounds):
-            rates[THEIRS].append(theirs())
-            asked.figure(f"{pair}: {THEIRS}", rates[THEIRS], unit="images/s")
-            for name in list(ours):
-                with asked.trying(f"{pair}: {name}"):
-                    rates[name].append(ours[name]())
-                    _say(asked, pair, name, contestants[name], rates, ours[name])
-                    continue
-                del ours[name]
+        race(asked, pair, contestants, theirs, ours)
         yield from ours.items()
+
+
+def race(
+    asked: Asked, pair: Pair, contestants: Mapping[str, Contestant], theirs: Callable[[], float], ours: dict[str, Turns]
+) -> None:
+    """All rounds, `theirs` first in each; those of `ours` that fail are taken out."""
+    rates: dict[str, list[float]] = {name: [] for name in [THEIRS, *ours]}
+    for _ in range(size(asked).rounds):
+        rates[THEIRS].append(theirs())
+        asked.figure(f"{pair}: {THEIRS}", rates[THEIRS], unit="images/s")
+        for name, turns in list(ours.items()):
+            del ours[name]
+            with asked.trying(f"{pair}: {name}"):
+                rates[name].append(turns())
+                _say(asked, pair, name, contestants[name], rates, turns)
+                ours[name] = turns
 
 
 def _say(asked: Asked, pair: Pair, name: str, one: Contestant, rates: Mapping[str, list[float]], turns: Turns) -> None:

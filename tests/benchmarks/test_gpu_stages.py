@@ -6,19 +6,22 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 import torch
 
+from benchmarks.common import at_least
 from benchmarks.gpu.asked import Asked
 from benchmarks.gpu.card import union
-from benchmarks.gpu.contest import Turns
+from benchmarks.gpu.contest import Contestant, Turns, race
 from benchmarks.gpu.findings import Finding, Findings, read
 from benchmarks.gpu.material import pixels
+from benchmarks.gpu.show import latest
 from benchmarks.gpu.stages import every, sharing
 from benchmarks.gpu.stages.views import as_pixels
+from benchmarks.trials import DEEP
 from trainers.config import Recipe
 from trainers.result import EpochResult
 from trainers.views.views import Views
@@ -93,6 +96,26 @@ def test_a_trial_whose_bank_is_cold_is_not_raced() -> None:
         turns()
 
 
+def test_a_trial_that_fails_is_out_of_the_race_and_the_others_go_on(tmp_path: Path) -> None:
+    def failing() -> Iterator[EpochResult]:
+        yield epoch(1, 2.0)
+        raise ValueError("no such kernel")
+
+    asked = Asked("speed", Findings(tmp_path / "found.jsonl"), "cuda", False)
+    contestants = {name: Contestant("kd", {}, {}, at_least(10)) for name in ("bad", "good")}
+    ours = {
+        "bad": Turns(failing(), warm=True),
+        "good": Turns(iter([epoch(n, n) for n in (1, 2, 4)]), warm=True),
+    }
+    race(asked, DEEP, contestants, lambda: 5.0, ours)
+    assert list(ours) == ["good"]
+    *_, good = latest(read(asked.findings.path))
+    assert good["what"] == f"{DEEP}: good" and good["rounds"] == 3
+    assert good["value"] == 10 and good["met"] and good["quartiles"] == [7.5, 15]
+    (error,) = [finding for finding in read(asked.findings.path) if "error" in finding]
+    assert (error["what"], error["error"]) == (f"{DEEP}: bad", "ValueError: no such kernel")
+
+
 def test_processes_share_a_card_in_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = "print(8, flush=True)\nimport sys\nfor _ in sys.stdin: print(8, flush=True)"
     asked = Asked("sharing", Findings(tmp_path / "found.jsonl"), "cpu", True)
@@ -114,7 +137,7 @@ def test_without_nvidia_s_daemon_that_is_said(monkeypatch: pytest.MonkeyPatch) -
         pass
 
 
-@pytest.mark.slow(240)
+@pytest.mark.slow(300)
 def test_every_stage_runs_on_a_cpu_from_start_to_end(bare: Mapping[str, str], tmp_path: Path) -> None:
     out = tmp_path / "found.jsonl"
     command = [sys.executable, "-m", "benchmarks.gpu", "--quick", "--device", "cpu", "--out", str(out)]
