@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -30,10 +31,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainers.config import DatasetConfig, MethodConfig, Recipe, TeacherConfig, TrialConfig
 from trainers.data.base import ImageData, Split
-from trainers.distillers import METHODS
+from trainers.distillers import METHODS, base
 from trainers.fit import fit, seeded_model
 from trainers.loop import weighing
 from trainers.models import Network
+from trainers.models.batch_counts import count_on_host
 from trainers.teaching import chunks
 from trainers.teaching.logit_bank import LogitBank
 
@@ -44,7 +46,8 @@ BATCH = 64
 VIEWS = """
 detach alias view _unsafe_view expand t transpose permute slice select unsqueeze squeeze split split_with_sizes unbind
 as_strided _reshape_alias empty empty_like empty_strided new_empty new_empty_strided lift_fresh _local_scalar_dense
-resize_ set_ diagonal is_same_size unfold _record_function_enter_new _record_function_exit
+resize_ set_ diagonal is_same_size unfold squeeze_ unsqueeze_ transpose_ t_ _record_function_enter_new
+_record_function_exit
 """
 """Calls of ATen that start no kernel."""
 TWICE = "convolution_backward"
@@ -53,6 +56,8 @@ WAITING = "item tolist __bool__ __int__ __float__ __index__ cpu equal allclose n
 """Calls that bring numbers to the host, or size their result by them."""
 MADE_OF_NUMBERS = "tensor as_tensor"
 """Calls that make a tensor of numbers of the host's, on a device."""
+_hosted: list[Tensor] = []
+"""What lies in the host's memory, though all else is on a GPU."""
 _views, _waiting, _made = (frozenset(names.split()) for names in (VIEWS, WAITING, MADE_OF_NUMBERS))
 
 
@@ -78,7 +83,7 @@ class _Launches(TorchDispatchMode):
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         name = func.__name__.partition(".")[0]
-        if name not in _views:
+        if name not in _views and not (args and any(args[0] is each for each in _hosted)):
             self.counted[name] += 2 if name == TWICE else 1
         return func(*args, **(kwargs or {}))
 
@@ -191,12 +196,11 @@ def epoch(asked: Case, steps: int, teacher: Network) -> Count:
 
 @contextmanager
 def as_on_a_gpu() -> Iterator[None]:
-    """Have gradients start where they do on a GPU."""
-    usual, weighing.SUMMED_ON = weighing.SUMMED_ON, "no device"
-    try:
+    """Have gradients start where they do on a GPU, and no call counted on what the host keeps to itself there."""
+    _hosted.clear()
+    noted = patch.object(base, "count_on_host", lambda network: _hosted.extend(count_on_host(network)))
+    with patch.object(weighing, "SUMMED_ON", "no device"), noted:
         yield
-    finally:
-        weighing.SUMMED_ON = usual
 
 
 @contextmanager

@@ -263,7 +263,7 @@ class _Cohort:
     def _set_up(self) -> None:
         """Everything that is needed before the first epoch."""
         self._is_set_up = True
-        with _failing(self.members):
+        with _failing(self.members), settings_kept():
             self._material = Material.of(self.members[0].config.recipe, self._data, self._device)
             self._material.computing()
             teacher = cache(self._teacher) if self._teacher is not None else None
@@ -275,8 +275,9 @@ class _Cohort:
         """Train an epoch of the trials that are furthest behind."""
         live = [member for member in self.members if member.live]
         least = min(member.done for member in live)
-        with _failing(live := [member for member in live if member.done == least]):
-            self._train(live, least + 1)
+        furthest_behind = [member for member in live if member.done == least]
+        with _failing(furthest_behind), settings_kept():
+            self._train(furthest_behind, least + 1)
 
     def _train(self, members: Sequence[_Member], epoch: int) -> None:
         """One epoch, counted from 1, of trials that are all as far."""

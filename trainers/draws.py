@@ -64,8 +64,17 @@ def bits(seed: int, purpose: str, epoch: int, index: Tensor) -> Tensor:
     Returns:
         int64 ``[N]`` in ``[0, 2**63)``, on the device of `index`.
     """
-    start = _signed(derive(seed, purpose, epoch))
-    return _mix(_mix(index * _signed(_GOLDEN) + start)) & ((1 << 63) - 1)
+    return bits_from(start(seed, purpose, epoch), index)
+
+
+def start(seed: int, purpose: str, epoch: int) -> int:
+    """What :func:`bits` of all samples of an epoch start from, a signed 64-bit integer."""
+    return _signed(derive(seed, purpose, epoch))
+
+
+def bits_from(beginning: int | Tensor, index: Tensor) -> Tensor:
+    """:func:`bits` from :func:`start`, which may be a scalar tensor: a compiled graph then serves all epochs."""
+    return _mix(_mix(index * _signed(_GOLDEN) + beginning)) & ((1 << 63) - 1)
 
 
 def integers(seed: int, purpose: str, epoch: int, index: Tensor, high: int) -> Tensor:

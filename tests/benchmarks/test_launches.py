@@ -11,9 +11,12 @@ from torch import Tensor
 from benchmarks.launches import Case, case, counted, step, taught_by
 
 BOUNDS: dict[str, tuple[Case, float]] = {
-    "kd": (case("kd"), 110),
-    "dhkd nonlinear": (case("dhkd", head="nonlinear"), 160),
-    "sld": (case("sld"), 700),
+    "kd": (case("kd"), 100),
+    "dhkd nonlinear": (case("dhkd", head="nonlinear"), 150),
+    "dhkd aligned": (case("dhkd", head="nonlinear", align=True), 250),
+    "sld": (case("sld"), 311),
+    "sld, the student's own swapped logits": (case("sld", start=0), 363),
+    "mlkd": (case("mlkd"), 320),
 }
 """Launches of a step with its part of a chunk."""
 

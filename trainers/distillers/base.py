@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from trainers.accelerator import compiled_forgotten
 from trainers.config import Frozen
 from trainers.models import Features, Network
+from trainers.models.batch_counts import count_on_host
 
 
 def _nothing() -> Tensor:
@@ -116,6 +117,7 @@ class Distiller(nn.Module, ABC):
     """Whether batches must carry a strong view as well; a method may settle it by its hyperparameters."""
     remembers_images: ClassVar[bool] = False
     """Whether it keeps something of every training image from one step to the next."""
+    _begun: int | None = None
     _autocast: torch.dtype | None = None
     _compiled: tuple[int, Callable[[Tensor], Features]] | None = None
 
@@ -150,13 +152,25 @@ class Distiller(nn.Module, ABC):
                 another size, such as an epoch's last one, are not worth a compilation of their own.
         """
         self._autocast = autocast
-        if compiled is not None:
+        if compiled is None:
+            count_on_host(self)  # a compiled pass counts on the device, within its graph
+        else:
             functorch.donated_buffer = not self.anchors  # with which the graph is walked backward more than once
             _forget_others(self, autocast, compiled)
             graphs = next(self.student.parameters()).is_cuda and not self.anchors
             what = self.student.features if self.teacher_needs == "features" else self._heads
             mode = "reduce-overhead" if graphs else "default"  # the former replays CUDA graphs
             self._compiled = (compiled, torch.compile(what, dynamic=False, mode=mode))
+
+    def begin(self, epoch: int) -> None:
+        """Get ready for the steps of an epoch, counted from 1: what depends on it goes into buffers, in place, so that
+        a compiled step reads it there and need not be compiled anew."""
+
+    def at(self, epoch: int) -> None:
+        """:meth:`begin` where it has not been called for this epoch; within a compiled step it has been."""
+        if not torch.compiler.is_compiling() and epoch != self._begun:
+            self._begun = epoch
+            self.begin(epoch)
 
     def _heads(self, images: Tensor) -> Features:
         """A pass without its inner stations, which a compiler then need not bring forth."""

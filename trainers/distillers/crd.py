@@ -37,7 +37,7 @@ from torch.nn import functional as F
 
 from trainers.distillers.base import Batch, MethodParams, Setting
 from trainers.distillers.feature_maps import MapDistiller, unit
-from trainers.draws import bits
+from trainers.draws import bits_from, start
 from trainers.errors import InputError
 from trainers.models import Features, Network
 
@@ -128,8 +128,17 @@ def draw_negatives(seed: int, epoch: int, own: Tensor, index: Tensor, labels: Te
         index, labels: int64 ``[N]``, of all training images.
         negatives: no more than any of the samples has images of other classes.
     """
+    return _drawn(_start(seed, epoch), own, index, labels, negatives)
+
+
+def _start(seed: int, epoch: int) -> int:
+    return start(seed, "crd negatives", epoch)
+
+
+def _drawn(beginning: int | Tensor, own: Tensor, index: Tensor, labels: Tensor, negatives: int) -> Tensor:
+    """:func:`draw_negatives` from where an epoch's draws start."""
     pairs = index[own, None] * (index.max() + 1) + index  # [B, N]
-    keys = bits(seed, "crd negatives", epoch, pairs)
+    keys = bits_from(beginning, pairs)
     keys = keys.masked_fill(labels[own, None] == labels, torch.iinfo(torch.int64).max)
     return keys.topk(negatives, dim=1, largest=False).indices
 
@@ -160,6 +169,7 @@ class CRD(MapDistiller):
     params: CRDParams
     index: Tensor  # int64 [N]
     labels: Tensor  # int64 [N]
+    beginning: Tensor  # int64, a scalar: where the epoch's draws start
 
     def __init__(self, params: CRDParams, student: Network, setting: Setting) -> None:
         super().__init__(params, student, setting)
@@ -170,6 +180,7 @@ class CRD(MapDistiller):
         self.negatives = min(params.negatives, _fewest_others(setting))
         self.register_buffer("index", setting.index, persistent=False)
         self.register_buffer("labels", setting.labels, persistent=False)
+        self.register_buffer("beginning", torch.zeros((), dtype=torch.int64), persistent=False)
 
     def terms(self, student: Features, teacher: Features, batch: Batch) -> dict[str, Tensor]:
         """`crd`: the loss of :class:`Memories`, a scalar, of both networks' embeddings ``[B, d]`` of the pooled
@@ -181,14 +192,19 @@ class CRD(MapDistiller):
         loss = self.memories(ours, theirs, contrast, temperature=params.temperature, momentum=params.momentum)
         return {"crd": loss}
 
+    def begin(self, epoch: int) -> None:
+        """Set where its draws start."""
+        self.beginning.fill_(_start(self.seed, epoch))
+
     def weights(self, epoch: int) -> dict[str, float]:
         """`ce_weight` for `ce` and `crd_weight` for `crd`, in every epoch."""
         return {"ce": self.params.ce_weight, "crd": self.params.crd_weight}
 
     def _contrast(self, batch: Batch) -> Tensor:
         """Each sample's own row, then its negatives': int64 ``[B, 1 + K]``."""
+        self.at(batch.epoch)
         own = torch.searchsorted(self.index, batch.index)
-        drawn = draw_negatives(self.seed, batch.epoch, own, self.index, self.labels, negatives=self.negatives)
+        drawn = _drawn(self.beginning, own, self.index, self.labels, self.negatives)
         return torch.cat([own[:, None], drawn], dim=1)
 
 

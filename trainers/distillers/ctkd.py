@@ -40,7 +40,7 @@ def reversal(epoch: int, epochs: int) -> float:
     return (1 - math.cos(math.pi * min(epoch / epochs, 1.0))) / 2 if epochs > 0 else 1.0
 
 
-def reversed_gradient(value: Tensor, strength: float) -> Tensor:
+def reversed_gradient(value: Tensor, strength: float | Tensor) -> Tensor:
     """`value` itself, of any shape, whose gradient comes back multiplied by minus `strength`."""
     still = value.detach()
     return still - strength * (value - still)
@@ -68,20 +68,27 @@ class CTKD(Distiller):
 
     Params: ClassVar[type[MethodParams]] = CTKDParams
     summary: ClassVar[str] = "KD at a temperature learnt against the student (arXiv 2211.16231)"
+    strength: Tensor  # lambda of the epoch, a scalar
 
     def __init__(self, params: CTKDParams, student: Network, setting: Setting) -> None:
         super().__init__(student, setting)
         self.params = params
         self.theta = nn.Parameter(torch.tensor(params.init))
+        self.register_buffer("strength", torch.zeros(()), persistent=False)
 
     @classmethod
     def create(cls, params: Any, student: Network, setting: Setting) -> CTKD:
         """The method around `student`, with `theta` at `init`."""
         return cls(params, student, setting)
 
+    def begin(self, epoch: int) -> None:
+        """Set lambda."""
+        self.strength.fill_(reversal(epoch, self.params.curriculum_epochs))
+
     def temperature(self, epoch: int) -> Tensor:
         """T, a scalar, whose gradient is reversed as far as `epoch` lets it."""
-        theta = reversed_gradient(self.theta, reversal(epoch, self.params.curriculum_epochs))
+        self.at(epoch)
+        theta = reversed_gradient(self.theta, self.strength)
         return self.params.least + self.params.span * torch.sigmoid(theta)
 
     def losses(self, batch: Batch) -> Losses:

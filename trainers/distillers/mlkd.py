@@ -25,6 +25,7 @@ Shapes: `B` batch, `C` classes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -34,8 +35,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from trainers.distillers.base import Batch, Distiller, Losses, MethodParams, Setting
-from trainers.distillers.kd import kd_loss
 from trainers.distillers.sld import Temperatures
+from trainers.distillers.softening import Softening, softening
 from trainers.models import Network
 
 READ_ON_WEAK = (2.0, 6.0)
@@ -57,32 +58,46 @@ def mlkd_masks(teacher_logits: Tensor, *, conf: float = 0.5, class_conf: float =
     """Which samples ``[B]`` and classes ``[C]`` the teacher is least sure of, as bool."""
     probabilities = teacher_logits.detach().softmax(dim=1)
     confidence, mass = probabilities.amax(dim=1), probabilities.sum(dim=0)
-    return confidence <= confidence.quantile(conf), mass <= mass.quantile(class_conf)
+    return confidence <= quantile(confidence, conf), mass <= quantile(mass, class_conf)
+
+
+def quantile(values: Tensor, share: float) -> Tensor:
+    """The `share` quantile, a scalar, of float32 ``[N]``, in two kernels: :func:`torch.quantile` where none is NaN."""
+    split = share * (2**29 + 1)
+    rank = (split - (split - share)) * (len(values) - 1)  # of the share in single precision, as torch has it
+    rising, below = values.sort().values, math.floor(rank)
+    return torch.lerp(rising[below], rising[math.ceil(rank)], rank - below)
 
 
 def mlkd_terms(
     student_logits: Tensor,
     teacher_logits: Tensor,
     *,
-    temperatures: Sequence[float] = (2, 3, 4, 5, 6),
+    temperatures: Sequence[float] | Softening = (2, 3, 4, 5, 6),
     conf: float = 0.5,
     class_conf: float = 0.5,
     mask: bool = True,
 ) -> MLKDTerms:
     """kd, cc and bc; arguments as in :func:`mlkd_loss`."""
-    levels = []
-    for temperature in temperatures:
-        student = (student_logits / temperature).softmax(dim=1)
-        teacher = (teacher_logits.detach() / temperature).softmax(dim=1)
-        kd = kd_loss(student_logits, teacher_logits, temperature=temperature)
-        levels.append(torch.stack([kd, _gram_distance(student.T, teacher.T), _gram_distance(student, teacher)]))
-    kd, cc, bc = torch.stack(levels).sum(dim=0)
+    kd, cc, bc = _levels(student_logits, teacher_logits.detach(), softening(temperatures, student_logits))
     if not mask:
         return MLKDTerms(kd, cc, bc)
     samples, classes = (
-        chosen.float().mean() for chosen in mlkd_masks(teacher_logits, conf=conf, class_conf=class_conf)
+        chosen.mean(dtype=torch.float32) for chosen in mlkd_masks(teacher_logits, conf=conf, class_conf=class_conf)
     )
     return MLKDTerms(samples * kd, classes * cc, samples * bc)
+
+
+def _levels(student_logits: Tensor, teacher_logits: Tensor, softened: Softening) -> Tensor:
+    """kd, cc and bc ``[3]``, summed over the temperatures, without masks."""
+    # two copies a temperature: one for the divergence, one for the correlations
+    copies = torch.stack([student_logits] * 2 * len(softened.temperatures))
+    diverging, correlated = copies.view(-1, 2, *student_logits.shape).unbind(dim=1)  # [T, B, C] each
+    student = (correlated / softened.divisors).softmax(dim=2)
+    teacher = (teacher_logits / softened.divisors).softmax(dim=2)
+    kd = softened.divergences(diverging, teacher_logits)  # [T] each
+    cc, bc = _gram_distances(student.mT, teacher.mT), _gram_distances(student, teacher)
+    return torch.stack([kd, cc, bc], dim=1).flip(0).sum(dim=0)
 
 
 def mlkd_loss(
@@ -115,7 +130,7 @@ def strong_kd_loss(
     strong_student_logits: Tensor,
     strong_teacher_logits: Tensor,
     *,
-    temperatures: Sequence[float] = (4, 3, 5, 2, 6),
+    temperatures: Sequence[float] | Softening = (4, 3, 5, 2, 6),
     read_on_weak: Sequence[float] = READ_ON_WEAK,
 ) -> Tensor:
     """kd', summed over the temperatures.
@@ -126,14 +141,44 @@ def strong_kd_loss(
         temperatures: all `T`.
         read_on_weak: those of them at which the weak view stands in for the strong one.
     """
-    weak, strong = (student_logits, teacher_logits), (strong_student_logits, strong_teacher_logits)
-    return torch.stack([kd_loss(*(weak if t in read_on_weak else strong), temperature=t) for t in temperatures]).sum()
+    softened = softening(temperatures, student_logits)
+    weak = [temperature in read_on_weak for temperature in softened.temperatures]
+    student = softened.chosen(weak, student_logits, strong_student_logits)
+    teacher = softened.chosen(weak, teacher_logits, strong_teacher_logits)
+    return softened.divergence(student, teacher.detach())
 
 
-def _gram_distance(a: Tensor, b: Tensor) -> Tensor:
-    """||a a' - b b'||² / N for ``[N, M]``; in float32 under autocast too, which would round the products."""
+class Gram(torch.autograd.Function):
+    """x x' of each ``[N, M]`` of ``[T, N, M]``.
+
+    Its gradient is computed as autograd has it of a single product, whose last bits are others than those of many.
+    """
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        """``[T, N, N]``."""
+        return x @ x.mT
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        """Keep x."""
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        """That of x, from ``[T, N, N]``."""
+        x: Tensor = ctx.saved_tensors[0]
+        if x.is_contiguous():
+            return gradient @ x + gradient.mT @ x
+        return (x.mT @ gradient + x.mT @ gradient.mT).mT
+
+
+def _gram_distances(a: Tensor, b: Tensor) -> Tensor:
+    """||a a' - b b'||² / N of each ``[N, M]`` of ``[T, N, M]``; in float32 under autocast too, which would round the
+    products."""
     with torch.autocast(a.device.type, enabled=False):
-        return (a @ a.T - b @ b.T).square().sum() / len(a)
+        ours: Tensor = Gram.apply(a)
+        return (ours - b @ b.mT).square().sum(dim=(1, 2)) / a.shape[1]
 
 
 class MLKDParams(MethodParams):
@@ -168,6 +213,7 @@ class MLKD(Distiller):
         super().__init__(student, setting)
         self.params = params
         self.strong_view = params.views == "both"
+        self.softened = Softening(params.temperatures)
 
     @classmethod
     def create(cls, params: Any, student: Network, setting: Setting) -> MLKD:
@@ -186,7 +232,7 @@ class MLKD(Distiller):
         levels = mlkd_terms(
             logits,
             teacher,
-            temperatures=params.temperatures,
+            temperatures=self.softened,
             conf=params.conf,
             class_conf=params.class_conf,
             mask=params.mask,
@@ -200,7 +246,7 @@ class MLKD(Distiller):
         views = (logits, teacher, *self._seen(strong))
         kd = strong_kd_loss(
             *views,
-            temperatures=self.params.temperatures,
+            temperatures=self.softened,
             read_on_weak=READ_ON_WEAK if self.params.strong == "released" else (),
         )
         return {"ce_strong": F.cross_entropy(views[2], strong.targets), "kd_strong": kd}

@@ -32,14 +32,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from trainers.distillers.base import Batch, Distiller, Losses, MethodParams, Setting
-from trainers.distillers.kd import soft_kl
+from trainers.distillers.softening import Softening, softening
 from trainers.models import Network
 
 
 def swap_logits(logits: Tensor, targets: Tensor) -> Tensor:
     """Logits ``[B, C]`` with the values of the largest class and of the label (int64 ``[B]``) exchanged."""
     label, largest = targets[:, None], logits.argmax(dim=1, keepdim=True)
-    source = torch.arange(logits.shape[1], device=logits.device).repeat(len(logits), 1)
+    source = torch.arange(logits.shape[1], device=logits.device).expand_as(logits)
     return logits.gather(1, source.scatter(1, label, largest).scatter(1, largest, label))
 
 
@@ -65,24 +65,26 @@ def teacher_swap_loss(
     teacher_logits: Tensor,
     targets: Tensor,
     *,
-    temperatures: Sequence[float] = (1, 2, 3, 4, 5, 6),
+    temperatures: Sequence[float] | Softening = (1, 2, 3, 4, 5, 6),
 ) -> Tensor:
     """First divergence of K: the teacher, corrected; arguments as in :func:`sld_loss`."""
+    softened = softening(temperatures, student_logits)
     swapped = swap_logits(teacher_logits.detach(), targets)
-    return torch.stack([soft_kl(student_logits, swapped, temperature) for temperature in temperatures]).sum()
+    return softened.divergence(softened.copies(student_logits), swapped)
 
 
 def student_swap_loss(
     student_logits: Tensor,
     targets: Tensor,
     *,
-    temperatures: Sequence[float] = (1, 2, 3, 4, 5, 6),
+    temperatures: Sequence[float] | Softening = (1, 2, 3, 4, 5, 6),
     detach: bool = False,
 ) -> Tensor:
     """Second divergence of K: the student itself, corrected; arguments as in :func:`sld_loss`."""
+    softened = softening(temperatures, student_logits)
     swapped = swap_logits(student_logits, targets)
-    swapped = swapped.detach() if detach else swapped
-    return torch.stack([soft_kl(student_logits, swapped, temperature) for temperature in temperatures]).sum()
+    teaching = swapped.detach() if detach else softened.copies(swapped)
+    return softened.divergence(softened.copies(student_logits), teaching)
 
 
 def sld_loss(
@@ -143,6 +145,7 @@ class SLD(Distiller):
     def __init__(self, params: SLDParams, student: Network, setting: Setting) -> None:
         super().__init__(student, setting)
         self.params = params
+        self.softened = Softening(params.temperatures)
 
     @classmethod
     def create(cls, params: Any, student: Network, setting: Setting) -> SLD:
@@ -162,7 +165,7 @@ class SLD(Distiller):
 
     def _view(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Logits and terms of one view."""
-        logits, temperatures = self.passed(batch.images).logits.float(), self.params.temperatures
+        logits, temperatures = self.passed(batch.images).logits.float(), self.softened
         teacher = batch.need_teacher().logits.float()
         return logits, {
             "ce": F.cross_entropy(logits, batch.targets),

@@ -62,7 +62,21 @@ def _dot(left: Gradients, right: Gradients) -> Tensor:
     if not pairs:
         return next((a.new_zeros(()) for a in [*left, *right] if a is not None), torch.zeros(()))
     products = torch._foreach_mul([a for a, _ in pairs], [b for _, b in pairs])
-    return torch.stack([product.sum() for product in products]).sum()
+    return torch.stack(sums(products)).sum()
+
+
+def sums(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The sum of each tensor, bit for bit; vectors of one length, such as a network's batch norms have many of, are
+    summed together, in two kernels."""
+    alike: dict[int, list[int]] = {}
+    for position, tensor in enumerate(tensors):
+        alike.setdefault(len(tensor) if tensor.dim() == 1 else -1 - position, []).append(position)
+    found: dict[int, Tensor] = {}
+    for positions in alike.values():
+        chosen = [tensors[position] for position in positions]
+        each = torch.stack(chosen).sum(dim=1).unbind() if len(chosen) > 2 else [tensor.sum() for tensor in chosen]
+        found |= dict(zip(positions, each, strict=True))
+    return [found[position] for position in range(len(tensors))]
 
 
 def _scaled(gradients: Gradients, scale: Tensor) -> Gradients:

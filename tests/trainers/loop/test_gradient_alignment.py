@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from tests import goldens
 from trainers.distillers import binary_kl_norm_loss, kd_loss
-from trainers.loop.gradient_alignment import aligned_gradients
+from trainers.loop.gradient_alignment import aligned_gradients, sums
 from trainers.models import auxiliary_head, build
 
 CASES = goldens.index("grad_align")
@@ -163,3 +163,11 @@ def test_parameters_that_no_loss_reaches_get_zeros() -> None:
     merged = aligned_gradients(losses[0], losses[1:], [unused, parameter])
     assert merged[0].tolist() == [0.0, 0.0, 0.0]
     assert merged[1].tolist() == [3.0]
+
+
+def test_sums_taken_together_are_those_taken_apart() -> None:
+    draws = torch.Generator().manual_seed(0)
+    shapes = [(64,), (3, 5, 2, 2), (100,), (64,), (64, 7), (), (64,), (100,), (100,), (1,), (64,)]
+    tensors = [torch.randn(shape, generator=draws) for shape in shapes]
+    expected = [tensor.sum() for tensor in tensors]
+    assert all(torch.equal(*pair) for pair in zip(sums(tensors), expected, strict=True))
