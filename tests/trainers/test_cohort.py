@@ -11,15 +11,17 @@ from typing import Any
 import pytest
 import torch
 
+from tests.support import pretended_gpu as on_gpu
 from tests.trainers.examples import finish, small_trial
 from trainers.code import settings_kept
 from trainers.cohort import CohortTrial, fit_cohort
 from trainers.config import DatasetConfig, TeacherConfig, TrialConfig
+from trainers.contract.pretended_gpu import pretended
 from trainers.data import ImageData, TrainingData
 from trainers.distillers import Batch, Losses
 from trainers.distillers.kd import KD
 from trainers.errors import DivergedError, InputError
-from trainers.fit import WEIGHTS, fit
+from trainers.fit import WEIGHTS, fit, seeded_model
 from trainers.models import Network
 from trainers.result import EpochResult
 from trainers.storage.content import tensors_key
@@ -369,3 +371,15 @@ def test_what_a_user_s_loss_does_to_its_batch_and_to_torch_stays_its_own(
     assert [outcome(trial) for trial in (first, *others)] == expected
     assert torch.get_default_dtype() == torch.float32
     assert outcome(its)[0][0] == expected_of_theirs[0]  # alone, its second epoch has the first one's dtype
+
+
+# -- on a GPU ---------------------------------------------------------------------------------------------------------
+
+
+def test_on_a_pretended_gpu_the_numbers_are_the_cpu_s() -> None:
+    named = [EVERY_KIND[kind] for kind in ("dropout", "aligned gradients", "strong views", "teacher's maps")]
+    configs, taught = [on_gpu.trial(*one) for one in named], seeded_model("resnet8", on_gpu.CLASSES, seed=9)
+    expected = [finish(fit(config, data=on_gpu.images(), teacher=taught))[0] for config in configs]
+    with pretended(0):
+        begun = fit_cohort(configs, data=on_gpu.images(), teacher=taught, device="cuda")
+        assert [finish(trial)[0] for trial in begun] == expected
