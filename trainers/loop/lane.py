@@ -27,7 +27,7 @@ class Lane:
     def __init__(self, place: torch.device) -> None:
         self._place = place
         self._on_gpu = place.type == "cuda" and torch.cuda.is_available()
-        self._stream = torch.cuda.Stream(place) if self._on_gpu else None
+        self._stream = torch.cuda.Stream(place) if self._on_gpu else None  # type: ignore[no-untyped-call]
         self._drawn = self._generators()
 
     @contextmanager
