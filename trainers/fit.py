@@ -20,7 +20,7 @@ from trainers.loop.data_parallel import ALONE, Group
 from trainers.material import Material
 from trainers.models import Network
 from trainers.result import EpochResult
-from trainers.teaching.chunks import Preparation
+from trainers.teaching.chunks import Preparation, Pupil
 from trainers.teaching.lesson import teaching
 from trainers.teaching.logit_bank import LogitBank
 from trainers.training import WEIGHTS, Training, lesson_of, seeded_model
@@ -72,7 +72,8 @@ def fit(
         training = Training(config, material, lesson, folder=folder, group=group)
         strong = training.distiller.strong_view
         taught = teaching(lesson, bank, material.autocast, strong=strong)
-    preparation = Preparation(config.recipe, config.seed, material.train, material.views, taught, strong)
+    pupils = (Pupil(taught, strong),)
+    preparation = Preparation(config.recipe, config.seed, material.train, material.views, pupils)
 
     yield from training.replayed()
     for epoch in training.remaining():
@@ -80,7 +81,7 @@ def fit(
             material.computing()  # others may have run here meanwhile
             taught.begin(epoch)  # may load the teacher, which draws
             training.begin(epoch)
-            for batch in preparation.batches(training.parts, epoch):
+            for (batch,) in preparation.batches(training.parts, epoch):
                 training.step(batch)
             result = training.end(clock, taught.images)
         yield result

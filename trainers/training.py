@@ -63,7 +63,7 @@ class Training:
         group: Group = ALONE,
     ) -> None:
         self.config, self.material, self.group = config, material, group
-        self._lesson, self._folder = lesson, folder
+        self.lesson, self._folder = lesson, folder
         self.distiller = self._built()
         self._optimizer = optimizer_of(self.distiller, config.recipe)
         self._checkpoints = Checkpoints(folder / "checkpoints") if folder is not None else None
@@ -84,7 +84,7 @@ class Training:
         """The epochs that are to be trained, one after the other; a sample for diagnostics is drawn before."""
         recipe, material = self.config.recipe, self.material
         if self.done < recipe.epochs and recipe.diagnostics:
-            teacher = self._lesson.live if self._lesson is not None else None
+            teacher = self.lesson.live if self.lesson is not None else None
             self._sample = Sample.draw(
                 recipe, material.train, material.test, material.views, material.autocast, teacher
             )
@@ -178,7 +178,7 @@ class Training:
     def _built(self) -> Distiller:
         """The method around its student, on the device, as it is trained."""
         config, recipe, group = self.config, self.config.recipe, self.group
-        distiller = _initial(config, _setting(config, self.material, self._lesson))
+        distiller = _initial(config, _setting(config, self.material, self.lesson))
         distiller = distiller.to(self.material.place).to(memory_format=torch.channels_last)
         if group.size > 1:
             refuse_workers(config)

@@ -22,6 +22,10 @@ class Clock:
     ) -> None:
         self._kept, self._since = self.seconds, None
 
+    def charge(self, seconds: float) -> None:
+        """Count what was spent elsewhere on its account."""
+        self._kept += seconds
+
     @property
     def seconds(self) -> float:
         """So far; within a block, up to now."""

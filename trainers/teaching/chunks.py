@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from trainers.config import Recipe
 from trainers.data.base import Framing, Images, Split
-from trainers.distillers import Batch
+from trainers.distillers import Batch, View
 from trainers.teaching.lesson import Teaching
 from trainers.views.views import Views
 
@@ -29,24 +30,31 @@ CHUNK_BYTES = 256_000_000
 """Of the views of a chunk, at most, where that is more than a batch."""
 
 
+class Pupil(NamedTuple):
+    """Whom batches are prepared for."""
+
+    taught: Teaching
+    strong: bool
+    """Whether batches carry the strong view as well."""
+
+
 @dataclass(frozen=True)
 class Preparation:
-    """What all epochs of a trial are prepared from."""
+    """What all epochs of a trial, or of several with one seed and one recipe, are prepared from."""
 
     recipe: Recipe
     seed: int
     train: Images
     views: Views
-    taught: Teaching
-    strong: bool
-    """Whether batches carry the strong view as well."""
+    pupils: tuple[Pupil, ...]
+    """One for each kind of batch. What several of them have is made once."""
 
-    def batches(self, parts: Sequence[Tensor], epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch.
+    def batches(self, parts: Sequence[Tensor], epoch: int) -> Iterator[tuple[Batch, ...]]:
+        """The batches of an epoch, one for each of the pupils.
 
         Args:
             parts: int64 ``[B]`` each, the positions of one batch after the other.
-            epoch: counted from 1; the teacher is ready for it.
+            epoch: counted from 1; the teachers are ready for it.
 
         Raises:
             InputError: when an image cannot be read; its file is named.
@@ -64,18 +72,31 @@ class Preparation:
             return 1
         height, width = self.train.image_size
         most = CHUNK_IMAGES_CPU if self.train.labels.device.type == "cpu" else CHUNK_IMAGES
-        return min(most, CHUNK_BYTES // (3 * height * width * torch.float32.itemsize * (1 + self.strong)))
+        return min(most, CHUNK_BYTES // (3 * height * width * torch.float32.itemsize * (1 + self._strong)))
 
-    def _cut(self, chunk: Split, sizes: list[int], epoch: int) -> Iterator[Batch]:
+    @property
+    def _strong(self) -> bool:
+        return any(pupil.strong for pupil in self.pupils)
+
+    def _cut(self, chunk: Split, sizes: list[int], epoch: int) -> Iterator[tuple[Batch, ...]]:
         """The batches of a chunk, of `sizes` images."""
-        weak = self.taught.view(self.views.training(chunk.images, chunk.index, self.seed, epoch), chunk.index, sizes)
-        strong = None
-        if self.strong:
+        images = self.views.training(chunk.images, chunk.index, self.seed, epoch)
+        weak = {taught: taught.view(images, chunk.index, sizes) for taught in self._teachings(strong=False)}
+        strong: dict[Teaching, Iterator[View]] = {}
+        if self._strong:
             images = self.views.strong(chunk.images, chunk.index, self.seed, epoch)
-            strong = self.taught.strong(images, chunk.index, sizes)
+            strong = {taught: taught.strong(images, chunk.index, sizes) for taught in self._teachings(strong=True)}
         for labels, index in zip(torch.split(chunk.labels, sizes), torch.split(chunk.index, sizes), strict=True):
-            view = next(weak)
-            yield Batch(view.images, labels, index, epoch, view.teacher, next(strong) if strong is not None else None)
+            seen = {taught: next(views) for taught, views in weak.items()}
+            beside = {taught: next(views) for taught, views in strong.items()}
+            yield tuple(
+                Batch(seen[taught].images, labels, index, epoch, seen[taught].teacher, beside[taught] if also else None)
+                for taught, also in self.pupils
+            )
+
+    def _teachings(self, strong: bool) -> list[Teaching]:
+        """Each once: those that are asked about weak views, or about strong ones."""
+        return list(dict.fromkeys(pupil.taught for pupil in self.pupils if pupil.strong or not strong))
 
 
 def chunked(parts: Sequence[Tensor], images: int) -> Iterator[list[Tensor]]:

@@ -16,7 +16,7 @@ from trainers.fit import fit
 from trainers.models import Network
 from trainers.storage.content import tensors_key
 from trainers.teaching import chunks
-from trainers.teaching.chunks import Preparation, chunked
+from trainers.teaching.chunks import Preparation, Pupil, chunked
 from trainers.teaching.lesson import NoTeacher
 from trainers.views.views import Views
 
@@ -29,12 +29,12 @@ KINDS: dict[str, dict[str, Any]] = {
 
 def preparation(data: ImageData, **recipe: Any) -> Preparation:
     made = small_recipe(**recipe)
-    return Preparation(made, 3, data.train, Views(made, data, torch.device("cpu")), NoTeacher(), strong=True)
+    return Preparation(made, 3, data.train, Views(made, data, torch.device("cpu")), (Pupil(NoTeacher(), strong=True),))
 
 
 def prepared(of: Preparation, size: int) -> list[Batch]:
     """The batches of the second epoch."""
-    return list(of.batches(order(3, 2, of.train.index).split(size), 2))
+    return [batch for (batch,) in of.batches(order(3, 2, of.train.index).split(size), 2)]
 
 
 def tensors(batch: Batch) -> list[Tensor]:
