@@ -18,6 +18,10 @@ CONTEXT_BYTES = 500_000_000
 WORKSPACE = ":4096:8"
 """Of cuBLAS, with which its products repeat (NVIDIA's documentation, "Results reproducibility")."""
 
+# For trials that are to repeat. Torch looks once, at a process's first product on a GPU, whose ever that is: a worker's
+# later ones would be refused.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", WORKSPACE)
+
 
 def placed(device: str) -> torch.device:
     """The device of a name; where that has no number, the thread's current GPU, which other threads then mean as well:
@@ -39,8 +43,6 @@ def computing(place: torch.device, *, tf32: bool, deterministic: bool) -> None:
     """
     if place.type != "cuda":
         return
-    if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", WORKSPACE)
     torch.use_deterministic_algorithms(deterministic)
     _round(tf32, tf32)
 

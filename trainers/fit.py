@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from pathlib import Path
 
+from trainers.code import settings_kept
 from trainers.config import TrialConfig
 from trainers.data.base import ImageData
 from trainers.loop.clock import Clock
@@ -52,7 +53,7 @@ def fit(
         group: the processes that train this trial together, each with this very call; the leading one writes.
 
     Yields:
-        One result per epoch, after the epoch's checkpoint is on the disk.
+        One result per epoch, after the epoch's checkpoint is written; on a GPU it is written while the next one trains.
 
     Returns:
         The method's predictor, on the CPU: the trained student, without anything that the method learnt beside it; for
@@ -65,16 +66,17 @@ def fit(
         StorageError: when a checkpoint cannot be written.
     """
     material = Material.of(config.recipe, data, device)
-    material.computing()
-    lesson = lesson_of(config, material, teacher)
-    training = Training(config, material, lesson, folder=folder, group=group)
-    strong = training.distiller.strong_view
-    taught = teaching(lesson, bank, material.autocast, strong=strong)
+    with settings_kept():  # who trains in a process of his own finds torch as he left it, between epochs too
+        material.computing()
+        lesson = lesson_of(config, material, teacher)
+        training = Training(config, material, lesson, folder=folder, group=group)
+        strong = training.distiller.strong_view
+        taught = teaching(lesson, bank, material.autocast, strong=strong)
     preparation = Preparation(config.recipe, config.seed, material.train, material.views, taught, strong)
 
     yield from training.replayed()
     for epoch in training.remaining():
-        with Clock() as clock:
+        with Clock() as clock, settings_kept():
             material.computing()  # others may have run here meanwhile
             taught.begin(epoch)  # may load the teacher, which draws
             training.begin(epoch)

@@ -1,4 +1,4 @@
-"""How fast a trial would train: a few batches of it, without keeping anything.
+"""How fast a trial would train: a few batches of it, or on a GPU some seconds, without keeping anything.
 
 A rehearsal trains the trial's student with the trial's method and recipe for a few short epochs, twice over: first with
 an empty logit bank, then with the bank that this filled, as the later trials of a sweep find it. No accuracy comes of
@@ -30,6 +30,12 @@ STEPS = 6
 """Batches of a short epoch, at least: every class must occur."""
 EPOCHS = 3
 """Short epochs of each of the two passes; the median of the second's is what an epoch takes."""
+SECONDS = 2.0
+"""That a pass trains on a GPU, where it could: six of its batches are over before what surrounds an epoch is."""
+TRIES = 4
+"""To find how many batches that is."""
+GROWTH = 30.0
+"""How many times as many batches the next of these has, at most."""
 STATISTICS_BATCHES = 4
 """Of 64 images, whose statistics an untrained teacher's batch norms get."""
 STATISTICS_SIZE = 64
@@ -69,12 +75,9 @@ def rehearse(
     Raises:
         DivergedError, InputError: as :func:`trainers.fit.fit`.
     """
-    short = config.model_copy(update={"recipe": _shortened(config.recipe, data)})
-    with tempfile.TemporaryDirectory() as folder:
-        bank = LogitBank(Path(folder))
-        cold = list(fit(short, data=data, teacher=teacher, bank=bank, device=device))
-        ready()
-        warm = list(fit(short, data=data, teacher=teacher, bank=bank, device=device))
+    steps = STEPS if device == "cpu" else _steps(config, data, teacher, device)
+    short = config.model_copy(update={"recipe": _shortened(config.recipe, data, steps)})
+    cold, warm = _passes(short, data, teacher, device, ready)
     whole, part = (len(TrainingData.cut(data, recipe).train) for recipe in (config.recipe, short.recipe))
     each = _median_seconds(warm)
     return Rehearsal(
@@ -85,15 +88,41 @@ def rehearse(
     )
 
 
+def _passes(
+    short: TrialConfig, data: ImageData, teacher: Network | None, device: str, between: Callable[[], object]
+) -> tuple[list[EpochResult], list[EpochResult]]:
+    """The epochs of a trial with an empty bank, and once more with the bank that these have filled."""
+    with tempfile.TemporaryDirectory() as folder:
+        bank = LogitBank(Path(folder))
+        cold = list(fit(short, data=data, teacher=teacher, bank=bank, device=device))
+        between()
+        return cold, list(fit(short, data=data, teacher=teacher, bank=bank, device=device))
+
+
+def _steps(config: TrialConfig, data: ImageData, teacher: Network | None, device: str) -> int:
+    """Batches of an epoch of which :data:`EPOCHS` train for about :data:`SECONDS`, or all that there are: tried out
+    with few of them, then with more."""
+    steps, wanted = STEPS, SECONDS / EPOCHS
+    for _ in range(TRIES):
+        short = config.model_copy(update={"recipe": _shortened(config.recipe, data, steps)})
+        _, warm = _passes(short, data, teacher, device, lambda: None)
+        images = len(TrainingData.cut(data, short.recipe).train)
+        took = images / statistics.median(epoch.images_per_second for epoch in warm)
+        if took >= wanted / 2 or images < steps * config.recipe.batch_size:  # there are no more
+            break
+        steps = math.ceil(steps * min(wanted / took, GROWTH))
+    return steps
+
+
 def _median_seconds(epochs: list[EpochResult]) -> float:
     return statistics.median(epoch.seconds for epoch in epochs)
 
 
-def _shortened(recipe: Recipe, data: ImageData) -> Recipe:
-    """The recipe on so few images of each class that an epoch has a few steps, with as many more to test on as the
-    whole recipe has; a recipe that is shorter stays as it is."""
+def _shortened(recipe: Recipe, data: ImageData, steps: int) -> Recipe:
+    """The recipe on so few images of each class that an epoch has about `steps` steps, with as many more to test on as
+    the whole recipe has; a recipe that is shorter stays as it is."""
     whole = TrainingData.cut(data, recipe)
-    wanted = math.ceil(STEPS * recipe.batch_size / data.num_classes)
+    wanted = math.ceil(steps * recipe.batch_size / data.num_classes)
     smallest = int(torch.bincount(whole.train.labels, minlength=data.num_classes).min())
     per_class = min(wanted, smallest)
     tested = len(whole.test) + (len(whole.val) if whole.val is not None else 0)

@@ -16,14 +16,13 @@ from torch import Tensor
 
 from trainers.check import refuse_idle_epochs
 from trainers.config import Recipe, TrialConfig
-from trainers.data.base import Images
 from trainers.diagnostics import Sample, diagnose
 from trainers.distillers import METHODS, Batch, Distiller, Setting, build_distiller
 from trainers.draws import derive, order
 from trainers.errors import CheckpointError
 from trainers.loop.clock import Clock
 from trainers.loop.data_parallel import ALONE, Group, refuse_workers, synchronised
-from trainers.loop.evaluate import Accuracy, accuracy, percent
+from trainers.loop.evaluate import accuracies, percent
 from trainers.loop.schedule import learning_rate
 from trainers.loop.step import mean_terms, optimizer_of, shares, step
 from trainers.loop.tally import Tally
@@ -115,7 +114,7 @@ class Training:
         self._step += 1
 
     def end(self, clock: Clock, taught: int) -> EpochResult:
-        """What the epoch has come to; its checkpoint is on the disk.
+        """What the epoch has come to; its checkpoint is written, or, of a training on a GPU, about to be.
 
         Args:
             clock: of the epoch; it runs.
@@ -123,7 +122,7 @@ class Training:
 
         Raises:
             DivergedError: when a loss term became NaN or infinite.
-            StorageError: when the checkpoint cannot be written.
+            StorageError: when the checkpoint cannot be written, or the one before it could not.
         """
         group, material = self.group, self.material
         means = self._means()
@@ -131,8 +130,8 @@ class Training:
         if not self.config.recipe.sync_batch_norm:
             group.average_statistics(self.distiller)
         train = percent(group.sum(self._tally.correct), len(material.train))
-        val = self._accuracy(material.val) if material.val is not None else None
-        test = self._accuracy(material.test)
+        splits = [material.test] if material.val is None else [material.test, material.val]
+        test, *val = accuracies(self.distiller.predictor, splits, material.views, material.autocast, group)
         result = EpochResult(
             epoch=self._epoch,
             loss=means.pop("loss"),
@@ -140,8 +139,8 @@ class Training:
             lr=self._lr,
             train_acc=train.top1,
             train_acc5=train.top5,
-            val_acc=val.top1 if val else None,
-            val_acc5=val.top5 if val else None,
+            val_acc=val[0].top1 if val else None,
+            val_acc5=val[0].top5 if val else None,
             test_acc=test.top1,
             test_acc5=test.top5,
             diagnostics=self._diagnosed(),
@@ -153,7 +152,13 @@ class Training:
         return result
 
     def finished(self) -> Network:
-        """The method's predictor, on the CPU and in evaluation mode; its weights are on the disk."""
+        """The method's predictor, on the CPU and in evaluation mode; its weights are on the disk.
+
+        Raises:
+            StorageError: when they, or the last checkpoint, cannot be written.
+        """
+        if self._checkpoints is not None:
+            self._checkpoints.settled()
         student = self.distiller.predictor.cpu().to(memory_format=torch.contiguous_format).eval()
         if self._folder is not None and self.group.leads:
             save_tensors(self._folder / WEIGHTS, _exported(self.config, student, self.material.data.classes))
@@ -163,9 +168,6 @@ class Training:
         """Mean of each loss over the epoch's images."""
         records = self.group.sum(self._tally.records())
         return mean_terms(records, [len(batch) for batch in self._batches], self._tally.names, self._epoch)
-
-    def _accuracy(self, split: Images) -> Accuracy:
-        return accuracy(self.distiller.predictor, split, self.material.views, self.material.autocast, self.group)
 
     def _diagnosed(self) -> dict[str, float]:
         """The epoch's diagnostics; none where it is not their turn."""
@@ -197,7 +199,7 @@ class Training:
             "optimizer": self._optimizer.state_dict(),
             "history": self._history,
         }
-        self._checkpoints.save(result.epoch, state)
+        self._checkpoints.keep(result.epoch, state)
 
     def _resumed(self) -> list[dict[str, Any]]:
         """Load the newest whole checkpoint, if there is one; the epochs that are done, as dicts."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Generator
+from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from trainers.code import load_installed
 from trainers.config import TeacherConfig, TrialConfig
 from trainers.errors import InputError, StorageError
 from trainers.storage.content import canonical_json
-from trainers.storage.shared import Storage, storage_at
+from trainers.storage.shared import NOWHERE, Storage, storage_at
 
 if TYPE_CHECKING:
     from trainers.data import ImageData
@@ -73,6 +74,7 @@ def stored(
         StorageError: when the checkpoints cannot be fetched, or the finished weights not be given.
     """
     from trainers.fit import WEIGHTS
+    from trainers.storage.checkpoint import Checkpoints
 
     checkpoints, safe = folder / CHECKPOINTS, False
     storage.pull(checkpoints)
@@ -90,12 +92,18 @@ def stored(
                 safe = _mirrored(storage, checkpoints)
             yield result
     finally:
+        with suppress(StorageError):  # nobody asks any more: a trial that is left goes on from what is there
+            Checkpoints(checkpoints).settled()
         if safe:
             storage.release(checkpoints)
 
 
 def _mirrored(storage: Storage, folder: Path) -> bool:
     """Whether the storage has taken the folder; the next epoch tries again, and the checkpoint is on this disk."""
+    from trainers.storage.checkpoint import Checkpoints
+
+    if storage is not NOWHERE:
+        Checkpoints(folder).settled()
     try:
         storage.mirror(folder)
     except StorageError as error:

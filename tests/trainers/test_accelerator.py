@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import importlib
+import os
 import sys
 from types import SimpleNamespace
 
@@ -19,6 +21,17 @@ def test_a_gpu_without_a_number_is_the_thread_s_current_one() -> None:
         assert accelerator.placed("cuda") == torch.device("cuda", 2)
         assert accelerator.placed("cuda:1") == torch.device("cuda", 1)
     assert accelerator.placed("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize("users", [None, ":16:8"])
+def test_cublas_is_told_to_repeat_before_anything_is_multiplied(
+    users: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", users or "")  # put back afterwards
+    if users is None:
+        monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    importlib.reload(accelerator)
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == (users or accelerator.WORKSPACE)
 
 
 def test_what_ended_is_collected_before_the_cache_goes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,15 +11,18 @@ from typing import Any
 import pytest
 import torch
 
-from tests.support.pretended_gpu import images, numbers, on_both, trial
+from tests.support.pretended_gpu import CLASSES, images, numbers, on_both, trial
 from trainers import accelerator
 from trainers.code import settings_kept
 from trainers.config import TrialConfig
 from trainers.contract.pretended_gpu import pretended
 from trainers.distillers import METHODS
-from trainers.fit import fit
+from trainers.fit import fit, seeded_model
+from trainers.models import Network
 from trainers.teaching import lesson
+from trainers.teaching.bank_part import Looked
 from trainers.teaching.lesson import Lesson
+from trainers.teaching.logit_bank import LogitBank, Shelf
 
 KINDS: dict[str, dict[str, Any]] = {
     "scratch": {},
@@ -42,6 +46,11 @@ def small_passes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(lesson, "PASS_IMAGES", 16)
     monkeypatch.setattr(lesson, "PASS_IMAGES_GPU", 16)
     yield
+
+
+def resnet() -> Network:
+    """A teacher."""
+    return seeded_model("resnet8", CLASSES, seed=9).eval()
 
 
 def holds(config: TrialConfig, folder: Path, **where: int) -> None:
@@ -109,6 +118,23 @@ def test_every_epoch_computes_as_the_recipe_says(
     assert seen == ({(tf32, tf32, repeats)} if device == "cuda" else {(True, False, False)})
 
 
+@pytest.mark.parametrize("asked", [{}, {"tf32": True}, {"deterministic": True}], ids=str)
+def test_a_training_leaves_torch_s_settings_as_they_were(
+    asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", accelerator.WORKSPACE)
+
+    def found() -> tuple[bool, bool, bool]:
+        backends = torch.backends
+        rounds = backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32
+        return (*rounds, torch.are_deterministic_algorithms_enabled())
+
+    with pretended():
+        before = found()
+        seen = [found() for _ in fit(trial("kd", **asked), data=images(), teacher=resnet(), device="cuda")]
+        assert [*seen, found()] == [before] * 3
+
+
 def test_a_gpu_s_logits_in_full_and_in_tf32_lie_on_shelves_of_their_own() -> None:
     def about(device: str, **recipe: Any) -> dict[str, Any]:
         given = Lesson(trial("kd", **recipe), images(), images().train, None, torch.device(device), None)  # type: ignore[arg-type]
@@ -120,3 +146,25 @@ def test_a_gpu_s_logits_in_full_and_in_tf32_lie_on_shelves_of_their_own() -> Non
     assert about("cuda", precision="bf16") == about("cuda", precision="bf16", tf32=True)
     assert about("cuda")["tf32"] is False
     assert about("cuda", tf32=True)["tf32"] is True
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_gpu_s_next_epoch_is_looked_up_while_it_trains(
+    device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    look = Shelf.look
+
+    def noted(shelf: Shelf, address: torch.Tensor) -> Looked:
+        looks.append(threading.current_thread().name)
+        return look(shelf, address)
+
+    monkeypatch.setattr(Shelf, "look", noted)
+    bank = LogitBank(tmp_path)
+    with pretended() as gpu:
+        for _ in fit(trial("kd"), data=images(), teacher=resnet(), bank=bank, device=device):
+            pass
+        named = [wait for wait in gpu.waits if wait.steps and "trainers/views" in wait.line]
+    here, ahead = threading.current_thread().name, "bank_0"
+    assert looks == ([here, ahead] if device == "cuda" else [here, here])
+    assert not named  # shelves have names, and entries addresses, without a word to the GPU

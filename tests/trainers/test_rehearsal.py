@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,9 +13,9 @@ from torch import nn
 from tests.trainers.examples import small_trial
 from trainers import rehearsal
 from trainers.config import Recipe, TrialConfig
-from trainers.data import ImageData, TrainingData
+from trainers.data import ImageData, Split, TrainingData
 from trainers.fit import seeded_model
-from trainers.rehearsal import EPOCHS, rehearse, stand_in
+from trainers.rehearsal import EPOCHS, SECONDS, TRIES, rehearse, stand_in
 from trainers.result import EpochResult
 from trainers.teaching.logit_bank import LogitBank
 
@@ -121,3 +122,48 @@ def test_a_stand_in_has_the_statistics_of_the_data_and_is_left_as_a_network_is_b
     statistics = network.get_submodule("bn1").get_buffer("running_mean")
     assert torch.allclose(statistics, first.mean(dim=(0, 2, 3)), rtol=1e-4, atol=1e-5)
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), fresh.parameters(), strict=True))
+
+
+# -- on a GPU ----------------------------------------------------------------------------------------------------------
+
+
+class Timed:
+    """Stands for :func:`trainers.fit.fit` on a device that takes so long for an image, and for what surrounds them."""
+
+    def __init__(self, image: float, around: float) -> None:
+        self.image, self.around = image, around
+        self.trained: list[float] = []
+        """Seconds of the epochs of each call."""
+
+    def __call__(self, config: TrialConfig, *, data: ImageData, **rest: Any) -> Iterator[EpochResult]:
+        images = len(TrainingData.cut(data, config.recipe).train)
+        self.trained.append(self.around + images * self.image)
+        took = replace(epoch(self.trained[-1]), images_per_second=images / self.trained[-1])
+        yield from [took] * EPOCHS
+
+
+def many(count: int) -> ImageData:
+    """So many blank images of ten classes to train on, and as many to test on."""
+    blank = Split(torch.zeros(count, 3, 1, 1, dtype=torch.uint8), torch.arange(count) % 10, torch.arange(count))
+    return ImageData("blank", blank, blank, tuple("0123456789"), (0.5,) * 3, (0.5,) * 3)
+
+
+@pytest.mark.parametrize("image", [1e-5, 1e-4, 1e-3, 0.1])
+def test_on_a_gpu_an_epoch_is_long_enough_to_be_measured(image: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = Timed(image, around=0.05)
+    monkeypatch.setattr(rehearsal, "fit", fit)
+    trial = small_trial("kd", samples_per_class=None, val_fraction=0, batch_size=20)
+    told = rehearse(trial, data=many(100_000), teacher=None, device="cuda")
+    assert fit.trained[-1] == fit.trained[-2] >= SECONDS / EPOCHS / 2
+    assert image > 1e-3 or fit.trained[-1] <= 2 * SECONDS / EPOCHS
+    assert len(fit.trained) <= 2 * TRIES + 2
+    alone = 100_000 * image + 0.05
+    assert alone <= told.epoch_seconds <= alone * 1.2
+
+
+def test_on_a_gpu_no_more_is_asked_for_than_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = Timed(1e-6, around=0.01)
+    monkeypatch.setattr(rehearsal, "fit", fit)
+    trial = small_trial("kd", samples_per_class=None, val_fraction=0, batch_size=20)
+    told = rehearse(trial, data=many(1_000), teacher=None, device="cuda")
+    assert told.epoch_seconds == pytest.approx(0.01 + 1_000 * 1e-6)

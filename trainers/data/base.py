@@ -1,7 +1,7 @@
 """What every data source gives: labelled images, in memory or not, named by their content.
 
 The training loop and the evaluation reach images through :meth:`Images.batches` alone, so they do not know whether a
-set lies in memory (:class:`Split`), in a memory-mapped file (:mod:`trainers.data.pixels.cache`) or is decoded batch by
+set lies in memory (:class:`Split`), in a memory-mapped file (:mod:`trainers.data.pixels.mapped`) or is decoded batch by
 batch (:mod:`trainers.data.pixels.streaming`).
 
 Shapes: `N` images, `H`, `W` pixels.

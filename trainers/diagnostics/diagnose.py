@@ -24,7 +24,7 @@ from trainers.diagnostics.fidelity import fidelity
 from trainers.diagnostics.neural_collapse import neural_collapse
 from trainers.distillers import Batch, Distiller
 from trainers.draws import bits
-from trainers.loop.evaluate import EVAL_BATCH
+from trainers.loop.evaluate import images_of_a_pass
 from trainers.models import Features, Network
 from trainers.models.dual_head import NonlinearHead
 from trainers.views.views import Views
@@ -152,7 +152,7 @@ def logits_of(network: Network, images: Images, views: Views, autocast: torch.au
 
 
 def _passes(network: Network, images: Images, views: Views, autocast: torch.autocast) -> Iterator[Features]:
-    for part in images.batches(_parts(images, EVAL_BATCH)):
+    for part in images.batches(_parts(images, images_of_a_pass(images))):
         with autocast:
             passed = network.features(views.plain(part.images))
         yield passed

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainers.models.base import Features, Network, run_stages
+from trainers.models.channel_shuffle import channel_shuffle
 
 GROUPS = 3
 STEM = 24
@@ -46,7 +47,7 @@ class ShuffleBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, channels_in, h, w]`` to ``[B, channels, h / stride, w / stride]`` before the block's last ReLU."""
-        out = F.channel_shuffle(F.relu(self.bn1(self.conv1(x))), self.groups)
+        out = channel_shuffle(F.relu(self.bn1(self.conv1(x))), self.groups)
         out = self.bn3(self.conv3(F.relu(self.bn2(self.conv2(out)))))
         if self.stride == 2:
             return torch.cat([out, F.avg_pool2d(x, 3, stride=2, padding=1)], dim=1)

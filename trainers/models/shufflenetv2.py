@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainers.models.base import Features, Network, run_stages
+from trainers.models.channel_shuffle import channel_shuffle
 
 STEM = 24
 WIDTHS = (116, 232, 464)
@@ -45,7 +46,7 @@ class SplitBlock(nn.Module):
         kept, out = x.chunk(BRANCHES, dim=1)
         out = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(out)))))
         out = self.bn3(self.conv3(out))
-        return F.channel_shuffle(torch.cat([kept, out], dim=1), BRANCHES)
+        return channel_shuffle(torch.cat([kept, out], dim=1), BRANCHES)
 
 
 class DownBlock(nn.Module):
@@ -72,7 +73,7 @@ class DownBlock(nn.Module):
         left = self.bn2(self.conv2(self.bn1(self.conv1(x))))
         right = self.bn4(self.conv4(F.relu(self.bn3(self.conv3(x)))))
         right = self.bn5(self.conv5(right))
-        return F.channel_shuffle(torch.cat([left, right], dim=1), BRANCHES)
+        return channel_shuffle(torch.cat([left, right], dim=1), BRANCHES)
 
 
 class ShuffleNetV2(Network):

@@ -37,3 +37,18 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
         if temporary is not None:
             temporary.unlink(missing_ok=True)
         raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def flush(path: Path) -> None:
+    """Have the disk keep what was written to a file; nothing happens where it was removed meanwhile.
+
+    Raises:
+        StorageError: when the disk does not.
+    """
+    try:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error

@@ -9,8 +9,10 @@ Shapes: `n` entries asked for, `N` rows of the table they are copied to, `C` cla
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,7 @@ class Part:
         self.folder = folder
         self._classes = classes
         self._blocks: dict[str, Block] = {}
+        self._sorted: list[Block] | None = None  # of these, as long as none comes or goes
 
     def read(self, wanted: NDArray[np.int64], table: Tensor, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Copy entries out of the open blocks.
@@ -53,23 +56,37 @@ class Part:
             ``[n]``: which of the entries the blocks hold; the rows of the others stay as they are.
         """
         held = np.zeros(len(wanted), dtype=np.bool_)
-        out = table.numpy()
-        for block in sorted(self._blocks.values(), key=len, reverse=True):
-            left = np.flatnonzero(~held)
-            if not len(left):
+        out, left, keys = table.numpy(), np.arange(len(wanted)), wanted
+        for block in self._largest_first():
+            rows = block.address.searchsorted(keys)
+            np.minimum(rows, len(block) - 1, out=rows)
+            hit = block.address[rows] == keys
+            at = left[hit]
+            if not len(at):
+                continue
+            out[positions[at]] = block.logits[rows[hit]]
+            held[at] = True
+            if len(at) == len(left):
                 break
-            rows = np.searchsorted(block.address, wanted[left]).clip(max=len(block) - 1)
-            hit = block.address[rows] == wanted[left]
-            out[positions[left[hit]]] = block.logits[rows[hit]]
-            held[left[hit]] = True
+            missed = ~hit
+            left, keys = left[missed], keys[missed]
         return held
+
+    def _largest_first(self) -> list[Block]:
+        """The open blocks that hold something."""
+        if self._sorted is None:
+            self._sorted = sorted(filter(len, self._blocks.values()), key=len, reverse=True)
+        return self._sorted
 
     def open_new(self) -> None:
         """Map blocks that have appeared since; let go of those that were merged into others.
 
         A damaged block is removed, with a warning; one that cannot be opened is passed over, with another.
         """
-        names = {path.name for path in self.folder.glob(f"*{SUFFIX}")}
+        names = self._names()
+        if names == self._blocks.keys():
+            return
+        self._sorted = None
         for name in names - self._blocks.keys():
             try:
                 self._blocks[name] = opened(self.folder / name, self._classes)
@@ -81,6 +98,14 @@ class Part:
                 _log.warning("%s is damaged, and what it held will be computed again: %s", self.folder / name, error)
                 self._remove(name)
         self._blocks = {name: block for name, block in self._blocks.items() if name in names}
+
+    def _names(self) -> set[str]:
+        """The files of blocks in the folder; it is listed every epoch, so quickly."""
+        try:
+            with os.scandir(self.folder) as files:
+                return {file.name for file in files if file.name.endswith(SUFFIX) and not file.name.startswith(".")}
+        except OSError:  # nobody has made it yet, or somebody has removed the bank
+            return set()
 
     def _remove(self, name: str) -> None:
         """Remove a block's file; one that stays is read again by whoever comes next."""
@@ -99,6 +124,7 @@ class Part:
         Raises:
             StorageError: when the disk is full, or does not give back what was written.
         """
+        self._sorted = None
         self._write(address, logits)
         if len(self._blocks) > MOST_BLOCKS:
             smaller = sorted(self._blocks, key=lambda name: len(self._blocks[name]))[: MOST_BLOCKS // 2]
@@ -132,3 +158,13 @@ class Part:
             return
         with file:
             yield locked(file.fileno(), wait)
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What a shelf held of the entries at some addresses when it was looked at."""
+
+    table: Tensor
+    """``[N, C]`` of the shelf's dtype, on the CPU; rows that are missing hold anything."""
+    missing: dict[Part, NDArray[np.int64]]
+    """Positions of what the shelf did not hold, by part."""

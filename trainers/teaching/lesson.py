@@ -15,22 +15,23 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainers.config import TrialConfig
 from trainers.data.base import Framing, ImageData, Images
 from trainers.distillers import METHODS, View
 from trainers.models import Features, Network
 from trainers.storage.content import tensors_key
+from trainers.teaching.bank_part import Looked
 from trainers.teaching.folding import folded
-from trainers.teaching.logit_bank import DTYPES, LogitBank, Work
+from trainers.teaching.logit_bank import DTYPES, LogitBank, Shelf, Work
 from trainers.views.views import Views
 
 PASS_IMAGES = 128
@@ -88,6 +89,16 @@ class LiveTeacher(Teaching):
         self.images += len(images)
         with self._autocast:
             return View(images, self._teacher.features(images))
+
+
+def rounded(network: Network, dtype: torch.dtype) -> Network:
+    """A copy whose weights of convolutions and linear layers are what autocast would make of them in every pass; all
+    else stays as it is, and the passes need autocast as before."""
+    copied = copy.deepcopy(network)
+    for module in copied.modules():
+        if type(module) in (nn.Conv2d, nn.Linear):  # not a class of somebody's that computes with its weights first
+            module.to(dtype)
+    return copied
 
 
 @dataclass(frozen=True)
@@ -158,6 +169,14 @@ def _on(network: Network, device: torch.device) -> Network:
     return network if next(network.parameters()).device == device else copy.deepcopy(network).to(device)
 
 
+class Asked(NamedTuple):
+    """What is asked of the bank for an epoch."""
+
+    shelf: Shelf
+    address: Tensor
+    """int64 ``[N]``, on the CPU."""
+
+
 class BankedTeacher(Teaching):
     """Logits alone, from a table of the whole epoch."""
 
@@ -166,11 +185,30 @@ class BankedTeacher(Teaching):
         self._bank = bank
         self._kinds = (False, True) if strong else (False,)
         self._tables: dict[bool, Tensor] = {}
+        self._looked: dict[tuple[bool, int], Future[tuple[Asked, Looked]]] = {}
 
     def begin(self, epoch: int) -> None:
-        """Make the table of the epoch's logits, one for each kind of view, on the training device."""
+        """Make the table of the epoch's logits, one for each kind of view, on the training device; then, for a GPU,
+        read what the bank has of the next epoch's in a thread."""
         super().begin(epoch)
         self._tables = {strong: self._table(strong, epoch).to(self._lesson.device) for strong in self._kinds}
+        self._looked.clear()
+        if self._lesson.device.type != "cpu" and epoch < self._lesson.config.recipe.epochs:
+            self._look_ahead(epoch + 1)
+
+    def _look_ahead(self, epoch: int) -> None:
+        bank = self._bank
+        if bank is None:
+            return
+
+        def look(strong: bool) -> tuple[Asked, Looked]:
+            asked = self._asked(bank, strong, epoch)
+            return asked, asked.shelf.look(asked.address)
+
+        pool = ThreadPoolExecutor(1, "bank")
+        for strong in self._kinds:
+            self._looked[strong, epoch] = pool.submit(look, strong)
+        pool.shutdown(wait=False)
 
     def view(self, images: Tensor, index: Tensor, sizes: Sequence[int]) -> Iterator[View]:
         """Batches of the images ``[n, 3, H, W]`` with the logits ``[B, C]`` of their training views, float32, out of
@@ -199,17 +237,28 @@ class BankedTeacher(Teaching):
 
         if self._bank is None:
             return compute(torch.arange(len(lesson.train))).to(dtype)
-        index = lesson.train.index
+        ahead = self._looked.get((strong, epoch))
+        asked, looked = ahead.result() if ahead is not None else (self._asked(self._bank, strong, epoch), None)
+        return asked.shelf.table(asked.address, compute, lesson.work, looked)
+
+    def _asked(self, bank: LogitBank, strong: bool, epoch: int) -> Asked:
+        """Where the bank has the views of an epoch; nothing is asked of a GPU, which another thread may be using."""
+        lesson, index, seed = self._lesson, self._index, self._lesson.config.seed
         views = None if strong else lesson.views.count
         if views is not None:
-            address = index * views + lesson.views.number(index, lesson.config.seed, epoch)
+            address = index * views + lesson.views.number(index, seed, epoch)
             about = lesson.about | {"family": lesson.views.family}
         else:
             address = index
             family = lesson.views.strong_family if strong else lesson.views.family
-            about = lesson.about | {"family": family, "seed": lesson.config.seed, "epoch": epoch}
-        shelf = self._bank.shelf(about, views=views or 1, classes=lesson.data.num_classes, dtype=dtype)
-        return shelf.table(address.cpu(), compute, lesson.work)
+            about = lesson.about | {"family": family, "seed": seed, "epoch": epoch}
+        dtype = DTYPES[lesson.config.recipe.teacher_logits]
+        return Asked(bank.shelf(about, views=views or 1, classes=lesson.data.num_classes, dtype=dtype), address)
+
+    @cached_property
+    def _index(self) -> Tensor:
+        """Of the training images, int64 ``[N]``, on the CPU."""
+        return self._lesson.train.index.cpu()
 
 
 def _logits(lesson: Lesson, positions: Tensor, epoch: int, strong: bool) -> Tensor:
@@ -257,5 +306,6 @@ def teaching(lesson: Lesson | None, bank: LogitBank | None, autocast: torch.auto
     if lesson is None:
         return NoTeacher()
     if METHODS[lesson.config.method.name].teacher_needs == "features" or not lesson.train.at_hand:
-        return LiveTeacher(lesson.live.to(memory_format=torch.channels_last), autocast)
+        network = rounded(lesson.live, torch.bfloat16) if lesson.bf16 else lesson.live
+        return LiveTeacher(network.to(memory_format=torch.channels_last), autocast)
     return BankedTeacher(lesson, bank, strong=strong)

@@ -23,6 +23,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -42,7 +43,7 @@ from trainers.storage.files import write_atomically
 from trainers.storage.shared import NOWHERE, Storage
 from trainers.teaching.bank_exchange import Packs
 from trainers.teaching.bank_files import FORMAT, SUFFIX, Block
-from trainers.teaching.bank_part import Part
+from trainers.teaching.bank_part import Looked, Part
 
 _log = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ class LogitBank:
         self._storage = storage
         self._alone_until = 0.0
         self._open: dict[str, Shelf] = {}  # those of the latest use last
+        self._choosing = threading.Lock()
 
     def shelf(self, about: dict[str, Any], *, views: int, classes: int, dtype: torch.dtype) -> Shelf:
         """The shelf of what `about` describes: the very one of an earlier call, with its blocks open, if that was among
@@ -98,10 +100,11 @@ class LogitBank:
         layout = {"views": views, "classes": classes, "dtype": str(dtype), "part": PART_IMAGES, "format": FORMAT}
         content = about | layout
         key = content_key(content)
-        shelf = self._open.pop(key, None) or Shelf(self, self.folder / key, content, views, classes, dtype)
-        self._open[key] = shelf
-        while len(self._open) > OPEN_SHELVES:
-            del self._open[next(iter(self._open))]
+        with self._choosing:
+            shelf = self._open.pop(key, None) or Shelf(self, self.folder / key, content, views, classes, dtype)
+            self._open[key] = shelf
+            while len(self._open) > OPEN_SHELVES:
+                del self._open[next(iter(self._open))]
         return shelf
 
     @contextmanager
@@ -135,7 +138,8 @@ def _size(path: Path) -> int:
 
 
 class Shelf:
-    """What one teacher says of one view family; see :meth:`LogitBank.shelf`."""
+    """What one teacher says of one view family; see :meth:`LogitBank.shelf`. Of a process's threads one at a time uses
+    it."""
 
     def __init__(
         self, bank: LogitBank, folder: Path, about: dict[str, Any], views: int, classes: int, dtype: torch.dtype
@@ -148,14 +152,28 @@ class Shelf:
         self._dtype = dtype
         self._parts: dict[int, Part] = {}
         self._packs = Packs(folder / "packs", classes)
+        self._in_use = threading.RLock()
 
-    def table(self, address: Tensor, compute: Callable[[Tensor], Tensor], work: Work = Work()) -> Tensor:
+    def look(self, address: Tensor) -> Looked:
+        """Read the entries at `address` (int64 ``[N]``, on the CPU) that are here, and compute none."""
+        table = torch.empty(len(address), self._classes, dtype=self._dtype)
+        with self._in_use:
+            return Looked(table, self._missing(address.numpy(), table))
+
+    def table(
+        self,
+        address: Tensor,
+        compute: Callable[[Tensor], Tensor],
+        work: Work = Work(),
+        looked: Looked | None = None,
+    ) -> Tensor:
         """The entries at `address`: those that are there are read, the others computed, and kept if there is room.
 
         Args:
             address: int64 ``[N]``, on the CPU.
             compute: logits ``[n, C]`` of the entries at some positions (int64 ``[n]``) of `address`.
             work: how many of them at a time.
+            looked: what :meth:`look` has found of them already; it is used up.
 
         Returns:
             ``[N, C]`` of the shelf's dtype, on the CPU, in memory of its own.
@@ -164,9 +182,14 @@ class Shelf:
             ValueError: where a computed logit is beyond what the dtype holds. A disk or a storage that fails raises
                 nothing: it costs work, and a warning says so.
         """
-        table = torch.empty(len(address), self._classes, dtype=self._dtype)
-        wanted = address.numpy()
-        missing = self._missing(wanted, table)
+        with self._in_use:
+            return self._completed(looked or self.look(address), address.numpy(), compute, work)
+
+    def _completed(
+        self, looked: Looked, wanted: NDArray[np.int64], compute: Callable[[Tensor], Tensor], work: Work
+    ) -> Tensor:
+        """See :meth:`table`."""
+        table, missing = looked.table, looked.missing
         if missing and self._absorb():
             missing = self._missing(wanted, table)
         if not missing:

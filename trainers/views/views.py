@@ -28,8 +28,9 @@ class Views:
 
     def __init__(self, recipe: Recipe, data: ImageData, device: torch.device) -> None:
         self.recipe = recipe
-        self.mean = torch.tensor(data.mean, device=device).view(1, 3, 1, 1)
-        self.std = torch.tensor(data.std, device=device).view(1, 3, 1, 1)
+        mean, std = torch.tensor(data.mean), torch.tensor(data.std)
+        self.mean, self.std = mean.to(device).view(1, 3, 1, 1), std.to(device).view(1, 3, 1, 1)
+        self._statistics = {"mean": mean.tolist(), "std": std.tolist()}
 
     def plain(self, images: Tensor) -> Tensor:
         """uint8 ``[B, 3, H, W]`` to normalised float, without augmentation: what is evaluated."""
@@ -65,7 +66,7 @@ class Views:
 
     def _about(self, *fields: str) -> dict[str, Any]:
         chosen = {name: getattr(self.recipe, name) for name in fields}
-        return chosen | {"mean": self.mean.flatten().tolist(), "std": self.std.flatten().tolist()}
+        return chosen | self._statistics
 
     @property
     def count(self) -> int | None:

@@ -19,7 +19,8 @@ from trainers.contract.pretended_gpu import DeviceMixedError, pretended
 from trainers.diagnostics.neural_collapse import class_means
 from trainers.distillers import ofd, sld
 from trainers.fit import fit
-from trainers.loop.evaluate import accuracy
+from trainers.loop.data_parallel import ALONE
+from trainers.loop.evaluate import _counted
 from trainers.models import build
 from trainers.views import pixel_ops
 from trainers.views.views import Views
@@ -125,7 +126,7 @@ PLANTED: dict[str, tuple[Callable[..., Any], str, str, Callable[..., object]]] =
         lambda means: means(*on_gpu(torch.zeros(4, 3), torch.arange(4)), 4),
     ),
     "hits counted on the CPU": (
-        accuracy,
+        _counted,
         r", device=split.labels.device\)\n    own",
         ")\n    own",
         lambda measure: evaluated(measure),
@@ -146,7 +147,8 @@ def on_gpu(*tensors: Tensor) -> list[Tensor]:
 def evaluated(measure: Callable[..., object]) -> object:
     data = images()
     views, exact = Views(Recipe(views="none"), data, torch.device("cuda:0")), torch.autocast("cuda", enabled=False)
-    return measure(build("resnet8", num_classes=CLASSES).to("cuda"), data.test.to(torch.device("cuda")), views, exact)
+    network, test = build("resnet8", num_classes=CLASSES).to("cuda"), data.test.to(torch.device("cuda"))
+    return measure(network, test, views, exact, ALONE)
 
 
 @pytest.mark.parametrize("mistake", PLANTED)

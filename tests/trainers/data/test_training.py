@@ -13,7 +13,7 @@ from tests.trainers.data.examples import write_folder, write_parquet
 from tests.trainers.examples import finish, small_recipe
 from trainers.config import DatasetConfig, MethodConfig, TrialConfig
 from trainers.data import ImageData, Split
-from trainers.data.pixels.cache import MappedSplit
+from trainers.data.pixels.mapped import MappedSplit
 from trainers.data.sources.folder import Folder
 from trainers.data.sources.parquet import Parquet
 from trainers.fit import fit, seeded_model

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import pytest
 import torch
 
 from tests.trainers.examples import small_recipe
+from trainers.contract.pretended_gpu import pretended
 from trainers.data import ImageData, Split
-from trainers.loop.evaluate import EVAL_BATCH, accuracy, correct_in_top, percent
+from trainers.loop import evaluate
+from trainers.loop.evaluate import EVAL_BATCH, accuracies, accuracy, correct_in_top, images_of_a_pass, percent
 from trainers.models import Network
 from trainers.views.views import Views
 
@@ -56,3 +59,31 @@ def test_perfect_labels_score_100(few: ImageData, teacher: Network) -> None:
     assert accuracy(teacher, labelled, views, OFF).top1 == 100
     wrong = Split(few.test.images, (answers + 1) % 10, few.test.index)
     assert accuracy(teacher, wrong, views, OFF).top1 == 0
+
+
+def test_several_splits_on_a_gpu_are_waited_for_once(
+    few: ImageData, teacher: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "EVAL_BATCH", 16)
+    monkeypatch.setattr(evaluate, "EVAL_BATCH_GPU", 32)
+    splits = [few.test, few.train.take(torch.arange(50))]
+    expected = [accuracy(teacher, split, Views(small_recipe(), few, torch.device("cpu")), OFF) for split in splits]
+    with pretended() as gpu:
+        place = torch.device("cuda", 0)
+        network, views = copy.deepcopy(teacher).to(place), Views(small_recipe(), few, place)
+        there = [split.to(place) for split in splits]
+        gpu.waits.clear()
+        found = accuracies(network, there, views, torch.autocast("cuda", torch.bfloat16, enabled=False))
+        waits = [wait.call for wait in gpu.waits]
+    assert found == expected
+    assert waits == ["cpu"]
+
+
+def test_a_pass_on_a_gpu_has_more_images_as_far_as_they_are_small() -> None:
+    def sized(device: str, side: int) -> int:
+        with pretended():
+            blank = torch.zeros(1, 3, side, side, dtype=torch.uint8)
+            return images_of_a_pass(Split(blank, torch.zeros(1), torch.zeros(1)).to(torch.device(device)))
+
+    assert [sized("cpu", side) for side in (32, 224)] == [EVAL_BATCH] * 2
+    assert [sized("cuda", side) for side in (32, 64, 96, 224)] == [1024, 1024, 578, EVAL_BATCH]

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import pickle
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from trainers.errors import CheckpointError
+from trainers.contract.pretended_gpu import pretended
+from trainers.errors import CheckpointError, StorageError
+from trainers.storage import checkpoint
 from trainers.storage.checkpoint import Checkpoints, from_bytes, save_tensors, to_bytes
 
 
@@ -140,3 +147,123 @@ def test_tensors_go_through_a_file_unchanged(tmp_path: Path) -> None:
 def test_a_name_carries_the_checksum_of_its_file(tmp_path: Path) -> None:
     path = Checkpoints(tmp_path).save(7, state(7))
     assert path.name == f"epoch-0007-{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}.pt"
+
+
+# -- behind the training -----------------------------------------------------------------------------------------------
+
+
+class Disk:
+    """Lets through one write or flush after the other, or none."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.free = threading.Event()
+        self.free.set()
+        self.did: list[str] = []
+        self.full = False
+        write, flush = checkpoint.write_atomically, checkpoint.flush
+
+        def written(path: Path, content: bytes, *, durable: bool = True) -> None:
+            self._pass(f"{path.name[:10]}{' durably' if durable else ''}")
+            write(path, content, durable=durable)
+
+        def flushed(path: Path) -> None:
+            self._pass(f"{path.name[:10]} flushed")
+            flush(path)
+
+        patch.setattr(checkpoint, "write_atomically", written)
+        patch.setattr(checkpoint, "flush", flushed)
+
+    def _pass(self, what: str) -> None:
+        self.free.wait(60)
+        if self.full:
+            raise StorageError("cannot write: no space left")
+        self.did.append(what)
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        self.free.clear()
+        try:
+            yield
+        finally:
+            self.free.set()
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    return Disk(monkeypatch)
+
+
+def test_on_the_cpu_the_file_is_there_at_once_and_flushed_before_the_next(tmp_path: Path, disk: Disk) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for epoch in (1, 2):
+        checkpoints.keep(epoch, state(epoch))
+        assert epochs_kept(tmp_path)[-1] == f"000{epoch}"
+    checkpoints.settled()
+    assert disk.did == ["epoch-0001", "epoch-0001 flushed", "epoch-0002", "epoch-0002 flushed"]
+
+
+def test_a_flush_that_takes_long_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, flushed = threading.Event(), []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda handle: (gate.wait(60), flushed.append(handle), fsync(handle)))
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.keep(1, state(1))
+    assert not flushed
+    gate.set()
+    checkpoints.settled()
+    assert len(flushed) == 1
+
+
+def test_from_a_gpu_the_file_is_written_behind_as_it_was_then(tmp_path: Path, disk: Disk) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    with pretended() as gpu:
+        weights = torch.ones(3, device="cuda")
+        content = {"weights": {"a": weights, "b": weights * 2}, "history": [{"epoch": 1}]}
+        checkpoints.keep(1, content)
+        assert epochs_kept(tmp_path) == ["0001"]  # the first is not behind
+        checkpoints.settled()
+        gpu.waits.clear()
+        with disk.busy():
+            checkpoints.keep(2, content)
+            assert [wait.call for wait in gpu.waits] == ["item"]
+            weights.zero_()
+            content["history"].append({"epoch": 2})
+            assert epochs_kept(tmp_path) == ["0001"]
+    found = Checkpoints(tmp_path).newest()  # another, which waits for what this process still writes
+    assert found is not None
+    assert {name: weight.tolist() for name, weight in found["weights"].items()} == {"a": [1.0] * 3, "b": [2.0] * 3}
+    assert found["history"] == [{"epoch": 1}]
+    assert disk.did == ["epoch-0001", "epoch-0001 flushed", "epoch-0002 durably"]
+
+
+def test_what_could_not_be_written_behind_is_told_with_the_next(tmp_path: Path, disk: Disk) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    with disk.busy():
+        checkpoints._go_on(lambda: checkpoints.save(1, state(1)))
+        disk.full = True
+    with pytest.raises(StorageError, match="no space left"):
+        checkpoints.keep(2, state(2))
+    checkpoints.settled()  # it is told once
+
+
+def test_a_folder_that_was_dropped_stays_so(tmp_path: Path, disk: Disk) -> None:
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    with pretended():
+        on_gpu = {"weights": torch.ones(3, device="cuda")}
+        checkpoints.keep(1, on_gpu)
+        checkpoints.settled()
+        shutil.rmtree(checkpoints.folder)
+        checkpoints.keep(2, on_gpu)
+    checkpoints.settled()
+    assert not checkpoints.folder.exists()
+
+
+def test_a_state_of_torch_s_goes_to_the_host_with_all_that_it_knows() -> None:
+    norm = torch.nn.BatchNorm2d(2).to(memory_format=torch.channels_last)
+    with pretended():
+        there = {"norm": norm.to("cuda").state_dict(), "lr": 0.1}
+        here, copied = checkpoint.on_host(there)
+        assert copied
+        assert not any(tensor.is_cuda for tensor in here["norm"].values())
+    assert here["norm"]._metadata == there["norm"]._metadata
+    assert here["lr"] == 0.1

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from tests.trainers.examples import finish, small_trial
 from trainers.config import TrialConfig
 from trainers.data import ImageData
-from trainers.fit import fit
-from trainers.models import Network
+from trainers.fit import fit, seeded_model
+from trainers.models import Features, Network
 from trainers.result import EpochResult
 from trainers.storage.content import tensors_key
 from trainers.teaching.folding import folded
+from trainers.teaching.lesson import LiveTeacher, rounded
 from trainers.teaching.logit_bank import LogitBank
 
 TRIALS = {
@@ -137,9 +142,9 @@ def test_fp16_logits_are_those_of_the_teacher_within_a_two_thousandth(taught: Ta
     """A rate that moves nothing: the loss is that of the initial student, so it differs by the rounding alone."""
     still = {"lr": 1e-60, "epochs": 1}
     exact = taught.run(small_trial("kd", teacher_logits="fp32", **still))[0][0].terms["kd"]
-    rounded = taught.run(small_trial("kd", **still))[0][0].terms["kd"]
-    assert rounded != exact
-    assert rounded == pytest.approx(exact, rel=1e-3)
+    half = taught.run(small_trial("kd", **still))[0][0].terms["kd"]
+    assert half != exact
+    assert half == pytest.approx(exact, rel=1e-3)
 
 
 def test_the_bank_s_passes_are_those_of_the_teacher(teacher: Network, few: ImageData) -> None:
@@ -148,3 +153,34 @@ def test_the_bank_s_passes_are_those_of_the_teacher(teacher: Network, few: Image
         expected = teacher(images)
         found = folded(teacher, few.image_size)(images)
     assert torch.allclose(found, expected, atol=1e-5)
+
+
+class Casts(TorchDispatchMode):
+    """Counts what is cast to another type."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func is torch.ops.aten._to_copy.default
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", ["resnet8", "ShuffleV2", "vgg8"])
+def test_a_teacher_that_is_rounded_once_says_what_autocast_s_rounding_in_every_pass_does(name: str) -> None:
+    network = seeded_model(name, 10, seed=1).eval()
+    images, autocast = torch.randn(3, 3, 32, 32), torch.autocast("cpu", torch.bfloat16)
+
+    def heard(teacher: Network) -> tuple[Features, int]:
+        live = LiveTeacher(teacher, autocast)
+        with Casts() as casts:
+            (view,) = live.view(images, torch.arange(3), [3])
+        assert view.teacher is not None
+        return view.teacher, casts.count
+
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    each_time, many = heard(network)
+    once, few = heard(rounded(network, torch.bfloat16))
+    assert all(map(torch.equal, tree_leaves(each_time), tree_leaves(once)))
+    layers = sum(isinstance(module, nn.Conv2d | nn.Linear) for module in network.modules())
+    assert few <= many - layers
+    assert all(value.dtype == before[key].dtype for key, value in network.state_dict().items())

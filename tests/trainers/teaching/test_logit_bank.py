@@ -268,3 +268,20 @@ def test_a_bank_keeps_few_shelves_open(folder: Path) -> None:
     for epoch in range(6):
         of_bank(bank, f"epoch {epoch}")
     assert len(bank._open) == logit_bank.OPEN_SHELVES
+
+
+# -- looked at before --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("since", ["nothing", "another process"])
+def test_what_was_looked_at_before_is_completed(folder: Path, since: str, small_parts: None) -> None:
+    first, address = shelf(folder), torch.arange(400)
+    asked(first, address[:250])
+    looked = first.look(address)
+    assert torch.equal(looked.table[:250], truth(address[:250]).half())
+    assert sorted(int(i) for positions in looked.missing.values() for i in positions) == list(range(250, 400))
+    if since != "nothing":
+        asked(shelf(folder), address)
+    computing = Computing(address)
+    assert torch.equal(first.table(address, computing, looked=looked), truth(address).half())
+    assert computing.count == (150 if since == "nothing" else 0)

@@ -19,7 +19,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +29,10 @@ import torch
 from PIL import __version__ as pillow_version
 from torch import Tensor
 
-from trainers.data.base import Framing, ImageData, Images, Split, pixels_key, several_classes
+from trainers.data.base import ImageData, Images, Split, pixels_key, several_classes
 from trainers.data.pixels.decode import Part
 from trainers.data.pixels.fingerprint import fingerprint
+from trainers.data.pixels.mapped import MappedSplit
 from trainers.errors import StorageError
 from trainers.storage.content import content_key
 from trainers.storage.files import write_atomically
@@ -65,41 +66,6 @@ class Contents:
     classes: tuple[str, ...]
     train: Part
     test: Part
-
-
-@dataclass(frozen=True, eq=False)
-class MappedSplit(Images):
-    """Images in a memory-mapped file; of a subset, only the places are in memory."""
-
-    store: Tensor  # uint8 [M, 3, H, W], the whole file
-    rows: Tensor  # int64 [N], each image's place in the file
-    labels: Tensor  # int64 [N]
-    index: Tensor  # int64 [N]
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        """Height and width of the images in the file, in pixels."""
-        height, width = self.store.shape[-2:]
-        return height, width
-
-    @property
-    def images(self) -> Tensor:
-        """The pixels, copied into memory: uint8 ``[N, 3, H, W]``."""
-        return self.store[self.rows]
-
-    def take(self, positions: Tensor) -> MappedSplit:
-        """The images at `positions` (int64 ``[n]``): places, labels and indices are copied, pixels stay in the mapped
-        file."""
-        return MappedSplit(self.store, self.rows[positions], self.labels[positions], self.index[positions])
-
-    def to(self, device: torch.device) -> Images:
-        """On the CPU the mapping stays; another device gets a copy."""
-        return self if device.type == "cpu" else Split(self.images, self.labels, self.index).to(device)
-
-    def batches(self, parts: Sequence[Tensor], framing: Framing | None = None) -> Iterator[Split]:
-        """Copies of the pixels at each of `parts` (int64 ``[B]``); `framing` is not read: views are drawn on the
-        device."""
-        return (Split(self.store[self.rows[part]], self.labels[part], self.index[part]) for part in parts)
 
 
 def cache_folder() -> Path:

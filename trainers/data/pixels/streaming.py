@@ -38,6 +38,8 @@ TRIES = 10
 """Draws of a crop before the middle is taken (torchvision's number)."""
 START = "fork" if sys.platform == "linux" else None
 """How workers start: a fork takes milliseconds, where a new process imports torch, every epoch; None: Python's way."""
+FEWEST = 2
+"""Processes that decode where nobody says how many."""
 UNIT = float(1 << 63)
 """Draws are integers below it."""
 
@@ -67,8 +69,9 @@ class StreamedSplit(Images):
     labels: Tensor  # int64 [N]
     index: Tensor  # int64 [N]
     cropping: Cropping
-    workers: int
-    """Processes that decode; 0 decodes in this one."""
+    workers: int | None
+    """Processes that decode; 0 decodes in this one. None: :data:`FEWEST`, and beside a GPU as many as torch has threads
+    here, which then have little else to do, where these are more."""
     at_hand: ClassVar[bool] = False
 
     @property
@@ -89,6 +92,13 @@ class StreamedSplit(Images):
         """Batches come cropped and mirrored, so a crop after padding and another flip are left out."""
         return recipe.model_copy(update={"pad": 0, "flip": False})
 
+    @property
+    def processes(self) -> int:
+        """That decode."""
+        if self.workers is not None:
+            return self.workers
+        return max(FEWEST, torch.get_num_threads()) if self.labels.device.type == "cuda" else FEWEST
+
     def batches(self, parts: Sequence[Tensor], framing: Framing | None = None) -> Iterator[Split]:
         """Decode the files at each of `parts` in worker processes, ahead of whoever asks; uint8 ``[B, 3, S, S]`` each.
 
@@ -99,7 +109,7 @@ class StreamedSplit(Images):
         """
         device = self.labels.device
         on_gpu = device.type == "cuda"
-        workers = min(self.workers, len(parts))
+        workers = min(self.processes, len(parts))
         loader = DataLoader(
             _Batches(self.root, self.files, self.cropping, framing),
             batch_size=None,

@@ -52,8 +52,9 @@ class Folder(DataSource):
     """To what the shorter side is resized before the centre is cut out; null: `image_size`."""
     memory_gb: float = Field(4.0, ge=0)
     """Largest size of the decoded set, in 10^9 bytes; a larger one is streamed."""
-    workers: int = Field(2, ge=0, le=64)
-    """Processes that decode a streamed set, beside the one that trains; the numbers do not depend on it."""
+    workers: int | None = Field(None, ge=0, le=64)
+    """Processes that decode a streamed set, beside the one that trains; the numbers do not depend on it. null: 2, and
+    beside a GPU as many as the trial has processors, where these are more."""
     area: tuple[float, float] = (0.08, 1.0)
     """Of a streamed training view: smallest and largest share of the file's area."""
     aspect: tuple[float, float] = (3 / 4, 4 / 3)

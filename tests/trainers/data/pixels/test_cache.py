@@ -20,8 +20,9 @@ import torch
 from tests.trainers.data.examples import pixels, structs, write_parquet, write_shard
 from trainers.data import ImageData
 from trainers.data.pixels import cache
-from trainers.data.pixels.cache import MappedSplit, cache_folder, channel_statistics
+from trainers.data.pixels.cache import cache_folder, channel_statistics
 from trainers.data.pixels.fingerprint import fingerprint
+from trainers.data.pixels.mapped import MappedSplit
 from trainers.data.sources import checks
 from trainers.data.sources.parquet import Parquet
 from trainers.errors import InputError, StorageError

@@ -31,7 +31,7 @@ from tests.trainers.data.examples import (
     write_files,
 )
 from trainers.data import DATASETS, ImageData
-from trainers.data.pixels.cache import MappedSplit
+from trainers.data.pixels.mapped import MappedSplit
 from trainers.data.sources import cifar
 from trainers.data.sources.cifar import LARGEST, Cifar100, Store
 from trainers.data.sources.inert import read_pickle

@@ -16,10 +16,11 @@ from pydantic import ValidationError
 
 from tests.trainers.data.examples import Pixels, encode, pixels, write_folder
 from trainers.config import Recipe
+from trainers.contract.pretended_gpu import pretended
 from trainers.data import ImageData, Images, TrainingData
 from trainers.data.base import Framing
-from trainers.data.pixels.cache import MappedSplit
 from trainers.data.pixels.decode import UNKNOWN, centre, shrunk
+from trainers.data.pixels.mapped import MappedSplit
 from trainers.data.pixels.streaming import Cropping, Crops, StreamedSplit
 from trainers.data.sources.folder import Folder, ImageNet
 from trainers.errors import InputError
@@ -152,6 +153,19 @@ def test_impossible_options_are_refused(options: dict[str, Any], message: str) -
 
 
 # -- streaming ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("asked", "cpu", "gpu"), [(None, 2, 5), (0, 0, 0), (3, 3, 3)])
+def test_beside_a_gpu_every_thread_has_a_process_that_decodes(
+    folder: Path, asked: int | None, cpu: int, gpu: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 5)
+    split = streamed(folder, workers=asked).train
+    with pretended():
+        there = split.to(torch.device("cuda"))
+        assert isinstance(split, StreamedSplit)
+        assert isinstance(there, StreamedSplit)
+        assert (split.processes, there.processes) == (cpu, gpu)
 
 
 def test_views_do_not_depend_on_the_number_of_workers(folder: Path) -> None:

@@ -18,8 +18,8 @@ from pydantic import ValidationError
 
 from tests.trainers.data.examples import NAMES, Pixels, encode, pixels, structs, write_parquet, write_shard
 from trainers.data import DATASETS, ImageData, Images
-from trainers.data.pixels.cache import MappedSplit
 from trainers.data.pixels.decode import UNKNOWN
+from trainers.data.pixels.mapped import MappedSplit
 from trainers.data.sources import parquet_table
 from trainers.data.sources.parquet import Parquet
 from trainers.data.sources.parquet_table import MOST_ROWS

@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.trainers.data.examples import Pixels, encode, pixels, write_tiny_imagenet
 from trainers.data import ImageData
-from trainers.data.pixels.cache import MappedSplit
+from trainers.data.pixels.mapped import MappedSplit
 from trainers.data.sources.tiny_imagenet import TinyImageNet
 from trainers.errors import InputError
 
