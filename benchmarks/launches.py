@@ -1,6 +1,6 @@
 """How many kernels a training step asks a GPU for, and how often the host waits for it: exact counts, made on the CPU.
 
-    uv run python -m benchmarks.launches [kd dhkd …] [--operations]
+    uv run python -m benchmarks.launches [kd dhkd …] [--operations] [--compiled]
 
 At batch 64 a GPU computes a step of a small student in less time than the host takes to ask for it, so that what a step
 costs is what it asks for. Counted is :func:`trainers.fit.fit` itself, with a warm bank: an epoch of three steps less
@@ -10,6 +10,9 @@ nor on the number of classes, images and pixels, which are small here.
 A call of ATen that is no view of what is there is a kernel, a convolution's backward two. cuDNN may add transposes, and
 a sort takes several, so the count is a floor. A wait is a call that brings numbers to the host, sizes its result by
 them, or makes a tensor of numbers of the host's; moves from one device to another are not seen here.
+
+With `--compiled` it is what a step asks for outside its compiled graphs, and how many of these it runs. The graphs are
+those that torch hands to a compiler, which is left out, so that no C++ compiler is needed; waits are not counted.
 """
 
 from __future__ import annotations
@@ -17,9 +20,9 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -27,17 +30,18 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from trainers.config import DatasetConfig, MethodConfig, Recipe, TeacherConfig, TrialConfig
 from trainers.data.base import ImageData, Split
-from trainers.distillers import METHODS, base
+from trainers.distillers import METHODS, Batch, base
 from trainers.fit import fit, seeded_model
-from trainers.loop import weighing
+from trainers.loop import gradient_alignment, weighing
 from trainers.models import Network
 from trainers.models.batch_counts import count_on_host
 from trainers.teaching import chunks
 from trainers.teaching.logit_bank import LogitBank
+from trainers.training import Training
 
 TEACHER, STUDENT = "resnet32x4", "resnet8x4"
 CLASSES = 10
@@ -194,12 +198,82 @@ def epoch(asked: Case, steps: int, teacher: Network) -> Count:
     return count
 
 
+class Outside(NamedTuple):
+    """What a compiled step asks for."""
+
+    launches: Counter[str]
+    """Kernels outside of its graphs, by ATen's name of the call, beside what prepares its chunk."""
+    graphs: int
+    """Graphs that it runs."""
+
+
+def outside(asked: Case, teacher: Network) -> Outside:
+    """What one step asks for outside its compiled graphs: the last of a second epoch."""
+    asked = replace(asked, recipe={**asked.recipe, "epochs": 2, "compile": True})
+    data = noise(2 * asked.batch, asked.side)
+    with handed_over() as ran, as_on_a_gpu(), steps_counted(ran) as steps:
+        for _ in fit(asked.config(data), data=data, teacher=teacher if asked.listens else None):
+            pass
+    return steps[-1]
+
+
+@contextmanager
+def steps_counted(ran: list[None]) -> Iterator[list[Outside]]:
+    """Count what each step asks for, without what prepares its batch."""
+    steps: list[Outside] = []
+    plain = Training.step
+
+    def step(self: Training, batch: Batch) -> None:
+        before, launches = len(ran), Counter[str]()
+        with _Launches(launches) if self.done else nullcontext():  # nothing can be compiled in there
+            plain(self, batch)
+        steps.append(Outside(launches, len(ran) - before))
+
+    with patch.object(Training, "step", step):
+        yield steps
+
+
+@contextmanager
+def handed_over() -> Iterator[list[None]]:
+    """Have graphs run as torch hands them to its compiler, unseen; as many entries as have run."""
+    from torch._dynamo.backends.common import aot_autograd
+    from torch._functorch.aot_autograd import make_boxed_func
+
+    ran: list[None] = []
+
+    def compiler(graph: torch.fx.GraphModule, inputs: object) -> Any:
+        def run(*args: Any) -> Any:
+            ran.append(None)
+            with _disable_current_modes():
+                return graph(*args)
+
+        return make_boxed_func(run)
+
+    plain, backend = torch.compile, aot_autograd(fw_compiler=compiler)
+
+    def compiled(what: Callable[..., Any], **how: object) -> Callable[..., Any]:
+        given = plain(what, backend=backend, dynamic=False)
+
+        def called(*args: Any) -> Any:
+            with _disable_current_modes():  # among which torch would compile nothing
+                return given(*args)
+
+        return called
+
+    with patch.object(torch, "compile", compiled):
+        yield ran
+
+
 @contextmanager
 def as_on_a_gpu() -> Iterator[None]:
     """Have gradients start where they do on a GPU, and no call counted on what the host keeps to itself there."""
     _hosted.clear()
     noted = patch.object(base, "count_on_host", lambda network: _hosted.extend(count_on_host(network)))
-    with patch.object(weighing, "SUMMED_ON", "no device"), noted:
+    with ExitStack() as patches:
+        patches.enter_context(noted)
+        for where, name in ((weighing, "SUMMED_ON"), (gradient_alignment, "APART_ON")):
+            patches.enter_context(patch.object(where, name, "no device"))
+        patches.enter_context(patch.object(base, "REPLAYED_ON", "cpu"))
         yield
 
 
@@ -241,10 +315,16 @@ def main() -> None:
     """Print a row for each case: launches and waits of a step."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help=f"of {', '.join(cases())}")
+    parser.add_argument(
+        "--compiled", action="store_true", help="count what a compiled step asks for outside its graphs"
+    )
     parser.add_argument("--operations", action="store_true", help="print the most frequent calls as well")
     options = parser.parse_args()
     torch.set_num_threads(1)
     teacher = taught_by()
+    if options.compiled:
+        _print_outside(options.names or cases(), teacher, options.operations)
+        return
     print(f"{TEACHER} → {STUDENT}, a step\n\n| method | launches | with its part of a chunk | waits |")
     print("|---|---:|---:|---:|")
     for name in options.names or cases():
@@ -253,6 +333,17 @@ def main() -> None:
         print(f"| {name} | {launches.total():,} | {found.launches:,.0f} | {waits.total()} |", flush=True)
         if options.operations:
             print(dict(launches.most_common(40)), dict(+waits))
+
+
+def _print_outside(names: Iterable[str], teacher: Network, operations: bool) -> None:
+    print(
+        f"{TEACHER} → {STUDENT}, a compiled step\n\n| method | launches outside its graphs | graphs |\n|---|---:|---:|"
+    )
+    for name in names:
+        found = outside(cases()[name], teacher)
+        print(f"| {name} | {found.launches.total():,} | {found.graphs} |", flush=True)
+        if operations:
+            print(dict(found.launches))
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ class Training:
     def step(self, batch: Batch) -> None:
         """Train on the next of :attr:`parts`."""
         self._lr = learning_rate(self.config.recipe, self._epoch, self._step, len(self._batches))
-        output = self.distiller.losses(batch)
+        output = self.distiller.losses_as_set_up(batch)
         terms = shares(output.terms, len(batch), len(self._batches[self._step]))
         step(self.distiller, self._optimizer, terms, self._weighing, self._lr, self.group)
         self._tally.add(terms, output.logits, batch.targets)

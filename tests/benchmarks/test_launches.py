@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.launches import Case, case, counted, step, taught_by
+from benchmarks.launches import Case, as_on_a_gpu, case, counted, handed_over, noise, outside, step, taught_by
+from trainers.fit import fit
 
 BOUNDS: dict[str, tuple[Case, float]] = {
     "kd": (case("kd"), 100),
     "dhkd nonlinear": (case("dhkd", head="nonlinear"), 150),
-    "dhkd aligned": (case("dhkd", head="nonlinear", align=True), 250),
+    "dhkd aligned": (case("dhkd", head="nonlinear", align=True), 240),
     "sld": (case("sld"), 311),
     "sld, the student's own swapped logits": (case("sld", start=0), 363),
     "mlkd": (case("mlkd"), 320),
@@ -26,6 +28,36 @@ def test_a_step_asks_for_few_kernels_and_never_waits(asked: Case, most: float) -
     found = step(asked, taught_by("resnet8"))
     assert found.launches <= most
     assert found.count.waits.total() == 0
+
+
+COMPILED: dict[str, tuple[Case, int]] = {
+    "kd": (case("kd"), 6),
+    "sld": (case("sld"), 8),
+    "crd": (case("crd"), 6),
+    "dhkd aligned": (case("dhkd", head="nonlinear", align=True), 5),
+}
+"""Launches of a compiled step outside its graphs."""
+
+
+@pytest.mark.slow(30)
+@pytest.mark.parametrize(("asked", "most"), COMPILED.values(), ids=COMPILED)
+def test_a_compiled_step_asks_for_next_to_nothing_outside_its_graphs(asked: Case, most: int) -> None:
+    found = outside(asked, taught_by("resnet8"))
+    assert found.launches.total() <= most
+    assert found.graphs == (4 if "dhkd" in asked.method else 2)  # forward, and backward for each objective; merging
+
+
+@pytest.mark.slow(30)
+@pytest.mark.parametrize("asked", [case("kd"), case("dhkd", align=True)], ids=["kd", "dhkd aligned"])
+def test_a_compiled_step_computes_what_a_plain_one_does(asked: Case) -> None:
+    teacher, data = taught_by("resnet8"), noise(3 * asked.batch + 5, asked.side)  # the last batch is a small one
+    plain = list(fit(asked.config(data), data=data, teacher=teacher))
+    with handed_over() as ran, as_on_a_gpu():
+        compiled = list(fit(replace(asked, recipe={"compile": True}).config(data), data=data, teacher=teacher))
+    assert ran
+    for ours, theirs in zip(compiled, plain, strict=True):
+        assert ours.terms == pytest.approx(theirs.terms, rel=1e-4)
+        assert ours.loss == pytest.approx(theirs.loss, rel=1e-4)
 
 
 WAITS: dict[str, Callable[[Tensor], object]] = {

@@ -76,8 +76,9 @@ def test_more_networks_than_torch_compiles_are_compiled_in_one_process(monkeypat
     counts = []
     with torch._dynamo.config.patch(recompile_limit=1, fail_on_recompile_limit_hit=True):  # type: ignore[no-untyped-call]
         for classes in (10, 10, 7):
-            method = Case("kd", classes=classes).method()
-            method.set_up(None, 8)
-            method.passed(torch.zeros(8, 3, 8, 8))
+            of = Case("kd", classes=classes)
+            method = of.method().train()
+            method.set_up(None, len(of.batch))
+            method.losses_as_set_up(of.batch)
             counts.append(len(compiled))
     assert counts == [1, 1, 2]

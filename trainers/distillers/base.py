@@ -25,6 +25,10 @@ from trainers.config import Frozen
 from trainers.models import Features, Network
 from trainers.models.batch_counts import count_on_host
 
+REPLAYED_ON = "cuda"
+"""The kind of device on which the whole step is compiled, and its graphs are replayed in the memory that they were
+recorded in."""
+
 
 def _nothing() -> Tensor:
     return torch.empty(0, dtype=torch.int64)
@@ -99,6 +103,11 @@ class Losses:
     terms: dict[str, Tensor]
     """Unweighted scalar loss terms by name; `ce` is the cross-entropy with the labels."""
 
+    def kept(self) -> Losses:
+        """The same numbers, and gradients to the same terms, in memory that a graph's next replay leaves alone."""
+        terms = torch.stack(list(self.terms.values())).unbind()
+        return Losses(self.logits.detach().clone(), dict(zip(self.terms, terms, strict=True)))
+
 
 class MethodParams(Frozen):
     """Base of the methods' hyperparameters."""
@@ -117,9 +126,14 @@ class Distiller(nn.Module, ABC):
     """Whether batches must carry a strong view as well; a method may settle it by its hyperparameters."""
     remembers_images: ClassVar[bool] = False
     """Whether it keeps something of every training image from one step to the next."""
+    one_graph: bool = True
+    """Whether a compiler takes :meth:`losses` as a whole, and once for all epochs (:meth:`begin`)."""
     _begun: int | None = None
     _autocast: torch.dtype | None = None
-    _compiled: tuple[int, Callable[[Tensor], Features]] | None = None
+    _compiled_size: int | None = None
+    _compiled_losses: Callable[[Batch], Losses] | None = None
+    _compiled_pass: Callable[[Tensor], Features] | None = None
+    _replays: bool = False
 
     def __init__(self, student: Network, setting: Setting) -> None:
         super().__init__()
@@ -144,23 +158,42 @@ class Distiller(nn.Module, ABC):
         """The weight of each term of :meth:`losses` in this epoch (counted from 1)."""
 
     def set_up(self, autocast: torch.dtype | None, compiled: int | None) -> None:
-        """How the student's passes are computed.
+        """How the steps are computed.
 
         Args:
-            autocast: their precision, where it is not float32.
-            compiled: images of the batches that go through a compiled student; None compiles nothing. Batches of
-                another size, such as an epoch's last one, are not worth a compilation of their own.
+            autocast: precision of the student's passes, where it is not float32.
+            compiled: images of the batches whose step is compiled: on a GPU losses and their gradient, as one graph
+                each; on a CPU, and of a method that is not :attr:`one_graph`, the student's passes alone. None compiles
+                nothing. Batches of another size, such as an epoch's last one, are not worth a compilation of their own.
         """
         self._autocast = autocast
         if compiled is None:
             count_on_host(self)  # a compiled pass counts on the device, within its graph
+            return
+        functorch.donated_buffer = not self.anchors  # with which the graph is walked backward more than once
+        _forget_others(self, autocast, compiled)
+        self._compiled_size = compiled
+        there = next(self.student.parameters()).device.type == REPLAYED_ON
+        self._replays = there and not self.anchors
+        mode = "reduce-overhead" if self._replays else "default"  # the former replays CUDA graphs
+        if self.one_graph and there:
+            self._compiled_losses = torch.compile(self.losses, dynamic=False, mode=mode)
         else:
-            functorch.donated_buffer = not self.anchors  # with which the graph is walked backward more than once
-            _forget_others(self, autocast, compiled)
-            graphs = next(self.student.parameters()).is_cuda and not self.anchors
             what = self.student.features if self.teacher_needs == "features" else self._heads
-            mode = "reduce-overhead" if graphs else "default"  # the former replays CUDA graphs
-            self._compiled = (compiled, torch.compile(what, dynamic=False, mode=mode))
+            self._compiled_pass = torch.compile(what, dynamic=False, mode=mode)
+
+    @property
+    def compiles(self) -> bool:
+        """Whether its steps are compiled."""
+        return self._compiled_size is not None
+
+    def losses_as_set_up(self, batch: Batch) -> Losses:
+        """:meth:`losses`, compiled where the recipe asks for it."""
+        self.at(batch.epoch)
+        if self._compiled_losses is None or not self.training or len(batch) != self._compiled_size:
+            return self.losses(batch)
+        found = self._compiled_losses(batch)
+        return found.kept() if self._replays else found
 
     def begin(self, epoch: int) -> None:
         """Get ready for the steps of an epoch, counted from 1: what depends on it goes into buffers, in place, so that
@@ -182,8 +215,8 @@ class Distiller(nn.Module, ABC):
 
         Methods whose `teacher_needs` are not features may read its logits and `pooled` alone.
         """
-        fits = self.training and self._compiled is not None and len(images) == self._compiled[0]
-        run = self._compiled[1] if self._compiled is not None and fits else self.student.features
+        fits = self.training and len(images) == self._compiled_size
+        run = self._compiled_pass if self._compiled_pass is not None and fits else self.student.features
         if self._autocast is None:
             return run(images)
         with torch.autocast(images.device.type, self._autocast):

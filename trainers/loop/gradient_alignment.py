@@ -12,19 +12,29 @@ release.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from trainers.loop.data_parallel import ALONE, Group
+from trainers.loop.weighing import Objective
 
+APART_ON = "cpu"
+"""The kind of device on which nothing is merged in a compiled graph: its launches cost nothing there, and the compiler
+takes seconds for a network's many parameters."""
 Gradients = list[Tensor | None]
 """One per parameter; None where the loss does not reach it."""
 
 
 def aligned_gradients(
-    anchor: Tensor, others: Sequence[Tensor], parameters: Sequence[Tensor], group: Group = ALONE
+    anchor: Tensor | Objective,
+    others: Sequence[Tensor | Objective],
+    parameters: Sequence[Tensor],
+    group: Group = ALONE,
+    *,
+    compiled: bool = False,
 ) -> list[Tensor]:
     """Merged gradient of `anchor` and `others`, one tensor of its shape per parameter.
 
@@ -33,27 +43,40 @@ def aligned_gradients(
     they are compared.
 
     Args:
-        anchor, others: weighted scalar losses over one graph.
+        anchor, others: weighted scalar losses over one graph, or sums of such with their weights apart.
         parameters: what the losses are differentiated by; one that none of them reaches gets zeros.
         group: the processes that train together.
+        compiled: merge in a compiled graph, where there is a GPU.
     """
-    first = _gradients(anchor, parameters, retain=bool(others))
-    group.sum_all(first)
+    reached = []
+    for position, loss in enumerate((anchor, *others)):
+        reached.append(_gradients(loss, parameters, retain=position < len(others)))
+        group.sum_all(reached[-1])
+    merge = _compiled() if compiled and parameters[0].device.type != APART_ON else combined
+    return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, merge(reached), strict=True)]
+
+
+def combined(reached: Sequence[Gradients]) -> Gradients:
+    """The merged gradient, from the anchor's and each other objective's."""
+    first, *others = reached
     norm = _dot(first, first).clamp_min(torch.finfo(torch.float32).tiny)
     scale = torch.ones_like(norm)
     sums: Gradients = [None] * len(first)
-    for position, other in enumerate(others, start=1):
-        gradient = _gradients(other, parameters, retain=position < len(others))
-        group.sum_all(gradient)
+    for gradient in others:
         scale = scale - _dot(gradient, first).clamp_max(0) / norm
         sums = _added(sums, gradient)
     # g_0 + sum (g_i - c_i g_0) = (1 - sum c_i) g_0 + sum g_i
-    merged = _added(sums, _scaled(first, scale))
-    return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, merged, strict=True)]
+    return _added(sums, _scaled(first, scale))
 
 
-def _gradients(loss: Tensor, parameters: Sequence[Tensor], retain: bool) -> Gradients:
-    return list(torch.autograd.grad(loss, parameters, retain_graph=retain, allow_unused=True))
+@cache
+def _compiled() -> Callable[[Sequence[Gradients]], Gradients]:
+    return torch.compile(combined, dynamic=False)
+
+
+def _gradients(loss: Tensor | Objective, parameters: Sequence[Tensor], retain: bool) -> Gradients:
+    outputs, starts = ([loss], None) if isinstance(loss, Tensor) else loss
+    return list(torch.autograd.grad(outputs, parameters, starts, retain_graph=retain, allow_unused=True))
 
 
 def _dot(left: Gradients, right: Gradients) -> Tensor:

@@ -16,7 +16,7 @@ from trainers.errors import DivergedError
 from trainers.loop.data_parallel import ALONE, Group
 from trainers.loop.gradient_alignment import aligned_gradients
 from trainers.loop.sgd import SGD
-from trainers.loop.weighing import Weighing
+from trainers.loop.weighing import Objective, Weighing
 
 
 def optimizer_of(distiller: Distiller, recipe: Recipe) -> SGD:
@@ -53,16 +53,19 @@ def step(
         weighing.backward(terms)
         group.sum_all([parameter.grad for parameter in distiller.parameters()])
     else:
-        _align(distiller, weighing.weighted(terms), group)
+        _align(distiller, [weighing.objective(terms, names) for names in _apart(counted, distiller.anchors)], group)
     optimizer.step()
 
 
-def _align(distiller: Distiller, weighted: dict[str, Tensor], group: Group) -> None:
-    """Give the parameters a gradient in which no other term opposes the anchors."""
-    anchors = torch.stack([term for name, term in weighted.items() if name in distiller.anchors]).sum()
-    others = [term for name, term in weighted.items() if name not in distiller.anchors]
+def _apart(names: list[str], anchors: frozenset[str]) -> list[list[str]]:
+    """The anchors among `names`, and each other name by itself."""
+    return [[name for name in names if name in anchors], *([name] for name in names if name not in anchors)]
+
+
+def _align(distiller: Distiller, objectives: list[Objective], group: Group) -> None:
+    """Give the parameters a gradient in which no other objective opposes the first."""
     parameters = [parameter for parameter in distiller.parameters() if parameter.requires_grad]
-    merged = aligned_gradients(anchors, others, parameters, group)
+    merged = aligned_gradients(objectives[0], objectives[1:], parameters, group, compiled=distiller.compiles)
     for parameter, gradient in zip(parameters, merged, strict=True):
         parameter.grad = gradient
 

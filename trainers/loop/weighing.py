@@ -10,6 +10,7 @@ Shapes: `S` steps, `n` terms.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +18,15 @@ from torch import Tensor
 SUMMED_ON = "cpu"
 """The kind of device on which the sum is formed all the same: its launches cost nothing there, and torch imports its
 compiler, seconds of a core, where a backward pass starts anywhere else than at one number."""
+
+
+class Objective(NamedTuple):
+    """A sum of scalars that a gradient is taken of."""
+
+    outputs: list[Tensor]
+    """The scalars."""
+    starts: list[Tensor] | None
+    """What the gradient starts at, each scalar's weight; None: at 1, of one scalar."""
 
 
 class Weighing:
@@ -36,18 +46,22 @@ class Weighing:
         """The names of the terms that have a weight; raises KeyError where a term's is not known."""
         return [name for name in terms if self._weights[name] != 0]
 
-    def weighted(self, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The terms that have a weight, each times it."""
-        return {name: self._weights[name] * terms[name] for name in self.counted(terms)}
+    def objective(self, terms: Mapping[str, Tensor], names: Sequence[str]) -> Objective:
+        """The weighted sum of the `terms` (scalars) of these names, as gradients are taken of it."""
+        reaching = [name for name in names if terms[name].requires_grad]
+        if self._device.type == SUMMED_ON or not reaching:  # the latter for torch's message
+            total = torch.stack([self._weights[name] * terms[name] for name in names]).sum()
+            return Objective([total], None)
+        starts = [self._there[name].to(terms[name].dtype) for name in reaching]
+        return Objective([terms[name] for name in reaching], starts)
 
     def backward(self, terms: Mapping[str, Tensor]) -> None:
         """Add the gradient of the weighted sum of `terms` (scalars) to what they were computed from."""
-        reaching = [name for name in self.counted(terms) if terms[name].requires_grad]
-        if self._device.type == SUMMED_ON or not reaching:  # the latter for torch's message
-            torch.stack(list(self.weighted(terms).values())).sum().backward()  # type: ignore[no-untyped-call]
-            return
-        starts = [self._there[name].to(terms[name].dtype) for name in reaching]
-        torch.autograd.backward([terms[name] for name in reaching], starts)
+        objective = self.objective(terms, self.counted(terms))
+        if objective.starts is None:
+            objective.outputs[0].backward()  # type: ignore[no-untyped-call]
+        else:
+            torch.autograd.backward(objective.outputs, objective.starts)
 
     def totals(self, names: Sequence[str], records: Tensor) -> Tensor:
         """The weighted sums ``[S]`` of terms ``[S, n]`` of these names."""

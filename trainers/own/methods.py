@@ -89,6 +89,7 @@ def method(
             made = _of_function(name, given, origin, teacher_needs, strong_view, defaults, summary)
         else:
             made = _of_class(name, given, origin, plain, summary)
+        made.one_graph = False  # it may read the epoch, and do in Python whatever it likes
         register(METHODS, name, made, origin)
         return given
 
