@@ -115,13 +115,17 @@ class Setting:
     pruner: str
     late: bool = False
     """Whether nothing is given up before :data:`LATE` of the epochs; otherwise before the engine's default, a ninth."""
+    at_once: int = 1
+    """Trials that run side by side."""
 
     @property
     def label(self) -> str:
-        return f"{self.sampler} + {self.pruner}" + (", late" if self.late else "")
+        what = self.sampler if self.sampler == self.pruner else f"{self.sampler} + {self.pruner}"
+        return what + (", late" if self.late else "") + (f", {self.at_once} at once" if self.at_once > 1 else "")
 
 
 SEARCHES = (
+    *(Setting("curves", "curves"), Setting("curves", "curves", at_once=4), Setting("tpe", "asha", at_once=4)),
     *(Setting("tpe", "asha"), Setting("tpe", "asha", late=True), Setting("tpe", "median"), Setting("tpe", "none")),
     *(Setting("random", "asha"), Setting("random", "none")),
 )
@@ -309,43 +313,54 @@ def confirmed(curves: dict[int, Curves], chosen: str) -> float:
 
 
 def replay(cell: SearchedCell, curves: Curves, setting: Setting, seed: int) -> Outcome:
-    """Run a search to the end of its budget on recorded curves, one trial at a time.
+    """Run a search to the end of its budget on recorded curves, so many trials at a time as the setting says.
+
+    Trials that run side by side end their epochs in turn, as on workers of one speed.
 
     Args:
         cell: what is searched.
         curves: of one student's seed.
-        setting: sampler and pruner.
+        setting: sampler, pruner and trials at once.
         seed: the sampler's.
     """
     grace = round(LATE * cell.epochs) if setting.late else None
     asked = {"sampler": setting.sampler, "pruner": setting.pruner, "grace": grace, "seed": seed}
     search = CellSearch(replace(cell, search=cell.search | asked))
     enough = curves[best(curves)].val[-1] - WITHIN
-    outcome = Outcome()
-    while not search.complete:
-        params = search.suggest()
-        key = name(params)
-        search.ask(params, key)
-        if search.repeat(key):
-            continue
-        if train(search, key, curves[key], outcome):
-            outcome.leaders.append((outcome.epochs, name(search.chosen()[0].params)))
-            if outcome.reached is None and curves[key].val[-1] >= enough:
-                outcome.reached = outcome.epochs
+    outcome, running = Outcome(), dict[str, Iterator[int]]()
+    while running or not search.complete:
+        while len(running) < setting.at_once and search.wants_more:
+            key = begun(search)
+            if key is not None:
+                running[key] = train(search, key, curves[key], outcome)
+        for key, epochs in list(running.items()):
+            if next(epochs, None) is None:
+                del running[key]
+                if search.asked[search.keys.index(key)].state == "finished":
+                    outcome.leaders.append((outcome.epochs, name(search.chosen()[0].params)))
+                    if outcome.reached is None and curves[key].val[-1] >= enough:
+                        outcome.reached = outcome.epochs
     return outcome
 
 
-def train(search: CellSearch, key: str, curve: Curve, outcome: Outcome) -> bool:
-    """Report a trial's epochs until it is given up, diverges or ends; whether it has come to its end."""
+def begun(search: CellSearch) -> str | None:
+    """The next trial; None where the search knows it already."""
+    params = search.suggest()
+    search.ask(params, name(params))
+    return None if search.repeat(name(params)) else name(params)
+
+
+def train(search: CellSearch, key: str, curve: Curve, outcome: Outcome) -> Iterator[int]:
+    """Report a trial's epochs until it is given up, diverges or ends; one after the other."""
     for epoch, value in enumerate(curve.val, start=1):
         outcome.epochs += 1
         search.report(key, {"epoch": epoch, "val_acc": value})
         if not search.runs(key):
-            return False
+            return
+        yield epoch
     finished = len(curve.val) == search.cell.epochs
     outcome.epochs += not finished  # the epoch in which it diverged
     search.tell(key, "finished" if finished else "failed", {"last": {"val_acc": curve.val[-1]}, "seconds": 0.0})
-    return finished
 
 
 if __name__ == "__main__":

@@ -290,7 +290,9 @@ class _Reader(FieldReader):
         return ()
 
     def _search(self, data: dict[str, Any], protocol: str, pairs: tuple[Pair, ...]) -> Search:
-        search = self.model(("search",), Search, data.get("search", {})) or Search()
+        given = data.get("search", {})
+        ahead = {"pruner": "curves"} if isinstance(given, dict) and given.get("sampler") == "curves" else {}
+        search = self.model(("search",), Search, ahead | given if ahead else given) or Search()
         metrics = search.metrics or (("test_acc",) if protocol == "paper" else ("val_acc",))
         wrong = "val_acc" if protocol == "paper" else "test_acc"
         if wrong in metrics:

@@ -62,13 +62,14 @@ class Search(Frozen):
 
     trials: int = Field(20, ge=1, le=10_000)
     """Budget of each cell: configurations that are tried, with the first seed."""
-    sampler: Literal["tpe", "gp", "random", "qmc", "grid", "brute_force"] = "tpe"
-    """What suggests the next configuration; `grid` and `brute_force` need finitely many values."""
+    sampler: Literal["tpe", "gp", "curves", "random", "qmc", "grid", "brute_force"] = "tpe"
+    """What suggests the next configuration; `grid` and `brute_force` need finitely many values, `curves` one metric."""
     metrics: tuple[Literal["val_acc", "test_acc", "student_macs", "device_seconds"], ...] = ()
     """What is searched for, accuracy first; empty: `val_acc`, or `test_acc` under `protocol: paper`. With several, the
     Pareto front is confirmed."""
-    pruner: Literal["asha", "median", "none"] = "asha"
-    """What gives up a search trial early; it is compared with its own cell's alone."""
+    pruner: Literal["asha", "median", "curves", "none"] = "asha"
+    """What gives up a search trial early; it is compared with its own cell's alone. With the sampler `curves` that is
+    `curves` where nothing is said."""
     grace: int | None = Field(None, ge=1)
     """Epochs that every trial gets before it may be given up; null: a share of its epochs."""
     reduction: int = Field(3, ge=2)
@@ -79,6 +80,18 @@ class Search(Frozen):
     """Of the sampler."""
     deterministic: bool = False
     """One search trial of a cell at a time, so that the search does not depend on timing or the number of workers."""
+
+    @model_validator(mode="after")
+    def _looks_at_one_accuracy(self) -> Search:
+        if "curves" not in (self.sampler, self.pruner):
+            return self
+        if len(self.metrics) > 1 or not set(self.metrics) <= {"val_acc", "test_acc"}:
+            raise ValueError("'curves' foretells one accuracy: give one of val_acc and test_acc as metrics, or none")
+        if self.grace is not None and self.pruner == "curves":
+            raise ValueError(
+                "grace is of the pruners asha and median; 'curves' looks at a trial from its first epochs on"
+            )
+        return self
 
 
 class Budget(Frozen):

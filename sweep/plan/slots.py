@@ -120,9 +120,9 @@ class SearchedCell:
     @property
     def budget(self) -> int:
         """Suggestions at most: a sampler that goes through all points has no more than those."""
-        trials = int(self.search["trials"])
-        finite = self.search["sampler"] in ("grid", "brute_force")
-        return min(trials, count(self.space) or 0) if finite else trials
+        trials, points = int(self.search["trials"]), count(self.space)
+        each_once = self.search["sampler"] in ("grid", "brute_force", "curves")
+        return min(trials, points) if each_once and points is not None else trials
 
     @property
     def trials(self) -> int:

@@ -8,12 +8,15 @@ another cell), nor on when. So one that it gave up stays given up for it.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweep.plan.slots import SearchedCell, Slot, filled
 from sweep.search import suggest
 from sweep.search.pruning import Pruner, make_pruner
 from sweep.search.suggest import Asked, State
+
+if TYPE_CHECKING:
+    from sweep.search.curves import CurveSearch
 
 MINIMIZED = {name for name, direction in suggest.DIRECTIONS.items() if direction == "minimize"}
 
@@ -40,7 +43,9 @@ class CellSearch:
         self.asked: list[Asked] = []
         self.keys: list[str] = []
         """Of the trial that each suggestion is; two suggestions may be the same trial."""
-        self.pruner: Pruner = make_pruner(cell.search, cell.epochs)
+        self._ahead = self._looking_ahead()
+        ahead = cell.search["pruner"] == "curves"
+        self.pruner: Pruner = self._ahead if ahead and self._ahead else make_pruner(cell.search, cell.epochs)
         self.settled = False
         """Whether what it has won was handed out."""
 
@@ -72,16 +77,23 @@ class CellSearch:
     def suggest(self) -> dict[str, Any]:
         """The next point to try, where one is wanted."""
         search = self.cell.search
-        params = suggest.suggest(
-            self.cell.space,
-            self.asked,
-            sampler=search["sampler"],
-            metrics=search["metrics"],
-            seed=search["seed"] ^ int(self.cell.id[:8], 16),
-        )
+        seed = search["seed"] ^ int(self.cell.id[:8], 16)
+        if self._ahead and search["sampler"] == "curves":
+            params = self._ahead.suggest(suggest.seed_of(seed, len(self.asked)))
+        else:
+            params = suggest.suggest(
+                self.cell.space, self.asked, sampler=search["sampler"], metrics=search["metrics"], seed=seed
+            )
         if params is None:
             raise RuntimeError(f"{self.cell.name}: the space has no more points than {len(self.asked)}")
         return params
+
+    def _looking_ahead(self) -> CurveSearch | None:
+        if "curves" not in (self.cell.search["sampler"], self.cell.search["pruner"]):
+            return None
+        from sweep.search.curves import CurveSearch  # needs NumPy, which commands that only list have no use for
+
+        return CurveSearch(self.cell, self.asked, self.keys)
 
     def ask(self, params: dict[str, Any], key: str) -> None:
         """Note a suggestion, and the trial that it is."""
@@ -101,9 +113,9 @@ class CellSearch:
             asked = self.asked[number]
             value = float(epoch[self.cell.search["metrics"][0]])
             last = epoch["epoch"] >= filled(self.cell.config, asked.params)["recipe"]["epochs"]
-            stop = self.pruner.report(key, epoch["epoch"], value, last=last)
-            known = asked.epochs | {epoch["epoch"]: value}
-            self.asked[number] = replace(asked, state="pruned" if stop else "running", epochs=known)
+            self.asked[number] = replace(asked, epochs=asked.epochs | {epoch["epoch"]: value})
+            if self.pruner.report(key, epoch["epoch"], value, last=last):
+                self.asked[number] = replace(self.asked[number], state="pruned")
 
     def heard(self, key: str) -> int:
         """The last epoch of a trial that was noted; 0 where none was."""

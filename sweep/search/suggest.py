@@ -63,22 +63,22 @@ def suggest(
     """
     number = len(history)
     if sampler in ("tpe", "gp"):
-        return _by_optuna(space, history, sampler, metrics, _seed(seed, number))
+        return _by_optuna(space, history, sampler, metrics, seed_of(seed, number))
     if sampler == "random":
-        units = random.Random(_seed(seed, number))
+        units = random.Random(seed_of(seed, number))
         return {name: point(dimension, units.random()) for name, dimension in space.items()}
     if sampler == "qmc":
         return _halton(space, number, seed)
     points = list(all_points(space))
     if sampler == "brute_force":
-        random.Random(_seed(seed)).shuffle(points)
+        random.Random(seed_of(seed)).shuffle(points)
     tried = [asked.params for asked in history]
     return next((point for point in points if point not in tried), None)
 
 
 def _halton(space: Space, number: int, seed: int) -> dict[str, Any]:
     """A point of the Halton sequence, shifted by a random vector modulo 1 (Cranley & Patterson 1976)."""
-    shifts = random.Random(_seed(seed))
+    shifts = random.Random(seed_of(seed))
     return {
         name: point(dimension, (_radical_inverse(number + 1, base) + shifts.random()) % 1)
         for (name, dimension), base in zip(space.items(), PRIMES, strict=False)
@@ -95,7 +95,8 @@ def _radical_inverse(number: int, base: int) -> float:
     return value
 
 
-def _seed(*parts: int) -> int:
+def seed_of(*parts: int) -> int:
+    """A seed of 32 bits made of numbers."""
     digest = hashlib.sha256(repr(parts).encode()).digest()
     return int.from_bytes(digest[:4])
 

@@ -292,8 +292,11 @@ def test_a_search_is_read_as_written() -> None:
         ("{reduction: 1}", "search.reduction: should be greater than or equal to 2, found 1"),
         ("{grace: 0}", "search.grace: should be greater than or equal to 1, found 0"),
         ("{seed: -1}", "search.seed: should be greater than or equal to 0, found -1"),
-        ("{pruner: ahsa}", "search.pruner: should be 'asha', 'median' or 'none', found \"ahsa\""),
-        ("{sampler: tpa}", "search.sampler: should be 'tpe', 'gp', 'random', 'qmc', 'grid' or 'brute_force', found"),
+        ("{pruner: ahsa}", "search.pruner: should be 'asha', 'median', 'curves' or 'none', found \"ahsa\""),
+        (
+            "{sampler: tpa}",
+            "search.sampler: should be 'tpe', 'gp', 'curves', 'random', 'qmc', 'grid' or 'brute_force', found",
+        ),
         ("{metric: val_acc}", "search.metric: unknown key 'metric'; did you mean 'metrics'? valid: "),
         ("5", "search: must be a mapping, found 5"),
         ("", "search: must be a mapping, found nothing"),

@@ -59,6 +59,7 @@ def plans(asha: Plan) -> Plans:
             "asha": asha,
             "median": searched_plan(search={"pruner": "median", "grace": 2}),
             "brute force": searched_plan(search={"sampler": "brute_force", "trials": 30, "confirm": 3}),
+            "curves": searched_plan(search={"sampler": "curves", "trials": 8}),
             "two searches": searched_plan(methods=("kd", SEARCHED, narrow), search={"trials": 6}),
         }
     )

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search_spaces import space as spaces
-from sweep.search.suggest import PRIMES, Asked, _seed, frozen_trials, suggest
+from sweep.search.suggest import PRIMES, Asked, frozen_trials, seed_of, suggest
 
 SPACE: dict[str, dict[str, Any]] = {
     "alpha": {"range": [0.1, 10.0], "log": True},
@@ -94,7 +94,7 @@ def test_tpe_is_optunas_with_all_dimensions_together_and_running_trials_taken_fo
 
     running = [Asked(asked.params) for asked in search("random", 6, seed=1)]
     history = [without_head(asked) for asked in [*search("random", 24), *running]]
-    seed = _seed(3, len(history))
+    seed = seed_of(3, len(history))
 
     def by_optuna(multivariate: bool, constant_liar: bool) -> dict[str, Any]:
         sampler = optuna.samplers.TPESampler(seed=seed, multivariate=multivariate, constant_liar=constant_liar)

@@ -1,0 +1,179 @@
+"""A search that looks ahead: which configuration to try next, and when to give one up for another.
+
+A trial goes on while no untried configuration promises more expected improvement at its last epoch for each epoch that
+it still needs; otherwise it is given up, and that configuration is tried. Both are functions of the cell's history, in
+the order of its events, and of the seed (:mod:`sweep.search.forecast` has the model).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from sweep.plan.slots import SearchedCell, filled
+from sweep.search.forecast import Course, Forecast, Numbers, Observed, expected_improvement
+from sweep.search.geometry import candidates, coordinates, is_listed
+from sweep.search.pruning import Pruner
+from sweep.search.suggest import Asked
+from trainers.config import Recipe
+from trainers.loop.schedule import learning_rate
+
+LOOKS = 9
+"""How often a trial is looked at in the course of its epochs."""
+BEST = 3
+"""Configurations near which more are looked at."""
+BESIDE = 0.05
+"""How near two points may not be, in unit lengths."""
+FEWEST = 2
+"""Epochs of all trials together, before anything is foretold."""
+
+
+class CurveSearch(Pruner):
+    """The look ahead of one cell.
+
+    Args:
+        cell: what is searched.
+        history: the cell's suggestions; the list grows, and so do their epochs.
+        keys: of the trial that each suggestion is.
+    """
+
+    def __init__(self, cell: SearchedCell, history: Sequence[Asked], keys: Sequence[str]) -> None:
+        super().__init__()
+        self._cell, self._history, self._keys = cell, history, keys
+        self._courses: dict[str, Course] = {}
+
+    def suggest(self, seed: int) -> dict[str, Any] | None:
+        """The next point to try; None where all points were tried.
+
+        Args:
+            seed: for this suggestion.
+        """
+        untried = self._untried(seed)
+        if not untried:
+            return None
+        trials = self._trials()
+        if _known(trials) < FEWEST:
+            return untried[seed % len(untried)]
+        forecast = Forecast(self._believed(trials))
+        return untried[int(np.argmax(self._promises_of_new(forecast, trials, untried)))]
+
+    def _judge(self, key: str, epoch: int, value: float) -> bool:
+        number = max(number for number, known in enumerate(self._keys) if known == key)
+        trials: Sequence[Observed] = self._trials()
+        epochs = len(trials[number].course.share)
+        if epoch % max(1, epochs // LOOKS) or epoch >= epochs or _known(trials) < FEWEST:
+            return False
+        untried = self._untried(epoch) if len(self._history) < self._cell.budget else []
+        if not untried:
+            return False
+        trials = self._beside(number, trials)
+        forecast = Forecast(trials)
+        own = expected_improvement(*forecast.ends([number]), self._best(forecast, trials))[0] / (epochs - epoch)
+        return bool(own < self._promises_of_new(forecast, trials, untried).max())
+
+    def forget(self, key: str) -> None:
+        """Nothing to do: a suggestion that broke has that state, and counts as the worst that was seen."""
+
+    def _promises_of_new(
+        self, forecast: Forecast, trials: Sequence[Observed], untried: Sequence[Mapping[str, Any]]
+    ) -> Numbers:
+        """Expected improvement for each epoch, of points that were not tried."""
+        best = self._best(forecast, trials)
+        promises = np.empty(len(untried))
+        courses = [self._course(params) for params in untried]
+        for course in {id(course): course for course in courses}.values():
+            some = [place for place, its in enumerate(courses) if its is course]
+            at = [coordinates(self._cell.space, untried[place]) for place in some]
+            promises[some] = expected_improvement(*forecast.new(at, course), best) / len(course.share)
+        return promises
+
+    def _best(self, forecast: Forecast, trials: Sequence[Observed]) -> float:
+        """What is to be improved: the best last value that is known or believed, or else the best that is expected."""
+        ended = [
+            trial.values[-1] for trial in trials if trial.epochs and trial.epochs[-1] + 1 == len(trial.course.share)
+        ]
+        begun = [number for number, trial in enumerate(trials) if trial.epochs]
+        return max(ended) if ended else float(forecast.ends(begun)[0].max())
+
+    def _untried(self, seed: int) -> list[dict[str, Any]]:
+        """Points to choose from. Of a large space none that lies beside one that was tried: it would promise the luck
+        of another trial, and nothing else."""
+        ranked = sorted(self._history, key=lambda asked: -max(asked.epochs.values(), default=-np.inf))
+        around, tried = [asked.params for asked in ranked[:BEST]], [asked.params for asked in self._history]
+        points = [point for point in candidates(self._cell.space, around, seed) if point not in tried]
+        if not tried or is_listed(self._cell.space):
+            return points
+        places = np.stack([coordinates(self._cell.space, params) for params in tried])
+        return [
+            point
+            for point in points
+            if np.linalg.norm(places - coordinates(self._cell.space, point), axis=1).min() > BESIDE
+        ]
+
+    # -- the history as the model has it ------------------------------------------------------------------------------
+
+    def _trials(self) -> list[Observed]:
+        seen = [value for asked in self._history for value in asked.epochs.values()]
+        worst = min(seen, default=0.0)
+        return [self._observed(asked, worst) for asked in self._history]
+
+    def _observed(self, asked: Asked, worst: float) -> Observed:
+        course = self._course(asked.params)
+        known = {epoch - 1: value for epoch, value in sorted(asked.epochs.items()) if epoch <= len(course.share)}
+        if asked.state == "failed":
+            known[len(course.share) - 1] = worst
+        return Observed(coordinates(self._cell.space, asked.params), course, tuple(known), tuple(known.values()))
+
+    def _beside(self, number: int, trials: Sequence[Observed]) -> Sequence[Observed]:
+        """The trials as one that runs beside others is judged by: those others have ended as expected, which takes
+        away what nobody knows yet of any of them. The most promising one is judged as if it ran alone."""
+        running = [other for other in self._running() if trials[other].epochs]
+        ends = Forecast(trials).ends(running)[0]
+        if running[int(np.argmax(ends))] == number:
+            return trials
+        return _with_ends(trials, {other: end for other, end in zip(running, ends, strict=True) if other != number})
+
+    def _believed(self, trials: Sequence[Observed]) -> Sequence[Observed]:
+        """The trials, those that run as if they had ended as expected: a new one need not try what they try."""
+        running = self._running()
+        if not running:
+            return trials
+        return _with_ends(trials, dict(zip(running, Forecast(trials).ends(running)[0], strict=True)))
+
+    def _running(self) -> list[int]:
+        return [number for number, asked in enumerate(self._history) if asked.state == "running"]
+
+    def _course(self, params: Mapping[str, Any]) -> Course:
+        """Of a configuration's trials; one object for each recipe that differs in its schedule."""
+        recipe = filled(self._cell.config, dict(params))["recipe"]
+        schedule = repr([recipe[name] for name in SCHEDULE])
+        if schedule not in self._courses:
+            self._courses[schedule] = course(Recipe.model_validate(recipe))
+        return self._courses[schedule]
+
+
+SCHEDULE = ("epochs", "schedule", "milestones", "lr_decay", "warmup_epochs")
+"""Fields of a recipe that say how the learning rate goes, beside its peak."""
+
+
+def course(recipe: Recipe) -> Course:
+    """What each epoch is to a recipe's schedule."""
+    epochs = range(1, recipe.epochs + 1)
+    rates = [learning_rate(recipe, epoch, 0, 1) if epoch > recipe.warmup_epochs else recipe.lr for epoch in epochs]
+    return Course(np.array(epochs) / recipe.epochs, 1 - np.array(rates) / recipe.lr)
+
+
+def _with_ends(trials: Sequence[Observed], ends: Mapping[int, float]) -> list[Observed]:
+    return [_ended(trial, ends[number]) if number in ends else trial for number, trial in enumerate(trials)]
+
+
+def _ended(trial: Observed, value: float) -> Observed:
+    last = len(trial.course.share) - 1
+    return replace(trial, epochs=(*trial.epochs, last), values=(*trial.values, float(value)))
+
+
+def _known(trials: Sequence[Observed]) -> int:
+    return sum(len(trial.epochs) for trial in trials)
