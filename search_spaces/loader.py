@@ -31,7 +31,7 @@ from search_spaces.schema import (
     Tracking,
     Variant,
 )
-from search_spaces.space import Space, count, size_of
+from search_spaces.space import OF_RECIPE, Space, as_searched, count, size_of
 from search_spaces.table import PLAIN, Table
 from search_spaces.yaml_lines import Document
 from trainers.code import Code
@@ -291,8 +291,8 @@ class _Reader(FieldReader):
 
     def _search(self, data: dict[str, Any], protocol: str, pairs: tuple[Pair, ...]) -> Search:
         given = data.get("search", {})
-        ahead = {"pruner": "curves"} if isinstance(given, dict) and given.get("sampler") == "curves" else {}
-        search = self.model(("search",), Search, ahead | given if ahead else given) or Search()
+        looks_ahead = isinstance(given, dict) and given.get("sampler") == "curves"
+        search = self.model(("search",), Search, given, {"pruner": "curves"} if looks_ahead else None) or Search()
         metrics = search.metrics or (("test_acc",) if protocol == "paper" else ("val_acc",))
         wrong = "val_acc" if protocol == "paper" else "test_acc"
         if wrong in metrics:
@@ -305,6 +305,8 @@ class _Reader(FieldReader):
             self.add(("search",), "nothing in this spec is searched; give a method or the recipe a range or a choice")
         if search.sampler in ("grid", "brute_force"):
             self._check_finite(search.sampler, spaces)
+        for number, point in enumerate(search.first):
+            self._check_first(("search", "first", number), point, spaces)
         if protocol != "paper":
             self._check_held_out(pairs)
         if len(metrics) > 1 and search.pruner != "none" and "pruner" in data.get("search", {}):
@@ -320,6 +322,19 @@ class _Reader(FieldReader):
         most = max((count(space) or 0 for space in spaces), default=0)
         if most > MOST_TRIED:
             self.add(("search", "sampler"), f"'{sampler}' has {most:,} points to try; at most {MOST_TRIED:,}")
+
+    def _check_first(self, path: yaml_lines.Path, point: dict[str, Any], spaces: list[Space]) -> None:
+        """A point that is to be tried first is one of some search here."""
+        try:
+            found = [as_searched(space, point) for space in spaces]
+        except ValueError as error:
+            name = str(error)
+            self.add(path, f"{name} must be one of the values that are searched, found {shown(point[name])}")
+            return
+        if spaces and not any(found):
+            fields = (", ".join(name.removeprefix(OF_RECIPE) for name in space) for space in spaces)
+            which = "; or ".join(dict.fromkeys(fields))
+            self.add(path, f"must give all fields of a search, which are {which}; found {shown(point)}")
 
     def _check_held_out(self, pairs: tuple[Pair, ...]) -> None:
         """A search by validation accuracy needs images to validate on."""

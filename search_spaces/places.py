@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 
 from search_spaces.schema import MethodGrid, Pair, Variant
-from search_spaces.space import Space, corner_count
+from search_spaces.space import OF_RECIPE, Space, corner_count
 
 
 def searched_places(pair: Pair) -> list[tuple[Variant, Variant]]:
@@ -17,7 +17,7 @@ def searched_places(pair: Pair) -> list[tuple[Variant, Variant]]:
 
 def joint_space(recipe: Variant, method: Variant) -> Space:
     """The searched fields of a recipe and of a method; the recipe's are called ``recipe.lr`` and so on."""
-    return {f"recipe.{key}": of for key, of in recipe.space.items()} | method.space
+    return {f"{OF_RECIPE}{key}": of for key, of in recipe.space.items()} | method.space
 
 
 def configurations_of(recipes: Sequence[Variant], methods: Sequence[MethodGrid]) -> int:

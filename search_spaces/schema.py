@@ -76,6 +76,8 @@ class Search(Frozen):
     """For `asha`: the share 1/reduction of trials that goes on at each rung, and the rungs' ratio."""
     confirm: int = Field(1, ge=1)
     """Best configurations of each cell that are run with all seeds."""
+    first: tuple[dict[str, Any], ...] = ()
+    """Points that are tried before any other, ``{alpha: 1, lr: 0.05}``, by every search over just these fields."""
     seed: int = Field(0, ge=0)
     """Of the sampler."""
     deterministic: bool = False

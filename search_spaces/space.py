@@ -13,6 +13,10 @@ Space = Mapping[str, Mapping[str, Any]]
 ``{"choice": [...]}``."""
 
 
+OF_RECIPE = "recipe."
+"""Before the name of a searched field of the recipe."""
+
+
 def count(space: Space) -> int | None:
     """How many points a space has; None for infinitely many."""
     sizes = [size_of(dimension) for dimension in space.values()]
@@ -55,6 +59,42 @@ def all_points(space: Space) -> Iterator[dict[str, Any]]:
     values = [[value_at(dimension, place) for place in range(size_of(dimension) or 0)] for dimension in space.values()]
     for chosen in itertools.product(*values):
         yield dict(zip(space, chosen, strict=True))
+
+
+def within(dimension: Mapping[str, Any], value: Any) -> bool:
+    """Whether a dimension has a value."""
+    if "choice" in dimension:
+        return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in dimension["choice"])
+    low, high = dimension["range"]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        return False
+    step = dimension.get("step") or (1 if dimension.get("integer") else None)
+    return step is None or math.isclose((value - low) / step, round((value - low) / step), abs_tol=1e-9)
+
+
+def as_searched(space: Space, point: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A person's point, in which the recipe's fields have their own names, as the space names them.
+
+    Returns:
+        None where it does not name just the fields of this space.
+
+    Raises:
+        ValueError: naming the field whose value the space does not have.
+    """
+    names = {name.removeprefix(OF_RECIPE): name for name in space}
+    if names.keys() != point.keys():
+        return None
+    for name, value in point.items():
+        if not within(space[names[name]], value):
+            raise ValueError(name)
+    return {full: _as_written(space[full], point[name]) for name, full in names.items()}
+
+
+def _as_written(dimension: Mapping[str, Any], value: Any) -> Any:
+    """A value of a dimension as a search would write it: 4.0 of a range of fractions, where a person writes 4."""
+    if "choice" in dimension:
+        return next(one for one in dimension["choice"] if within({"choice": [one]}, value))
+    return int(value) if dimension.get("integer") else float(value)
 
 
 def corners(space: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:

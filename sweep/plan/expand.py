@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from search_spaces.cuts import CUT_BY, cuts
 from search_spaces.schema import MethodGrid, Pair, Spec, Variant
-from search_spaces.space import corners
+from search_spaces.space import as_searched, corners
 from search_spaces.table import column
 from sweep.plan.labels import TUNED, label
 from sweep.plan.slots import Plan, SearchedCell, Slot
@@ -272,10 +272,17 @@ def _cell(place: _Place, data: ImageData) -> SearchedCell:
         seeds=place.spec.seeds,
         config=config.model_dump(mode="json"),
         space=place.space,
-        search=place.spec.search.model_dump(mode="json"),
+        search=_search(place),
         teacher=place.waits_for,
         student_macs=student_macs,
     )
+
+
+def _search(place: _Place) -> dict[str, Any]:
+    """The spec's section, with the points that this cell tries first, where there are some."""
+    section = place.spec.search.model_dump(mode="json", exclude={"first"})
+    first = [point for one in place.spec.search.first if (point := as_searched(place.space, one)) is not None]
+    return section | ({"first": first} if first else {})
 
 
 def _each_once(cells: list[SearchedCell]) -> dict[str, SearchedCell]:

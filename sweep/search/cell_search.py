@@ -77,6 +77,11 @@ class CellSearch:
     def suggest(self) -> dict[str, Any]:
         """The next point to try, where one is wanted."""
         search = self.cell.search
+        first = next(
+            (point for point in search.get("first", ()) if not any(point == asked.params for asked in self.asked)), None
+        )
+        if first is not None:
+            return dict(first)
         seed = search["seed"] ^ int(self.cell.id[:8], 16)
         if self._ahead and search["sampler"] == "curves":
             params = self._ahead.suggest(suggest.seed_of(seed, len(self.asked)))

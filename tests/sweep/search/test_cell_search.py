@@ -52,6 +52,26 @@ def finished(val_accs: list[float], test_accs: list[float] | None = None, protoc
     return final_body("finished", epochs, protocol)
 
 
+@pytest.mark.parametrize("sampler", [*SAMPLERS, "grid", "gp", "curves"])
+def test_points_that_are_named_come_first_and_once(sampler: str) -> None:
+    recipe = {"base": "digits", "lr": {"choice": [0.01, 0.1]}}
+    first = [{"w2": 4, "k": 5, "lr": 0.1}, {"w2": 2, "k": 8, "lr": 0.01}, {"w2": 4, "k": 5, "lr": 0.1}]
+    cells = searched_plan(recipe=recipe, search={"sampler": sampler, "first": first, "trials": 4}).cells
+    assert {len(cell.space) for cell in cells} == {1, 3}  # kd's searches are over the learning rate alone
+    for cell in cells:
+        drawn = draws(cell) if cell.budget > 2 else []
+        own = (
+            [{"w2": 4, "k": 5, "recipe.lr": 0.1}, {"w2": 2, "k": 8, "recipe.lr": 0.01}] if len(cell.space) == 3 else []
+        )
+        assert drawn[: len(own)] == own
+        assert not drawn or sampler in ("tpe", "gp") or drawn[-1] not in own  # those two may come back to a point
+        assert all(isinstance(point["w2"], float) for point in drawn)
+
+
+def test_a_plan_without_named_points_is_what_it_was(plan: Plan) -> None:
+    assert all("first" not in cell.search for cell in plan.cells)
+
+
 # -- what is drawn ----------------------------------------------------------------------------------------------------
 
 
