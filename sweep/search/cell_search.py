@@ -44,8 +44,8 @@ class CellSearch:
         self.keys: list[str] = []
         """Of the trial that each suggestion is; two suggestions may be the same trial."""
         self._ahead = self._looking_ahead()
-        ahead = cell.search["pruner"] == "curves"
-        self.pruner: Pruner = self._ahead if ahead and self._ahead else make_pruner(cell.search, cell.epochs)
+        by_it = self._ahead if cell.search["pruner"] == "curves" else None
+        self.pruner: Pruner = by_it or make_pruner(cell.search, cell.epochs)
         self.settled = False
         """Whether what it has won was handed out."""
 
@@ -112,15 +112,33 @@ class CellSearch:
             self.asked[-1] = before[0]
         return bool(before)
 
-    def report(self, key: str, epoch: dict[str, Any]) -> None:
-        """Note a trial's epoch, and give the trial up where the pruner says so; later epochs are not heard then."""
+    def report(self, key: str, epoch: dict[str, Any], *, again: bool = False) -> None:
+        """Note a trial's epoch, and give the trial up where the pruner says so; later epochs are not heard then.
+
+        Args:
+            key: the trial's.
+            epoch: its result.
+            again: whether the ledger has it, and knows what came of it.
+        """
         for number in self._running(key):
-            asked = self.asked[number]
             value = float(epoch[self.cell.search["metrics"][0]])
-            last = epoch["epoch"] >= filled(self.cell.config, asked.params)["recipe"]["epochs"]
-            self.asked[number] = replace(asked, epochs=asked.epochs | {epoch["epoch"]: value})
-            if self.pruner.report(key, epoch["epoch"], value, last=last):
-                self.asked[number] = replace(self.asked[number], state="pruned")
+            epochs = self.asked[number].epochs | {epoch["epoch"]: value}
+            self.asked[number] = replace(self.asked[number], epochs=epochs)
+            if self.pruner.replays or not again:
+                self._judge(number, epoch["epoch"])
+
+    def replayed(self) -> None:
+        """Look again at what runs, after the ledger's events: the driver may have been killed before it could note what
+        it made of a trial's last epoch."""
+        for number, asked in enumerate(self.asked):
+            if asked.state == "running" and asked.epochs and not self.pruner.replays:
+                self._judge(number, max(asked.epochs))
+
+    def _judge(self, number: int, epoch: int) -> None:
+        asked = self.asked[number]
+        last = epoch >= filled(self.cell.config, asked.params)["recipe"]["epochs"]
+        if self.pruner.report(self.keys[number], epoch, asked.epochs[epoch], last=last):
+            self.asked[number] = replace(asked, state="pruned")
 
     def heard(self, key: str) -> int:
         """The last epoch of a trial that was noted; 0 where none was."""

@@ -1,18 +1,20 @@
 """A search that looks ahead: which configuration to try next, and when to give one up for another.
 
 A trial goes on while no untried configuration promises more expected improvement at its last epoch for each epoch that
-it still needs; otherwise it is given up, and that configuration is tried. Both are functions of the cell's history, in
-the order of its events, and of the seed (:mod:`sweep.search.forecast` has the model).
+it still needs; otherwise it is given up, and that configuration is tried. What is tried is a function of the cell's
+history and the seed, and what is given up one of the history (:mod:`sweep.search.forecast` has the model).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
+from search_spaces.space import all_points, count
 from sweep.plan.slots import SearchedCell, filled
 from sweep.search.forecast import Course, Forecast, Numbers, Observed, expected_improvement
 from sweep.search.geometry import candidates, coordinates, is_listed
@@ -22,7 +24,7 @@ from trainers.config import Recipe
 from trainers.loop.schedule import learning_rate
 
 LOOKS = 9
-"""How often a trial is looked at in the course of its epochs."""
+"""How often a trial of many epochs is looked at: every so many of them, whole ones."""
 BEST = 3
 """Configurations near which more are looked at."""
 BESIDE = 0.05
@@ -39,6 +41,8 @@ class CurveSearch(Pruner):
         history: the cell's suggestions; the list grows, and so do their epochs.
         keys: of the trial that each suggestion is.
     """
+
+    replays = False  # what is given up depends on the budget, and to look at every epoch again takes long
 
     def __init__(self, cell: SearchedCell, history: Sequence[Asked], keys: Sequence[str]) -> None:
         super().__init__()
@@ -58,30 +62,26 @@ class CurveSearch(Pruner):
         if _known(trials) < FEWEST:
             return untried[seed % len(untried)]
         forecast = Forecast(self._believed(trials))
-        return untried[int(np.argmax(self._promises_of_new(forecast, trials, untried)))]
+        return untried[int(np.argmax(self._promises(forecast, untried, self._best(forecast))))]
 
     def _judge(self, key: str, epoch: int, value: float) -> bool:
         number = max(number for number, known in enumerate(self._keys) if known == key)
-        trials: Sequence[Observed] = self._trials()
-        epochs = len(trials[number].course.share)
-        if epoch % max(1, epochs // LOOKS) or epoch >= epochs or _known(trials) < FEWEST:
+        epochs = len(self._course(self._history[number].params).share)
+        if epoch % max(1, epochs // LOOKS) or epoch >= epochs or len(self._history) >= self._cell.budget:
             return False
-        untried = self._untried(epoch) if len(self._history) < self._cell.budget else []
-        if not untried:
+        trials, untried = self._trials(), self._untried(epoch)
+        if _known(trials) < FEWEST or not untried:
             return False
-        trials = self._beside(number, trials)
-        forecast = Forecast(trials)
-        own = expected_improvement(*forecast.ends([number]), self._best(forecast, trials))[0] / (epochs - epoch)
-        return bool(own < self._promises_of_new(forecast, trials, untried).max())
+        forecast = self._beside(number, trials)
+        best = self._best(forecast)
+        own = expected_improvement(*forecast.ends([number]), best)[0] / (epochs - epoch)
+        return bool(own < self._promises(forecast, untried, best).max())
 
     def forget(self, key: str) -> None:
         """Nothing to do: a suggestion that broke has that state, and counts as the worst that was seen."""
 
-    def _promises_of_new(
-        self, forecast: Forecast, trials: Sequence[Observed], untried: Sequence[Mapping[str, Any]]
-    ) -> Numbers:
+    def _promises(self, forecast: Forecast, untried: Sequence[Mapping[str, Any]], best: float) -> Numbers:
         """Expected improvement for each epoch, of points that were not tried."""
-        best = self._best(forecast, trials)
         promises = np.empty(len(untried))
         courses = [self._course(params) for params in untried]
         for course in {id(course): course for course in courses}.values():
@@ -90,28 +90,30 @@ class CurveSearch(Pruner):
             promises[some] = expected_improvement(*forecast.new(at, course), best) / len(course.share)
         return promises
 
-    def _best(self, forecast: Forecast, trials: Sequence[Observed]) -> float:
+    def _best(self, forecast: Forecast) -> float:
         """What is to be improved: the best last value that is known or believed, or else the best that is expected."""
-        ended = [
-            trial.values[-1] for trial in trials if trial.epochs and trial.epochs[-1] + 1 == len(trial.course.share)
-        ]
-        begun = [number for number, trial in enumerate(trials) if trial.epochs]
-        return max(ended) if ended else float(forecast.ends(begun)[0].max())
+        sound = [number for number, asked in enumerate(self._history) if asked.state != "failed"]
+        begun = [number for number in sound if forecast.trials[number].epochs]
+        ended = [trial.values[-1] for number in begun if (trial := forecast.trials[number]).is_over]
+        if ended:
+            return max(ended)
+        expected, _ = forecast.ends(begun or list(range(len(self._history))))
+        return float(expected.max())
 
     def _untried(self, seed: int) -> list[dict[str, Any]]:
-        """Points to choose from. Of a large space none that lies beside one that was tried: it would promise the luck
-        of another trial, and nothing else."""
+        """Points to choose from. Of a large space, where others are left, none that lies beside one that was tried: it
+        would promise the luck of another trial, and nothing else."""
+        space, tried = self._cell.space, [asked.params for asked in self._history]
         ranked = sorted(self._history, key=lambda asked: -max(asked.epochs.values(), default=-np.inf))
-        around, tried = [asked.params for asked in ranked[:BEST]], [asked.params for asked in self._history]
-        points = [point for point in candidates(self._cell.space, around, seed) if point not in tried]
-        if not tried or is_listed(self._cell.space):
+        sample = candidates(space, [asked.params for asked in ranked[:BEST]], seed)
+        points = [point for point in sample if point not in tried]
+        if not points and count(space) is not None:
+            return list(islice((point for point in all_points(space) if point not in tried), 1))
+        if not tried or is_listed(space):
             return points
-        places = np.stack([coordinates(self._cell.space, params) for params in tried])
-        return [
-            point
-            for point in points
-            if np.linalg.norm(places - coordinates(self._cell.space, point), axis=1).min() > BESIDE
-        ]
+        places = np.stack([coordinates(space, params) for params in tried])
+        far = [point for point in points if np.linalg.norm(places - coordinates(space, point), axis=1).min() > BESIDE]
+        return far or points
 
     # -- the history as the model has it ------------------------------------------------------------------------------
 
@@ -127,14 +129,16 @@ class CurveSearch(Pruner):
             known[len(course.share) - 1] = worst
         return Observed(coordinates(self._cell.space, asked.params), course, tuple(known), tuple(known.values()))
 
-    def _beside(self, number: int, trials: Sequence[Observed]) -> Sequence[Observed]:
-        """The trials as one that runs beside others is judged by: those others have ended as expected, which takes
+    def _beside(self, number: int, trials: Sequence[Observed]) -> Forecast:
+        """The forecast that one that runs beside others is judged by: those others have ended as expected, which takes
         away what nobody knows yet of any of them. The most promising one is judged as if it ran alone."""
+        forecast = Forecast(trials)
         running = [other for other in self._running() if trials[other].epochs]
-        ends = Forecast(trials).ends(running)[0]
+        ends, _ = forecast.ends(running)
         if running[int(np.argmax(ends))] == number:
-            return trials
-        return _with_ends(trials, {other: end for other, end in zip(running, ends, strict=True) if other != number})
+            return forecast
+        others = {other: end for other, end in zip(running, ends, strict=True) if other != number}
+        return Forecast(_with_ends(trials, others))
 
     def _believed(self, trials: Sequence[Observed]) -> Sequence[Observed]:
         """The trials, those that run as if they had ended as expected: a new one need not try what they try."""
@@ -171,6 +175,8 @@ def _with_ends(trials: Sequence[Observed], ends: Mapping[int, float]) -> list[Ob
 
 
 def _ended(trial: Observed, value: float) -> Observed:
+    if trial.is_over:
+        return trial
     last = len(trial.course.share) - 1
     return replace(trial, epochs=(*trial.epochs, last), values=(*trial.values, float(value)))
 

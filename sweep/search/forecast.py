@@ -34,7 +34,7 @@ AROUND, SMALLEST = 1.5, 0.5
 SHARED = np.array([24.0, 24.0, 2.4])
 """Of the mean curve's parts: the constant, with the logarithm of the epoch, with the learning rate's fall."""
 MOST_OBSERVED = 300
-"""Epochs of all trials together that the model sees; of more, evenly spaced ones."""
+"""Epochs of all trials together that the model sees; of more, evenly spaced ones, and the last of each trial."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Course:
     share: Numbers
     """Of the trial's epochs that are over after each, above 0 up to 1."""
     annealed: Numbers
-    """How far the learning rate has come down after each: 0 at its peak, 1 at nothing."""
+    """How far the learning rate has come down at the beginning of each: 0 at its peak and before, 1 at nothing."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,11 @@ class Observed:
     values: tuple[float, ...]
     """After each of these."""
 
+    @property
+    def is_over(self) -> bool:
+        """Whether its last epoch is known."""
+        return bool(self.epochs) and self.epochs[-1] + 1 == len(self.course.share)
+
 
 class Forecast:
     """What is known of the ends of a cell's trials.
@@ -68,7 +73,7 @@ class Forecast:
     """
 
     def __init__(self, trials: Sequence[Observed]) -> None:
-        self._trials = trials
+        self.trials = trials
         step = math.ceil(sum(len(trial.epochs) for trial in trials) / MOST_OBSERVED)
         seen = [(number, *one) for number, trial in enumerate(trials) for one in _latest_of_each(trial, step)]
         self._of = np.array([number for number, _, _ in seen], dtype=int)
@@ -87,7 +92,7 @@ class Forecast:
         Args:
             trials: their numbers, counted from 0.
         """
-        some = [self._trials[number] for number in trials]
+        some = [self.trials[number] for number in trials]
         return self._predicted([trial.at for trial in some], [trial.course for trial in some], np.array(trials))
 
     def new(self, at: Sequence[Numbers], course: Course) -> tuple[Numbers, Numbers]:

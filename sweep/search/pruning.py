@@ -32,6 +32,9 @@ class Pruner(ABC):
                 self.stopped.setdefault(key, epoch)
         return self._answers[key, epoch]
 
+    replays = True
+    """Whether its answers are found again from the reports alone. Otherwise the ledger's word counts."""
+
     @abstractmethod
     def _judge(self, key: str, epoch: int, value: float) -> bool:
         """Note a new value and decide."""
@@ -111,6 +114,8 @@ class MedianStopping(Pruner):
 def make_pruner(search: dict[str, Any], epochs: int) -> Pruner:
     """The rule that a plan's `search` section asks for, for trials of so many epochs."""
     grace = search["grace"] or max(1, epochs // search["reduction"] ** 2)
+    if search["pruner"] == "curves":
+        raise ValueError("who looks ahead is a rule of its own: sweep.search.curves.CurveSearch")
     if search["pruner"] == "asha":
         return Asha(grace, search["reduction"], epochs)
     return MedianStopping(grace) if search["pruner"] == "median" else NoPruner()

@@ -53,6 +53,8 @@ class Searches:
         }
         for event in ledger.events(*replayed):
             replayed[event.kind](event)
+        for search in self._all.values():
+            search.replayed()
         self._drop_given_up()
 
     def _replay_ask(self, ledger: Ledger, event: Event) -> None:
@@ -69,7 +71,8 @@ class Searches:
             self.unfinished.setdefault(key, Slot(**body["slot"]))
 
     def _replay_epoch(self, event: Event) -> None:
-        self.report(event.trial or "", event.body)
+        for search in self.of(event.trial or ""):
+            search.report(event.trial or "", event.body, again=True)
 
     def _replay_failed(self, event: Event) -> None:
         """Compare no trial with one whose attempts were used up: what came after it did not know that a later run would

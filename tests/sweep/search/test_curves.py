@@ -65,8 +65,7 @@ def test_the_best_is_found_and_most_others_are_given_up_early(cell: SearchedCell
     assert sum(asked.state == "pruned" for asked in search.asked) >= 4
 
 
-def test_a_replay_comes_to_the_same_state(cell: SearchedCell) -> None:
-    """Broken off anywhere, and told its history anew: by the same events it has given up the same trials."""
+def test_the_same_history_has_the_same_answers(cell: SearchedCell) -> None:
     whole, history = CellSearch(cell), []
     events = run(whole)
     again = CellSearch(cell)
@@ -83,6 +82,66 @@ def test_a_replay_comes_to_the_same_state(cell: SearchedCell) -> None:
         history.append(again.asked[again.keys.index(key)].state)
     assert [asked.state for asked in again.asked] == [asked.state for asked in whole.asked]
     assert "pruned" in history
+
+
+def test_what_ran_to_its_end_stays_so_under_a_larger_budget(cell: SearchedCell) -> None:
+    """What the ledger has is not judged again: with more trials to come it would have been given up."""
+    whole = CellSearch(replace(cell, search=cell.search | {"trials": 6}))
+    events = run(whole)
+    again = CellSearch(replace(cell, search=cell.search | {"trials": 18}))
+    for asked, key in zip(whole.asked, whole.keys, strict=True):
+        again.ask(asked.params, key)
+        for epoch in (epoch for known, epoch in events if known == key):
+            again.report(key, {"epoch": epoch, "val_acc": top(asked.params) - 30 / epoch}, again=True)
+        body = {"last": {"val_acc": top(asked.params) - 30 / EPOCHS}, "seconds": 1.0}
+        again.tell(key, asked.state, body if asked.state == "finished" else None)
+    again.replayed()
+    assert [asked.state for asked in again.asked] == [asked.state for asked in whole.asked]
+    assert whole.asked[-1].state == "finished"
+    assert again.chosen() == whole.chosen()
+
+
+def test_a_trials_last_epoch_is_judged_where_the_driver_did_not_come_to_it(cell: SearchedCell) -> None:
+    whole = CellSearch(cell)
+    events = run(whole)
+    number = next(number for number, asked in enumerate(whole.asked) if asked.state == "pruned")
+    again = CellSearch(cell)
+    for asked, key in list(zip(whole.asked, whole.keys, strict=True))[: number + 1]:
+        again.ask(asked.params, key)
+        for epoch in (epoch for known, epoch in events if known == key):
+            again.report(key, {"epoch": epoch, "val_acc": top(asked.params) - 30 / epoch}, again=True)
+        if asked.state == "finished":
+            again.tell(key, "finished", {"last": {"val_acc": top(asked.params) - 30 / EPOCHS}, "seconds": 1.0})
+        elif len(again.asked) <= number:
+            again.tell(key, asked.state)
+    assert again.asked[number].state == "running"
+    again.replayed()
+    assert again.asked[number].state == "pruned"
+
+
+@pytest.mark.parametrize(
+    "space", [{"w2": {"range": [1, 6]}}, {"w2": {"range": [1, 6], "step": 0.005}}], ids=["endless", "large"]
+)
+def test_a_small_space_without_end_never_runs_out_of_points(space: dict[str, Any]) -> None:
+    search = {"sampler": "curves", "trials": 40}
+    (one,) = build_plan(small_spec(methods=["kd", {"gdkd": space}], search=search, seeds=1)).cells
+    found = CellSearch(one)
+    while not found.complete:
+        params = found.suggest()
+        found.ask(params, str(params))
+        found.report(str(params), {"epoch": 1, "val_acc": 40.0 - params["w2"]})
+        if found.runs(str(params)):
+            found.tell(str(params), "failed")
+    assert len({str(asked.params) for asked in found.asked}) == 40
+
+
+def test_where_all_have_failed_it_goes_on(cell: SearchedCell) -> None:
+    search = CellSearch(cell)
+    for _ in range(5):
+        params = search.suggest()
+        search.ask(params, str(params))
+        search.tell(str(params), "failed")
+    assert search.suggest() not in [asked.params for asked in search.asked]
 
 
 def test_the_last_suggestion_runs_to_its_end(cell: SearchedCell) -> None:
