@@ -146,7 +146,7 @@ class _Member:
         self.training = Training(self.config, material, lesson, folder=self._folder)
         self._lane = Lane(material.place)
         self.results.extend(self.training.replayed())
-        self._epochs = self.training.remaining()
+        self._epochs = iter(self.training.remaining())
 
     @property
     def live(self) -> bool:
@@ -190,7 +190,7 @@ class _Member:
             self.leave()
 
     def leave(self) -> None:
-        """Let go of all that it trains; its checkpoint is on the disk."""
+        """Let go of all that it trains; its checkpoint is written, or, of a training on a GPU, about to be."""
         self.training, self.error = None, None
         self.results.clear()
 

@@ -80,18 +80,17 @@ class Training:
         """The epochs that an earlier call has trained."""
         return (EpochResult(**(past | {"replayed": True})) for past in list(self._history))
 
-    def remaining(self) -> Iterator[int]:
-        """The epochs that are to be trained, one after the other; a sample for diagnostics is drawn before."""
-        recipe, material = self.config.recipe, self.material
-        if self.done < recipe.epochs and recipe.diagnostics:
-            teacher = self.lesson.live if self.lesson is not None else None
-            self._sample = Sample.draw(
-                recipe, material.train, material.test, material.views, material.autocast, teacher
-            )
-        yield from range(self.done + 1, recipe.epochs + 1)
+    def remaining(self) -> range:
+        """The epochs that are to be trained, one after the other."""
+        return range(self.done + 1, self.config.recipe.epochs + 1)
 
     def begin(self, epoch: int) -> None:
-        """Get ready for the steps of an epoch, counted from 1; whatever else draws has done so."""
+        """Get ready for the steps of an epoch, counted from 1; whatever else draws has done so.
+
+        Before the first, what is diagnosed is drawn, and the teacher run on it.
+        """
+        if self.config.recipe.diagnostics and self._sample is None:
+            self._sample = self._drawn()
         _seed_torch(self.config.seed, epoch, self.group)
         self.distiller.train()
         self._epoch, self._step = epoch, 0
@@ -168,6 +167,13 @@ class Training:
         """Mean of each loss over the epoch's images."""
         records = self.group.sum(self._tally.records())
         return mean_terms(records, [len(batch) for batch in self._batches], self._tally.names, self._epoch)
+
+    def _drawn(self) -> Sample:
+        material = self.material
+        teacher = self.lesson.live if self.lesson is not None else None
+        return Sample.draw(
+            self.config.recipe, material.train, material.test, material.views, material.autocast, teacher
+        )
 
     def _diagnosed(self) -> dict[str, float]:
         """The epoch's diagnostics; none where it is not their turn."""

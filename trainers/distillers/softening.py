@@ -7,7 +7,8 @@
 A temperature more costs no kernel more, but for the sum of its gradient. To the last bit the loss and its gradient are
 those of one temperature after the other: each has copies of the logits to itself, and what comes back through them is
 added in the order in which autograd would walk backward through the losses, the last one's first. That is why
-temperatures lie in reversed order here.
+temperatures lie in reversed order here. Only where a sum is so long that torch shares it out among threads, or so short
+that it is added up otherwise (MLKD's of two classes), may the last bit be another.
 
 Shapes: `B` batch, `C` classes, `T` temperatures.
 """

@@ -61,12 +61,12 @@ def combined(reached: Sequence[Gradients]) -> Gradients:
     first, *others = reached
     norm = _dot(first, first).clamp_min(torch.finfo(torch.float32).tiny)
     scale = torch.ones_like(norm)
-    sums: Gradients = [None] * len(first)
+    whole: Gradients = [None] * len(first)
     for gradient in others:
         scale = scale - _dot(gradient, first).clamp_max(0) / norm
-        sums = _added(sums, gradient)
+        whole = _added(whole, gradient)
     # g_0 + sum (g_i - c_i g_0) = (1 - sum c_i) g_0 + sum g_i
-    return _added(sums, _scaled(first, scale))
+    return _added(whole, _scaled(first, scale))
 
 
 @cache

@@ -12,7 +12,7 @@ import io
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -90,8 +90,11 @@ class Checkpoints:
 
     def _save_there(self, epoch: int, state: dict[str, Any]) -> None:
         """:meth:`save`, unless somebody has dropped the folder: its trial has been given up."""
-        if self.folder.is_dir():
-            self.save(epoch, state)
+        try:
+            if self.folder.is_dir():
+                self.save(epoch, state)
+        except MemoryError as error:  # of the checkpoint, and not of the trial
+            raise StorageError(f"cannot write a checkpoint to {self.folder}: no memory is left") from error
 
     def settled(self) -> None:
         """Wait until all that :meth:`keep` was given is on the disk. Raises StorageError when something is not."""
@@ -145,12 +148,18 @@ class Checkpoints:
 
 
 def on_host(state: dict[str, Any]) -> tuple[dict[str, Any], bool]:
-    """A state with all tensors on the CPU, in containers of its own, and whether some had to be copied there: their
-    device is waited for once."""
+    """A state with all tensors on the CPU, in containers of its own, and whether it has some elsewhere.
+
+    In that case all are copies, those that were on the CPU too, which a training on a GPU changes meanwhile; the device
+    is waited for once.
+    """
     copied: list[Tensor] = []
+    elsewhere = any(value.device.type != "cpu" for value in _tensors(state))
 
     def hosted(value: Any) -> Any:
-        if isinstance(value, Tensor) and value.device.type != "cpu":
+        if isinstance(value, Tensor):
+            if value.device.type == "cpu":
+                return value.clone() if elsewhere else value
             copied.append(value)
             return value.to("cpu", non_blocking=True)
         if isinstance(value, dict):
@@ -163,6 +172,14 @@ def on_host(state: dict[str, Any]) -> tuple[dict[str, Any], bool]:
     if copied:
         copied[-1].new_zeros(()).item()  # comes when all that was asked for before has
     return there, bool(copied)
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(item)
 
 
 def _epoch(path: Path) -> int:

@@ -97,7 +97,7 @@ def test_temperatures_are_no_state_and_move_along() -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.7, 1 / 3, 0.999, 1.0])
-@pytest.mark.parametrize("count", [1, 2, 7, 64, 100])
+@pytest.mark.parametrize("count", [1, 2, 7, 11, 51, 64, 100, 101])
 def test_a_quantile_is_torch_s(share: float, count: int) -> None:
     values = torch.rand(count, generator=torch.Generator().manual_seed(count))
     assert torch.equal(quantile(values, share), values.quantile(share))

@@ -258,6 +258,21 @@ def test_a_folder_that_was_dropped_stays_so(tmp_path: Path, disk: Disk) -> None:
     assert not checkpoints.folder.exists()
 
 
+def test_what_training_on_a_gpu_changes_in_the_hosts_memory_is_copied_too() -> None:
+    """Such as a batch norm's count of batches, which goes on while the checkpoint is written."""
+    counted = torch.tensor(7)
+    with pretended():
+        here, _ = checkpoint.on_host({"weights": torch.ones(3, device="cuda"), "norms": [{"batches": counted}]})
+    counted.add_(1)
+    assert here["norms"][0]["batches"] == 7
+
+
+def test_a_state_on_the_cpu_is_not_copied() -> None:
+    weights = torch.ones(3)
+    here, copied = checkpoint.on_host({"weights": weights})
+    assert here["weights"] is weights and not copied
+
+
 def test_a_state_of_torch_s_goes_to_the_host_with_all_that_it_knows() -> None:
     norm = torch.nn.BatchNorm2d(2).to(memory_format=torch.channels_last)
     with pretended():
