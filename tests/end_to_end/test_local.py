@@ -74,7 +74,7 @@ def test_what_has_run_on_one_engine_is_done_for_the_other(here: User) -> None:
 def test_a_breakpoint_stops_where_it_trains_and_quit_ends_the_run(tmp_path: Path, empty_store: Path) -> None:
     user = User(tmp_path / "user").given(empty_store)
     command = [sys.executable, "-c", DEBUGGED, "run", "spec.yaml", "--local"]
-    look = "up\np config.method.name, epoch, step\n"
+    look = "up\np self.config.method.name, self._epoch, self._step\n"
     typed = f"{look}c\n{look}q\n"
     done = subprocess.run(command, cwd=user.folder, input=typed, capture_output=True, text=True, timeout=LONGEST)
     assert done.returncode == 130, done.stderr
