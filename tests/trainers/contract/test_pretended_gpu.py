@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from trainers.fit import fit
 from trainers.loop.data_parallel import ALONE
 from trainers.loop.evaluate import _counted
 from trainers.models import build
+from trainers.training import Training
 from trainers.views import pixel_ops
 from trainers.views.views import Views
 
@@ -132,12 +134,19 @@ PLANTED: dict[str, tuple[Callable[..., Any], str, str, Callable[..., object]]] =
         lambda measure: evaluated(measure),
     ),
     "a training that counts on the CPU": (
-        fit,
-        r"Tally\(weighing, place\)",
-        "Tally(weighing, torch.device('cpu'))",
-        lambda run: next(run(trial("scratch"), data=images(), device="cuda:0")),
+        Training.begin,
+        r"Tally\(self._weighing, self.material.place\)",
+        "Tally(self._weighing, torch.device('cpu'))",
+        lambda begin: trained(begin),
     ),
 }
+
+
+def trained(begin: Callable[..., None]) -> object:
+    """An epoch that begins so."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Training, "begin", begin)
+        return next(fit(trial("scratch"), data=images(), device="cuda:0"))
 
 
 def on_gpu(*tensors: Tensor) -> list[Tensor]:
@@ -154,7 +163,7 @@ def evaluated(measure: Callable[..., object]) -> object:
 @pytest.mark.parametrize("mistake", PLANTED)
 def test_a_planted_mistake_is_found(mistake: str) -> None:
     right, pattern, wrong, call = PLANTED[mistake]
-    text, count = re.subn(pattern, wrong, inspect.getsource(right))
+    text, count = re.subn(pattern, wrong, dedent(inspect.getsource(right)))
     assert count
     scope = dict(vars(sys.modules[right.__module__]))
     exec("from __future__ import annotations\n" + text, scope)
