@@ -17,7 +17,7 @@ from search_spaces.fields import ONE_DATASET, FieldReader, is_int, shown
 from search_spaces.files import is_file, spec_text
 from search_spaces.limits import MOST_CONFIGURATIONS, MOST_SEEDS, MOST_TRIED
 from search_spaces.own_code import loaded
-from search_spaces.places import configurations_of, joint_space, points_of, searched_places
+from search_spaces.places import configurations_of, joint_space, points_of, searched_places, why_not_first
 from search_spaces.schema import (
     NAME_PATTERN,
     Budget,
@@ -31,7 +31,7 @@ from search_spaces.schema import (
     Tracking,
     Variant,
 )
-from search_spaces.space import OF_RECIPE, Space, as_searched, count, size_of
+from search_spaces.space import Space, count, size_of
 from search_spaces.table import PLAIN, Table
 from search_spaces.yaml_lines import Document
 from trainers.code import Code
@@ -306,7 +306,9 @@ class _Reader(FieldReader):
         if search.sampler in ("grid", "brute_force"):
             self._check_finite(search.sampler, spaces)
         for number, point in enumerate(search.first):
-            self._check_first(("search", "first", number), point, spaces)
+            why_not = why_not_first(point, spaces)
+            if spaces and why_not is not None:
+                self.add(("search", "first", number), why_not)
         if protocol != "paper":
             self._check_held_out(pairs)
         if len(metrics) > 1 and search.pruner != "none" and "pruner" in data.get("search", {}):
@@ -322,19 +324,6 @@ class _Reader(FieldReader):
         most = max((count(space) or 0 for space in spaces), default=0)
         if most > MOST_TRIED:
             self.add(("search", "sampler"), f"'{sampler}' has {most:,} points to try; at most {MOST_TRIED:,}")
-
-    def _check_first(self, path: yaml_lines.Path, point: dict[str, Any], spaces: list[Space]) -> None:
-        """A point that is to be tried first is one of some search here."""
-        try:
-            found = [as_searched(space, point) for space in spaces]
-        except ValueError as error:
-            name = str(error)
-            self.add(path, f"{name} must be one of the values that are searched, found {shown(point[name])}")
-            return
-        if spaces and not any(found):
-            fields = (", ".join(name.removeprefix(OF_RECIPE) for name in space) for space in spaces)
-            which = "; or ".join(dict.fromkeys(fields))
-            self.add(path, f"must give all fields of a search, which are {which}; found {shown(point)}")
 
     def _check_held_out(self, pairs: tuple[Pair, ...]) -> None:
         """A search by validation accuracy needs images to validate on."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from search_spaces.fields import shown
 from search_spaces.schema import MethodGrid, Pair, Variant
-from search_spaces.space import OF_RECIPE, Space, corner_count
+from search_spaces.space import OF_RECIPE, Space, as_searched, corner_count
 
 
 def searched_places(pair: Pair) -> list[tuple[Variant, Variant]]:
@@ -18,6 +20,20 @@ def searched_places(pair: Pair) -> list[tuple[Variant, Variant]]:
 def joint_space(recipe: Variant, method: Variant) -> Space:
     """The searched fields of a recipe and of a method; the recipe's are called ``recipe.lr`` and so on."""
     return {f"{OF_RECIPE}{key}": of for key, of in recipe.space.items()} | method.space
+
+
+def why_not_first(point: Mapping[str, Any], spaces: Sequence[Space]) -> str | None:
+    """What is wrong with a point that is to be tried first; None where it is one of some of these spaces."""
+    try:
+        found = [as_searched(space, point) for space in spaces]
+    except ValueError as error:
+        name = str(error)
+        return f"{name} must be one of the values that are searched, found {shown(point[name])}"
+    if any(found):
+        return None
+    fields = (", ".join(name.removeprefix(OF_RECIPE) for name in space) for space in spaces)
+    which = "; or ".join(dict.fromkeys(fields))
+    return f"must give all fields of a search, which are {which}; found {shown(dict(point))}"
 
 
 def configurations_of(recipes: Sequence[Variant], methods: Sequence[MethodGrid]) -> int:
