@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
@@ -34,6 +35,11 @@ def point(dimension: Mapping[str, Any], unit: float) -> Any:
     if dimension.get("log"):
         return float(math.exp(math.log(low) + unit * math.log(high / low)))
     return float(low + unit * (high - low))
+
+
+def anywhere(space: Space, draw: random.Random) -> dict[str, Any]:
+    """A point that is drawn from the whole space."""
+    return {name: point(dimension, draw.random()) for name, dimension in space.items()}
 
 
 def size_of(dimension: Mapping[str, Any]) -> int | None:

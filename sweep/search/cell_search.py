@@ -77,9 +77,8 @@ class CellSearch:
     def suggest(self) -> dict[str, Any]:
         """The next point to try, where one is wanted."""
         search = self.cell.search
-        first = next(
-            (point for point in search.get("first", ()) if not any(point == asked.params for asked in self.asked)), None
-        )
+        tried = [asked.params for asked in self.asked]
+        first = next((point for point in search.get("first", ()) if point not in tried), None)
         if first is not None:
             return dict(first)
         seed = search["seed"] ^ int(self.cell.id[:8], 16)

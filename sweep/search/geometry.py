@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from search_spaces.space import Space, all_points, count, point
+from search_spaces.space import Space, all_points, anywhere, count, point
 
 MOST_LISTED = 512
 """Points of a space of finitely many that are all looked at; of more, a sample is."""
@@ -65,15 +64,10 @@ def candidates(space: Space, around: Sequence[Mapping[str, Any]], seed: int) -> 
         yield from all_points(space)
         return
     draw = random.Random(seed)
-    yield from islice(_anywhere(space, draw), MOST_LISTED)
+    yield from (anywhere(space, draw) for _ in range(MOST_LISTED))
     for middle in around:
         for _ in range(NEIGHBOURS):
             yield {name: _near(dimension, middle[name], draw) for name, dimension in space.items()}
-
-
-def _anywhere(space: Space, draw: random.Random) -> Iterator[dict[str, Any]]:
-    while True:
-        yield {name: point(dimension, draw.random()) for name, dimension in space.items()}
 
 
 def _near(dimension: Mapping[str, Any], value: Any, draw: random.Random) -> Any:

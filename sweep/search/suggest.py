@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from search_spaces.space import Space, all_points, point
+from search_spaces.space import Space, all_points, anywhere, point
 
 if TYPE_CHECKING:
     import optuna
@@ -65,8 +65,7 @@ def suggest(
     if sampler in ("tpe", "gp"):
         return _by_optuna(space, history, sampler, metrics, seed_of(seed, number))
     if sampler == "random":
-        units = random.Random(seed_of(seed, number))
-        return {name: point(dimension, units.random()) for name, dimension in space.items()}
+        return anywhere(space, random.Random(seed_of(seed, number)))
     if sampler == "qmc":
         return _halton(space, number, seed)
     points = list(all_points(space))
