@@ -37,6 +37,7 @@ from trainers.distillers.scratch import Scratch
 from trainers.distillers.simkd import SimKD, simkd_loss
 from trainers.distillers.sld import SLD, sld_loss, swap_logits
 from trainers.distillers.sp import SP, sp_loss
+from trainers.distillers.tekap import TeKAP, tekap_loss
 from trainers.distillers.ttm import TTM, WTTM, ttm_loss
 from trainers.distillers.vid import VID, vid_loss
 
@@ -54,6 +55,7 @@ METHODS.add("wttm", WTTM)
 METHODS.add("ctkd", CTKD)
 METHODS.add("mlkd", MLKD)
 METHODS.add("sld", SLD)
+METHODS.add("tekap", TeKAP)
 METHODS.add("fitnet", FitNet)
 METHODS.add("at", AT)
 METHODS.add("nst", NST)
@@ -102,6 +104,7 @@ __all__ = [
     "sp_loss",
     "standardize",
     "swap_logits",
+    "tekap_loss",
     "ttm_loss",
     "vid_loss",
 ]

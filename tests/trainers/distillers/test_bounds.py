@@ -27,7 +27,7 @@ BY_NAME: dict[str, Edges] = {
     **dict.fromkeys(("temperature", "least", "span", "eps", "init_variance"), DIVISOR),
     **dict.fromkeys(("warmup_epochs", "alpha_epochs", "curriculum_epochs", "start", "hint_stage"), COUNT),
     **dict.fromkeys(("hidden", "dim", "mid_channels"), WIDTH),
-    **dict.fromkeys(("conf", "class_conf"), QUANTILE),
+    **dict.fromkeys(("conf", "class_conf", "mix"), QUANTILE),
     **dict.fromkeys(("dropout", "momentum"), SHARE),
     "temperatures": TEMPERATURES,
 }
@@ -38,6 +38,7 @@ OF_ITS_OWN: dict[tuple[str, str], Edges] = {
     ("gdkd", "k"): ([1, 1000], [0]),
     ("gdkd3", "k"): ([2, 1000], [1]),
     ("simkd", "factor"): ([1, 1000], [0]),
+    ("tekap", "draws"): ([1, 100], [0, 101]),
     ("ttm", "gamma"): ([A_LITTLE, 1.0], [0.0, 1 + A_LITTLE]),
     ("vid", "init_variance"): ([1.1e-5, 1e9], [0.0, 1e-5]),  # more than eps
     ("vid", "eps"): ([A_LITTLE, 4.9], [0.0, 5.0]),  # less than init_variance

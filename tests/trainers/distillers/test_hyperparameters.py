@@ -41,6 +41,7 @@ from trainers.distillers import (
     sld_loss,
     sp_loss,
     standardize,
+    tekap_loss,
     ttm_loss,
     vid_loss,
 )
@@ -52,6 +53,7 @@ from trainers.distillers.kd import soft_kl
 from trainers.distillers.mlkd import strong_kd_loss
 from trainers.distillers.ofd import paired_preactivations
 from trainers.distillers.reviewkd import paired_levels
+from trainers.distillers.tekap import draw_noise
 from trainers.fit import seeded_model
 from trainers.models import Features, Network
 
@@ -102,6 +104,14 @@ OTHERWISE: dict[str, Params] = {
         "strong": "all",
     },
     "sld": {"ce_weight": 0.3, "kd_weight": 2.0, "temperatures": (2, 7), "start": 10, "detach": True},
+    "tekap": {
+        "ce_weight": 0.3,
+        "kd_weight": 2.0,
+        "temperature": 2.5,
+        "draws": 5,
+        "mix": 0.4,
+        "perturbed_weight": 2.0,
+    },
     "fitnet": WEIGHTS | {"hint_stage": 1, "relu": False},
     "at": WEIGHTS | {"p": 4},
     "nst": WEIGHTS,
@@ -215,6 +225,11 @@ def sld(params: Any, seen: Seen) -> Tensor:
     return params.kd_weight * kd + params.ce_weight * F.cross_entropy(seen.strong_student.logits, seen.targets)
 
 
+def tekap(params: Any, seen: Seen) -> Tensor:
+    noise = draw_noise(0, EPOCH, seen.index, draws=params.draws, classes=10)
+    return params.kd_weight * tekap_loss(*seen.logits, noise, **only(params, "temperature", "mix", "perturbed_weight"))
+
+
 def fitnet(params: Any, seen: Seen) -> Tensor:
     method: Any = seen.method
     student, teacher = (passed.stages[params.hint_stage] for passed in (seen.student, seen.teacher))
@@ -281,6 +296,7 @@ BESIDES_THE_LABELS: dict[str, Callable[[Any, Seen], Tensor]] = {
     "ctkd": ctkd,
     "mlkd": mlkd,
     "sld": sld,
+    "tekap": tekap,
     "fitnet": fitnet,
     "at": lambda p, seen: p.feature_weight * at_loss(*seen.stages, p=p.p),
     "nst": lambda p, seen: p.feature_weight * nst_loss(*seen.stages),

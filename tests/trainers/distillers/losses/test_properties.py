@@ -24,6 +24,7 @@ from trainers.distillers import (
     nkd_loss,
     sld_loss,
     standardize,
+    tekap_loss,
     ttm_loss,
 )
 from trainers.distillers.dhkd import mse_loss
@@ -31,6 +32,7 @@ from trainers.distillers.dist import dist_terms, uncorrelated
 from trainers.distillers.dkd import dkd_terms
 from trainers.distillers.nkd import nkd_terms
 from trainers.distillers.partition import divergences, ranking
+from trainers.distillers.tekap import draw_noise
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -38,6 +40,12 @@ Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 def _both_views(student: Tensor, teacher: Tensor, targets: Tensor, epoch: int) -> Tensor:
     """The strong view is the weak one with its classes in reverse."""
     return sld_loss(student, teacher, student.flip(1), teacher.flip(1), targets, epoch=epoch)
+
+
+def _perturbed(student: Tensor, teacher: Tensor) -> Tensor:
+    """Each teacher with noise of its own, so that a sample's goes with it wherever it stands."""
+    places = (teacher[:, 0].double() * 1e6).long()
+    return tekap_loss(student, teacher, draw_noise(0, 1, places, draws=2, classes=teacher.shape[1]).to(teacher))
 
 
 # fmt: off
@@ -60,9 +68,10 @@ LOSSES: dict[str, Loss] = {
     "mlkd": lambda s, t, y: mlkd_loss(s, t),
     "sld": lambda s, t, y: _both_views(s, t, y, epoch=1),
     "sld_late": lambda s, t, y: _both_views(s, t, y, epoch=151),
+    "tekap": lambda s, t, y: _perturbed(s, t),
 }
 # fmt: on
-NOT_ZERO_AT_EQUAL_LOGITS = {"dist", "nkd", "ttm", "wttm", "sld", "sld_late"}
+NOT_ZERO_AT_EQUAL_LOGITS = {"dist", "nkd", "ttm", "wttm", "sld", "sld_late", "tekap"}
 every_loss = pytest.mark.parametrize("name", LOSSES)
 
 
