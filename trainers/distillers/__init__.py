@@ -18,6 +18,7 @@ from trainers.distillers.catkd import CATKD, catkd_loss
 from trainers.distillers.crd import CRD, crd_loss
 from trainers.distillers.ctkd import CTKD
 from trainers.distillers.dhkd import DHKD
+from trainers.distillers.dho import DHO, dho_loss
 from trainers.distillers.dist import DIST, dist_loss
 from trainers.distillers.dkd import DKD, dkd_loss
 from trainers.distillers.fitnet import FitNet, fitnet_loss
@@ -56,6 +57,7 @@ METHODS.add("ctkd", CTKD)
 METHODS.add("mlkd", MLKD)
 METHODS.add("sld", SLD)
 METHODS.add("tekap", TeKAP)
+METHODS.add("dho", DHO)
 METHODS.add("fitnet", FitNet)
 METHODS.add("at", AT)
 METHODS.add("nst", NST)
@@ -85,6 +87,7 @@ __all__ = [
     "build_distiller",
     "catkd_loss",
     "crd_loss",
+    "dho_loss",
     "dist_loss",
     "dkd_loss",
     "fitnet_loss",

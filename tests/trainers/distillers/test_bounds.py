@@ -35,6 +35,8 @@ OF_ITS_OWN: dict[tuple[str, str], Edges] = {
     ("at", "p"): ([1, 100], [0, 101]),
     ("catkd", "resolution"): ([1, 1024], [0, 1025]),
     ("crd", "negatives"): ([1, 10_000_000], [0, 10_000_001]),
+    ("dho", "alpha"): QUANTILE,
+    ("dho", "beta"): DIVISOR,
     ("gdkd", "k"): ([1, 1000], [0]),
     ("gdkd3", "k"): ([2, 1000], [1]),
     ("simkd", "factor"): ([1, 1000], [0]),

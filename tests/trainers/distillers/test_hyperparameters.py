@@ -23,6 +23,7 @@ from trainers.distillers import (
     binary_kl_norm_loss,
     build_distiller,
     catkd_loss,
+    dho_loss,
     dist_loss,
     dkd_loss,
     fitnet_loss,
@@ -104,6 +105,7 @@ OTHERWISE: dict[str, Params] = {
         "strong": "all",
     },
     "sld": {"ce_weight": 0.3, "kd_weight": 2.0, "temperatures": (2, 7), "start": 10, "detach": True},
+    "dho": {"ce_weight": 0.3, "kd_weight": 2.0, "temperature": 3.0, "alpha": 0.9, "beta": 2.0},
     "tekap": {
         "ce_weight": 0.3,
         "kd_weight": 2.0,
@@ -139,6 +141,8 @@ BESIDE: dict[tuple[str, str], Params] = {
     ("sld", "detach"): {"start": 3},
 }
 """What must be set for a hyperparameter to count; its own default is compared otherwise."""
+PREDICTS = {("dho", "alpha"), ("dho", "beta")}
+"""Hyperparameters of the prediction, which the loss does not know."""
 FIELDS = [(name, field) for name, method in METHODS.items() for field in method.Params.model_fields]
 
 
@@ -225,6 +229,12 @@ def sld(params: Any, seen: Seen) -> Tensor:
     return params.kd_weight * kd + params.ce_weight * F.cross_entropy(seen.strong_student.logits, seen.targets)
 
 
+def dho(params: Any, seen: Seen) -> Tensor:
+    method: Any = seen.method
+    distilled = method.aux_head(seen.student.pooled)
+    return params.kd_weight * dho_loss(distilled, seen.teacher.logits, temperature=params.temperature)
+
+
 def tekap(params: Any, seen: Seen) -> Tensor:
     noise = draw_noise(0, EPOCH, seen.index, draws=params.draws, classes=10)
     return params.kd_weight * tekap_loss(*seen.logits, noise, **only(params, "temperature", "mix", "perturbed_weight"))
@@ -296,6 +306,7 @@ BESIDES_THE_LABELS: dict[str, Callable[[Any, Seen], Tensor]] = {
     "ctkd": ctkd,
     "mlkd": mlkd,
     "sld": sld,
+    "dho": dho,
     "tekap": tekap,
     "fitnet": fitnet,
     "at": lambda p, seen: p.feature_weight * at_loss(*seen.stages, p=p.p),
@@ -363,7 +374,7 @@ def by_the_class(method: Distiller) -> Tensor:
 
 
 def by_the_functions(name: str, method: Distiller) -> Tensor:
-    student, strong_student = (method.predictor.features(images) for images in world().images)
+    student, strong_student = (method.labelled.features(images) for images in world().images)
     teacher, strong_teacher = world().teachers
     seen = Seen(method, student, teacher, strong_student, strong_teacher, LABELS[:IMAGES], INDEX[:IMAGES])
     params: Any = getattr(method, "params", None)
@@ -391,10 +402,15 @@ def two_steps(method: Distiller, loss: Callable[[Distiller], Tensor]) -> dict[st
 
 
 @cache
-def as_it_is(name: str, *beside: tuple[str, Any]) -> tuple[dict[str, Tensor], frozenset[str]]:
-    """The steps of a method, and its anchors."""
+def as_it_is(name: str, *beside: tuple[str, Any]) -> tuple[dict[str, Tensor], frozenset[str], Tensor]:
+    """The steps of a method, its anchors, and what it predicts."""
     method = made(name, dict(beside))
-    return two_steps(method, by_the_class), method.anchors
+    return two_steps(method, by_the_class), method.anchors, predicted(method)
+
+
+@torch.no_grad()
+def predicted(method: Distiller) -> Tensor:
+    return method.eval().predictor(world().images[0])
 
 
 def apart(one: dict[str, Tensor], other: dict[str, Tensor], share: float) -> list[str]:
@@ -415,7 +431,7 @@ def test_every_hyperparameter_has_another_value_here() -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_by_default_a_method_s_loss_is_the_function_of_its_hyperparameters(name: str) -> None:
-    found, _ = as_it_is(name)
+    found, *_ = as_it_is(name)
     assert apart(found, two_steps(made(name, {}), lambda method: by_the_functions(name, method)), 1e-4) == []
 
 
@@ -424,6 +440,9 @@ def test_a_hyperparameter_moves_the_loss_as_the_function_says(name: str, field: 
     beside = BESIDE.get((name, field), {})
     params = {**beside, field: OTHERWISE[name][field]}
     method = made(name, params)
-    found, (before, anchors) = two_steps(method, by_the_class), as_it_is(name, *beside.items())
-    assert apart(found, before, 1e-3) or method.anchors != anchors
+    found, (before, *others) = two_steps(method, by_the_class), as_it_is(name, *beside.items())
+    anchors, prediction = others
+    moved = apart(found, before, 1e-3) or method.anchors != anchors
+    assert moved or (name, field) in PREDICTS
+    assert (name, field) not in PREDICTS or (predicted(method) - prediction).abs().max() > 0.01
     assert apart(found, two_steps(made(name, params), lambda twin: by_the_functions(name, twin)), 1e-4) == []

@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from tests.goldens import arrays, index
-from trainers.distillers import tekap_loss
+from trainers.config import MethodConfig
+from trainers.distillers import Setting, build_distiller, dho_loss, tekap_loss
+from trainers.distillers.dho import TwoHeads, mixed_logits
 from trainers.distillers.tekap import draw_noise
+from trainers.fit import seeded_model
 
 CASES: list[dict[str, Any]] = index("losses/heads_regions_views")
 ARRAYS = arrays("losses/losses") | arrays("losses/heads_regions_views")
@@ -19,7 +23,15 @@ ARRAYS = arrays("losses/losses") | arrays("losses/heads_regions_views")
 Inputs = dict[str, Tensor]
 Hyper = dict[str, Any]
 
+
+def _dho(x: Inputs, hyper: Hyper) -> Tensor:
+    unlabelled = (x["student_kd_unlabeled"], x["teacher_unlabeled"])
+    kd = dho_loss(x["student_kd"], x["teacher"], temperature=hyper["T"], unlabelled=unlabelled)
+    return hyper["ce_weight"] * F.cross_entropy(x["student_ce"], x["target"]) + hyper["kd_weight"] * kd
+
+
 LOSSES: dict[str, Callable[[Inputs, Hyper], Tensor]] = {
+    "dho": _dho,
     "tekap": lambda x, hyper: tekap_loss(x["student"], x["teacher"], x["noise"], temperature=hyper["T"]),
 }
 
@@ -51,7 +63,7 @@ def test_loss_and_gradients(case: dict[str, Any]) -> None:
 
 def test_all_cases_of_a_loss_are_there() -> None:
     counts = {name: sum(case["loss"] == name for case in CASES) for name in LOSSES}
-    assert counts == {"tekap": 4}
+    assert counts == {"dho": 5, "tekap": 4}
 
 
 # -- TeKAP
@@ -77,3 +89,55 @@ def test_tekap_without_noise_is_kd_so_many_times() -> None:
     x = _inputs(next(case for case in CASES if case["loss"] == "tekap"))
     plain = tekap_loss(x["student"], x["teacher"], x["noise"], perturbed_weight=0)
     torch.testing.assert_close(tekap_loss(x["student"], x["teacher"], x["noise"], mix=0), 3.4 * plain)
+
+
+# -- DHO
+
+
+@_cases("dho_predict")
+def test_both_heads_predict(case: dict[str, Any]) -> None:
+    x = _inputs(case)
+    found = mixed_logits(x["student_ce"], x["student_kd"], **case["hyper"])
+    torch.testing.assert_close(found.exp(), ARRAYS[f"{case['id']}/probs"], rtol=1e-5, atol=1e-7)
+    assert found.argmax(dim=1).tolist() == ARRAYS[f"{case['id']}/pred"].tolist()
+
+
+@_cases("dho_search")
+def test_the_release_s_search_over_mixtures_finds_the_same(case: dict[str, Any]) -> None:
+    """Shares from none to all of each head; the first best, beta outermost."""
+    x, best = _inputs(case), (-1.0, 0.0, 0.0)
+    for beta in (0.5, 0.75, 1, 1.25, 1.5, 2, 4):
+        for alpha in (step / 20 for step in range(21)):
+            mixed = mixed_logits(x["student_ce"], x["student_kd"], alpha=alpha, beta=beta)
+            accuracy = 100 * (mixed.argmax(dim=1) == x["target"]).float().mean().item()
+            best = max(best, (accuracy, alpha, beta), key=lambda each: each[0])
+    assert best == pytest.approx(tuple(case["parts"][name] for name in ("acc", "alpha", "beta")), rel=1e-5)
+
+
+def test_a_mixture_of_one_head_is_that_head_s() -> None:
+    heads = torch.randn(2, 4, 7, generator=torch.Generator().manual_seed(0)).unbind()
+    torch.testing.assert_close(mixed_logits(*heads, alpha=1), heads[0].log_softmax(dim=1))
+    torch.testing.assert_close(mixed_logits(*heads, alpha=0, beta=2), (heads[1] / 2).log_softmax(dim=1))
+
+
+def test_a_mixture_is_finite_and_a_distribution_at_extreme_logits() -> None:
+    signs = 1e4 * torch.randn(2, 8, 7, generator=torch.Generator().manual_seed(0)).sign()
+    for heads in (signs.unbind(), (signs[0], -signs[0])):
+        mixed = mixed_logits(*heads)
+        assert mixed.isfinite().all()
+        torch.testing.assert_close(mixed.exp().sum(dim=1), torch.ones(8))
+
+
+def test_dho_predicts_with_both_heads_and_learns_labels_with_the_student_s_own() -> None:
+    torch.manual_seed(0)
+    student = seeded_model("resnet8", 10, seed=0)
+    method: Any = build_distiller(
+        MethodConfig(name="dho", params={"alpha": 0.3, "beta": 2}), student, Setting(10)
+    ).eval()
+    images = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    passed = student.features(images)
+    heads = (passed.logits, method.aux_head(passed.pooled))
+    expected = 0.3 * heads[0].softmax(dim=1) + 0.7 * (heads[1] / 2).softmax(dim=1)
+    assert isinstance(method.predictor, TwoHeads)
+    torch.testing.assert_close(method.predictor(images).exp(), expected)
+    assert torch.equal(method.labelled(images), heads[0])

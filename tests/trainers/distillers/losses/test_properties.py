@@ -14,6 +14,7 @@ from torch import Tensor
 from trainers.distillers import (
     binary_kl_loss,
     binary_kl_norm_loss,
+    dho_loss,
     dist_loss,
     dkd_loss,
     gdkd3_loss,
@@ -68,6 +69,7 @@ LOSSES: dict[str, Loss] = {
     "mlkd": lambda s, t, y: mlkd_loss(s, t),
     "sld": lambda s, t, y: _both_views(s, t, y, epoch=1),
     "sld_late": lambda s, t, y: _both_views(s, t, y, epoch=151),
+    "dho": lambda s, t, y: dho_loss(s, t, unlabelled=(s.flip(1), t.flip(1))),
     "tekap": lambda s, t, y: _perturbed(s, t),
 }
 # fmt: on
