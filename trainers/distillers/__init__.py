@@ -35,6 +35,7 @@ from trainers.distillers.registry import METHODS, build_distiller
 from trainers.distillers.reviewkd import ReviewKD, hcl_loss
 from trainers.distillers.rkd import RKD, rkd_loss
 from trainers.distillers.scratch import Scratch
+from trainers.distillers.sdd import SDD, sdd_loss
 from trainers.distillers.simkd import SimKD, simkd_loss
 from trainers.distillers.sld import SLD, sld_loss, swap_logits
 from trainers.distillers.sp import SP, sp_loss
@@ -58,6 +59,7 @@ METHODS.add("mlkd", MLKD)
 METHODS.add("sld", SLD)
 METHODS.add("tekap", TeKAP)
 METHODS.add("dho", DHO)
+METHODS.add("sdd", SDD)
 METHODS.add("fitnet", FitNet)
 METHODS.add("at", AT)
 METHODS.add("nst", NST)
@@ -102,6 +104,7 @@ __all__ = [
     "ofd_loss",
     "pkt_loss",
     "rkd_loss",
+    "sdd_loss",
     "simkd_loss",
     "sld_loss",
     "sp_loss",

@@ -39,6 +39,7 @@ OF_ITS_OWN: dict[tuple[str, str], Edges] = {
     ("dho", "beta"): DIVISOR,
     ("gdkd", "k"): ([1, 1000], [0]),
     ("gdkd3", "k"): ([2, 1000], [1]),
+    ("sdd", "disagreement"): WEIGHT,
     ("simkd", "factor"): ([1, 1000], [0]),
     ("tekap", "draws"): ([1, 100], [0, 101]),
     ("ttm", "gamma"): ([A_LITTLE, 1.0], [0.0, 1 + A_LITTLE]),

@@ -38,6 +38,7 @@ from trainers.distillers import (
     ofd_loss,
     pkt_loss,
     rkd_loss,
+    sdd_loss,
     simkd_loss,
     sld_loss,
     sp_loss,
@@ -54,6 +55,7 @@ from trainers.distillers.kd import soft_kl
 from trainers.distillers.mlkd import strong_kd_loss
 from trainers.distillers.ofd import paired_preactivations
 from trainers.distillers.reviewkd import paired_levels
+from trainers.distillers.sdd import region_logits
 from trainers.distillers.tekap import draw_noise
 from trainers.fit import seeded_model
 from trainers.models import Features, Network
@@ -106,6 +108,15 @@ OTHERWISE: dict[str, Params] = {
     },
     "sld": {"ce_weight": 0.3, "kd_weight": 2.0, "temperatures": (2, 7), "start": 10, "detach": True},
     "dho": {"ce_weight": 0.3, "kd_weight": 2.0, "temperature": 3.0, "alpha": 0.9, "beta": 2.0},
+    "sdd": WARMED
+    | {
+        "around": "kd",
+        "alpha": 2.0,
+        "beta": 3.0,
+        "finest": 2,
+        "disagreement": 5.0,
+        "nkd_classes": "others",
+    },
     "tekap": {
         "ce_weight": 0.3,
         "kd_weight": 2.0,
@@ -137,6 +148,7 @@ OTHERWISE: dict[str, Params] = {
 BESIDE: dict[tuple[str, str], Params] = {
     ("dhkd", "hidden"): {"head": "nonlinear"},
     ("dhkd", "dropout"): {"head": "nonlinear"},
+    ("sdd", "nkd_classes"): {"around": "nkd"},
     ("sld", "start"): {"start": 3},
     ("sld", "detach"): {"start": 3},
 }
@@ -235,6 +247,15 @@ def dho(params: Any, seen: Seen) -> Tensor:
     return params.kd_weight * dho_loss(distilled, seen.teacher.logits, temperature=params.temperature)
 
 
+def sdd(params: Any, seen: Seen) -> Tensor:
+    method: Any = seen.method
+    head = method.student.classifier
+    ours = region_logits(seen.student.unpooled, head.weight, head.bias, finest=params.finest)
+    theirs = region_logits(seen.teacher.unpooled, method.teacher_weight, method.teacher_bias, finest=params.finest)
+    names = ("around", "alpha", "beta", "temperature", "disagreement", "nkd_classes")
+    return risen(params) * sdd_loss(ours, theirs, seen.targets, **only(params, *names))
+
+
 def tekap(params: Any, seen: Seen) -> Tensor:
     noise = draw_noise(0, EPOCH, seen.index, draws=params.draws, classes=10)
     return params.kd_weight * tekap_loss(*seen.logits, noise, **only(params, "temperature", "mix", "perturbed_weight"))
@@ -307,6 +328,7 @@ BESIDES_THE_LABELS: dict[str, Callable[[Any, Seen], Tensor]] = {
     "mlkd": mlkd,
     "sld": sld,
     "dho": dho,
+    "sdd": sdd,
     "tekap": tekap,
     "fitnet": fitnet,
     "at": lambda p, seen: p.feature_weight * at_loss(*seen.stages, p=p.p),

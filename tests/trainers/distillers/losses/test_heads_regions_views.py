@@ -12,8 +12,9 @@ from torch.nn import functional as F
 
 from tests.goldens import arrays, index
 from trainers.config import MethodConfig
-from trainers.distillers import Setting, build_distiller, dho_loss, tekap_loss
+from trainers.distillers import Setting, build_distiller, dho_loss, dkd_loss, nkd_loss, sdd_loss, tekap_loss
 from trainers.distillers.dho import TwoHeads, mixed_logits
+from trainers.distillers.sdd import region_logits, region_weights
 from trainers.distillers.tekap import draw_noise
 from trainers.fit import seeded_model
 
@@ -30,8 +31,18 @@ def _dho(x: Inputs, hyper: Hyper) -> Tensor:
     return hyper["ce_weight"] * F.cross_entropy(x["student_ce"], x["target"]) + hyper["kd_weight"] * kd
 
 
+def _sdd(x: Inputs, hyper: Hyper, **options: Any) -> Tensor:
+    """There, regions come last."""
+    regions = (x["student"].mT, x["teacher"].mT)
+    given = {"temperature" if name == "T" else name: value for name, value in hyper.items()}
+    return sdd_loss(*regions, x["target"], **given, **options)
+
+
 LOSSES: dict[str, Callable[[Inputs, Hyper], Tensor]] = {
     "dho": _dho,
+    "sdd_kd": lambda x, hyper: _sdd(x, hyper, around="kd"),
+    "sdd_dkd": _sdd,
+    "sdd_nkd": lambda x, hyper: _sdd(x, {"T": hyper["T"], "beta": hyper["gamma"]}, around="nkd"),
     "tekap": lambda x, hyper: tekap_loss(x["student"], x["teacher"], x["noise"], temperature=hyper["T"]),
 }
 
@@ -63,7 +74,7 @@ def test_loss_and_gradients(case: dict[str, Any]) -> None:
 
 def test_all_cases_of_a_loss_are_there() -> None:
     counts = {name: sum(case["loss"] == name for case in CASES) for name in LOSSES}
-    assert counts == {"dho": 5, "tekap": 4}
+    assert counts == {"dho": 5, "sdd_kd": 4, "sdd_dkd": 5, "sdd_nkd": 3, "tekap": 4}
 
 
 # -- TeKAP
@@ -141,3 +152,41 @@ def test_dho_predicts_with_both_heads_and_learns_labels_with_the_student_s_own()
     assert isinstance(method.predictor, TwoHeads)
     torch.testing.assert_close(method.predictor(images).exp(), expected)
     assert torch.equal(method.labelled(images), heads[0])
+
+
+# -- SDD
+
+
+@_cases("sdd_regions")
+def test_regions_are_read_by_the_classifier(case: dict[str, Any]) -> None:
+    x = _inputs(case)
+    finest = {"[1,2,4]": 4, "[1,2]": 2}[case["hyper"]["M"]]
+    found = region_logits(x["features"], x["weight"], x["bias"], finest=finest)
+    torch.testing.assert_close(found.mT, ARRAYS[f"{case['id']}/patch_logits"], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("finest", "regions"), [(1, 1), (2, 5), (4, 21)])
+@pytest.mark.parametrize("side", [1, 2, 4, 8])
+def test_the_first_region_is_the_whole_map(side: int, finest: int, regions: int) -> None:
+    maps, weight = torch.randn(2, 3, side, side), torch.randn(5, 3)
+    found = region_logits(maps, weight, None, finest=finest)
+    assert found.shape == (2, regions, 5)
+    torch.testing.assert_close(found[:, 0], F.linear(maps.mean(dim=(2, 3)), weight), rtol=1e-4, atol=1e-5)
+
+
+def test_a_region_counts_more_where_the_teacher_is_right_about_it_or_the_whole_alone() -> None:
+    """Three samples of class 0; the largest of each region's two classes decides."""
+    votes = torch.tensor([[0, 0, 1], [1, 0, 1], [1, 1, 1]])  # [B, R]
+    regions = F.one_hot(votes, 2).float()
+    weights = region_weights(regions, torch.zeros(3, dtype=torch.int64), disagreement=3)
+    assert weights.tolist() == [[1, 1, 3], [1, 3, 1], [1, 1, 1]]
+
+
+def test_without_the_label_the_second_term_is_nkd_s() -> None:
+    x = {name: ARRAYS[f"small/{name}"] for name in ("student", "teacher", "target")}
+    logits, targets = (x["student"], x["teacher"]), x["target"].long()
+    regions = (each[:, None] for each in logits)
+    found = sdd_loss(*regions, targets, around="nkd", beta=2, temperature=3, nkd_classes="others")
+    torch.testing.assert_close(found, nkd_loss(*logits, targets, gamma=2, temperature=3))
+    whole = sdd_loss(*(each[:, None] for each in logits), targets, beta=2, temperature=3)
+    torch.testing.assert_close(whole, dkd_loss(*logits, targets, beta=2, temperature=3))

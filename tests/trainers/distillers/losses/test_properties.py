@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from trainers.distillers import (
     lskd_loss,
     mlkd_loss,
     nkd_loss,
+    sdd_loss,
     sld_loss,
     standardize,
     tekap_loss,
@@ -49,6 +51,12 @@ def _perturbed(student: Tensor, teacher: Tensor) -> Tensor:
     return tekap_loss(student, teacher, draw_noise(0, 1, places, draws=2, classes=teacher.shape[1]).to(teacher))
 
 
+def _regions(student: Tensor, teacher: Tensor, targets: Tensor, **options: Any) -> Tensor:
+    """The second region is the first with its classes in reverse."""
+    regions = [torch.stack([logits, logits.flip(1)], dim=1) for logits in (student, teacher)]
+    return sdd_loss(*regions, targets, **options)
+
+
 # fmt: off
 LOSSES: dict[str, Loss] = {
     "kd": lambda s, t, y: kd_loss(s, t),
@@ -70,10 +78,14 @@ LOSSES: dict[str, Loss] = {
     "sld": lambda s, t, y: _both_views(s, t, y, epoch=1),
     "sld_late": lambda s, t, y: _both_views(s, t, y, epoch=151),
     "dho": lambda s, t, y: dho_loss(s, t, unlabelled=(s.flip(1), t.flip(1))),
+    "sdd_kd": lambda s, t, y: _regions(s, t, y, around="kd"),
+    "sdd_dkd": lambda s, t, y: _regions(s, t, y),
+    "sdd_nkd": lambda s, t, y: _regions(s, t, y, around="nkd"),
+    "sdd_nkd_others": lambda s, t, y: _regions(s, t, y, around="nkd", nkd_classes="others"),
     "tekap": lambda s, t, y: _perturbed(s, t),
 }
 # fmt: on
-NOT_ZERO_AT_EQUAL_LOGITS = {"dist", "nkd", "ttm", "wttm", "sld", "sld_late", "tekap"}
+NOT_ZERO_AT_EQUAL_LOGITS = {"dist", "nkd", "ttm", "wttm", "sld", "sld_late", "tekap", "sdd_nkd", "sdd_nkd_others"}
 every_loss = pytest.mark.parametrize("name", LOSSES)
 
 
