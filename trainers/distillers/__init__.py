@@ -16,6 +16,7 @@ from trainers.distillers.base import (
 from trainers.distillers.binary_kl import binary_kl_loss, binary_kl_norm_loss
 from trainers.distillers.catkd import CATKD, catkd_loss
 from trainers.distillers.crd import CRD, crd_loss
+from trainers.distillers.crld import CRLD, crld_loss
 from trainers.distillers.ctkd import CTKD
 from trainers.distillers.dhkd import DHKD
 from trainers.distillers.dho import DHO, dho_loss
@@ -60,6 +61,7 @@ METHODS.add("sld", SLD)
 METHODS.add("tekap", TeKAP)
 METHODS.add("dho", DHO)
 METHODS.add("sdd", SDD)
+METHODS.add("crld", CRLD)
 METHODS.add("fitnet", FitNet)
 METHODS.add("at", AT)
 METHODS.add("nst", NST)
@@ -89,6 +91,7 @@ __all__ = [
     "build_distiller",
     "catkd_loss",
     "crd_loss",
+    "crld_loss",
     "dho_loss",
     "dist_loss",
     "dkd_loss",

@@ -87,7 +87,8 @@ def _drawn(beginning: int | Tensor, index: Tensor, draws: int, classes: int) -> 
     entries = torch.arange(draws * classes, device=index.device).view(draws, 1, classes)
     places = index[:, None] * (draws * classes) + entries  # [N, B, C]
     uniform = ((bits_from(beginning, places) >> 10).double() + 0.5) * 2.0**-53  # in (0, 1), neither end
-    return torch.special.ndtri(uniform).float()
+    noise: Tensor = torch.special.ndtri(uniform)
+    return noise.float()
 
 
 class TeKAPParams(MethodParams):

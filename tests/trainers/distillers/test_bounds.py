@@ -27,7 +27,7 @@ BY_NAME: dict[str, Edges] = {
     **dict.fromkeys(("temperature", "least", "span", "eps", "init_variance"), DIVISOR),
     **dict.fromkeys(("warmup_epochs", "alpha_epochs", "curriculum_epochs", "start", "hint_stage"), COUNT),
     **dict.fromkeys(("hidden", "dim", "mid_channels"), WIDTH),
-    **dict.fromkeys(("conf", "class_conf", "mix"), QUANTILE),
+    **dict.fromkeys(("conf", "class_conf", "mix", "weak_threshold", "strong_threshold"), QUANTILE),
     **dict.fromkeys(("dropout", "momentum"), SHARE),
     "temperatures": TEMPERATURES,
 }

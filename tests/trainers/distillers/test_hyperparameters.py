@@ -23,6 +23,7 @@ from trainers.distillers import (
     binary_kl_norm_loss,
     build_distiller,
     catkd_loss,
+    crld_loss,
     dho_loss,
     dist_loss,
     dkd_loss,
@@ -107,6 +108,14 @@ OTHERWISE: dict[str, Params] = {
         "strong": "all",
     },
     "sld": {"ce_weight": 0.3, "kd_weight": 2.0, "temperatures": (2, 7), "start": 10, "detach": True},
+    "crld": {
+        "ce_weight": 0.3,
+        "within_weight": 3.0,
+        "cross_weight": 3.0,
+        "temperature": 2.5,
+        "weak_threshold": 0.1,
+        "strong_threshold": 0.99,
+    },
     "dho": {"ce_weight": 0.3, "kd_weight": 2.0, "temperature": 3.0, "alpha": 0.9, "beta": 2.0},
     "sdd": WARMED
     | {
@@ -148,6 +157,7 @@ OTHERWISE: dict[str, Params] = {
 BESIDE: dict[tuple[str, str], Params] = {
     ("dhkd", "hidden"): {"head": "nonlinear"},
     ("dhkd", "dropout"): {"head": "nonlinear"},
+    ("crld", "within_weight"): {"weak_threshold": 0.0},  # the untrained teacher is not sure enough
     ("sdd", "nkd_classes"): {"around": "nkd"},
     ("sld", "start"): {"start": 3},
     ("sld", "detach"): {"start": 3},
@@ -241,6 +251,12 @@ def sld(params: Any, seen: Seen) -> Tensor:
     return params.kd_weight * kd + params.ce_weight * F.cross_entropy(seen.strong_student.logits, seen.targets)
 
 
+def crld(params: Any, seen: Seen) -> Tensor:
+    names = ("within_weight", "cross_weight", "temperature", "weak_threshold", "strong_threshold")
+    kd = crld_loss(*seen.logits, *seen.strong_logits, **only(params, *names))
+    return kd + params.ce_weight * F.cross_entropy(seen.strong_student.logits, seen.targets)
+
+
 def dho(params: Any, seen: Seen) -> Tensor:
     method: Any = seen.method
     distilled = method.aux_head(seen.student.pooled)
@@ -327,6 +343,7 @@ BESIDES_THE_LABELS: dict[str, Callable[[Any, Seen], Tensor]] = {
     "ctkd": ctkd,
     "mlkd": mlkd,
     "sld": sld,
+    "crld": crld,
     "dho": dho,
     "sdd": sdd,
     "tekap": tekap,

@@ -12,7 +12,17 @@ from torch.nn import functional as F
 
 from tests.goldens import arrays, index
 from trainers.config import MethodConfig
-from trainers.distillers import Setting, build_distiller, dho_loss, dkd_loss, nkd_loss, sdd_loss, tekap_loss
+from trainers.distillers import (
+    Setting,
+    build_distiller,
+    crld_loss,
+    dho_loss,
+    dkd_loss,
+    kd_loss,
+    nkd_loss,
+    sdd_loss,
+    tekap_loss,
+)
 from trainers.distillers.dho import TwoHeads, mixed_logits
 from trainers.distillers.sdd import region_logits, region_weights
 from trainers.distillers.tekap import draw_noise
@@ -38,7 +48,24 @@ def _sdd(x: Inputs, hyper: Hyper, **options: Any) -> Tensor:
     return sdd_loss(*regions, x["target"], **given, **options)
 
 
+NAMES = {
+    "T": "temperature",
+    "wv_weight": "within_weight",
+    "cv_weight": "cross_weight",
+    "tau_w": "weak_threshold",
+    "tau_s": "strong_threshold",
+}
+
+
+def _crld(x: Inputs, hyper: Hyper) -> Tensor:
+    views = [x[name] for name in ("student", "teacher", "student_strong", "teacher_strong")]
+    kd = crld_loss(*views, **{NAMES[name]: value for name, value in hyper.items() if name != "ce_weight"})
+    both = F.cross_entropy(views[0], x["target"]) + F.cross_entropy(views[2], x["target"])
+    return hyper["ce_weight"] * both + kd
+
+
 LOSSES: dict[str, Callable[[Inputs, Hyper], Tensor]] = {
+    "crld": _crld,
     "dho": _dho,
     "sdd_kd": lambda x, hyper: _sdd(x, hyper, around="kd"),
     "sdd_dkd": _sdd,
@@ -74,7 +101,7 @@ def test_loss_and_gradients(case: dict[str, Any]) -> None:
 
 def test_all_cases_of_a_loss_are_there() -> None:
     counts = {name: sum(case["loss"] == name for case in CASES) for name in LOSSES}
-    assert counts == {"dho": 5, "sdd_kd": 4, "sdd_dkd": 5, "sdd_nkd": 3, "tekap": 4}
+    assert counts == {"crld": 11, "dho": 5, "sdd_kd": 4, "sdd_dkd": 5, "sdd_nkd": 3, "tekap": 4}
 
 
 # -- TeKAP
@@ -190,3 +217,26 @@ def test_without_the_label_the_second_term_is_nkd_s() -> None:
     torch.testing.assert_close(found, nkd_loss(*logits, targets, gamma=2, temperature=3))
     whole = sdd_loss(*(each[:, None] for each in logits), targets, beta=2, temperature=3)
     torch.testing.assert_close(whole, dkd_loss(*logits, targets, beta=2, temperature=3))
+
+
+# -- CRLD
+
+
+def test_a_sample_counts_from_the_threshold_on() -> None:
+    """A teacher that is sure of the weak view alone teaches what it sees there within a view, and nothing across."""
+    sure, unsure = torch.tensor([[9.0, 0, 0]]), torch.zeros(1, 3)
+    students = torch.randn(2, 1, 3, generator=torch.Generator().manual_seed(0)).unbind()
+    views = (students[0], sure, students[1], unsure)
+    within = kd_loss(students[0], sure) + kd_loss(students[1], unsure)
+    cross = kd_loss(students[1], sure) + kd_loss(students[0], unsure)
+    torch.testing.assert_close(crld_loss(*views, strong_threshold=0.4), 2 * within)
+    torch.testing.assert_close(crld_loss(*views, strong_threshold=0.3), 2 * within + cross / 2)
+    assert crld_loss(*views, weak_threshold=1, strong_threshold=0.4) == 0
+
+
+def test_without_the_masks_the_views_may_change_places() -> None:
+    x = {name: ARRAYS[f"mid/{name}"] for name in ("student", "teacher", "student_strong", "teacher_strong")}
+    weak, strong = (x["student"], x["teacher"]), (x["student_strong"], x["teacher_strong"])
+    options = {"weak_threshold": 0.0, "strong_threshold": 0.0}
+    torch.testing.assert_close(crld_loss(*weak, *strong, **options), crld_loss(*strong, *weak, **options))
+    assert not torch.allclose(crld_loss(*weak, *strong), crld_loss(*strong, *weak))

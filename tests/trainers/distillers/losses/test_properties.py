@@ -15,6 +15,7 @@ from torch import Tensor
 from trainers.distillers import (
     binary_kl_loss,
     binary_kl_norm_loss,
+    crld_loss,
     dho_loss,
     dist_loss,
     dkd_loss,
@@ -77,6 +78,7 @@ LOSSES: dict[str, Loss] = {
     "mlkd": lambda s, t, y: mlkd_loss(s, t),
     "sld": lambda s, t, y: _both_views(s, t, y, epoch=1),
     "sld_late": lambda s, t, y: _both_views(s, t, y, epoch=151),
+    "crld": lambda s, t, y: crld_loss(s, t, s.flip(1), t.flip(1), weak_threshold=0.0, strong_threshold=0.0),
     "dho": lambda s, t, y: dho_loss(s, t, unlabelled=(s.flip(1), t.flip(1))),
     "sdd_kd": lambda s, t, y: _regions(s, t, y, around="kd"),
     "sdd_dkd": lambda s, t, y: _regions(s, t, y),
@@ -85,7 +87,18 @@ LOSSES: dict[str, Loss] = {
     "tekap": lambda s, t, y: _perturbed(s, t),
 }
 # fmt: on
-NOT_ZERO_AT_EQUAL_LOGITS = {"dist", "nkd", "ttm", "wttm", "sld", "sld_late", "tekap", "sdd_nkd", "sdd_nkd_others"}
+NOT_ZERO_AT_EQUAL_LOGITS = {
+    "dist",
+    "nkd",
+    "ttm",
+    "wttm",
+    "sld",
+    "sld_late",
+    "crld",
+    "tekap",
+    "sdd_nkd",
+    "sdd_nkd_others",
+}
 every_loss = pytest.mark.parametrize("name", LOSSES)
 
 
