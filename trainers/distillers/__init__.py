@@ -24,6 +24,7 @@ from trainers.distillers.fitnet import FitNet, fitnet_loss
 from trainers.distillers.gdkd import GDKD, gdkd_loss
 from trainers.distillers.gdkd3 import GDKD3, gdkd3_loss
 from trainers.distillers.kd import KD, kd_loss
+from trainers.distillers.label_correction import LA, LR, RC, la_loss, lr_loss, rc_loss
 from trainers.distillers.lskd import LSKD, lskd_loss, standardize
 from trainers.distillers.mlkd import MLKD, mlkd_loss
 from trainers.distillers.nkd import NKD, nkd_loss
@@ -33,6 +34,7 @@ from trainers.distillers.pkt import PKT, pkt_loss
 from trainers.distillers.registry import METHODS, build_distiller
 from trainers.distillers.reviewkd import ReviewKD, hcl_loss
 from trainers.distillers.rkd import RKD, rkd_loss
+from trainers.distillers.rld import RLD, rld_loss
 from trainers.distillers.scratch import Scratch
 from trainers.distillers.simkd import SimKD, simkd_loss
 from trainers.distillers.sld import SLD, sld_loss, swap_logits
@@ -51,6 +53,10 @@ METHODS.add("lskd", LSKD)
 METHODS.add("nkd", NKD)
 METHODS.add("ttm", TTM)
 METHODS.add("wttm", WTTM)
+METHODS.add("rld", RLD)
+METHODS.add("la", LA)
+METHODS.add("rc", RC)
+METHODS.add("lr_revision", LR)
 METHODS.add("ctkd", CTKD)
 METHODS.add("mlkd", MLKD)
 METHODS.add("sld", SLD)
@@ -90,13 +96,17 @@ __all__ = [
     "gdkd_loss",
     "hcl_loss",
     "kd_loss",
+    "la_loss",
+    "lr_loss",
     "lskd_loss",
     "mlkd_loss",
     "nkd_loss",
     "nst_loss",
     "ofd_loss",
     "pkt_loss",
+    "rc_loss",
     "rkd_loss",
+    "rld_loss",
     "simkd_loss",
     "sld_loss",
     "sp_loss",

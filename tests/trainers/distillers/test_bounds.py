@@ -24,7 +24,7 @@ SHARE: Edges = ([0.0, 1 - A_LITTLE], [-A_LITTLE, 1.0])
 TEMPERATURES: Edges = ([(A_LITTLE,), (1,) * 100], [(), (2, 0.0), (1,) * 101])
 BY_NAME: dict[str, Edges] = {
     **dict.fromkeys(("alpha", "beta", "gamma", "w0", "w1", "w2"), WEIGHT),
-    **dict.fromkeys(("temperature", "least", "span", "eps", "init_variance"), DIVISOR),
+    **dict.fromkeys(("temperature", "confidence_temperature", "least", "span", "eps", "init_variance"), DIVISOR),
     **dict.fromkeys(("warmup_epochs", "alpha_epochs", "curriculum_epochs", "start", "hint_stage"), COUNT),
     **dict.fromkeys(("hidden", "dim", "mid_channels"), WIDTH),
     **dict.fromkeys(("conf", "class_conf"), QUANTILE),
@@ -37,6 +37,7 @@ OF_ITS_OWN: dict[tuple[str, str], Edges] = {
     ("crd", "negatives"): ([1, 10_000_000], [0, 10_000_001]),
     ("gdkd", "k"): ([1, 1000], [0]),
     ("gdkd3", "k"): ([2, 1000], [1]),
+    ("lr_revision", "eta"): QUANTILE,
     ("simkd", "factor"): ([1, 1000], [0]),
     ("ttm", "gamma"): ([A_LITTLE, 1.0], [0.0, 1 + A_LITTLE]),
     ("vid", "init_variance"): ([1.1e-5, 1e9], [0.0, 1e-5]),  # more than eps

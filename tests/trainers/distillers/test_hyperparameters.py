@@ -30,13 +30,17 @@ from trainers.distillers import (
     gdkd_loss,
     hcl_loss,
     kd_loss,
+    la_loss,
+    lr_loss,
     lskd_loss,
     mlkd_loss,
     nkd_loss,
     nst_loss,
     ofd_loss,
     pkt_loss,
+    rc_loss,
     rkd_loss,
+    rld_loss,
     simkd_loss,
     sld_loss,
     sp_loss,
@@ -90,6 +94,16 @@ OTHERWISE: dict[str, Params] = {
     "nkd": {"ce_weight": 0.3, "target_weight": 2.0, "gamma": 3.0, "temperature": 2.0},
     "ttm": {"ce_weight": 0.3, "beta": 3.0, "gamma": 0.6},
     "wttm": {"ce_weight": 0.3, "beta": 3.0, "gamma": 0.6},
+    "rld": WARMED | {"alpha": 2.0, "beta": 3.0, "confidence_temperature": 3.0, "standardize": True},
+    "la": {"ce_weight": 0.3, "kd_weight": 2.0, "temperature": 2.5},
+    "rc": {"ce_weight": 0.3, "kd_weight": 2.0, "self_weight": 3.0, "temperature": 2.5, "standardize": True},
+    "lr_revision": {
+        "ce_weight": 0.3,
+        "right_weight": 2.0,
+        "logit_weight": 3.0,
+        "revised_weight": 50.0,
+        "eta": 0.3,
+    },
     "ctkd": {"ce_weight": 0.3, "kd_weight": 2.0, "least": 2.0, "span": 5.0, "init": -1.0, "curriculum_epochs": 0},
     "mlkd": {
         "ce_weight": 0.3,
@@ -278,6 +292,21 @@ BESIDES_THE_LABELS: dict[str, Callable[[Any, Seen], Tensor]] = {
     "nkd": nkd,
     "ttm": lambda p, seen: p.beta * ttm_loss(*seen.logits, gamma=p.gamma),
     "wttm": lambda p, seen: p.beta * ttm_loss(*seen.logits, gamma=p.gamma, weighted=True),
+    "rld": lambda p, seen: (
+        risen(p)
+        * rld_loss(
+            *seen.logits,
+            seen.targets,
+            **only(p, "alpha", "beta", "temperature", "confidence_temperature", "standardize"),
+        )
+    ),
+    "la": lambda p, seen: p.kd_weight * la_loss(*seen.logits, seen.targets, temperature=p.temperature),
+    "rc": lambda p, seen: rc_loss(
+        *seen.logits, seen.targets, **only(p, "kd_weight", "self_weight", "temperature", "standardize")
+    ),
+    "lr_revision": lambda p, seen: lr_loss(
+        *seen.logits, seen.targets, **only(p, "right_weight", "logit_weight", "revised_weight", "eta")
+    ),
     "ctkd": ctkd,
     "mlkd": mlkd,
     "sld": sld,
