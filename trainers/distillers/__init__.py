@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trainers.distillers.abkd import ABKD, abkd_loss
 from trainers.distillers.at import AT, at_loss
 from trainers.distillers.base import (
     Batch,
@@ -57,6 +58,7 @@ METHODS.add("rld", RLD)
 METHODS.add("la", LA)
 METHODS.add("rc", RC)
 METHODS.add("lr_revision", LR)
+METHODS.add("abkd", ABKD)
 METHODS.add("ctkd", CTKD)
 METHODS.add("mlkd", MLKD)
 METHODS.add("sld", SLD)
@@ -83,6 +85,7 @@ __all__ = [
     "MethodParams",
     "Setting",
     "View",
+    "abkd_loss",
     "at_loss",
     "binary_kl_loss",
     "binary_kl_norm_loss",

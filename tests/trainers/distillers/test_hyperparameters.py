@@ -19,6 +19,7 @@ from trainers.distillers import (
     Distiller,
     Setting,
     View,
+    abkd_loss,
     at_loss,
     binary_kl_norm_loss,
     build_distiller,
@@ -103,6 +104,14 @@ OTHERWISE: dict[str, Params] = {
         "logit_weight": 3.0,
         "revised_weight": 50.0,
         "eta": 0.3,
+    },
+    "abkd": {
+        "ce_weight": 0.3,
+        "kd_weight": 20.0,
+        "alpha": 0.0,
+        "beta": 1.0,
+        "temperature": 2.5,
+        "standardize": True,
     },
     "ctkd": {"ce_weight": 0.3, "kd_weight": 2.0, "least": 2.0, "span": 5.0, "init": -1.0, "curriculum_epochs": 0},
     "mlkd": {
@@ -306,6 +315,9 @@ BESIDES_THE_LABELS: dict[str, Callable[[Any, Seen], Tensor]] = {
     ),
     "lr_revision": lambda p, seen: lr_loss(
         *seen.logits, seen.targets, **only(p, "right_weight", "logit_weight", "revised_weight", "eta")
+    ),
+    "abkd": lambda p, seen: (
+        p.kd_weight * abkd_loss(*seen.logits, **only(p, "alpha", "beta", "temperature", "standardize"))
     ),
     "ctkd": ctkd,
     "mlkd": mlkd,

@@ -36,12 +36,15 @@ def inputs_of(name: str, case: Case) -> Inputs:
 
 
 def assert_the_authors(name: str, case: Case, loss: Callable[[Inputs], Tensor]) -> None:
-    """Loss and gradient of the student's logits are those of the authors' code."""
+    """Loss and gradient of the student's logits are those of the authors' code; in double precision where theirs
+    underflows in single, for then nothing says how far single precision may be off."""
     given = inputs_of(name, case)
+    if not case["float32_finite"]:
+        given = {key: value.double() if value.is_floating_point() else value for key, value in given.items()}
     given["student"].requires_grad_()
     found = loss(given)
     (gradient,) = torch.autograd.grad(found, given["student"])
     assert found.item() == pytest.approx(case["loss_f64"], rel=case["loss_rtol"])
     expected = arrays_of(name)[f"{case['id']}/grad_student"]
     kept = gradient if gradient.shape == expected.shape else gradient.flatten()[::3]
-    torch.testing.assert_close(kept, expected, rtol=0, atol=case["grad_atol"]["student"])
+    torch.testing.assert_close(kept.float(), expected, rtol=0, atol=case["grad_atol"]["student"])

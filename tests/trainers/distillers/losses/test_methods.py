@@ -29,7 +29,22 @@ from trainers.errors import InputError
 from trainers.models import Features, build
 
 DOCS = Path(__file__).parents[4] / "docs" / "methods.md"
-LOGIT_METHODS = ("kd", "dkd", "gdkd", "gdkd3", "dist", "lskd", "nkd", "ttm", "wttm", "rld", "la", "rc", "lr_revision")
+LOGIT_METHODS = (
+    "kd",
+    "dkd",
+    "gdkd",
+    "gdkd3",
+    "dist",
+    "lskd",
+    "nkd",
+    "ttm",
+    "wttm",
+    "rld",
+    "la",
+    "rc",
+    "lr_revision",
+    "abkd",
+)
 AUX_LOSSES = ("binary_kl_norm", "binary_kl", "kl", "mse")
 
 

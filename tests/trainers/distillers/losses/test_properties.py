@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from trainers.distillers import (
+    abkd_loss,
     binary_kl_loss,
     binary_kl_norm_loss,
     dist_loss,
@@ -66,6 +67,8 @@ LOSSES: dict[str, Loss] = {
     "la": lambda s, t, y: la_loss(s, t, y),
     "rc": lambda s, t, y: rc_loss(s, t, y),
     "lr": lambda s, t, y: lr_loss(s, t, y),
+    "abkd": lambda s, t, y: abkd_loss(s, t),
+    "abkd_log": lambda s, t, y: abkd_loss(s, t, alpha=0, beta=0),
     "mlkd": lambda s, t, y: mlkd_loss(s, t),
     "sld": lambda s, t, y: _both_views(s, t, y, epoch=1),
     "sld_late": lambda s, t, y: _both_views(s, t, y, epoch=151),
@@ -182,7 +185,7 @@ def test_finite_at_constant_logits(name: str) -> None:
         assert torch.isfinite(_gradient(loss, student)).all()
 
 
-SEES_NO_SHIFT = ["kd", "dkd", "gdkd", "gdkd3", "dist", "lskd", "nkd", "ttm", "wttm", "mlkd", "sld", "rld", "la"]
+SEES_NO_SHIFT = ["kd", "dkd", "gdkd", "gdkd3", "dist", "lskd", "nkd", "ttm", "wttm", "mlkd", "sld", "rld", "la", "abkd"]
 
 
 @pytest.mark.parametrize("name", SEES_NO_SHIFT)
