@@ -29,6 +29,7 @@ from trainers.distillers.label_correction import LA, LR, RC, la_loss, lr_loss, r
 from trainers.distillers.lskd import LSKD, lskd_loss, standardize
 from trainers.distillers.mlkd import MLKD, mlkd_loss
 from trainers.distillers.nkd import NKD, nkd_loss
+from trainers.distillers.normkd import NormKD, NormKDDKD, normkd_dkd_loss, normkd_loss
 from trainers.distillers.nst import NST, nst_loss
 from trainers.distillers.ofd import OFD, ofd_loss
 from trainers.distillers.pkt import PKT, pkt_loss
@@ -59,6 +60,8 @@ METHODS.add("la", LA)
 METHODS.add("rc", RC)
 METHODS.add("lr_revision", LR)
 METHODS.add("abkd", ABKD)
+METHODS.add("normkd", NormKD)
+METHODS.add("normkd_dkd", NormKDDKD)
 METHODS.add("ctkd", CTKD)
 METHODS.add("mlkd", MLKD)
 METHODS.add("sld", SLD)
@@ -104,6 +107,8 @@ __all__ = [
     "lskd_loss",
     "mlkd_loss",
     "nkd_loss",
+    "normkd_dkd_loss",
+    "normkd_loss",
     "nst_loss",
     "ofd_loss",
     "pkt_loss",

@@ -36,6 +36,8 @@ from trainers.distillers import (
     lskd_loss,
     mlkd_loss,
     nkd_loss,
+    normkd_dkd_loss,
+    normkd_loss,
     nst_loss,
     ofd_loss,
     pkt_loss,
@@ -113,6 +115,8 @@ OTHERWISE: dict[str, Params] = {
         "temperature": 2.5,
         "standardize": True,
     },
+    "normkd": {"ce_weight": 0.3, "kd_weight": 2.0, "temperature": 2.5},
+    "normkd_dkd": WARMED | {"alpha": 2.0, "beta": 3.0},
     "ctkd": {"ce_weight": 0.3, "kd_weight": 2.0, "least": 2.0, "span": 5.0, "init": -1.0, "curriculum_epochs": 0},
     "mlkd": {
         "ce_weight": 0.3,
@@ -318,6 +322,10 @@ BESIDES_THE_LABELS: dict[str, Callable[[Any, Seen], Tensor]] = {
     ),
     "abkd": lambda p, seen: (
         p.kd_weight * abkd_loss(*seen.logits, **only(p, "alpha", "beta", "temperature", "standardize"))
+    ),
+    "normkd": lambda p, seen: p.kd_weight * normkd_loss(*seen.logits, temperature=p.temperature),
+    "normkd_dkd": lambda p, seen: (
+        risen(p) * normkd_dkd_loss(*seen.logits, seen.targets, **only(p, "alpha", "beta", "temperature"))
     ),
     "ctkd": ctkd,
     "mlkd": mlkd,

@@ -44,6 +44,8 @@ LOGIT_METHODS = (
     "rc",
     "lr_revision",
     "abkd",
+    "normkd",
+    "normkd_dkd",
 )
 AUX_LOSSES = ("binary_kl_norm", "binary_kl", "kl", "mse")
 
@@ -96,7 +98,7 @@ def test_the_loss_falls_under_gradient_steps(method: str, params: dict[str, Any]
     assert losses[-1] < 0.9 * losses[0]
 
 
-@pytest.mark.parametrize("method", ["dkd", "gdkd", "gdkd3", "rld"])
+@pytest.mark.parametrize("method", ["dkd", "gdkd", "gdkd3", "rld", "normkd_dkd"])
 def test_warm_up_reaches_the_full_weights_in_its_last_epoch(method: str) -> None:
     distiller = _distiller(method)
     full = distiller.weights(20)

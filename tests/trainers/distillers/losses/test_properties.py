@@ -25,6 +25,8 @@ from trainers.distillers import (
     lskd_loss,
     mlkd_loss,
     nkd_loss,
+    normkd_dkd_loss,
+    normkd_loss,
     rc_loss,
     rld_loss,
     sld_loss,
@@ -69,6 +71,8 @@ LOSSES: dict[str, Loss] = {
     "lr": lambda s, t, y: lr_loss(s, t, y),
     "abkd": lambda s, t, y: abkd_loss(s, t),
     "abkd_log": lambda s, t, y: abkd_loss(s, t, alpha=0, beta=0),
+    "normkd": lambda s, t, y: normkd_loss(s, t),
+    "normkd_dkd": lambda s, t, y: normkd_dkd_loss(s, t, y),
     "mlkd": lambda s, t, y: mlkd_loss(s, t),
     "sld": lambda s, t, y: _both_views(s, t, y, epoch=1),
     "sld_late": lambda s, t, y: _both_views(s, t, y, epoch=151),
@@ -185,7 +189,24 @@ def test_finite_at_constant_logits(name: str) -> None:
         assert torch.isfinite(_gradient(loss, student)).all()
 
 
-SEES_NO_SHIFT = ["kd", "dkd", "gdkd", "gdkd3", "dist", "lskd", "nkd", "ttm", "wttm", "mlkd", "sld", "rld", "la", "abkd"]
+SEES_NO_SHIFT = [
+    "kd",
+    "dkd",
+    "gdkd",
+    "gdkd3",
+    "dist",
+    "lskd",
+    "nkd",
+    "ttm",
+    "wttm",
+    "mlkd",
+    "sld",
+    "rld",
+    "la",
+    "abkd",
+    "normkd",
+    "normkd_dkd",
+]
 
 
 @pytest.mark.parametrize("name", SEES_NO_SHIFT)
