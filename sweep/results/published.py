@@ -36,6 +36,7 @@ PRINTED: dict[str, tuple[str, dict[str, Any]]] = {
     "RLD": ("rld", {}),
     "LA": ("la", {}),
     "RC": ("rc", {"standardize": False}),
+    "LDRLD": ("ldrld", {}),
     "LR": ("lr_revision", {}),
     "FitNet": ("fitnet", {}),
     "AT": ("at", {}),

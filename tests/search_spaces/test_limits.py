@@ -294,7 +294,7 @@ SIZES |= {("reviewkd", "mid_channels")}
 UNLIMITED = {
     # no size: an epoch, a place, or a divisor, which the networks or the epochs bound
     *(("dhkd", "alpha_epochs"), ("sld", "start"), ("dkd", "warmup_epochs"), ("ctkd", "curriculum_epochs")),
-    *(("rld", "warmup_epochs"), ("normkd_dkd", "warmup_epochs")),
+    *(("rld", "warmup_epochs"), ("normkd_dkd", "warmup_epochs"), ("ldrld", "k")),
     *(("reviewkd", "warmup_epochs"), ("fitnet", "hint_stage"), ("simkd", "factor")),
     *(("gdkd", "warmup_epochs"), ("gdkd", "k"), ("gdkd3", "warmup_epochs"), ("gdkd3", "k")),
 }

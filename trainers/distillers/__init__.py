@@ -26,6 +26,7 @@ from trainers.distillers.gdkd import GDKD, gdkd_loss
 from trainers.distillers.gdkd3 import GDKD3, gdkd3_loss
 from trainers.distillers.kd import KD, kd_loss
 from trainers.distillers.label_correction import LA, LR, RC, la_loss, lr_loss, rc_loss
+from trainers.distillers.ldrld import LDRLD, ldrld_loss
 from trainers.distillers.lskd import LSKD, lskd_loss, standardize
 from trainers.distillers.mlkd import MLKD, mlkd_loss
 from trainers.distillers.nkd import NKD, nkd_loss
@@ -62,6 +63,7 @@ METHODS.add("lr_revision", LR)
 METHODS.add("abkd", ABKD)
 METHODS.add("normkd", NormKD)
 METHODS.add("normkd_dkd", NormKDDKD)
+METHODS.add("ldrld", LDRLD)
 METHODS.add("ctkd", CTKD)
 METHODS.add("mlkd", MLKD)
 METHODS.add("sld", SLD)
@@ -103,6 +105,7 @@ __all__ = [
     "hcl_loss",
     "kd_loss",
     "la_loss",
+    "ldrld_loss",
     "lr_loss",
     "lskd_loss",
     "mlkd_loss",

@@ -37,6 +37,7 @@ OF_ITS_OWN: dict[tuple[str, str], Edges] = {
     ("crd", "negatives"): ([1, 10_000_000], [0, 10_000_001]),
     ("gdkd", "k"): ([1, 1000], [0]),
     ("gdkd3", "k"): ([2, 1000], [1]),
+    ("ldrld", "k"): ([1, 1000], [0]),
     ("lr_revision", "eta"): QUANTILE,
     ("simkd", "factor"): ([1, 1000], [0]),
     ("ttm", "gamma"): ([A_LITTLE, 1.0], [0.0, 1 + A_LITTLE]),

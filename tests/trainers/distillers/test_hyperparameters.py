@@ -32,6 +32,7 @@ from trainers.distillers import (
     hcl_loss,
     kd_loss,
     la_loss,
+    ldrld_loss,
     lr_loss,
     lskd_loss,
     mlkd_loss,
@@ -117,6 +118,7 @@ OTHERWISE: dict[str, Params] = {
     },
     "normkd": {"ce_weight": 0.3, "kd_weight": 2.0, "temperature": 2.5},
     "normkd_dkd": WARMED | {"alpha": 2.0, "beta": 3.0},
+    "ldrld": {"ce_weight": 0.3, "alpha": 2.0, "beta": 3.0, "k": 4, "temperature": 2.5},
     "ctkd": {"ce_weight": 0.3, "kd_weight": 2.0, "least": 2.0, "span": 5.0, "init": -1.0, "curriculum_epochs": 0},
     "mlkd": {
         "ce_weight": 0.3,
@@ -327,6 +329,7 @@ BESIDES_THE_LABELS: dict[str, Callable[[Any, Seen], Tensor]] = {
     "normkd_dkd": lambda p, seen: (
         risen(p) * normkd_dkd_loss(*seen.logits, seen.targets, **only(p, "alpha", "beta", "temperature"))
     ),
+    "ldrld": lambda p, seen: ldrld_loss(*seen.logits, **only(p, "alpha", "beta", "k", "temperature")),
     "ctkd": ctkd,
     "mlkd": mlkd,
     "sld": sld,

@@ -46,6 +46,7 @@ LOGIT_METHODS = (
     "abkd",
     "normkd",
     "normkd_dkd",
+    "ldrld",
 )
 AUX_LOSSES = ("binary_kl_norm", "binary_kl", "kl", "mse")
 

@@ -21,6 +21,7 @@ from trainers.distillers import (
     gdkd_loss,
     kd_loss,
     la_loss,
+    ldrld_loss,
     lr_loss,
     lskd_loss,
     mlkd_loss,
@@ -73,6 +74,7 @@ LOSSES: dict[str, Loss] = {
     "abkd_log": lambda s, t, y: abkd_loss(s, t, alpha=0, beta=0),
     "normkd": lambda s, t, y: normkd_loss(s, t),
     "normkd_dkd": lambda s, t, y: normkd_dkd_loss(s, t, y),
+    "ldrld": lambda s, t, y: ldrld_loss(s, t, k=3),
     "mlkd": lambda s, t, y: mlkd_loss(s, t),
     "sld": lambda s, t, y: _both_views(s, t, y, epoch=1),
     "sld_late": lambda s, t, y: _both_views(s, t, y, epoch=151),
@@ -206,6 +208,7 @@ SEES_NO_SHIFT = [
     "abkd",
     "normkd",
     "normkd_dkd",
+    "ldrld",
 ]
 
 
