@@ -44,6 +44,7 @@ from trainers.distillers.sld import SLD, sld_loss, swap_logits
 from trainers.distillers.sp import SP, sp_loss
 from trainers.distillers.ttm import TTM, WTTM, ttm_loss
 from trainers.distillers.vid import VID, vid_loss
+from trainers.distillers.wkd import WKD, wkd_loss
 
 METHODS.add("scratch", Scratch)
 METHODS.add("kd", KD)
@@ -64,6 +65,7 @@ METHODS.add("abkd", ABKD)
 METHODS.add("normkd", NormKD)
 METHODS.add("normkd_dkd", NormKDDKD)
 METHODS.add("ldrld", LDRLD)
+METHODS.add("wkd", WKD)
 METHODS.add("ctkd", CTKD)
 METHODS.add("mlkd", MLKD)
 METHODS.add("sld", SLD)
@@ -125,4 +127,5 @@ __all__ = [
     "swap_logits",
     "ttm_loss",
     "vid_loss",
+    "wkd_loss",
 ]

@@ -51,6 +51,7 @@ from trainers.distillers import (
     standardize,
     ttm_loss,
     vid_loss,
+    wkd_loss,
 )
 from trainers.distillers.catkd import class_activation_maps
 from trainers.distillers.crd import draw_negatives
@@ -60,6 +61,7 @@ from trainers.distillers.kd import soft_kl
 from trainers.distillers.mlkd import strong_kd_loss
 from trainers.distillers.ofd import paired_preactivations
 from trainers.distillers.reviewkd import paired_levels
+from trainers.distillers.wkd import decay
 from trainers.fit import seeded_model
 from trainers.models import Features, Network
 
@@ -119,6 +121,17 @@ OTHERWISE: dict[str, Params] = {
     "normkd": {"ce_weight": 0.3, "kd_weight": 2.0, "temperature": 2.5},
     "normkd_dkd": WARMED | {"alpha": 2.0, "beta": 3.0},
     "ldrld": {"ce_weight": 0.3, "alpha": 2.0, "beta": 3.0, "k": 4, "temperature": 2.5},
+    "wkd": {
+        "ce_weight": 0.3,
+        "target_weight": 2.0,
+        "wkd_weight": 50.0,
+        "temperature": 2.5,
+        "sharpen": 2.0,
+        "regularization": 0.1,
+        "rounds": 2,
+        "decay_start": 3,
+        "decay_end": 10,
+    },
     "ctkd": {"ce_weight": 0.3, "kd_weight": 2.0, "least": 2.0, "span": 5.0, "init": -1.0, "curriculum_epochs": 0},
     "mlkd": {
         "ce_weight": 0.3,
@@ -154,6 +167,8 @@ OTHERWISE: dict[str, Params] = {
 BESIDE: dict[tuple[str, str], Params] = {
     ("dhkd", "hidden"): {"head": "nonlinear"},
     ("dhkd", "dropout"): {"head": "nonlinear"},
+    ("wkd", "decay_start"): {"decay_end": 10},
+    ("wkd", "decay_end"): {"decay_start": 3},
     ("sld", "start"): {"start": 3},
     ("sld", "detach"): {"start": 3},
 }
@@ -218,6 +233,13 @@ def dhkd(params: Any, seen: Seen) -> Tensor:
 def nkd(params: Any, seen: Seen) -> Tensor:
     share = params.gamma / params.target_weight
     return params.target_weight * nkd_loss(*seen.logits, seen.targets, gamma=share, temperature=params.temperature)
+
+
+def wkd(params: Any, seen: Seen) -> Tensor:
+    method: Any = seen.method
+    given = only(params, "target_weight", "temperature", "sharpen", "regularization", "rounds")
+    weight = params.wkd_weight * decay(EPOCH, params.decay_start, params.decay_end)
+    return wkd_loss(*seen.logits, seen.targets, method.distances, wkd_weight=weight, **given)
 
 
 def ctkd(params: Any, seen: Seen) -> Tensor:
@@ -330,6 +352,7 @@ BESIDES_THE_LABELS: dict[str, Callable[[Any, Seen], Tensor]] = {
         risen(p) * normkd_dkd_loss(*seen.logits, seen.targets, **only(p, "alpha", "beta", "temperature"))
     ),
     "ldrld": lambda p, seen: ldrld_loss(*seen.logits, **only(p, "alpha", "beta", "k", "temperature")),
+    "wkd": wkd,
     "ctkd": ctkd,
     "mlkd": mlkd,
     "sld": sld,

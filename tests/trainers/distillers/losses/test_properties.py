@@ -33,12 +33,14 @@ from trainers.distillers import (
     sld_loss,
     standardize,
     ttm_loss,
+    wkd_loss,
 )
 from trainers.distillers.dhkd import mse_loss
 from trainers.distillers.dist import dist_terms, uncorrelated
 from trainers.distillers.dkd import dkd_terms
 from trainers.distillers.nkd import nkd_terms
 from trainers.distillers.partition import divergences, ranking
+from trainers.distillers.wkd import cosine_distances
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -46,6 +48,12 @@ Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 def _both_views(student: Tensor, teacher: Tensor, targets: Tensor, epoch: int) -> Tensor:
     """The strong view is the weak one with its classes in reverse."""
     return sld_loss(student, teacher, student.flip(1), teacher.flip(1), targets, epoch=epoch)
+
+
+def _wkd(student: Tensor, teacher: Tensor, targets: Tensor) -> Tensor:
+    """Classes as far apart as the rows of some classifier."""
+    rows = torch.randn(student.shape[1], 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return wkd_loss(student, teacher, targets, cosine_distances(rows))
 
 
 # fmt: off
@@ -75,12 +83,13 @@ LOSSES: dict[str, Loss] = {
     "normkd": lambda s, t, y: normkd_loss(s, t),
     "normkd_dkd": lambda s, t, y: normkd_dkd_loss(s, t, y),
     "ldrld": lambda s, t, y: ldrld_loss(s, t, k=3),
+    "wkd": _wkd,
     "mlkd": lambda s, t, y: mlkd_loss(s, t),
     "sld": lambda s, t, y: _both_views(s, t, y, epoch=1),
     "sld_late": lambda s, t, y: _both_views(s, t, y, epoch=151),
 }
 # fmt: on
-NOT_ZERO_AT_EQUAL_LOGITS = {"dist", "nkd", "ttm", "wttm", "sld", "sld_late", "rc", "lr"}
+NOT_ZERO_AT_EQUAL_LOGITS = {"dist", "nkd", "ttm", "wttm", "sld", "sld_late", "rc", "lr", "wkd"}
 ZERO_WHERE_THE_TEACHER_IS_RIGHT = {"rld", "rld_standardized", "la"}
 """At equal logits: what they correct is the teacher's mistakes."""
 TEACHES_ITSELF = {"rc"}
@@ -209,6 +218,7 @@ SEES_NO_SHIFT = [
     "normkd",
     "normkd_dkd",
     "ldrld",
+    "wkd",
 ]
 
 
