@@ -33,7 +33,7 @@ PRINTED: dict[str, tuple[str, dict[str, Any]]] = {
     "TTM": ("ttm", {}),
     "WTTM": ("wttm", {"ce_weight": 1}),
     "WTTM without CE": ("wttm", {"ce_weight": 0}),
-    "RLD": ("rld", {}),
+    "RLD": ("rld", {"standardize": False}),
     "LA": ("la", {}),
     "RC": ("rc", {"standardize": False}),
     "LDRLD": ("ldrld", {}),
