@@ -6,7 +6,7 @@ a search that was broken off goes on as if it had not been, from the ledger alon
 
 Here, in :mod:`sweep.search.optuna_storage` and in :mod:`sweep.report.searches` only public names of Optuna are used, as
 read in release 5.0. One of them is experimental by its documentation, `Study.set_metric_names`, which names the columns
-of a mirrored study; before release 5 multivariate TPE was another.
+of a mirrored study.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -109,17 +108,15 @@ def _by_optuna(
     import optuna
 
     logging.getLogger("optuna").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # multivariate TPE, before Optuna 5
-        chosen: optuna.samplers.BaseSampler
-        if sampler == "gp":
-            chosen = optuna.samplers.GPSampler(seed=seed)
-        else:
-            chosen = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
-        study = optuna.create_study(directions=[DIRECTIONS[metric] for metric in metrics], sampler=chosen)
-        for trial in frozen_trials(space, history):
-            study.add_trial(trial)
-        asked = study.ask({name: _distribution(dimension) for name, dimension in space.items()})
+    chosen: optuna.samplers.BaseSampler
+    if sampler == "gp":
+        chosen = optuna.samplers.GPSampler(seed=seed)
+    else:
+        chosen = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
+    study = optuna.create_study(directions=[DIRECTIONS[metric] for metric in metrics], sampler=chosen)
+    for trial in frozen_trials(space, history):
+        study.add_trial(trial)
+    asked = study.ask({name: _distribution(dimension) for name, dimension in space.items()})
     return {name: _from_optuna(space[name], asked.params[name]) for name in space}
 
 

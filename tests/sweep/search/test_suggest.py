@@ -85,7 +85,6 @@ def test_tpe_finds_what_random_search_does_not() -> None:
     assert best["tpe"] > best["random"]
 
 
-@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_tpe_is_optunas_with_all_dimensions_together_and_running_trials_taken_for_poor() -> None:
     space = {name: dimension for name, dimension in SPACE.items() if name != "head"}  # which Optuna knows by number
 
