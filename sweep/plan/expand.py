@@ -22,7 +22,7 @@ from search_spaces.schema import MethodGrid, Pair, Spec, Variant
 from search_spaces.space import as_searched, corners
 from search_spaces.table import column
 from sweep.plan.labels import TUNED, label
-from sweep.plan.slots import Plan, SearchedCell, Slot
+from sweep.plan.slots import RULES, Plan, SearchedCell, Slot
 from sweep.plan.table import table_of
 from sweep.plan.teachers import PairTeacher, pair_name, taught_by
 from trainers.config import DatasetConfig, MethodConfig, Recipe, TrialConfig
@@ -282,7 +282,7 @@ def _search(place: _Place) -> dict[str, Any]:
     """The spec's section, with the points that this cell tries first, where there are some."""
     section = place.spec.search.model_dump(mode="json", exclude={"first"})
     first = [point for one in place.spec.search.first if (point := as_searched(place.space, one)) is not None]
-    return section | ({"first": first} if first else {})
+    return section | {"rules": RULES} | ({"first": first} if first else {})
 
 
 def _each_once(cells: list[SearchedCell]) -> dict[str, SearchedCell]:

@@ -2,7 +2,8 @@
 
 Nothing is kept between two suggestions. `tpe` and `gp` build an Optuna study from the history each time (30 trials cost
 5 ms) with a sampler seeded by the trial's number; `random`, `qmc`, `grid` and `brute_force` are sequences of points. So
-a search that was broken off goes on as if it had not been, from the ledger alone.
+a search that was broken off goes on as if it had not been, from the ledger alone. Each sampler proposes several points,
+and the first that was not tried is the suggestion (:mod:`sweep.search.untried`).
 
 Here, in :mod:`sweep.search.optuna_storage` and in :mod:`sweep.report.searches` only public names of Optuna are used, as
 read in release 5.0. One of them is experimental by its documentation, `Study.set_metric_names`, which names the columns
@@ -14,11 +15,13 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from search_spaces.space import Space, all_points, anywhere, point
+from sweep.plan.slots import RULES
+from sweep.search.untried import first_untried
 
 if TYPE_CHECKING:
     import optuna
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 State = Literal["running", "finished", "pruned", "failed"]
 PRIMES = tuple(n for n in range(2, 260) if all(n % divisor for divisor in range(2, n)))
 """Bases of the Halton sequence, one per dimension: more than a recipe and a method have fields."""
+PROPOSALS = 8
+"""Of a sampler that draws, for one suggestion, as long as they were all tried."""
 DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {
     "val_acc": "maximize",
     "test_acc": "maximize",
@@ -48,10 +53,9 @@ class Asked:
 
 
 def suggest(
-    space: Space, history: Sequence[Asked], *, sampler: str, metrics: Sequence[str], seed: int
+    space: Space, history: Sequence[Asked], *, sampler: str, metrics: Sequence[str], seed: int, rules: int = RULES
 ) -> dict[str, Any] | None:
-    """The next point of `space`; None where a finite sequence has come to its end. A finite sequence goes on with the
-    first of its points that was not tried, whichever sampler has tried the others.
+    """The next point of `space`; None where all were tried, by whichever sampler.
 
     Args:
         space: what is searched.
@@ -59,19 +63,35 @@ def suggest(
         sampler: `tpe`, `gp`, `random`, `qmc`, `grid` or `brute_force`.
         metrics: names of the values, see :data:`DIRECTIONS`.
         seed: the same for all suggestions of a search.
+        rules: by which it asks, see :data:`~sweep.plan.slots.RULES`; by the first a sampler that draws may come back to
+            a point.
     """
     number = len(history)
+    seeded = seed_of(seed, number)
     if sampler in ("tpe", "gp"):
-        return _by_optuna(space, history, sampler, metrics, seed_of(seed, number))
-    if sampler == "random":
-        return anywhere(space, random.Random(seed_of(seed, number)))
-    if sampler == "qmc":
-        return _halton(space, number, seed)
+        proposals = _by_optuna(space, history, sampler, metrics, seeded)
+    elif sampler == "random":
+        proposals = _drawn(space, seeded)
+    elif sampler == "qmc":
+        proposals = (_halton(space, number + further, seed) for further in range(PROPOSALS))
+    else:
+        proposals = _listed(space, seed if sampler == "brute_force" else None)
+    if rules == 1 and sampler not in ("grid", "brute_force"):
+        return next(proposals)
+    return first_untried(proposals, space, [asked.params for asked in history], seed_of(seed, number, 1))
+
+
+def _drawn(space: Space, seed: int) -> Iterator[dict[str, Any]]:
+    draw = random.Random(seed)
+    return (anywhere(space, draw) for _ in range(PROPOSALS))
+
+
+def _listed(space: Space, shuffled: int | None) -> Iterator[dict[str, Any]]:
+    """All points of a space, in their order or shuffled by a seed."""
     points = list(all_points(space))
-    if sampler == "brute_force":
-        random.Random(seed_of(seed)).shuffle(points)
-    tried = [asked.params for asked in history]
-    return next((point for point in points if point not in tried), None)
+    if shuffled is not None:
+        random.Random(seed_of(shuffled)).shuffle(points)
+    return iter(points)
 
 
 def _halton(space: Space, number: int, seed: int) -> dict[str, Any]:
@@ -104,7 +124,8 @@ def seed_of(*parts: int) -> int:
 
 def _by_optuna(
     space: Space, history: Sequence[Asked], sampler: str, metrics: Sequence[str], seed: int
-) -> dict[str, Any]:
+) -> Iterator[dict[str, Any]]:
+    """What Optuna's sampler proposes; what it has proposed before counts as running when it proposes more."""
     import optuna
 
     logging.getLogger("optuna").setLevel(logging.ERROR)
@@ -116,8 +137,9 @@ def _by_optuna(
     study = optuna.create_study(directions=[DIRECTIONS[metric] for metric in metrics], sampler=chosen)
     for trial in frozen_trials(space, history):
         study.add_trial(trial)
-    asked = study.ask({name: _distribution(dimension) for name, dimension in space.items()})
-    return {name: _from_optuna(space[name], asked.params[name]) for name in space}
+    for _ in range(PROPOSALS):
+        asked = study.ask({name: _distribution(dimension) for name, dimension in space.items()})
+        yield {name: _from_optuna(space[name], asked.params[name]) for name in space}
 
 
 def frozen_trials(space: Space, history: Sequence[Asked]) -> list[optuna.trial.FrozenTrial]:
