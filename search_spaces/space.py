@@ -67,6 +67,12 @@ def all_points(space: Space) -> Iterator[dict[str, Any]]:
         yield dict(zip(space, chosen, strict=True))
 
 
+def is_ordered(dimension: Mapping[str, Any]) -> bool:
+    """Whether a dimension's values are numbers, which lie on a line; a choice of anything else has no order."""
+    choice = dimension.get("choice", ())
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in choice)
+
+
 def within(dimension: Mapping[str, Any], value: Any) -> bool:
     """Whether a dimension has a value."""
     if "choice" in dimension:

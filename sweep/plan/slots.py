@@ -19,8 +19,9 @@ from trainers.storage.content import content_key
 
 Stage = Literal["teacher", "search", "confirm"]
 RULES = 2
-"""How searches ask that begin now: for no point twice. Those that an earlier release has begun note no rules, which are
-1 (:mod:`sweep.search.begun`); their samplers may come back to a point."""
+"""How searches ask that begin now: for no point twice, and a choice of numbers is ordered. Those that an earlier
+release has begun note no rules, which are 1 (:mod:`sweep.search.begun`): by these a sampler may come back to a point,
+and no choice has an order to Optuna's samplers."""
 
 
 @dataclass(frozen=True)

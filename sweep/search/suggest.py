@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from search_spaces.space import Space, all_points, anywhere, point
+from search_spaces.space import Space, all_points, anywhere, is_ordered, point
 from sweep.plan.slots import RULES
 from sweep.search.untried import first_untried
 
@@ -63,13 +63,12 @@ def suggest(
         sampler: `tpe`, `gp`, `random`, `qmc`, `grid` or `brute_force`.
         metrics: names of the values, see :data:`DIRECTIONS`.
         seed: the same for all suggestions of a search.
-        rules: by which it asks, see :data:`~sweep.plan.slots.RULES`; by the first a sampler that draws may come back to
-            a point.
+        rules: by which it asks, see :data:`~sweep.plan.slots.RULES`.
     """
     number = len(history)
     seeded = seed_of(seed, number)
     if sampler in ("tpe", "gp"):
-        proposals = _by_optuna(space, history, sampler, metrics, seeded)
+        proposals = _by_optuna(space, history, sampler, metrics, seeded, ordered=rules > 1)
     elif sampler == "random":
         proposals = _drawn(space, seeded)
     elif sampler == "qmc":
@@ -123,7 +122,7 @@ def seed_of(*parts: int) -> int:
 
 
 def _by_optuna(
-    space: Space, history: Sequence[Asked], sampler: str, metrics: Sequence[str], seed: int
+    space: Space, history: Sequence[Asked], sampler: str, metrics: Sequence[str], seed: int, *, ordered: bool
 ) -> Iterator[dict[str, Any]]:
     """What Optuna's sampler proposes; what it has proposed before counts as running when it proposes more."""
     import optuna
@@ -135,11 +134,21 @@ def _by_optuna(
     else:
         chosen = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
     study = optuna.create_study(directions=[DIRECTIONS[metric] for metric in metrics], sampler=chosen)
-    for trial in frozen_trials(space, history):
+    seen = _by_rank(space) if ordered else space
+    for trial in frozen_trials(seen, history):
         study.add_trial(trial)
     for _ in range(PROPOSALS):
-        asked = study.ask({name: _distribution(dimension) for name, dimension in space.items()})
-        yield {name: _from_optuna(space[name], asked.params[name]) for name in space}
+        asked = study.ask({name: _distribution(dimension) for name, dimension in seen.items()})
+        yield {name: _from_optuna(seen[name], asked.params[name]) for name in space}
+
+
+def _by_rank(space: Space) -> Space:
+    """The space in which each choice of numbers is `ranked`: Optuna's samplers see the places of its values, the least
+    first. Numbers that a person lists are as far apart as she meant them to be."""
+    return {
+        name: {"choice": sorted(of["choice"]), "ranked": True} if "choice" in of and is_ordered(of) else of
+        for name, of in space.items()
+    }
 
 
 def frozen_trials(space: Space, history: Sequence[Asked]) -> list[optuna.trial.FrozenTrial]:
@@ -169,6 +178,8 @@ def frozen_trials(space: Space, history: Sequence[Asked]) -> list[optuna.trial.F
 def _distribution(dimension: Mapping[str, Any]) -> optuna.distributions.BaseDistribution:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+    if dimension.get("ranked"):
+        return IntDistribution(0, len(dimension["choice"]) - 1)
     if "choice" in dimension:
         return CategoricalDistribution(range(len(dimension["choice"])))
     low, high = dimension["range"]

@@ -16,7 +16,10 @@ SPACE: dict[str, dict[str, Any]] = {
     "head": {"choice": ["linear", None, [1, 2]]},
     "flag": {"choice": [True, False]},
 }
-WIDE: dict[str, dict[str, Any]] = {"alpha": {"range": [0.1, 10.0], "log": True}, "k": {"choice": [1, 2, 4]}}
+WIDE: dict[str, dict[str, Any]] = {
+    "alpha": {"range": [0.1, 10.0], "log": True},
+    "k": {"range": [1, 4], "integer": True},
+}
 SAMPLERS = ("tpe", "gp", "random", "qmc", "grid", "brute_force")
 DRAWING = ("tpe", "gp", "random", "qmc")
 
