@@ -102,6 +102,21 @@ def as_searched(space: Space, point: Mapping[str, Any]) -> dict[str, Any] | None
     return {full: _as_written(space[full], point[name]) for name, full in names.items()}
 
 
+def usual_point(space: Space, defaults: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The point at which all fields are what they are where they are not searched.
+
+    Args:
+        space: what is searched.
+        defaults: these values, by the names of the space.
+
+    Returns:
+        None where the space has no such point: it lacks one of the values, or a field has none.
+    """
+    if not all(name in defaults and within(of, defaults[name]) for name, of in space.items()):
+        return None
+    return {name: _as_written(of, defaults[name]) for name, of in space.items()}
+
+
 def _as_written(dimension: Mapping[str, Any], value: Any) -> Any:
     """A value of a dimension as a search would write it: 4.0 of a range of fractions, where a person writes 4."""
     if "choice" in dimension:

@@ -19,9 +19,9 @@ from trainers.storage.content import content_key
 
 Stage = Literal["teacher", "search", "confirm"]
 RULES = 2
-"""How searches ask that begin now: for no point twice, and a choice of numbers is ordered. Those that an earlier
-release has begun note no rules, which are 1 (:mod:`sweep.search.begun`): by these a sampler may come back to a point,
-and no choice has an order to Optuna's samplers."""
+"""How searches ask that begin now: for the usual values first and for no point twice, and a choice of numbers is
+ordered. Those that an earlier release has begun note no rules, which are 1 (:mod:`sweep.search.begun`): these begin
+nowhere, a sampler may come back to a point, and no choice has an order to Optuna's samplers."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class SearchedCell:
     space: dict[str, dict[str, Any]]
     """Searched fields, as :data:`search_spaces.space.Space`; those of the recipe as ``recipe.lr``."""
     search: dict[str, Any]
-    """The spec's `search` section, and the `rules` by which it asks."""
+    """The spec's `search` section, the `rules` by which it asks, and the point with which it `begins`, if any."""
     teacher: str | None = None
     """Slot id of the teacher that it waits for."""
     student_macs: int = 0

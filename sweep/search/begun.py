@@ -11,7 +11,7 @@ from dataclasses import replace
 from sweep.ledger.store import Ledger
 from sweep.plan.slots import RULES, Plan, SearchedCell
 
-LATER = ("rules",)
+LATER = ("rules", "begins")
 """What a cell's `search` holds for today's rules alone."""
 
 

@@ -79,7 +79,8 @@ class CellSearch:
         """The next point to try, where one is wanted."""
         search = self.cell.search
         tried = [asked.params for asked in self.asked]
-        first = next(untried(search.get("first", ()), tried), None)
+        begins = [search["begins"]] if "begins" in search and not tried else []
+        first = next(untried([*begins, *search.get("first", ())], tried), None)
         if first is not None:
             return dict(first)
         seed = search["seed"] ^ int(self.cell.id[:8], 16)

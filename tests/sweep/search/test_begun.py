@@ -23,7 +23,7 @@ from tests.support.examples import begin, small_spec
 from tests.support.simulation import World, run
 
 TRIALS = 9
-SPACE = {"w2": {"choice": [1.0, 2.0, 4.0, 8.0]}, "k": {"choice": [7, 3]}}
+SPACE = {"w2": {"choice": [1.0, 2.0, 4.0, 8.0]}, "k": {"choice": [7, 5]}}
 
 
 def sections(sampler: str = "tpe", trials: int = TRIALS) -> dict[str, Any]:
@@ -63,6 +63,7 @@ def test_a_search_of_before_goes_on_as_it_was_begun(sampler: str, tmp_path: Path
     with Ledger(tmp_path / "on" / "ledger.db") as ledger:
         now = as_begun(plan_of(sampler, trials=20), ledger)
         assert all("rules" not in event.body for event in ledger.events("ask"))
+    assert "begins" in plan_of(sampler).cells[0].search
     assert now == then
     assert now.is_noted_as(json.loads(json.dumps(then.to_json())))
     assert now.cells[0].budget == 20
@@ -73,6 +74,7 @@ def test_a_search_that_begins_now_goes_on_by_todays_rules(tmp_path: Path) -> Non
     plan = plan_of("tpe", trials=8)
     whole = ran(tmp_path / "whole", plan)
     assert len(whole) == len({str(point) for point in whole}) == plan.cells[0].budget == 8
+    assert whole[0] == plan.cells[0].search["begins"] == {"w2": 8.0, "k": 5}
     assert ran(tmp_path / "on", plan_of("tpe", trials=3)) == whole[:3]
     with Ledger(tmp_path / "on" / "ledger.db") as ledger:
         assert [event.body.get("rules") for event in ledger.events("ask")] == [2, None, None]
