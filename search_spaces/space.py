@@ -67,6 +67,12 @@ def all_points(space: Space) -> Iterator[dict[str, Any]]:
         yield dict(zip(space, chosen, strict=True))
 
 
+def is_ordered(dimension: Mapping[str, Any]) -> bool:
+    """Whether a dimension's values are numbers, which lie on a line; a choice of anything else has no order."""
+    choice = dimension.get("choice", ())
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in choice)
+
+
 def within(dimension: Mapping[str, Any], value: Any) -> bool:
     """Whether a dimension has a value."""
     if "choice" in dimension:
@@ -94,6 +100,21 @@ def as_searched(space: Space, point: Mapping[str, Any]) -> dict[str, Any] | None
         if not within(space[names[name]], value):
             raise ValueError(name)
     return {full: _as_written(space[full], point[name]) for name, full in names.items()}
+
+
+def usual_point(space: Space, defaults: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The point at which all fields are what they are where they are not searched.
+
+    Args:
+        space: what is searched.
+        defaults: these values, by the names of the space.
+
+    Returns:
+        None where the space has no such point: it lacks one of the values, or a field has none.
+    """
+    if not all(name in defaults and within(of, defaults[name]) for name, of in space.items()):
+        return None
+    return {name: _as_written(of, defaults[name]) for name, of in space.items()}
 
 
 def _as_written(dimension: Mapping[str, Any], value: Any) -> Any:

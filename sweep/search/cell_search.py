@@ -14,6 +14,7 @@ from sweep.plan.slots import SearchedCell, Slot, filled
 from sweep.search import suggest
 from sweep.search.pruning import Pruner, make_pruner
 from sweep.search.suggest import Asked, State
+from sweep.search.untried import untried
 
 if TYPE_CHECKING:
     from sweep.search.curves import CurveSearch
@@ -51,7 +52,7 @@ class CellSearch:
 
     @property
     def budget(self) -> int:
-        """Suggestions at most: a sampler that goes through all points has no more than those."""
+        """Suggestions at most."""
         return self.cell.budget
 
     @property
@@ -78,7 +79,8 @@ class CellSearch:
         """The next point to try, where one is wanted."""
         search = self.cell.search
         tried = [asked.params for asked in self.asked]
-        first = next((point for point in search.get("first", ()) if point not in tried), None)
+        begins = [search["begins"]] if "begins" in search and not tried else []
+        first = next(untried([*begins, *search.get("first", ())], tried), None)
         if first is not None:
             return dict(first)
         seed = search["seed"] ^ int(self.cell.id[:8], 16)
@@ -86,7 +88,12 @@ class CellSearch:
             params = self._ahead.suggest(suggest.seed_of(seed, len(self.asked)))
         else:
             params = suggest.suggest(
-                self.cell.space, self.asked, sampler=search["sampler"], metrics=search["metrics"], seed=seed
+                self.cell.space,
+                self.asked,
+                sampler=search["sampler"],
+                metrics=search["metrics"],
+                seed=seed,
+                rules=self.cell.rules,
             )
         if params is None:
             raise RuntimeError(f"{self.cell.name}: the space has no more points than {len(self.asked)}")

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from search_spaces.space import all_points, count
 from sweep.plan.slots import SearchedCell, filled
 from sweep.search.forecast import Course, Forecast, Numbers, Observed, expected_improvement
 from sweep.search.geometry import candidates, coordinates, is_listed
 from sweep.search.pruning import Pruner
 from sweep.search.suggest import Asked
+from sweep.search.untried import left, untried
 from trainers.config import Recipe
 from trainers.loop.schedule import learning_rate
 
@@ -106,9 +106,7 @@ class CurveSearch(Pruner):
         space, tried = self._cell.space, [asked.params for asked in self._history]
         ranked = sorted(self._history, key=lambda asked: -max(asked.epochs.values(), default=-np.inf))
         sample = candidates(space, [asked.params for asked in ranked[:BEST]], seed)
-        points = [point for point in sample if point not in tried]
-        if not points and count(space) is not None:
-            return list(islice((point for point in all_points(space) if point not in tried), 1))
+        points = list(untried(sample, tried)) or list(islice(left(space, tried), 1))
         if not tried or is_listed(space):
             return points
         places = np.stack([coordinates(space, params) for params in tried])

@@ -14,6 +14,7 @@ from sweep.ledger.kinds import Kind
 from sweep.ledger.store import Event, Ledger
 from sweep.plan.labels import label
 from sweep.plan.slots import Plan, SearchedCell, Slot
+from sweep.search.begun import rules_of
 from sweep.search.cell_search import CellSearch, Chosen, tried
 from sweep.search.suggest import State
 
@@ -162,7 +163,7 @@ class Searches:
             search.ask(params, key)
             if self._ledger is not None:
                 body = {"cell": search.cell.id, "number": number, "params": params, "slot": asdict(slot)}
-                self._ledger.append("ask", key, body=body)
+                self._ledger.append("ask", key, body=body | ({} if number else rules_of(search.cell)))
             timed = "device_seconds" in search.cell.search["metrics"]
             if not self._known(search, key, self._ledger) and (timed or not taken(slot)):
                 return key, slot
