@@ -159,7 +159,10 @@ def _distribution(dimension: Mapping[str, Any]) -> optuna.distributions.BaseDist
 
 
 def _to_optuna(dimension: Mapping[str, Any], value: Any) -> Any:
-    return dimension["choice"].index(value) if "choice" in dimension else value
+    if "choice" in dimension:
+        return dimension["choice"].index(value)
+    low, high = dimension["range"]
+    return min(max(value, low), high)  # earlier releases suggested 0.30000000000000004 of a range that ends at 0.3
 
 
 def _from_optuna(dimension: Mapping[str, Any], value: Any) -> Any:
