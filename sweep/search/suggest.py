@@ -4,9 +4,9 @@ Nothing is kept between two suggestions. `tpe` and `gp` build an Optuna study fr
 5 ms) with a sampler seeded by the trial's number; `random`, `qmc`, `grid` and `brute_force` are sequences of points. So
 a search that was broken off goes on as if it had not been, from the ledger alone.
 
-Here, in :mod:`sweep.search.optuna_storage` and in :mod:`sweep.report.searches` only public names of Optuna are used, as
-read in release 5.0. One of them is experimental by its documentation, `Study.set_metric_names`, which names the columns
-of a mirrored study; before release 5 multivariate TPE was another.
+Here, in :mod:`sweep.search.optuna_storage` and in :mod:`sweep.search.importance` only public names of Optuna are used,
+as read in release 5.0. One of them is experimental by its documentation, `Study.set_metric_names`, which names the
+columns of a mirrored study; before release 5 multivariate TPE was another.
 """
 
 from __future__ import annotations
