@@ -143,10 +143,11 @@ class CellSearch:
         for number in self._running(key):
             value = float(epoch[self.cell.search["metrics"][0]])
             epochs = self.asked[number].epochs | {epoch["epoch"]: value}
-            if epochs != self.asked[number].epochs:
+            known = epochs == self.asked[number].epochs
+            if not known:
                 self.past.append(Moment(number, epoch["epoch"], "running"))
             self.asked[number] = replace(self.asked[number], epochs=epochs)
-            if self.pruner.replays or not again:
+            if self.pruner.replays or not (again or known):  # a resumed trial tells its epochs from the first on
                 self._judge(number, epoch["epoch"])
 
     def replayed(self) -> None:

@@ -78,8 +78,8 @@ def said(monkeypatch: pytest.MonkeyPatch) -> Told:
 
 @pytest.mark.parametrize(
     ("curve", "how"),
-    [(accuracy, {}), (brittle, {"workers": 3})],
-    ids=["alone", "side by side, where some break"],
+    [(accuracy, {}), (brittle, {"workers": 3}), (accuracy, {"workers": 2, "kills": 3})],
+    ids=["alone", "side by side, where some break", "killed"],
 )
 def test_the_end_that_is_shown_is_the_one_that_the_rule_used(
     tmp_path: Path, said: Told, monkeypatch: pytest.MonkeyPatch, curve: Any, how: dict[str, Any]
