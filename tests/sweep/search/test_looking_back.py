@@ -25,9 +25,11 @@ EPOCHS = 9
 SEARCHED = {"gdkd": {"w2": {"range": [1, 8], "step": 1}, "k": {"choice": [3, 5, 7]}}}
 
 
-def plan_of(**search: Any) -> Plan:
+def plan_of(seeds: int = 2, **search: Any) -> Plan:
+    """A plan with one search, of the fields of whose `search` section some are told."""
     recipe = {"base": "digits", "epochs": EPOCHS, "samples_per_class": 8, "schedule": "cosine"}
-    return build_plan(small_spec(methods=["kd", SEARCHED], recipe=recipe, search={"trials": 13} | search))
+    asked = {"trials": 13} | search
+    return build_plan(small_spec(methods=["kd", SEARCHED], recipe=recipe, search=asked, seeds=seeds))
 
 
 def accuracy(job: Job, epoch: int) -> float:
