@@ -249,7 +249,8 @@ def seeded_model(name: str, num_classes: int, seed: int) -> Network:
 
 
 def _setting(config: TrialConfig, material: Material, lesson: Lesson | None) -> Setting:
-    needed = lesson is not None and METHODS[config.method.name].teacher_needs == "features"
+    method = METHODS[config.method.name]
+    needed = lesson is not None and (method.teacher_needs == "features" or method.copies_teacher)
     return Setting(
         num_classes=material.data.num_classes,
         image_size=material.data.image_size,

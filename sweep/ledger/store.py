@@ -247,6 +247,11 @@ class Ledger:
             row = self._db.execute("SELECT * FROM events WHERE kind = ? ORDER BY seq DESC LIMIT 1", (kind,)).fetchone()
             return self._event(row) if row else None
 
+    def last_of_trials(self, seq: int) -> dict[str, int]:
+        """`seq` of the last event of each trial up to one, by trial key."""
+        query = "SELECT trial, MAX(seq) FROM events WHERE trial IS NOT NULL AND seq <= ? GROUP BY trial"
+        return self._by_trial(query, seq)
+
     def finals(self) -> dict[str, dict[str, Any]]:
         """The body of every final event, by trial key; of a teacher that was trained again, the latest."""
         return {event.trial or "": event.body for event in self.events("final", "retrained")}
@@ -258,9 +263,7 @@ class Ledger:
     def epochs_done(self) -> dict[str, int]:
         """How many epochs of each trial are recorded, by trial key."""
         counted = "SELECT trial, COUNT(*) FROM events WHERE +kind = 'epoch' GROUP BY trial"  # of an index alone
-        with self._explained():
-            rows = self._db.execute(counted).fetchall()
-        return dict(rows)
+        return self._by_trial(counted)
 
     def epoch_names(self, part: str) -> list[str]:
         """Names that occur in one part of the epochs' bodies (their `terms`, say), in alphabetical order."""
@@ -271,9 +274,12 @@ class Ledger:
     def seconds_per_epoch(self) -> dict[str, float]:
         """Mean seconds of an epoch of each trial, by trial key."""
         mean = "AVG(json_extract(body, '$.seconds'))"
+        return self._by_trial(f"SELECT trial, {mean} FROM events WHERE kind = 'epoch' GROUP BY trial")
+
+    def _by_trial(self, query: str, *values: object) -> dict[str, Any]:
+        """The answers of a query that gives a trial's key and one thing of it."""
         with self._explained():
-            rows = self._db.execute(f"SELECT trial, {mean} FROM events WHERE kind = 'epoch' GROUP BY trial").fetchall()
-        return dict(rows)
+            return dict(self._db.execute(query, values).fetchall())
 
     def priced(self) -> Iterator[tuple[Kind, str | None, Any]]:
         """What decides the cost of training, in the order written: kind and trial of every plan, start and epoch (that

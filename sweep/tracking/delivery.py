@@ -19,9 +19,10 @@ from urllib.parse import urlsplit
 from sweep.layout import Root, SweepPaths
 from sweep.ledger.store import Event, Ledger
 from sweep.tracking import mlflow_internals
+from sweep.tracking.attempts import has_ended, has_started, reason, replaced
 from sweep.tracking.best import Drawn, outdated
 from sweep.tracking.mlflow_internals import run_name
-from sweep.tracking.news import STATUS, News, step_of
+from sweep.tracking.news import STATUS, News
 from sweep.tracking.once_more import once_more
 from sweep.tracking.parent import ParentRun
 from sweep.tracking.places import moved
@@ -35,7 +36,6 @@ from sweep.tracking.run_content import (
     milliseconds,
     parameters,
     release_tags,
-    replaced_metrics,
     run_tags,
     start_tags,
     taken_tags,
@@ -78,8 +78,6 @@ class Delivery:
         self._runs = Runs(self.client, self._ledger.id, name, place)
         self._teller = Teller(self.client, self._runs, self._progress, self._refused)
         self._parent = ParentRun(self._paths, self._ledger, self.client, self._runs, self._teller, self._progress)
-        self._begun = False
-        """Whether the server was made to say that it is being told more."""
         if PARENT not in self._runs.ids or PARENT in self._runs.doubled:
             self._progress.back(0)  # a new server, or one that lost its data: it is told everything
         elif self._progress.mark not in ("", self._runs.mark):
@@ -87,6 +85,8 @@ class Delivery:
         self._progress.marked(self._runs.mark)
         self._again = self._lacking()
         self._refused_before = [one for one in self._progress.refused if one.trial is None]
+        self._begun = False
+        """Whether the server was made to say that it is being told more."""
         self._drawn = Drawn(self._ledger)
         self._moved = True
         """Whether trials may stand elsewhere than their runs say, or have another best epoch; or views be others."""
@@ -121,6 +121,7 @@ class Delivery:
                 for event in () if of_trials else told:
                     self._parent_event(event)
                     self._progress.reach(event.seq)
+                    self._mark()
             if not events:
                 self._move()
         except GoneError:
@@ -142,7 +143,7 @@ class Delivery:
             if self._runs.mark_now() != self._progress.mark:
                 self._connect()
                 return False
-            if told_of(self._progress.mark) != self._progress.told:
+            if told_of(self._progress.mark) != self._progress.has_all:
                 self._mark()
             return True
         except GoneError:
@@ -161,10 +162,13 @@ class Delivery:
     # -- what the server lacks though it was told ---------------------------------------------------------------------
 
     def _lacking(self) -> set[str]:
-        """The trials of which a server may lack what it was told: its runs are lost or were several, or it refused."""
-        told = {key for seq, key, _ in self._ledger.starts() if self._progress.is_told(seq, key)}
+        """The trials of which a server may lack what it was told: its runs are lost or say that they were told less, or
+        it refused some."""
+        begun = {key for seq, key, _ in self._ledger.starts() if self._progress.is_told(seq, key)}
+        last = self._progress.last_told()
+        half = {key for key in begun if self._runs.lacks(key, last[key])}
         refused = {one.trial for one in self._progress.refused if one.trial is not None}
-        return self._runs.lost(told) | (self._runs.doubled - {PARENT}) | refused
+        return self._runs.lost(begun) | (self._runs.doubled - {PARENT}) | half | refused
 
     def _deliver_again(self) -> None:
         """What it lacks, and what of the sweep's own it has refused before, once on a connection."""
@@ -175,9 +179,11 @@ class Delivery:
                 self._trial_events(key, events)
             self._again.discard(key)
         if self._refused_before:
+            self._mark()
             with self._forgiven(self._refused_before):
                 for event in once_more(self._ledger, self._refused_before, self._progress.told):
                     self._parent_event(event)
+            self._mark()
             self._refused_before = []
 
     @contextmanager
@@ -244,8 +250,8 @@ class Delivery:
             self._teller.begin(key, events[asked - 1].seq)
             self._teller.delete(key)
         events = events[asked:]
-        if not events or next(self._ledger.events("start", trial=key, limit=1), None) is None:
-            return  # it never started: there is no run to tell
+        if not events or not has_started(self._ledger, events[-1]):
+            return  # it has not started by then: there is no run to tell
         self._teller.begin(key, events[-1].seq)
         try:
             self._teller.guard(key, f"what the events of {key} say", partial(self._tell, key, events))
@@ -265,7 +271,7 @@ class Delivery:
         if run is not None and told.started:
             what = f"that {whose} runs"
             self._teller.ask(key, what, self.client.update_run, run, status="RUNNING", name=run_name(whose))
-        self._log(key, whose, told)
+        self._log(key, whose, told, events[-1].seq)
         before = self._runs.shown[key]
         self._runs.shown[key] = Shown(run_name(whose), before.tags | told.tags, before.best | _best(told.metrics))
         if told.dataset is not None:
@@ -274,20 +280,23 @@ class Delivery:
         if told.status:
             end = (told.status, milliseconds(told.ended))
             self._teller.ask(key, f"the end of {whose}", self.client.set_terminated, self.runs[key], *end)
+        if any(one.trial == key for one in self._progress.refused):
+            self._teller.ask(key, f"that {whose} lacks some", self.client.set_tag, self.runs[key], TOLD, "0")
 
     def _make(self, key: str, told: News) -> bool:
         """The run, as one that has begun: what its trial has come to it says with the numbers."""
-        tags = {tag.key: tag.value for tag in run_tags(told.tags | {"state": "running"})}
+        tags = {tag.key: tag.value for tag in run_tags(told.tags | {"state": "running", TOLD: "0"})}
         make = partial(self._runs.make, key, told.name, told.began, tags)
         return self._teller.make(key, f"the run {told.name}", make)
 
-    def _log(self, key: str, whose: str, told: News) -> None:
-        """Parameters, all numbers, and with the last of them the tags."""
+    def _log(self, key: str, whose: str, told: News, seq: int) -> None:
+        """Parameters, all numbers, and with the last of them the tags, and up to which event this is."""
+        tags = run_tags(told.tags | {TOLD: str(seq)})
         starts = range(0, max(len(told.metrics), 1), METRICS_PER_REQUEST)
         for start in starts:
             some = told.metrics[start : start + METRICS_PER_REQUEST]
             params = told.params if start == 0 else []
-            self._teller.log(key, whose, some, params, run_tags(told.tags) if start == starts[-1] else [])
+            self._teller.log(key, whose, some, params, tags if start == starts[-1] else [])
 
     def _news(self, key: str, events: list[Event]) -> News:
         """What events of a trial tell; where there is no run that knows of it, with how it started before them."""
@@ -305,7 +314,7 @@ class Delivery:
     def _add(self, told: News, event: Event) -> None:
         """What an event of a trial adds to the news of it."""
         body = event.body
-        if event.kind in ("start", "pruned", "failed", "interrupted") and self._has_ended(event):
+        if event.kind in ("start", "pruned", "failed", "interrupted") and has_ended(self._ledger, event):
             return  # a teacher that is trained again has its result until there is another
         if event.kind == "start":
             parent = {mlflow_internals.PARENT_RUN: self._parent.make()}
@@ -315,7 +324,7 @@ class Delivery:
             told.metrics += metrics_at(epoch_metrics(body), event.time, event.epoch or 0)
         elif event.kind in ("final", "retrained"):
             told.end(event, STATUS[body["state"]], self._end_tags(event.trial or "", body))
-            told.metrics += self._replaced(event) if event.kind == "retrained" else self._drawn.metrics(event)
+            told.metrics += replaced(self._ledger, event) if event.kind == "retrained" else self._drawn.metrics(event)
         elif event.kind == "pruned":
             told.end(event, "KILLED", {"state": "pruned"} | release_tags(body))
         elif event.kind == "failed":
@@ -326,23 +335,7 @@ class Delivery:
 
     def _end_tags(self, key: str, body: dict[str, Any]) -> dict[str, str]:
         """How a trial ended, why, and what it was made with."""
-        return {"state": body["state"]} | self._reason(key, body) | release_tags(body) | taken_tags(body)
-
-    def _has_ended(self, event: Event) -> bool:
-        """Whether an event's trial had ended for good before."""
-        final = next(self._ledger.events("final", trial=event.trial, limit=1), None)
-        return final is not None and final.seq < event.seq
-
-    def _replaced(self, event: Event) -> list[Any]:
-        """What takes the place of a former teacher's numbers, at their step."""
-        final = next(self._ledger.events("final", trial=event.trial, limit=1), None)
-        former = final.body.get("last", {}) if final else {}
-        return metrics_at(replaced_metrics(event.body["last"], former), event.time, step_of(event))
-
-    def _reason(self, key: str, body: dict[str, Any]) -> dict[str, str]:
-        """Why a trial ended as it did; where an earlier attempt broke, that is no reason any more."""
-        broke = next(self._ledger.events("failed", trial=key, limit=1), None)
-        return {"reason": body.get("reason", "")} if "reason" in body or broke else {}
+        return {"state": body["state"]} | reason(self._ledger, key, body) | release_tags(body) | taken_tags(body)
 
 
 def _best(metrics: list[Any]) -> dict[str, float]:

@@ -80,12 +80,24 @@ class Progress:
             self._ahead = {}
             self._ledger.set_fact(self._ahead_fact, "{}")
 
+    def last_told(self) -> dict[str, int]:
+        """`seq` of the last event of each trial that was told."""
+        return self._ledger.last_of_trials(self.told) | self._ahead
+
+    @property
+    def has_all(self) -> int:
+        """`seq` up to which the server has all it was told of the sweep itself: less than `told` where it refused some.
+
+        Where it is set back to what it was meanwhile, all after that is told again.
+        """
+        return min([self.told, *(one.seq - 1 for one in self.refused if one.trial is None)])
+
     def new_mark(self) -> str:
         """What the server is to say of how far it was told: how far, and the number of the mark.
 
         A server that says what it was made to say before has been set back.
         """
-        return f"{self.told} {int(self.mark.partition(' ')[2] or 0) + 1}"
+        return f"{self.has_all} {int(self.mark.partition(' ')[2] or 0) + 1}"
 
     def marked(self, mark: str) -> None:
         """The server says this."""

@@ -29,7 +29,8 @@ Found = TypeVar("Found")
 RUNS_PER_REQUEST = 200
 """A server has a few seconds for each."""
 TOLD = "sweep.told"
-"""The parent's tag that says up to which of the ledger's events the server has been told everything."""
+"""The tag that says up to which of the ledger's events: of the parent, the server has been told everything; of another
+run, that has been told all of its trial. Runs that an earlier release has made lack it."""
 IDENTITY = ("sweep.id", "sweep.key", "sweep.name")
 
 
@@ -77,6 +78,8 @@ class Runs:
         """What the runs show, by `sweep.key`."""
         self.doubled: set[str] = set()
         """Keys that had several runs, of which one is left: it may lack what another was told."""
+        self._half_told: dict[str, int] = {}
+        """How far the runs say that they were told, by `sweep.key`; 0 where one was told its end by half."""
         self._doubtful: set[str] = set()
         """Keys whose run the server may have made though it did not say so."""
         self.mark = ""
@@ -117,6 +120,10 @@ class Runs:
         """Those trials whose runs the server has lost; not those whose runs somebody has deleted."""
         missing = set(started) - self.ids.keys()
         return missing - {run.data.tags["sweep.key"] for run in self._listed(deleted=True)} if missing else missing
+
+    def lacks(self, key: str, seq: int) -> bool:
+        """Whether there is a run that was told less of its trial than up to an event, by what it says itself."""
+        return key in self.ids and self._half_told.get(key, seq) < seq
 
     def experiment_tags(self) -> dict[str, str]:
         """Of the experiment, at this moment."""
@@ -188,7 +195,11 @@ class Runs:
     def _know(self, run: Run) -> None:
         key = run.data.tags["sweep.key"]
         self.ids[key] = run.info.run_id
-        self.mark = run.data.tags.get(TOLD, "") if key == PARENT else self.mark
+        if key == PARENT:
+            self.mark = run.data.tags.get(TOLD, "")
+        elif TOLD in run.data.tags:
+            ended = run.info.status == "RUNNING" and run.data.tags.get("state", "running") != "running"
+            self._half_told[key] = 0 if ended else int(run.data.tags[TOLD])
         own = {name: value for name, value in run.data.tags.items() if not name.startswith(("mlflow.", "sweep."))}
         best = {name: value for name, value in run.data.metrics.items() if may_change(name)}
         self.shown[key] = Shown(run.info.run_name, joined(own), best)

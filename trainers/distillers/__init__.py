@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trainers.distillers.abkd import ABKD, abkd_loss
 from trainers.distillers.at import AT, at_loss
 from trainers.distillers.base import (
     Batch,
@@ -24,21 +25,26 @@ from trainers.distillers.fitnet import FitNet, fitnet_loss
 from trainers.distillers.gdkd import GDKD, gdkd_loss
 from trainers.distillers.gdkd3 import GDKD3, gdkd3_loss
 from trainers.distillers.kd import KD, kd_loss
+from trainers.distillers.label_correction import LA, LR, RC, la_loss, lr_loss, rc_loss
+from trainers.distillers.ldrld import LDRLD, ldrld_loss
 from trainers.distillers.lskd import LSKD, lskd_loss, standardize
 from trainers.distillers.mlkd import MLKD, mlkd_loss
 from trainers.distillers.nkd import NKD, nkd_loss
+from trainers.distillers.normkd import NormKD, NormKDDKD, normkd_dkd_loss, normkd_loss
 from trainers.distillers.nst import NST, nst_loss
 from trainers.distillers.ofd import OFD, ofd_loss
 from trainers.distillers.pkt import PKT, pkt_loss
 from trainers.distillers.registry import METHODS, build_distiller
 from trainers.distillers.reviewkd import ReviewKD, hcl_loss
 from trainers.distillers.rkd import RKD, rkd_loss
+from trainers.distillers.rld import RLD, rld_loss
 from trainers.distillers.scratch import Scratch
 from trainers.distillers.simkd import SimKD, simkd_loss
 from trainers.distillers.sld import SLD, sld_loss, swap_logits
 from trainers.distillers.sp import SP, sp_loss
 from trainers.distillers.ttm import TTM, WTTM, ttm_loss
 from trainers.distillers.vid import VID, vid_loss
+from trainers.distillers.wkd import WKD, wkd_loss
 
 METHODS.add("scratch", Scratch)
 METHODS.add("kd", KD)
@@ -51,6 +57,15 @@ METHODS.add("lskd", LSKD)
 METHODS.add("nkd", NKD)
 METHODS.add("ttm", TTM)
 METHODS.add("wttm", WTTM)
+METHODS.add("rld", RLD)
+METHODS.add("la", LA)
+METHODS.add("rc", RC)
+METHODS.add("lr_revision", LR)
+METHODS.add("abkd", ABKD)
+METHODS.add("normkd", NormKD)
+METHODS.add("normkd_dkd", NormKDDKD)
+METHODS.add("ldrld", LDRLD)
+METHODS.add("wkd", WKD)
 METHODS.add("ctkd", CTKD)
 METHODS.add("mlkd", MLKD)
 METHODS.add("sld", SLD)
@@ -77,6 +92,7 @@ __all__ = [
     "MethodParams",
     "Setting",
     "View",
+    "abkd_loss",
     "at_loss",
     "binary_kl_loss",
     "binary_kl_norm_loss",
@@ -90,13 +106,20 @@ __all__ = [
     "gdkd_loss",
     "hcl_loss",
     "kd_loss",
+    "la_loss",
+    "ldrld_loss",
+    "lr_loss",
     "lskd_loss",
     "mlkd_loss",
     "nkd_loss",
+    "normkd_dkd_loss",
+    "normkd_loss",
     "nst_loss",
     "ofd_loss",
     "pkt_loss",
+    "rc_loss",
     "rkd_loss",
+    "rld_loss",
     "simkd_loss",
     "sld_loss",
     "sp_loss",
@@ -104,4 +127,5 @@ __all__ = [
     "swap_logits",
     "ttm_loss",
     "vid_loss",
+    "wkd_loss",
 ]

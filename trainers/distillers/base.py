@@ -122,6 +122,8 @@ class Distiller(nn.Module, ABC):
     """One line, with the source, for `sweep list methods`."""
     teacher_needs: ClassVar[Literal["nothing", "logits", "features"]] = "logits"
     """What of the teacher's pass the method reads. A method that reads `features` reads the student's as well."""
+    copies_teacher: ClassVar[bool] = False
+    """Whether it copies some of the teacher's weights when it is built, though it reads nothing but logits."""
     strong_view: bool = False
     """Whether batches must carry a strong view as well; a method may settle it by its hyperparameters."""
     remembers_images: ClassVar[bool] = False

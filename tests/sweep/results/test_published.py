@@ -70,6 +70,23 @@ def test_figures_that_every_paper_prints() -> None:
         assert found.mean == mean
 
 
+@pytest.mark.parametrize(
+    ("method", "params", "mean"),
+    [
+        ("rld", {"standardize": False}, 72.00),
+        ("la", {}, 71.24),
+        ("rc", {"standardize": False}, 71.63),
+        ("lr_revision", {}, 70.74),
+        ("ldrld", {}, 72.20),
+        ("rld", {"standardize": True}, None),
+    ],
+)
+def test_figures_of_newer_methods(method: str, params: dict[str, Any], mean: float | None) -> None:
+    """Of resnet56 -> resnet20, as summaries of RLD's and LDRLD's papers have them."""
+    found = reported(row(method, params), "cifar100", "best")
+    assert (None if found is None else found.mean) == mean
+
+
 def test_printed_names_are_our_methods_with_hyperparameters_that_they_have() -> None:
     for name, (method, params) in PRINTED.items():
         assert set(params) <= set(METHODS[method].Params.model_fields), name

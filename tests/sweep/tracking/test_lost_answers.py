@@ -15,10 +15,10 @@ from sweep.ledger.store import Ledger
 from sweep.plan.slots import Plan
 from sweep.results.board import Leaderboard, board_of, leaderboard
 from sweep.results.records import records
-from sweep.tracking import delivery, read_back
+from sweep.tracking import delivery, patience, read_back
 from sweep.tracking.sync import sync
 from tests.support.boards import tell
-from tests.support.examples import begin, record, slot_of
+from tests.support.examples import begin, job_of, record, slot_of
 from tests.support.tracked import Fault, client_of, content, copy_store, faults, lose_run, runs
 from trainers.errors import InputError, StorageError
 
@@ -211,3 +211,111 @@ def test_a_run_that_the_server_lost_is_made_anew(
     lose_run(uri.removeprefix("sqlite:///"), lost.info.run_id)
     assert sync(root, "small", uri) == 0
     assert content(uri) == expected
+
+
+def from_the(number: int) -> Callable[[str, Any], Fault | None]:
+    """From some request on, counted from 1, none arrives."""
+    seen: list[str] = []
+
+    def decide(name: str, _: Any) -> Fault | None:
+        seen.append(name)
+        return "lost" if len(seen) >= number else None
+
+    return decide
+
+
+def lose_one(uri: str) -> None:
+    """The server loses the run of a trial."""
+    lost = next(run for key, run in sorted(runs(uri).items()) if key != "sweep")
+    lose_run(uri.removeprefix("sqlite:///"), lost.info.run_id)
+
+
+def refuse_one(root: Root, uri: str) -> None:
+    """The server is told everything, and refuses the end of a trial."""
+    with faults(nth("set_terminated", 1, "refused")):
+        sync(root, "small", uri)
+
+
+@pytest.fixture(params=["lost", "refused", "parent"])
+def lacking(request: pytest.FixtureRequest, root: Root, new_store: NewStore, expected: dict[str, Any]) -> str:
+    """A server that lacks something of what it was told; its address."""
+    uri = new_store()
+    if request.param == "lost":
+        sync(root, "small", uri)
+        lose_one(uri)
+    elif request.param == "refused":
+        refuse_one(root, uri)
+    else:
+        with faults(nth("log_text", 1, "refused")):
+            sync(root, "small", uri)
+    assert content(uri) != expected
+    return uri
+
+
+def test_what_is_told_anew_is_told_to_its_end_wherever_it_broke_off(
+    root: Root,
+    ledger: Ledger,
+    paths: SweepPaths,
+    expected: dict[str, Any],
+    lacking: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(patience, "FIRST_PAUSE", 0)
+    database, before, said = lacking.removeprefix("sqlite:///"), tmp_path / "before.db", tmp_path / "said.db"
+    copy_store(database, str(before))
+    copy_store(str(paths.ledger), str(said))
+    for number in range(1, 200):
+        copy_store(str(before), database)
+        copy_store(str(said), str(paths.ledger))
+        with faults(from_the(number)):
+            try:
+                sync(root, "small", lacking)
+                break
+            except StorageError:
+                pass
+        sync(root, "small", lacking)
+        assert content(lacking) == expected, number
+    assert number > 5
+
+
+def test_a_server_that_is_set_back_while_it_was_told_anew_is_told_to_the_end(
+    root: Root,
+    ledger: Ledger,
+    paths: SweepPaths,
+    expected: dict[str, Any],
+    lacking: str,
+    tmp_path: Path,
+) -> None:
+    database = lacking.removeprefix("sqlite:///")
+    copies: list[Path] = []
+
+    def copy(_: str, __: Any) -> None:
+        copies.append(tmp_path / f"{len(copies)}.backup")
+        copy_store(database, str(copies[-1]))
+
+    with faults(copy):
+        sync(root, "small", lacking)
+    assert len(copies) > 5
+    assert content(lacking) == expected
+    for number, kept in enumerate(copies):
+        copy_store(str(kept), database)
+        sync(root, "small", lacking)
+        assert content(lacking) == expected, number
+
+
+@pytest.mark.parametrize("batch", range(1, 8))
+def test_a_trial_that_a_search_has_asked_for_begins_with_its_start(
+    root: Root, ledger: Ledger, small_plan: Plan, new_store: NewStore, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    begin(ledger, small_plan)
+    asked, other = slot_of(small_plan, "dhkd α=0.5"), slot_of(small_plan, "kd")
+    ledger.append("ask", job_of(small_plan, asked).key, body={"cell": "a cell", "number": 0, "params": {}})
+    record(ledger, small_plan, other, [90.0], val_accs=[90.0])
+    key = record(ledger, small_plan, asked, [91.0], val_accs=[91.0])
+    ledger.append("stop", body={"exit_code": 0})
+    monkeypatch.setattr(delivery, "BATCH", batch)
+    uri = new_store()
+    sync(root, "small", uri)
+    began = next(ledger.events("start", trial=key)).time
+    assert runs(uri)[key].info.start_time == int(began * 1000)

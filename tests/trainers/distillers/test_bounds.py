@@ -23,9 +23,13 @@ SHARE: Edges = ([0.0, 1 - A_LITTLE], [-A_LITTLE, 1.0])
 """Of what must not be the whole."""
 TEMPERATURES: Edges = ([(A_LITTLE,), (1,) * 100], [(), (2, 0.0), (1,) * 101])
 BY_NAME: dict[str, Edges] = {
-    **dict.fromkeys(("alpha", "beta", "gamma", "w0", "w1", "w2"), WEIGHT),
-    **dict.fromkeys(("temperature", "least", "span", "eps", "init_variance"), DIVISOR),
-    **dict.fromkeys(("warmup_epochs", "alpha_epochs", "curriculum_epochs", "start", "hint_stage"), COUNT),
+    **dict.fromkeys(("alpha", "beta", "gamma", "w0", "w1", "w2", "sharpen"), WEIGHT),
+    **dict.fromkeys(
+        ("temperature", "confidence_temperature", "least", "span", "eps", "init_variance", "regularization"), DIVISOR
+    ),
+    **dict.fromkeys(
+        ("warmup_epochs", "alpha_epochs", "curriculum_epochs", "start", "decay_start", "hint_stage"), COUNT
+    ),
     **dict.fromkeys(("hidden", "dim", "mid_channels"), WIDTH),
     **dict.fromkeys(("conf", "class_conf"), QUANTILE),
     **dict.fromkeys(("dropout", "momentum"), SHARE),
@@ -37,10 +41,14 @@ OF_ITS_OWN: dict[tuple[str, str], Edges] = {
     ("crd", "negatives"): ([1, 10_000_000], [0, 10_000_001]),
     ("gdkd", "k"): ([1, 1000], [0]),
     ("gdkd3", "k"): ([2, 1000], [1]),
+    ("ldrld", "k"): ([1, 1000], [0]),
+    ("lr_revision", "eta"): QUANTILE,
     ("simkd", "factor"): ([1, 1000], [0]),
     ("ttm", "gamma"): ([A_LITTLE, 1.0], [0.0, 1 + A_LITTLE]),
     ("vid", "init_variance"): ([1.1e-5, 1e9], [0.0, 1e-5]),  # more than eps
     ("vid", "eps"): ([A_LITTLE, 4.9], [0.0, 5.0]),  # less than init_variance
+    ("wkd", "decay_end"): ([1, 1_000_000], [0]),
+    ("wkd", "rounds"): ([1, 1000], [0, 1001]),
     ("wttm", "gamma"): ([A_LITTLE, 1.0], [0.0, 1 + A_LITTLE]),
 }
 BOUNDED = [

@@ -19,6 +19,9 @@ TWO_VIEWS = [name for name, method in METHODS.items() if method.strong_view]
 ELSEWHERE = {"time and memory", "hyperparameters that count"}
 """Tests assert no clock; and test_hyperparameters.py asks more of ours than whether they count."""
 
+REMARKED = {("rc", "the loss's own gradient"): "held fixed"}
+"""What a method is remarked upon for by intention: RC's student is its own target."""
+
 
 @cache
 def case(name: str) -> Case:
@@ -30,7 +33,9 @@ def case(name: str) -> Case:
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_holds_without_a_remark(name: str, requirement: Requirement[Case]) -> None:
     of = Case(name) if requirement.name == "one device, and no waiting for it" else case(name)
-    assert requirement.check(of) is None
+    expected = REMARKED.get((name, requirement.name))
+    found = requirement.check(of)
+    assert found is None if expected is None else expected in str(found)
 
 
 def test_a_student_of_every_family_meets_every_method_that_sees_more_than_logits() -> None:

@@ -19,6 +19,7 @@ from trainers.distillers import (
     Distiller,
     Setting,
     View,
+    abkd_loss,
     at_loss,
     binary_kl_norm_loss,
     build_distiller,
@@ -30,19 +31,27 @@ from trainers.distillers import (
     gdkd_loss,
     hcl_loss,
     kd_loss,
+    la_loss,
+    ldrld_loss,
+    lr_loss,
     lskd_loss,
     mlkd_loss,
     nkd_loss,
+    normkd_dkd_loss,
+    normkd_loss,
     nst_loss,
     ofd_loss,
     pkt_loss,
+    rc_loss,
     rkd_loss,
+    rld_loss,
     simkd_loss,
     sld_loss,
     sp_loss,
     standardize,
     ttm_loss,
     vid_loss,
+    wkd_loss,
 )
 from trainers.distillers.catkd import class_activation_maps
 from trainers.distillers.crd import draw_negatives
@@ -52,6 +61,7 @@ from trainers.distillers.kd import soft_kl
 from trainers.distillers.mlkd import strong_kd_loss
 from trainers.distillers.ofd import paired_preactivations
 from trainers.distillers.reviewkd import paired_levels
+from trainers.distillers.wkd import decay
 from trainers.fit import seeded_model
 from trainers.models import Features, Network
 
@@ -90,6 +100,38 @@ OTHERWISE: dict[str, Params] = {
     "nkd": {"ce_weight": 0.3, "target_weight": 2.0, "gamma": 3.0, "temperature": 2.0},
     "ttm": {"ce_weight": 0.3, "beta": 3.0, "gamma": 0.6},
     "wttm": {"ce_weight": 0.3, "beta": 3.0, "gamma": 0.6},
+    "rld": WARMED | {"alpha": 2.0, "beta": 3.0, "confidence_temperature": 3.0, "standardize": True},
+    "la": {"ce_weight": 0.3, "kd_weight": 2.0, "temperature": 2.5},
+    "rc": {"ce_weight": 0.3, "kd_weight": 2.0, "self_weight": 3.0, "temperature": 2.5, "standardize": True},
+    "lr_revision": {
+        "ce_weight": 0.3,
+        "right_weight": 2.0,
+        "logit_weight": 3.0,
+        "revised_weight": 50.0,
+        "eta": 0.3,
+    },
+    "abkd": {
+        "ce_weight": 0.3,
+        "kd_weight": 20.0,
+        "alpha": 0.0,
+        "beta": 1.0,
+        "temperature": 2.5,
+        "standardize": True,
+    },
+    "normkd": {"ce_weight": 0.3, "kd_weight": 2.0, "temperature": 2.5},
+    "normkd_dkd": WARMED | {"alpha": 2.0, "beta": 3.0},
+    "ldrld": {"ce_weight": 0.3, "alpha": 2.0, "beta": 3.0, "k": 4, "temperature": 2.5},
+    "wkd": {
+        "ce_weight": 0.3,
+        "target_weight": 2.0,
+        "wkd_weight": 50.0,
+        "temperature": 2.5,
+        "sharpen": 2.0,
+        "regularization": 0.1,
+        "rounds": 2,
+        "decay_start": 3,
+        "decay_end": 10,
+    },
     "ctkd": {"ce_weight": 0.3, "kd_weight": 2.0, "least": 2.0, "span": 5.0, "init": -1.0, "curriculum_epochs": 0},
     "mlkd": {
         "ce_weight": 0.3,
@@ -125,6 +167,8 @@ OTHERWISE: dict[str, Params] = {
 BESIDE: dict[tuple[str, str], Params] = {
     ("dhkd", "hidden"): {"head": "nonlinear"},
     ("dhkd", "dropout"): {"head": "nonlinear"},
+    ("wkd", "decay_start"): {"decay_end": 10},
+    ("wkd", "decay_end"): {"decay_start": 3},
     ("sld", "start"): {"start": 3},
     ("sld", "detach"): {"start": 3},
 }
@@ -189,6 +233,13 @@ def dhkd(params: Any, seen: Seen) -> Tensor:
 def nkd(params: Any, seen: Seen) -> Tensor:
     share = params.gamma / params.target_weight
     return params.target_weight * nkd_loss(*seen.logits, seen.targets, gamma=share, temperature=params.temperature)
+
+
+def wkd(params: Any, seen: Seen) -> Tensor:
+    method: Any = seen.method
+    given = only(params, "target_weight", "temperature", "sharpen", "regularization", "rounds")
+    weight = params.wkd_weight * decay(EPOCH, params.decay_start, params.decay_end)
+    return wkd_loss(*seen.logits, seen.targets, method.distances, wkd_weight=weight, **given)
 
 
 def ctkd(params: Any, seen: Seen) -> Tensor:
@@ -278,6 +329,30 @@ BESIDES_THE_LABELS: dict[str, Callable[[Any, Seen], Tensor]] = {
     "nkd": nkd,
     "ttm": lambda p, seen: p.beta * ttm_loss(*seen.logits, gamma=p.gamma),
     "wttm": lambda p, seen: p.beta * ttm_loss(*seen.logits, gamma=p.gamma, weighted=True),
+    "rld": lambda p, seen: (
+        risen(p)
+        * rld_loss(
+            *seen.logits,
+            seen.targets,
+            **only(p, "alpha", "beta", "temperature", "confidence_temperature", "standardize"),
+        )
+    ),
+    "la": lambda p, seen: p.kd_weight * la_loss(*seen.logits, seen.targets, temperature=p.temperature),
+    "rc": lambda p, seen: rc_loss(
+        *seen.logits, seen.targets, **only(p, "kd_weight", "self_weight", "temperature", "standardize")
+    ),
+    "lr_revision": lambda p, seen: lr_loss(
+        *seen.logits, seen.targets, **only(p, "right_weight", "logit_weight", "revised_weight", "eta")
+    ),
+    "abkd": lambda p, seen: (
+        p.kd_weight * abkd_loss(*seen.logits, **only(p, "alpha", "beta", "temperature", "standardize"))
+    ),
+    "normkd": lambda p, seen: p.kd_weight * normkd_loss(*seen.logits, temperature=p.temperature),
+    "normkd_dkd": lambda p, seen: (
+        risen(p) * normkd_dkd_loss(*seen.logits, seen.targets, **only(p, "alpha", "beta", "temperature"))
+    ),
+    "ldrld": lambda p, seen: ldrld_loss(*seen.logits, **only(p, "alpha", "beta", "k", "temperature")),
+    "wkd": wkd,
     "ctkd": ctkd,
     "mlkd": mlkd,
     "sld": sld,

@@ -29,7 +29,25 @@ from trainers.errors import InputError
 from trainers.models import Features, build
 
 DOCS = Path(__file__).parents[4] / "docs" / "methods.md"
-LOGIT_METHODS = ("kd", "dkd", "gdkd", "gdkd3", "dist", "lskd", "nkd", "ttm", "wttm")
+LOGIT_METHODS = (
+    "kd",
+    "dkd",
+    "gdkd",
+    "gdkd3",
+    "dist",
+    "lskd",
+    "nkd",
+    "ttm",
+    "wttm",
+    "rld",
+    "la",
+    "rc",
+    "lr_revision",
+    "abkd",
+    "normkd",
+    "normkd_dkd",
+    "ldrld",
+)
 AUX_LOSSES = ("binary_kl_norm", "binary_kl", "kl", "mse")
 
 
@@ -81,7 +99,7 @@ def test_the_loss_falls_under_gradient_steps(method: str, params: dict[str, Any]
     assert losses[-1] < 0.9 * losses[0]
 
 
-@pytest.mark.parametrize("method", ["dkd", "gdkd", "gdkd3"])
+@pytest.mark.parametrize("method", ["dkd", "gdkd", "gdkd3", "rld", "normkd_dkd"])
 def test_warm_up_reaches_the_full_weights_in_its_last_epoch(method: str) -> None:
     distiller = _distiller(method)
     full = distiller.weights(20)

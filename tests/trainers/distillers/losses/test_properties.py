@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from trainers.distillers import (
+    abkd_loss,
     binary_kl_loss,
     binary_kl_norm_loss,
     dist_loss,
@@ -19,18 +20,27 @@ from trainers.distillers import (
     gdkd3_loss,
     gdkd_loss,
     kd_loss,
+    la_loss,
+    ldrld_loss,
+    lr_loss,
     lskd_loss,
     mlkd_loss,
     nkd_loss,
+    normkd_dkd_loss,
+    normkd_loss,
+    rc_loss,
+    rld_loss,
     sld_loss,
     standardize,
     ttm_loss,
+    wkd_loss,
 )
 from trainers.distillers.dhkd import mse_loss
 from trainers.distillers.dist import dist_terms, uncorrelated
 from trainers.distillers.dkd import dkd_terms
 from trainers.distillers.nkd import nkd_terms
 from trainers.distillers.partition import divergences, ranking
+from trainers.distillers.wkd import cosine_distances
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -38,6 +48,12 @@ Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 def _both_views(student: Tensor, teacher: Tensor, targets: Tensor, epoch: int) -> Tensor:
     """The strong view is the weak one with its classes in reverse."""
     return sld_loss(student, teacher, student.flip(1), teacher.flip(1), targets, epoch=epoch)
+
+
+def _wkd(student: Tensor, teacher: Tensor, targets: Tensor) -> Tensor:
+    """Classes as far apart as the rows of some classifier."""
+    rows = torch.randn(student.shape[1], 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return wkd_loss(student, teacher, targets, cosine_distances(rows))
 
 
 # fmt: off
@@ -57,12 +73,27 @@ LOSSES: dict[str, Loss] = {
     "nkd": lambda s, t, y: nkd_loss(s, t, y),
     "ttm": lambda s, t, y: ttm_loss(s, t),
     "wttm": lambda s, t, y: ttm_loss(s, t, weighted=True),
+    "rld": lambda s, t, y: rld_loss(s, t, y),
+    "rld_standardized": lambda s, t, y: rld_loss(s, t, y, standardize=True),
+    "la": lambda s, t, y: la_loss(s, t, y),
+    "rc": lambda s, t, y: rc_loss(s, t, y),
+    "lr": lambda s, t, y: lr_loss(s, t, y),
+    "abkd": lambda s, t, y: abkd_loss(s, t),
+    "abkd_log": lambda s, t, y: abkd_loss(s, t, alpha=0, beta=0),
+    "normkd": lambda s, t, y: normkd_loss(s, t),
+    "normkd_dkd": lambda s, t, y: normkd_dkd_loss(s, t, y),
+    "ldrld": lambda s, t, y: ldrld_loss(s, t, k=3),
+    "wkd": _wkd,
     "mlkd": lambda s, t, y: mlkd_loss(s, t),
     "sld": lambda s, t, y: _both_views(s, t, y, epoch=1),
     "sld_late": lambda s, t, y: _both_views(s, t, y, epoch=151),
 }
 # fmt: on
-NOT_ZERO_AT_EQUAL_LOGITS = {"dist", "nkd", "ttm", "wttm", "sld", "sld_late"}
+NOT_ZERO_AT_EQUAL_LOGITS = {"dist", "nkd", "ttm", "wttm", "sld", "sld_late", "rc", "lr", "wkd"}
+ZERO_WHERE_THE_TEACHER_IS_RIGHT = {"rld", "rld_standardized", "la"}
+"""At equal logits: what they correct is the teacher's mistakes."""
+TEACHES_ITSELF = {"rc"}
+"""Its target is the student, held fixed."""
 every_loss = pytest.mark.parametrize("name", LOSSES)
 
 
@@ -104,7 +135,8 @@ def test_zero_with_zero_gradient_at_equal_logits(name: str, case: Case) -> None:
         assert LOSSES[name](case.teacher, case.teacher, case.targets).item() > 0
         return
     student = case.teacher.clone().requires_grad_()
-    loss = LOSSES[name](student, case.teacher, case.targets)
+    targets = case.teacher.argmax(dim=1) if name in ZERO_WHERE_THE_TEACHER_IS_RIGHT else case.targets
+    loss = LOSSES[name](student, case.teacher, targets)
     assert loss.item() == pytest.approx(0, abs=1e-12)
     assert _gradient(loss, student).abs().max().item() < 1e-9
 
@@ -130,7 +162,9 @@ def test_no_gradient_reaches_the_teacher(name: str, case: Case) -> None:
     assert student.grad.abs().max().item() > 0
 
 
-@pytest.mark.parametrize("name", sorted(LOSSES.keys() - {"dist"}))  # two samples' correlation jumps from -1 to 1
+@pytest.mark.parametrize(
+    "name", sorted(LOSSES.keys() - {"dist"} - TEACHES_ITSELF)
+)  # two samples' correlation jumps from -1 to 1
 @some
 @given(case=cases())
 def test_gradient_is_the_slope(name: str, case: Case) -> None:
@@ -166,7 +200,29 @@ def test_finite_at_constant_logits(name: str) -> None:
         assert torch.isfinite(_gradient(loss, student)).all()
 
 
-@pytest.mark.parametrize("name", ["kd", "dkd", "gdkd", "gdkd3", "dist", "lskd", "nkd", "ttm", "wttm", "mlkd", "sld"])
+SEES_NO_SHIFT = [
+    "kd",
+    "dkd",
+    "gdkd",
+    "gdkd3",
+    "dist",
+    "lskd",
+    "nkd",
+    "ttm",
+    "wttm",
+    "mlkd",
+    "sld",
+    "rld",
+    "la",
+    "abkd",
+    "normkd",
+    "normkd_dkd",
+    "ldrld",
+    "wkd",
+]
+
+
+@pytest.mark.parametrize("name", SEES_NO_SHIFT)
 @some
 @given(case=cases(), shift=st.floats(-50, 50))
 def test_softmax_losses_ignore_a_shift_of_one_side(name: str, case: Case, shift: float) -> None:
