@@ -122,7 +122,9 @@ def _importance(study: Study) -> Iterator[str]:
         given_up = ", those given up with their foretold ends" if foretells(study.search) else ""
         yield _filled(f"{told} (of {judged} trials{given_up})", "importance")
     elif judged < importance.ENOUGH:
-        yield _filled(f"{judged} trials came to an end, of {importance.ENOUGH} that it takes to tell", "importance")
+        yield _filled(
+            f"{judged} trials are known to their end, of {importance.ENOUGH} that it takes to tell", "importance"
+        )
 
 
 def _more(study: Study) -> Iterator[str]:

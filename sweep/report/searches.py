@@ -63,7 +63,7 @@ def _part(search: CellSearch, studio: Studio, *, drawn: bool) -> Markup:
         if shares := importances(search):
             pictures.append(_importance(search, shares, studio))
         elif len(importance.judged(search)) < importance.ENOUGH:
-            told.append(f"fewer than {importance.ENOUGH} came to an end, too few to tell what mattered")
+            told.append(f"fewer than {importance.ENOUGH} are known to their end, too few to tell what mattered")
     if len(finished) >= ENOUGH_FOR_SLICES and drawn:
         pictures += [_slice(search, name, studio) for name in cell.space]
     if drawn and (ahead := foretold.picture(search, studio)) is not None:

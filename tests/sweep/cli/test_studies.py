@@ -78,7 +78,7 @@ def test_of_other_searches_nothing_is_promised(searched: Root) -> None:
     assert "more trials" not in typed("--root", str(searched.path)).stdout
     (row,) = json.loads(typed("--root", str(searched.path), "--format", "json").stdout)
     assert (row["promises"], row["promised_by"], row["noise"]) == (None, None, None)
-    assert "4 trials came to an end, of 10 that it takes to tell" in typed("--root", str(searched.path)).stdout
+    assert "4 trials are known to their end, of 10 that it takes to tell" in typed("--root", str(searched.path)).stdout
 
 
 def test_a_rule_that_compares_says_what_the_trial_should_have_had(root: Root) -> None:
