@@ -36,7 +36,7 @@ def picture(search: CellSearch, studio: Studio) -> Picture | None:
     best = _best(search)
     figure, axes = style.new_figure()
     for place, number in enumerate(best):
-        _real(axes, search, number, colors.tint(None, 4 - 2 * place), "then" if place else "best")
+        _real(axes, search, number, colors.tint(None, 4 - 4 * place), "then" if place else "best")
     for color, marker, one in zip(colors.SERIES, colors.MARKERS, lost, strict=False):
         _given_up(axes, search, one, color, marker)
     epoch_axis(axes)
