@@ -121,6 +121,7 @@ class Delivery:
                 for event in () if of_trials else told:
                     self._parent_event(event)
                     self._progress.reach(event.seq)
+                if not of_trials:
                     self._mark()
             if not events:
                 self._move()
