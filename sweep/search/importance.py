@@ -56,7 +56,6 @@ def _by_optuna(search: CellSearch, some: list[Asked]) -> dict[str, float]:
     study.add_trials(suggest.frozen_trials(search.cell.space, some))
     share = min(MOST_BEST, max(BEST_SHARE, FEWEST_BEST / len(some)))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # the evaluator's, before Optuna 5
         warnings.simplefilter("ignore", UserWarning)  # where most are equally good: then so is each value
         evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=share)
         found = optuna.importance.get_param_importances(study, evaluator=evaluator, params=list(search.cell.space))
