@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trainers.distillers.dho import two_heads
 from trainers.distillers.simkd import reused_classifier
 from trainers.errors import CheckpointError, InputError
 from trainers.models import Network, build
@@ -21,7 +22,7 @@ def read_network(path: Path, num_classes: int, image_size: tuple[int, int]) -> N
     """The network that :func:`trainers.fit.fit` has written to `path`, in evaluation mode, on the CPU.
 
     The file is read as data; where there is none, the one with the suffix :data:`PORTABLE` is. SimKD's student is put
-    together with its projector and the teacher's classifier.
+    together with its projector and the teacher's classifier, DHO's with its second head.
 
     Args:
         path: ``weights.pt`` of a trial.
@@ -34,15 +35,23 @@ def read_network(path: Path, num_classes: int, image_size: tuple[int, int]) -> N
     content = _content(path)
     try:
         network = build(content["architecture"], num_classes=num_classes)
-        method = content["method"]
-        if method["name"] == "simkd":
-            teacher = build(content["teacher"], num_classes=num_classes)
-            network = reused_classifier(network, teacher, image_size, factor=method["params"]["factor"])
+        network = _predicting(network, content, num_classes, image_size)
         network.load_state_dict(content["state_dict"])
     except (InputError, KeyError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"weights {path} are not what they say they are: {reason}") from error
     return network.eval()
+
+
+def _predicting(student: Network, content: Mapping[str, Any], num_classes: int, image_size: tuple[int, int]) -> Network:
+    """`student`, with what its method predicts through besides."""
+    method, params = content["method"]["name"], content["method"]["params"]
+    if method == "simkd":
+        teacher = build(content["teacher"], num_classes=num_classes)
+        return reused_classifier(student, teacher, image_size, factor=params["factor"])
+    if method == "dho":
+        return two_heads(student, num_classes, alpha=params["alpha"], beta=params["beta"])
+    return student
 
 
 def portable(path: Path, told: Mapping[str, Any]) -> bytes:

@@ -57,7 +57,7 @@ def fit(
 
     Returns:
         The method's predictor, on the CPU: the trained student, without anything that the method learnt beside it; for
-        SimKD with its projector and the teacher's classifier.
+        SimKD with its projector and the teacher's classifier, DHO with both heads.
 
     Raises:
         DivergedError: when a loss term becomes NaN or infinite.

@@ -288,7 +288,7 @@ def _seed_torch(seed: int, epoch: int, group: Group) -> None:
 
 
 def _exported(config: TrialConfig, student: Network, classes: Sequence[str]) -> dict[str, Any]:
-    """The finished weights, and whose they are: SimKD's belong to a network that teacher and method shape as well."""
+    """The finished weights, and whose they are: SimKD's and DHO's are of a network that the method shapes as well."""
     return {
         "architecture": config.model,
         "method": config.method.model_dump(mode="json"),

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 STUDENT, OF_FEATURES, OF_LOGITS = range(3)
 """Families in the order of printing: the student alone, then methods by what of the teacher they read."""
-FEATURES = frozenset(["fitnet", "at", "nst", "sp", "pkt", "rkd", "vid", "crd", "ofd", "reviewkd", "simkd", "catkd"])
+FEATURES = frozenset(
+    ["fitnet", "at", "nst", "sp", "pkt", "rkd", "vid", "crd", "ofd", "reviewkd", "simkd", "catkd", "sdd"]
+)
 """Methods that read the teacher's features; the field prints them apart from those that read its logits. The methods
 know it themselves, but cannot be asked without importing torch; a test holds the two together."""
 

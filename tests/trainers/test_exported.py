@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from trainers.distillers.dho import TwoHeads, two_heads
 from trainers.distillers.simkd import ReusedClassifier, reused_classifier
 from trainers.errors import CheckpointError
 from trainers.exported import PORTABLE, portable, read_network
@@ -57,6 +58,16 @@ def test_simkd_s_student_comes_back_with_projector_and_the_teacher_s_classifier(
     assert isinstance(network, ReusedClassifier)
     assert torch.equal(network.head.weight, teacher.classifier.weight)
     assert torch.equal(logits(network), logits(reused))
+
+
+def test_dho_s_student_comes_back_with_both_heads_mixed_as_they_were(path: Path) -> None:
+    mixed = two_heads(seeded_model("resnet8", 10, seed=3), 10, alpha=0.2, beta=3.0).eval()
+    method = {"name": "dho", "params": {"alpha": 0.2, "beta": 3.0}}
+    network = read_network(written(path, mixed, method=method), 10, SIZE)
+    assert isinstance(network, TwoHeads)
+    assert (network.alpha, network.beta) == (0.2, 3.0)
+    assert torch.equal(logits(network), logits(mixed))
+    assert not torch.allclose(logits(network), logits(mixed.student))
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ EPOCHS = (100, 7, 1)
 
 
 def count(case: Case) -> str | None:
-    """Each moves the loss, its gradient or a weight, at one of a few other values; a remark where one does not: it may
-    take part under other hyperparameters only."""
+    """Each moves the loss, its gradient, a weight or the prediction, at one of a few other values; a remark where one
+    does not: it may take part under other hyperparameters only."""
     before = list(_told(case))
     idle = [name for name in case.kind.Params.model_fields if not _moves(case, name, before)]
     return Remark(f"no effect seen of {', '.join(idle)}, the others at these values") if idle else None
@@ -69,12 +69,12 @@ def _named(annotation: Any) -> Iterator[Any]:
 
 
 def _told(case: Case) -> Iterator[Any]:
-    """All that a hyperparameter can decide: weights, terms and gradients of a few epochs, what costs least first."""
+    """All that a hyperparameter can decide: weights, terms, logits, gradients of a few epochs, the cheapest first."""
     method, batch = case.method(), case.batch
     yield [method.strong_view, sorted(method.anchors), [method.weights(epoch) for epoch in EPOCHS]]
     learned = [parameter for parameter in method.parameters() if parameter.requires_grad]
     for epoch in EPOCHS:
         given = losses(method, replace(batch, epoch=epoch))
-        yield {name: term.item() for name, term in given.terms.items()}
+        yield {name: term.item() for name, term in given.terms.items()} | {"logits": given.logits.norm().item()}
         gradients = torch.autograd.grad(total(method, given, epoch), learned, allow_unused=True)
         yield [0.0 if gradient is None else gradient.double().norm().item() for gradient in gradients]

@@ -70,14 +70,14 @@ def weighed(case: Case) -> str | None:
 
 def the_students(case: Case) -> str | None:
     """The logits are those of the network that is evaluated, in the view that all methods see, and `ce` is their
-    cross-entropy with the labels."""
+    cross-entropy with the labels; where that network mixes several heads, of those of the head that learns them."""
     method, batch = case.method().eval(), case.batch
     given, logits = method.losses(batch), method.predictor(batch.images).float()
     if not _close(given.logits, logits):
         return "its logits are not those of its `predictor` for the batch's images"
     if "ce" not in given.terms:
         return "it gives no term 'ce', the cross-entropy with the labels"
-    if not _close(given.terms["ce"], F.cross_entropy(logits, batch.targets)):
+    if not _close(given.terms["ce"], F.cross_entropy(method.labelled(batch.images).float(), batch.targets)):
         return "its term 'ce' is not the cross-entropy of its logits with the labels"
     return None
 

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from trainers.diagnostics.neural_collapse import exact
 from trainers.distillers import Batch, Distiller
 from trainers.distillers.dhkd import DHKD
+from trainers.distillers.dho import DHO
 from trainers.loop.gradient_alignment import Gradients
 
 LOGIT_LEVEL = frozenset({"binary_kl_norm", "binary_kl", "mse"})
@@ -61,7 +62,7 @@ def levels(weights: dict[str, float]) -> tuple[dict[str, float], dict[str, float
 
 def auxiliary_head(distiller: Distiller) -> nn.Module | None:
     """The second classifier that a method trains beside the student, where it has one."""
-    return distiller.aux_head if isinstance(distiller, DHKD) else None
+    return distiller.aux_head if isinstance(distiller, DHKD | DHO) else None
 
 
 def parts(distiller: Distiller) -> dict[str, list[nn.Parameter]]:

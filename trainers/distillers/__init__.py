@@ -17,8 +17,10 @@ from trainers.distillers.base import (
 from trainers.distillers.binary_kl import binary_kl_loss, binary_kl_norm_loss
 from trainers.distillers.catkd import CATKD, catkd_loss
 from trainers.distillers.crd import CRD, crd_loss
+from trainers.distillers.crld import CRLD, crld_loss
 from trainers.distillers.ctkd import CTKD
 from trainers.distillers.dhkd import DHKD
+from trainers.distillers.dho import DHO, dho_loss
 from trainers.distillers.dist import DIST, dist_loss
 from trainers.distillers.dkd import DKD, dkd_loss
 from trainers.distillers.fitnet import FitNet, fitnet_loss
@@ -39,9 +41,11 @@ from trainers.distillers.reviewkd import ReviewKD, hcl_loss
 from trainers.distillers.rkd import RKD, rkd_loss
 from trainers.distillers.rld import RLD, rld_loss
 from trainers.distillers.scratch import Scratch
+from trainers.distillers.sdd import SDD, sdd_loss
 from trainers.distillers.simkd import SimKD, simkd_loss
 from trainers.distillers.sld import SLD, sld_loss, swap_logits
 from trainers.distillers.sp import SP, sp_loss
+from trainers.distillers.tekap import TeKAP, tekap_loss
 from trainers.distillers.ttm import TTM, WTTM, ttm_loss
 from trainers.distillers.vid import VID, vid_loss
 from trainers.distillers.wkd import WKD, wkd_loss
@@ -69,6 +73,10 @@ METHODS.add("wkd", WKD)
 METHODS.add("ctkd", CTKD)
 METHODS.add("mlkd", MLKD)
 METHODS.add("sld", SLD)
+METHODS.add("tekap", TeKAP)
+METHODS.add("dho", DHO)
+METHODS.add("sdd", SDD)
+METHODS.add("crld", CRLD)
 METHODS.add("fitnet", FitNet)
 METHODS.add("at", AT)
 METHODS.add("nst", NST)
@@ -99,6 +107,8 @@ __all__ = [
     "build_distiller",
     "catkd_loss",
     "crd_loss",
+    "crld_loss",
+    "dho_loss",
     "dist_loss",
     "dkd_loss",
     "fitnet_loss",
@@ -120,11 +130,13 @@ __all__ = [
     "rc_loss",
     "rkd_loss",
     "rld_loss",
+    "sdd_loss",
     "simkd_loss",
     "sld_loss",
     "sp_loss",
     "standardize",
     "swap_logits",
+    "tekap_loss",
     "ttm_loss",
     "vid_loss",
     "wkd_loss",

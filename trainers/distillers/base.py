@@ -230,6 +230,11 @@ class Distiller(nn.Module, ABC):
         return self.student
 
     @property
+    def labelled(self) -> Network:
+        """The network whose logits `ce` compares with the labels: the predictor, unless that mixes several heads."""
+        return self.predictor
+
+    @property
     def anchors(self) -> frozenset[str]:
         """Terms whose gradient the other terms' may not oppose (DHKD, section 4.3); empty: no alignment."""
         return frozenset()

@@ -131,8 +131,20 @@ def _state_dict(content: Any, path: Path) -> tuple[str, str | None, dict[str, Te
         )
     named = content.get("architecture")
     if wrapper == "state_dict" and isinstance(named, str):
+        _refuse_more_than_a_student(content, named, path)
         return "weights.pt of this project", named, content[wrapper]
     return f"state dict under '{wrapper}'", None, content[wrapper]
+
+
+def _refuse_more_than_a_student(content: Mapping[str, Any], named: str, path: Path) -> None:
+    """What a method predicts with, such as both of DHO's heads, would be cut down to a student that it never was."""
+    if any(key.startswith("student.") for key in content["state_dict"]):
+        method = content.get("method")
+        name = method.get("name") if isinstance(method, Mapping) else None
+        raise CheckpointError(
+            f"{path} holds a {named} with what the method '{name}' predicts through besides; a teacher is one"
+            " architecture alone: import a trial's of another method"
+        )
 
 
 def _all_tensors(value: Any) -> bool:

@@ -87,6 +87,21 @@ def test_figures_of_newer_methods(method: str, params: dict[str, Any], mean: flo
     assert (None if found is None else found.mean) == mean
 
 
+@pytest.mark.parametrize(
+    ("params", "mean"),
+    [
+        ({"around": "dkd"}, 77.30),
+        ({"around": "kd", "ce_weight": 0.1, "alpha": 0.9, "temperature": 4}, 76.30),
+        ({"around": "kd", "ce_weight": 1, "alpha": 1, "temperature": 4}, None),
+        ({"around": "nkd", "nkd_classes": "all"}, 76.34),
+        ({"around": "nkd", "nkd_classes": "others"}, None),
+    ],
+)
+def test_figures_of_sdd_stand_beside_what_it_was_put_around(params: dict[str, Any], mean: float | None) -> None:
+    found = reported(row("sdd", params, pair="resnet32x4→ShuffleV1"), "cifar100", "best")
+    assert (None if found is None else found.mean) == mean
+
+
 def test_printed_names_are_our_methods_with_hyperparameters_that_they_have() -> None:
     for name, (method, params) in PRINTED.items():
         assert set(params) <= set(METHODS[method].Params.model_fields), name

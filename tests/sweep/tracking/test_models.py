@@ -40,7 +40,7 @@ NewStore = Callable[..., str]
 QUICK = {"base": "digits", "epochs": 1, "warmup_epochs": 0, "samples_per_class": 4, "test_per_class": 4}
 SMALLEST = "resnet8 -> resnet8"
 """Of one architecture: to export a network takes a second for every eight of its layers."""
-STUDENTS = ["scratch", {"dhkd": {"alpha": [0.5, 1]}}, "simkd"]
+STUDENTS = ["scratch", {"dhkd": {"alpha": [0.5, 1]}}, "simkd", "dho"]
 
 
 def trained(root: Root, methods: list[Any], name: str = "small", pair: str = SMALLEST) -> None:
@@ -74,7 +74,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Itera
     shutil.copyfile(empty_store, folder / "mlflow.db")
     root, uri = Root(folder / "runs"), f"sqlite:///{folder}/mlflow.db"
     trained(root, STUDENTS, pair="resnet14 -> resnet8")
-    assert deliver(root, uri) == Outcome(logged=4)
+    assert deliver(root, uri) == Outcome(logged=5)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", uri)
         yield root, uri
@@ -130,7 +130,7 @@ def test_the_best_of_each_cell_and_the_teacher_are_logged_with_signature_and_exa
     from mlflow.models import get_model_info
 
     found = {model.name: model for model in models(shared[1])}
-    assert set(found) == {"resnet14-teacher", "resnet8-scratch", "resnet8-dhkd", "resnet8-simkd"}
+    assert set(found) == {"resnet14-teacher", "resnet8-scratch", "resnet8-dhkd", "resnet8-simkd", "resnet8-dho"}
     for model in found.values():
         info = get_model_info(f"models:/{model.model_id}")
         assert info.signature.inputs.to_dict()[0]["tensor-spec"] == {"dtype": "float32", "shape": (-1, 3, 8, 8)}
@@ -152,7 +152,7 @@ def test_a_model_stands_at_its_run_with_the_runs_accuracies(shared: tuple[Root, 
     assert len(client.get_metric_history(run.info.run_id, "test_acc")) == 1
 
 
-@pytest.mark.parametrize("method", ["dhkd", "simkd"])
+@pytest.mark.parametrize("method", ["dhkd", "simkd", "dho"])
 def test_a_loaded_model_computes_what_the_stored_weights_compute(
     shared: tuple[Root, str], method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,6 +70,7 @@ def test_every_method_can_be_diagnosed(name: str, build: Any, sample: Sample) ->
         ("dhkd", {"head": "linear"}, {"conflict_backbone", *AUXILIARY}),
         ("dhkd", {"head": "nonlinear", "align": True}, {"conflict_backbone", *AUXILIARY}),
         ("dhkd", {"head": "linear", "aux_loss": "kl"}, AUXILIARY),
+        ("dho", {}, AUXILIARY),
     ],
 )
 def test_what_is_not_defined_has_no_name(

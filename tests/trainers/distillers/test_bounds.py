@@ -31,7 +31,7 @@ BY_NAME: dict[str, Edges] = {
         ("warmup_epochs", "alpha_epochs", "curriculum_epochs", "start", "decay_start", "hint_stage"), COUNT
     ),
     **dict.fromkeys(("hidden", "dim", "mid_channels"), WIDTH),
-    **dict.fromkeys(("conf", "class_conf"), QUANTILE),
+    **dict.fromkeys(("conf", "class_conf", "mix", "weak_threshold", "strong_threshold"), QUANTILE),
     **dict.fromkeys(("dropout", "momentum"), SHARE),
     "temperatures": TEMPERATURES,
 }
@@ -39,11 +39,15 @@ OF_ITS_OWN: dict[tuple[str, str], Edges] = {
     ("at", "p"): ([1, 100], [0, 101]),
     ("catkd", "resolution"): ([1, 1024], [0, 1025]),
     ("crd", "negatives"): ([1, 10_000_000], [0, 10_000_001]),
+    ("dho", "alpha"): QUANTILE,
+    ("dho", "beta"): DIVISOR,
     ("gdkd", "k"): ([1, 1000], [0]),
     ("gdkd3", "k"): ([2, 1000], [1]),
+    ("sdd", "disagreement"): WEIGHT,
     ("ldrld", "k"): ([1, 1000], [0]),
     ("lr_revision", "eta"): QUANTILE,
     ("simkd", "factor"): ([1, 1000], [0]),
+    ("tekap", "draws"): ([1, 100], [0, 101]),
     ("ttm", "gamma"): ([A_LITTLE, 1.0], [0.0, 1 + A_LITTLE]),
     ("vid", "init_variance"): ([1.1e-5, 1e9], [0.0, 1e-5]),  # more than eps
     ("vid", "eps"): ([A_LITTLE, 4.9], [0.0, 5.0]),  # less than init_variance

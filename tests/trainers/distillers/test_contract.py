@@ -51,7 +51,7 @@ def test_each_view_that_the_method_reads_has_its_cross_entropy(name: str) -> Non
     terms = method.losses(batch).terms
     assert terms["ce"] > 0
     for term, images in views.items():
-        torch.testing.assert_close(terms[term], F.cross_entropy(method.predictor(images), batch.targets))
+        torch.testing.assert_close(terms[term], F.cross_entropy(method.labelled(images), batch.targets))
 
 
 @pytest.mark.parametrize("name", NEEDY)

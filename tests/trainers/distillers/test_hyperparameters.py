@@ -24,6 +24,8 @@ from trainers.distillers import (
     binary_kl_norm_loss,
     build_distiller,
     catkd_loss,
+    crld_loss,
+    dho_loss,
     dist_loss,
     dkd_loss,
     fitnet_loss,
@@ -45,10 +47,12 @@ from trainers.distillers import (
     rc_loss,
     rkd_loss,
     rld_loss,
+    sdd_loss,
     simkd_loss,
     sld_loss,
     sp_loss,
     standardize,
+    tekap_loss,
     ttm_loss,
     vid_loss,
     wkd_loss,
@@ -61,6 +65,8 @@ from trainers.distillers.kd import soft_kl
 from trainers.distillers.mlkd import strong_kd_loss
 from trainers.distillers.ofd import paired_preactivations
 from trainers.distillers.reviewkd import paired_levels
+from trainers.distillers.sdd import region_logits
+from trainers.distillers.tekap import draw_noise
 from trainers.distillers.wkd import decay
 from trainers.fit import seeded_model
 from trainers.models import Features, Network
@@ -144,6 +150,32 @@ OTHERWISE: dict[str, Params] = {
         "strong": "all",
     },
     "sld": {"ce_weight": 0.3, "kd_weight": 2.0, "temperatures": (2, 7), "start": 10, "detach": True},
+    "crld": {
+        "ce_weight": 0.3,
+        "within_weight": 3.0,
+        "cross_weight": 3.0,
+        "temperature": 2.5,
+        "weak_threshold": 0.1,
+        "strong_threshold": 0.99,
+    },
+    "dho": {"ce_weight": 0.3, "kd_weight": 2.0, "temperature": 3.0, "alpha": 0.9, "beta": 2.0},
+    "sdd": WARMED
+    | {
+        "around": "kd",
+        "alpha": 2.0,
+        "beta": 3.0,
+        "finest": 2,
+        "disagreement": 5.0,
+        "nkd_classes": "others",
+    },
+    "tekap": {
+        "ce_weight": 0.3,
+        "kd_weight": 2.0,
+        "temperature": 2.5,
+        "draws": 5,
+        "mix": 0.4,
+        "perturbed_weight": 2.0,
+    },
     "fitnet": WEIGHTS | {"hint_stage": 1, "relu": False},
     "at": WEIGHTS | {"p": 4},
     "nst": WEIGHTS,
@@ -167,12 +199,16 @@ OTHERWISE: dict[str, Params] = {
 BESIDE: dict[tuple[str, str], Params] = {
     ("dhkd", "hidden"): {"head": "nonlinear"},
     ("dhkd", "dropout"): {"head": "nonlinear"},
+    ("crld", "within_weight"): {"weak_threshold": 0.0},  # the untrained teacher is not sure enough
+    ("sdd", "nkd_classes"): {"around": "nkd"},
     ("wkd", "decay_start"): {"decay_end": 10},
     ("wkd", "decay_end"): {"decay_start": 3},
     ("sld", "start"): {"start": 3},
     ("sld", "detach"): {"start": 3},
 }
 """What must be set for a hyperparameter to count; its own default is compared otherwise."""
+PREDICTS = {("dho", "alpha"), ("dho", "beta")}
+"""Hyperparameters of the prediction, which the loss does not know."""
 FIELDS = [(name, field) for name, method in METHODS.items() for field in method.Params.model_fields]
 
 
@@ -266,6 +302,32 @@ def sld(params: Any, seen: Seen) -> Tensor:
     return params.kd_weight * kd + params.ce_weight * F.cross_entropy(seen.strong_student.logits, seen.targets)
 
 
+def crld(params: Any, seen: Seen) -> Tensor:
+    names = ("within_weight", "cross_weight", "temperature", "weak_threshold", "strong_threshold")
+    kd = crld_loss(*seen.logits, *seen.strong_logits, **only(params, *names))
+    return kd + params.ce_weight * F.cross_entropy(seen.strong_student.logits, seen.targets)
+
+
+def dho(params: Any, seen: Seen) -> Tensor:
+    method: Any = seen.method
+    distilled = method.aux_head(seen.student.pooled)
+    return params.kd_weight * dho_loss(distilled, seen.teacher.logits, temperature=params.temperature)
+
+
+def sdd(params: Any, seen: Seen) -> Tensor:
+    method: Any = seen.method
+    head = method.student.classifier
+    ours = region_logits(seen.student.unpooled, head.weight, head.bias, finest=params.finest)
+    theirs = region_logits(seen.teacher.unpooled, method.teacher_weight, method.teacher_bias, finest=params.finest)
+    names = ("around", "alpha", "beta", "temperature", "disagreement", "nkd_classes")
+    return risen(params) * sdd_loss(ours, theirs, seen.targets, **only(params, *names))
+
+
+def tekap(params: Any, seen: Seen) -> Tensor:
+    noise = draw_noise(0, EPOCH, seen.index, draws=params.draws, classes=10)
+    return params.kd_weight * tekap_loss(*seen.logits, noise, **only(params, "temperature", "mix", "perturbed_weight"))
+
+
 def fitnet(params: Any, seen: Seen) -> Tensor:
     method: Any = seen.method
     student, teacher = (passed.stages[params.hint_stage] for passed in (seen.student, seen.teacher))
@@ -356,6 +418,10 @@ BESIDES_THE_LABELS: dict[str, Callable[[Any, Seen], Tensor]] = {
     "ctkd": ctkd,
     "mlkd": mlkd,
     "sld": sld,
+    "crld": crld,
+    "dho": dho,
+    "sdd": sdd,
+    "tekap": tekap,
     "fitnet": fitnet,
     "at": lambda p, seen: p.feature_weight * at_loss(*seen.stages, p=p.p),
     "nst": lambda p, seen: p.feature_weight * nst_loss(*seen.stages),
@@ -422,7 +488,7 @@ def by_the_class(method: Distiller) -> Tensor:
 
 
 def by_the_functions(name: str, method: Distiller) -> Tensor:
-    student, strong_student = (method.predictor.features(images) for images in world().images)
+    student, strong_student = (method.labelled.features(images) for images in world().images)
     teacher, strong_teacher = world().teachers
     seen = Seen(method, student, teacher, strong_student, strong_teacher, LABELS[:IMAGES], INDEX[:IMAGES])
     params: Any = getattr(method, "params", None)
@@ -450,10 +516,15 @@ def two_steps(method: Distiller, loss: Callable[[Distiller], Tensor]) -> dict[st
 
 
 @cache
-def as_it_is(name: str, *beside: tuple[str, Any]) -> tuple[dict[str, Tensor], frozenset[str]]:
-    """The steps of a method, and its anchors."""
+def as_it_is(name: str, *beside: tuple[str, Any]) -> tuple[dict[str, Tensor], frozenset[str], Tensor]:
+    """The steps of a method, its anchors, and what it predicts."""
     method = made(name, dict(beside))
-    return two_steps(method, by_the_class), method.anchors
+    return two_steps(method, by_the_class), method.anchors, predicted(method)
+
+
+@torch.no_grad()
+def predicted(method: Distiller) -> Tensor:
+    return method.eval().predictor(world().images[0])
 
 
 def apart(one: dict[str, Tensor], other: dict[str, Tensor], share: float) -> list[str]:
@@ -474,7 +545,7 @@ def test_every_hyperparameter_has_another_value_here() -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_by_default_a_method_s_loss_is_the_function_of_its_hyperparameters(name: str) -> None:
-    found, _ = as_it_is(name)
+    found, *_ = as_it_is(name)
     assert apart(found, two_steps(made(name, {}), lambda method: by_the_functions(name, method)), 1e-4) == []
 
 
@@ -483,6 +554,9 @@ def test_a_hyperparameter_moves_the_loss_as_the_function_says(name: str, field: 
     beside = BESIDE.get((name, field), {})
     params = {**beside, field: OTHERWISE[name][field]}
     method = made(name, params)
-    found, (before, anchors) = two_steps(method, by_the_class), as_it_is(name, *beside.items())
-    assert apart(found, before, 1e-3) or method.anchors != anchors
+    found, (before, *others) = two_steps(method, by_the_class), as_it_is(name, *beside.items())
+    anchors, prediction = others
+    moved = apart(found, before, 1e-3) or method.anchors != anchors
+    assert moved or (name, field) in PREDICTS
+    assert (name, field) not in PREDICTS or (predicted(method) - prediction).abs().max() > 0.01
     assert apart(found, two_steps(made(name, params), lambda twin: by_the_functions(name, twin)), 1e-4) == []

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tests.trainers.storage.test_checkpoint import Touch
+from trainers.distillers.dho import two_heads
 from trainers.errors import CheckpointError, InputError
 from trainers.fit import seeded_model
 from trainers.models import MODELS, Network, auxiliary_head, build
@@ -92,6 +93,13 @@ def test_every_published_form_is_read(tmp_path: Path, network: Network, form: st
     assert (found.origin.form, found.origin.notes) == (told, notes)
     assert found.origin.file == "resnet8_vanilla/ckpt.pth"
     assert found.origin.sha256 == file_sha256(path)
+
+
+def test_what_a_method_predicts_with_is_not_cut_down_to_its_student(tmp_path: Path, network: Network) -> None:
+    state = dict(two_heads(seeded_model("resnet8", 10, seed=0), 10).state_dict())
+    content = {"architecture": "resnet8", "method": {"name": "dho", "params": {}}, "state_dict": state}
+    with pytest.raises(CheckpointError, match="holds a resnet8 with what the method 'dho' predicts through besides"):
+        read(written(tmp_path, content))
 
 
 def test_a_safetensors_file_is_read(tmp_path: Path, network: Network) -> None:

@@ -488,6 +488,8 @@ class Flat(Network):
         ("simkd", False, "simkd compares stages, and a Flat gives 0, not 1 or more"),
         ("simkd", True, "simkd reads the map in front of the average pooling, and a Flat has none"),
         ("catkd", False, "catkd reads the map in front of the average pooling, and a Flat has none"),
+        ("sdd", False, "sdd reads the map in front of the average pooling, and a Flat has none"),
+        ("sdd", True, "sdd reads the map in front of the average pooling, and a Flat has none"),
     ],
 )
 def test_networks_without_what_a_method_reads_are_refused(method: str, flat_teacher: bool, words: str) -> None:

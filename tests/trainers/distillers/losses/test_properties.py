@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,8 @@ from trainers.distillers import (
     abkd_loss,
     binary_kl_loss,
     binary_kl_norm_loss,
+    crld_loss,
+    dho_loss,
     dist_loss,
     dkd_loss,
     gdkd3_loss,
@@ -30,8 +33,10 @@ from trainers.distillers import (
     normkd_loss,
     rc_loss,
     rld_loss,
+    sdd_loss,
     sld_loss,
     standardize,
+    tekap_loss,
     ttm_loss,
     wkd_loss,
 )
@@ -40,6 +45,7 @@ from trainers.distillers.dist import dist_terms, uncorrelated
 from trainers.distillers.dkd import dkd_terms
 from trainers.distillers.nkd import nkd_terms
 from trainers.distillers.partition import divergences, ranking
+from trainers.distillers.tekap import draw_noise
 from trainers.distillers.wkd import cosine_distances
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -48,6 +54,18 @@ Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 def _both_views(student: Tensor, teacher: Tensor, targets: Tensor, epoch: int) -> Tensor:
     """The strong view is the weak one with its classes in reverse."""
     return sld_loss(student, teacher, student.flip(1), teacher.flip(1), targets, epoch=epoch)
+
+
+def _perturbed(student: Tensor, teacher: Tensor) -> Tensor:
+    """Each teacher with noise of its own, so that a sample's goes with it wherever it stands."""
+    places = (teacher[:, 0].double() * 1e6).long()
+    return tekap_loss(student, teacher, draw_noise(0, 1, places, draws=2, classes=teacher.shape[1]).to(teacher))
+
+
+def _regions(student: Tensor, teacher: Tensor, targets: Tensor, **options: Any) -> Tensor:
+    """The second region is the first with its classes in reverse."""
+    regions = [torch.stack([logits, logits.flip(1)], dim=1) for logits in (student, teacher)]
+    return sdd_loss(*regions, targets, **options)
 
 
 def _wkd(student: Tensor, teacher: Tensor, targets: Tensor) -> Tensor:
@@ -87,9 +105,17 @@ LOSSES: dict[str, Loss] = {
     "mlkd": lambda s, t, y: mlkd_loss(s, t),
     "sld": lambda s, t, y: _both_views(s, t, y, epoch=1),
     "sld_late": lambda s, t, y: _both_views(s, t, y, epoch=151),
+    "crld": lambda s, t, y: crld_loss(s, t, s.flip(1), t.flip(1), weak_threshold=0.0, strong_threshold=0.0),
+    "dho": lambda s, t, y: dho_loss(s, t, unlabelled=(s.flip(1), t.flip(1))),
+    "sdd_kd": lambda s, t, y: _regions(s, t, y, around="kd"),
+    "sdd_dkd": lambda s, t, y: _regions(s, t, y),
+    "sdd_nkd": lambda s, t, y: _regions(s, t, y, around="nkd"),
+    "sdd_nkd_others": lambda s, t, y: _regions(s, t, y, around="nkd", nkd_classes="others"),
+    "tekap": lambda s, t, y: _perturbed(s, t),
 }
 # fmt: on
 NOT_ZERO_AT_EQUAL_LOGITS = {"dist", "nkd", "ttm", "wttm", "sld", "sld_late", "rc", "lr", "wkd"}
+NOT_ZERO_AT_EQUAL_LOGITS |= {"crld", "tekap", "sdd_nkd", "sdd_nkd_others"}
 ZERO_WHERE_THE_TEACHER_IS_RIGHT = {"rld", "rld_standardized", "la"}
 """At equal logits: what they correct is the teacher's mistakes."""
 TEACHES_ITSELF = {"rc"}

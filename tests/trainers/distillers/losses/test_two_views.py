@@ -141,7 +141,7 @@ def test_terms_are_of_each_view_s_own_logits(
         torch.testing.assert_close(output.terms[key], term)
 
 
-@pytest.mark.parametrize("name", ["sld", "mlkd"])
+@pytest.mark.parametrize("name", ["sld", "mlkd", "crld"])
 def test_the_student_passes_twice(name: str, teacher: Network) -> None:
     """BatchNorm counts two batches, and its statistics are those of the weak, then the strong view."""
     method, batch = built(name).train(), batch_of(teacher)
@@ -269,6 +269,7 @@ def test_a_step_of_the_temperature_makes_the_task_harder(teacher: Network) -> No
 TRIALS = {
     "sld": small_trial("sld", {"start": 1}, flip=True),
     "mlkd": small_trial("mlkd"),
+    "crld": small_trial("crld", {"weak_threshold": 0.2}),
     "mlkd weak": small_trial("mlkd", {"views": "weak"}),
     "ctkd": small_trial("ctkd", {"curriculum_epochs": 2}),
 }
