@@ -33,8 +33,14 @@ def point(dimension: Mapping[str, Any], unit: float) -> Any:
     if dimension.get("integer"):  # logarithmic: each integer gets the interval that rounds to it
         return min(high, max(low, round(math.exp(math.log(low - 0.5) + unit * math.log((high + 0.5) / (low - 0.5))))))
     if dimension.get("log"):
-        return float(math.exp(math.log(low) + unit * math.log(high / low)))
-    return float(low + unit * (high - low))
+        return _within(dimension, math.exp(math.log(low) + unit * math.log(high / low)))
+    return _within(dimension, low + unit * (high - low))
+
+
+def _within(dimension: Mapping[str, Any], value: float) -> float:
+    """The value, or the range's end where rounding has put it beyond."""
+    low, high = dimension["range"]
+    return float(min(max(value, low), high))
 
 
 def anywhere(space: Space, draw: random.Random) -> dict[str, Any]:

@@ -76,11 +76,9 @@ class Searches:
             search.report(event.trial or "", event.body, again=True)
 
     def _replay_failed(self, event: Event) -> None:
-        """Compare no trial with one whose attempts were used up: what came after it did not know that a later run would
-        try it again."""
         if not event.body.get("again", False):
             for search in self.of(event.trial or ""):
-                search.pruner.forget(event.trial or "")
+                search.broke(event.trial or "")
 
     def _replay_end(self, ledger: Ledger, event: Event) -> None:
         self.ended(event.trial or "", event.body["state"], self._body(event, ledger))

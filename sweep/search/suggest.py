@@ -5,9 +5,9 @@ Nothing is kept between two suggestions. `tpe` and `gp` build an Optuna study fr
 a search that was broken off goes on as if it had not been, from the ledger alone. Each sampler proposes several points,
 and the first that was not tried is the suggestion (:mod:`sweep.search.untried`).
 
-Here, in :mod:`sweep.search.optuna_storage` and in :mod:`sweep.report.searches` only public names of Optuna are used, as
-read in release 5.0. One of them is experimental by its documentation, `Study.set_metric_names`, which names the columns
-of a mirrored study.
+Here, in :mod:`sweep.search.optuna_storage` and in :mod:`sweep.search.importance` only public names of Optuna are used,
+as read in release 5.0. One of them is experimental by its documentation, `Study.set_metric_names`, which names the
+columns of a mirrored study.
 """
 
 from __future__ import annotations
@@ -189,7 +189,10 @@ def _distribution(dimension: Mapping[str, Any]) -> optuna.distributions.BaseDist
 
 
 def _to_optuna(dimension: Mapping[str, Any], value: Any) -> Any:
-    return dimension["choice"].index(value) if "choice" in dimension else value
+    if "choice" in dimension:
+        return dimension["choice"].index(value)
+    low, high = dimension["range"]
+    return min(max(value, low), high)  # earlier releases suggested 0.30000000000000004 of a range that ends at 0.3
 
 
 def _from_optuna(dimension: Mapping[str, Any], value: Any) -> Any:

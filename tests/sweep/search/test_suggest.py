@@ -248,3 +248,21 @@ def test_a_finite_sampler_tries_every_point_whoever_tried_the_first(sampler: str
         assert params not in [asked.params for asked in history]
         history.append(Asked(params))
     assert {tuple(asked.params.values()) for asked in history} == {(alpha, k) for alpha in (1, 2, 3) for k in (2, 3)}
+
+
+def test_no_point_lies_beyond_the_end_of_its_range_by_rounding() -> None:
+    ends = [
+        (spaces.point({"range": [low, high], "log": log}, math.nextafter(1.0, 0.0)), high) for low, high, log in RANGES
+    ]
+    assert all(value <= high for value, high in ends)
+
+
+RANGES = [(0.01, 0.3, True), (0.1, 0.7, True), (0.1, 0.3, False), (1e-5, 0.9, True)]
+
+
+def test_a_point_that_an_earlier_release_put_beyond_the_end_is_taken_for_the_end() -> None:
+    """Its ledger is still read."""
+    space = {"lr": {"range": [0.01, 0.3], "log": True}}
+    beyond = Asked({"lr": 0.30000000000000004}, "finished", (80.0,), {1: 80.0})
+    (trial,) = frozen_trials(space, [beyond])
+    assert trial.params == {"lr": 0.3}
