@@ -46,7 +46,9 @@ class FieldReader:
             self.add(path, f"a grid of {count:,} points; at most {MOST_POINTS:,}")
         if len(self.document.mistakes) > before:
             return ()
-        space = {key: _space(model.model_fields[key], fields[key]) for key in fields if _is_searched(fields[key])}
+        searched = {key: model.model_fields[key] for key in fields if _is_searched(fields[key])}
+        space = {key: _space(field, fields[key]) for key, field in searched.items()}
+        defaults = {key: value for key in space for value in _default(searched[key], key, start)}
         if count * corner_count(space) > MOST_POINTS:
             combinations = f"{corner_count(space):,} combinations of two searched values, under {count:,} grid points"
             self.add(path, f"{combinations}; at most {MOST_POINTS:,} together: search a range, or fewer choices")
@@ -59,7 +61,7 @@ class FieldReader:
             if value is not None:
                 whole: Any = value if isinstance(value, Recipe) else value.model_dump(mode="json")
                 dumped = value.model_dump(mode="json")
-                variants.append(Variant(whole, {key: dumped[key] for key in chosen}, space))
+                variants.append(Variant(whole, {key: dumped[key] for key in chosen}, space, defaults))
         return tuple(variants)
 
     def _in_all_corners(
@@ -230,6 +232,15 @@ def _space(field: FieldInfo, value: dict[str, Any]) -> dict[str, Any]:
         high -= (high - low) % step  # the last value that the steps reach
     numbers = {"range": [_plain(low), _plain(high)], "step": None if step is None else _plain(step)}
     return {"log": value.get("log", False), "integer": _is_integer(field, value)} | numbers
+
+
+def _default(field: FieldInfo, name: str, start: dict[str, Any]) -> list[Any]:
+    """A field's value where nothing is said of it, as the field writes it; none where it must be given."""
+    if name in start:
+        return [_written(field, start[name])]
+    if field.is_required():
+        return []
+    return [_adapter(field).dump_python(field.get_default(call_default_factory=True), mode="json")]
 
 
 def _plain(number: Decimal) -> int | float:

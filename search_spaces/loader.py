@@ -305,7 +305,7 @@ class _Reader(FieldReader):
             self.add(("search",), "nothing in this spec is searched; give a method or the recipe a range or a choice")
         if search.sampler in ("grid", "brute_force"):
             self._check_finite(search.sampler, spaces)
-        for number, point in enumerate(search.first):
+        for number, point in enumerate(search.first or ()):
             why_not = why_not_first(point, spaces)
             if spaces and why_not is not None:
                 self.add(("search", "first", number), why_not)

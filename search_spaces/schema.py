@@ -76,8 +76,9 @@ class Search(Frozen):
     """For `asha`: the share 1/reduction of trials that goes on at each rung, and the rungs' ratio."""
     confirm: int = Field(1, ge=1)
     """Best configurations of each cell that are run with all seeds."""
-    first: tuple[dict[str, Any], ...] = ()
-    """Points that are tried before any other, ``{alpha: 1, lr: 0.05}``, by every search over just these fields."""
+    first: tuple[dict[str, Any], ...] | None = None
+    """Points that are tried before any other, ``{alpha: 1, lr: 0.05}``, by every search over just these fields. null:
+    the values that the fields have where they are not searched, where they lie in the space; empty: none."""
     seed: int = Field(0, ge=0)
     """Of the sampler."""
     deterministic: bool = False
@@ -173,6 +174,9 @@ class Variant:
     space: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The fields that are searched, as :data:`search_spaces.space.Space`; in `value` each has the first of its
     values."""
+    defaults: dict[str, Any] = field(default_factory=dict)
+    """What these fields are where they are not searched: the pair's own value, the recipe's, or the method's default.
+    One that has none is left out."""
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,14 @@ def point(dimension: Mapping[str, Any], unit: float) -> Any:
     if dimension.get("integer"):  # logarithmic: each integer gets the interval that rounds to it
         return min(high, max(low, round(math.exp(math.log(low - 0.5) + unit * math.log((high + 0.5) / (low - 0.5))))))
     if dimension.get("log"):
-        return float(math.exp(math.log(low) + unit * math.log(high / low)))
-    return float(low + unit * (high - low))
+        return _within(dimension, math.exp(math.log(low) + unit * math.log(high / low)))
+    return _within(dimension, low + unit * (high - low))
+
+
+def _within(dimension: Mapping[str, Any], value: float) -> float:
+    """The value, or the range's end where rounding has put it beyond."""
+    low, high = dimension["range"]
+    return float(min(max(value, low), high))
 
 
 def anywhere(space: Space, draw: random.Random) -> dict[str, Any]:
@@ -67,6 +73,12 @@ def all_points(space: Space) -> Iterator[dict[str, Any]]:
         yield dict(zip(space, chosen, strict=True))
 
 
+def is_ordered(dimension: Mapping[str, Any]) -> bool:
+    """Whether a dimension's values are numbers, which lie on a line; a choice of anything else has no order."""
+    choice = dimension.get("choice", ())
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in choice)
+
+
 def within(dimension: Mapping[str, Any], value: Any) -> bool:
     """Whether a dimension has a value."""
     if "choice" in dimension:
@@ -94,6 +106,21 @@ def as_searched(space: Space, point: Mapping[str, Any]) -> dict[str, Any] | None
         if not within(space[names[name]], value):
             raise ValueError(name)
     return {full: _as_written(space[full], point[name]) for name, full in names.items()}
+
+
+def usual_point(space: Space, defaults: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The point at which all fields are what they are where they are not searched.
+
+    Args:
+        space: what is searched.
+        defaults: these values, by the names of the space.
+
+    Returns:
+        None where the space has no such point: it lacks one of the values, or a field has none.
+    """
+    if not all(name in defaults and within(of, defaults[name]) for name, of in space.items()):
+        return None
+    return {name: _as_written(of, defaults[name]) for name, of in space.items()}
 
 
 def _as_written(dimension: Mapping[str, Any], value: Any) -> Any:

@@ -46,6 +46,7 @@ from sweep.results import read
 from sweep.results.again import Again
 from sweep.results.elsewhere import elsewhere
 from sweep.results.standing import done_and_left, ended, exit_code, no_longer_needed, standing, trials_of
+from sweep.search.begun import as_begun
 from sweep.search.searches import Searches
 from sweep.tracking.address import command
 from sweep.tracking.projector import Projector
@@ -109,11 +110,12 @@ def run_sweep(
         snapshot.take_over(root, spec.name, display.note)
         plan = _plan(spec, root, address, display, local)
         teachers = stored_teachers(plan, root)
-        wanted = replace(plan, slots=tuple(plan.teachers), cells=()) if only_teachers else plan
-        if only_teachers and len(teachers) == len(wanted.slots):
+        if only_teachers and len(teachers) == len(plan.teachers):
             return DONE
         ledger = stack.enter_context(Ledger(paths.ledger))
         go_on(ledger, spec, plan)
+        plan = as_begun(plan, ledger)
+        wanted = replace(plan, slots=tuple(plan.teachers), cells=()) if only_teachers else plan
         if again is not None:
             again.begin(root.sweep(spec.name), ledger)
         teachers |= no_longer_needed(wanted, teachers, ledger)

@@ -101,15 +101,16 @@ def studies(
     ] = None,
     how: FormatOption = Format.TABLE,
 ) -> None:
-    """Show the searches of a sweep; with --storage, mirror them for optuna-dashboard."""
-    from sweep.cli.studies import rows
+    """Say of every search what it has found, what it gave up and why, and whether more is likely to help; with
+    --storage, mirror them for optuna-dashboard."""
+    from sweep.cli.studies import text
     from sweep.search import optuna_storage
     from sweep.text import without_password
 
     place = Root.at(root, shared)
     with telling(READING):
         paths = place.sweep(chosen_sweep(name, place))
-        shown = listing(rows(paths), how)
+        shown = text(paths, how)
     typer.echo(shown, nl=False)
     if storage is not None:
         with telling("writing Optuna's studies"):

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from search_spaces.cuts import CUT_BY, cuts
 from search_spaces.schema import MethodGrid, Pair, Spec, Variant
-from search_spaces.space import as_searched, corners
+from search_spaces.space import OF_RECIPE, as_searched, corners, usual_point
 from search_spaces.table import column
 from sweep.plan.labels import TUNED, label
-from sweep.plan.slots import Plan, SearchedCell, Slot
+from sweep.plan.slots import RULES, Plan, SearchedCell, Slot
 from sweep.plan.table import table_of
 from sweep.plan.teachers import PairTeacher, pair_name, taught_by
 from trainers.config import DatasetConfig, MethodConfig, Recipe, TrialConfig
@@ -189,7 +189,13 @@ class _Place:
     @property
     def space(self) -> dict[str, dict[str, Any]]:
         """What is searched here."""
-        return self.variant.space | {f"recipe.{name}": of for name, of in self.recipe.space.items()}
+        return self.variant.space | {f"{OF_RECIPE}{name}": of for name, of in self.recipe.space.items()}
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """What the searched fields are where they are not searched, by the names of the space."""
+        of_recipe = {f"{OF_RECIPE}{name}": value for name, value in self.recipe.defaults.items()}
+        return self.variant.defaults | of_recipe
 
     @property
     def taught(self) -> bool:
@@ -280,8 +286,12 @@ def _cell(place: _Place, data: ImageData) -> SearchedCell:
 
 def _search(place: _Place) -> dict[str, Any]:
     """The spec's section, with the points that this cell tries first, where there are some."""
-    section = place.spec.search.model_dump(mode="json", exclude={"first"})
-    first = [point for one in place.spec.search.first if (point := as_searched(place.space, one)) is not None]
+    search = place.spec.search
+    section = search.model_dump(mode="json", exclude={"first"}) | {"rules": RULES}
+    if search.first is None:
+        usual = usual_point(place.space, place.defaults)
+        return section | ({"begins": usual} if usual else {})
+    first = [point for one in search.first if (point := as_searched(place.space, one)) is not None]
     return section | ({"first": first} if first else {})
 
 

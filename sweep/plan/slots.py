@@ -18,6 +18,10 @@ from trainers.config import TeacherConfig, TrialConfig
 from trainers.storage.content import content_key
 
 Stage = Literal["teacher", "search", "confirm"]
+RULES = 2
+"""How searches ask that begin now: for the usual values first and for no point twice, and a choice of numbers is
+ordered. Those that an earlier release has begun note no rules, which are 1 (:mod:`sweep.search.begun`): these begin
+nowhere, a sampler may come back to a point, and no choice has an order to Optuna's samplers."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ class SearchedCell:
     space: dict[str, dict[str, Any]]
     """Searched fields, as :data:`search_spaces.space.Space`; those of the recipe as ``recipe.lr``."""
     search: dict[str, Any]
-    """The spec's `search` section."""
+    """The spec's `search` section, the `rules` by which it asks, and the point with which it `begins`, if any."""
     teacher: str | None = None
     """Slot id of the teacher that it waits for."""
     student_macs: int = 0
@@ -118,10 +122,15 @@ class SearchedCell:
         return int(max(searched.get("choice") or searched["range"]))
 
     @property
+    def rules(self) -> int:
+        """By which it asks (:data:`RULES`)."""
+        return int(self.search.get("rules", 1))
+
+    @property
     def budget(self) -> int:
-        """Suggestions at most: a sampler that goes through all points has no more than those."""
+        """Suggestions at most: where no point is tried twice, no more than there are."""
         trials, points = int(self.search["trials"]), count(self.space)
-        each_once = self.search["sampler"] in ("grid", "brute_force", "curves")
+        each_once = self.rules > 1 or self.search["sampler"] in ("grid", "brute_force", "curves")
         return min(trials, points) if each_once and points is not None else trials
 
     @property

@@ -106,6 +106,24 @@ class Results:
         come curve by curve, which takes long where there are many trials."""
         return to_pandas(self.arrow("epochs"))
 
+    def studies(self) -> pd.DataFrame:
+        """A line for each searched cell, as `sweep studies --format json` has them (docs/specs.md): the best so far
+        over the epochs spent, what was given up and why, importances, and what one more trial promises. Those of
+        several values are lists and dictionaries.
+
+        Raises:
+            InputError: where nothing was searched, and of results that are read off a server, which is not told why
+                trials were given up.
+        """
+        import pandas as pd
+
+        from sweep.results.studies import record, studies
+
+        if self._uri is not None:
+            raise InputError(f"searches are read off the ledger of '{self.name}', which lies where the sweep ran")
+        with self._ledger() as ledger:
+            return pd.DataFrame([record(study) for study in studies(ledger)])
+
     def arrow(self, what: Kind = "table") -> pa.Table:
         """One of the three as an Arrow table: ``table``, ``trials`` or ``epochs``.
 

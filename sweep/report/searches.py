@@ -1,37 +1,32 @@
 """What the searches have seen: which hyperparameters mattered, and every trial against each of its values.
 
-Importance is fANOVA's (Hutter, Hoos & Leyton-Brown 2014), by Optuna: the share of a random forest's variance over the
-space that one hyperparameter explains by itself. Slices are drawn here and not by Optuna, whose studies know choices by
-their numbers only.
+Importance is PED-ANOVA's (:mod:`sweep.search.importance`). Slices are drawn here and not by Optuna, whose studies know
+choices by their numbers only.
 """
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sweep.plan.labels import SYMBOLS, shown, untuned
-from sweep.report import colors, style
+from sweep.report import colors, foretold, style
 from sweep.report.history import History
 from sweep.report.markup import Markup, element, joined, paragraph
 from sweep.report.section import Section
 from sweep.report.style import Picture, Studio
 from sweep.results.metrics import METRICS
-from sweep.search import suggest
+from sweep.search import importance
 from sweep.search.cell_search import CellSearch
+from sweep.search.importance import importances
 from sweep.search.suggest import Asked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ENOUGH_FOR_IMPORTANCE = 10
-"""Finished trials; a forest fitted to fewer says little."""
 ENOUGH_FOR_SLICES = 4
 MOST_DRAWN = 40
 """Searches with figures; of the others it is told how far they are."""
-FOREST_SEED = 0
 SLICE = (3.6, 2.7)
 """Inches."""
 DOT = 34
@@ -50,9 +45,11 @@ def section(history: History, studio: Studio) -> Section | None:
 
 
 _EXPLAINED = (
-    "Each searched cell has a study of its own. Importance is fANOVA’s: the share of the variation over the search"
-    " space that one hyperparameter explains by itself. It ranks; a search visits good regions more often than others,"
-    " so it is no measurement. Ticks at the foot of a slice are trials that were given up early."
+    "Each searched cell has a study of its own. Importance is PED-ANOVA’s: how much a value among the best trials"
+    " differs from all that were tried, in shares. It ranks; a search visits good regions more often than others,"
+    " so it is no measurement. Ticks at the foot of a slice are trials that were given up early. Where a search looks"
+    " ahead, a dashed line is how it expected a trial to go on when it gave it up, and the band is two standard"
+    " deviations of that."
 )
 
 
@@ -62,12 +59,15 @@ def _part(search: CellSearch, studio: Studio, *, drawn: bool) -> Markup:
     states = ", ".join(f"{_count(search, state)} {word}" for state, word in _STATES.items() if _count(search, state))
     told = [f"{len(search.asked)} of {cell.budget} configurations tried ({states or 'none'}); {cell.search['sampler']}"]
     pictures: list[Picture] = []
-    if len(cell.space) > 1 and len(finished) < ENOUGH_FOR_IMPORTANCE:
-        told.append(f"fewer than {ENOUGH_FOR_IMPORTANCE} finished, too few to tell what mattered")
-    elif len(cell.space) > 1 and drawn:
-        pictures.append(_importance(search, studio))
+    if len(cell.space) > 1 and drawn:
+        if shares := importances(search):
+            pictures.append(_importance(search, shares, studio))
+        elif len(importance.judged(search)) < importance.ENOUGH:
+            told.append(f"fewer than {importance.ENOUGH} are known to their end, too few to tell what mattered")
     if len(finished) >= ENOUGH_FOR_SLICES and drawn:
         pictures += [_slice(search, name, studio) for name in cell.space]
+    if drawn and (ahead := foretold.picture(search, studio)) is not None:
+        pictures.append(ahead)
     head = element("h3", f"{untuned(cell.label)}, {cell.pair}, {cell.recipe}")
     return joined([head, paragraph("; ".join(told) + "."), style.gallery(pictures)])
 
@@ -79,27 +79,7 @@ def _count(search: CellSearch, state: str) -> int:
     return sum(asked.state == state for asked in search.asked)
 
 
-def importances(search: CellSearch) -> dict[str, float]:
-    """fANOVA's importance of each searched value for the first metric, the largest first; they sum to 1."""
-    import optuna
-
-    logging.getLogger("optuna").setLevel(logging.ERROR)
-    metrics = search.cell.search["metrics"]
-    study = optuna.create_study(directions=[suggest.DIRECTIONS[metric] for metric in metrics])
-    trials = suggest.frozen_trials(search.cell.space, search.asked)
-    study.add_trials([trial for trial in trials if trial.state.is_finished()])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=FOREST_SEED)
-        return optuna.importance.get_param_importances(study, evaluator=evaluator, target=_first_value)
-
-
-def _first_value(trial: Any) -> float:
-    return float(trial.values[0])
-
-
-def _importance(search: CellSearch, studio: Studio) -> Picture:
-    shares = importances(search)
+def _importance(search: CellSearch, shares: Mapping[str, float], studio: Studio) -> Picture:
     figure, axes = style.new_figure(SLICE[0], BAR * len(shares) + AROUND)
     names = [symbol(name) for name in shares]
     axes.barh(names, list(shares.values()), color=colors.SERIES[0], height=0.62)

@@ -24,6 +24,7 @@ from sweep.plan.teachers import stored_teachers
 from sweep.results.elsewhere import elsewhere
 from sweep.results.outgrown import outgrown
 from sweep.results.standing import Standing, no_longer_needed, standing
+from sweep.search.begun import as_begun
 from sweep.text import counted
 from trainers.data import DATASETS
 from trainers.teacher.store import TeacherStore
@@ -104,6 +105,7 @@ def look_ahead(spec: Spec, root: Root) -> Preview:
     teachers = stored_teachers(plan, root)
     neighbours = Neighbours(root, plan.name)
     with _ledger(root.sweep(plan.name).ledger) as ledger:
+        plan = as_begun(plan, ledger)
         teachers |= no_longer_needed(plan, teachers, ledger)
         over = standing(plan, teachers, ledger)
         shared = elsewhere(plan, teachers, over, neighbours, ledger)

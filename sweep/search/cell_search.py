@@ -14,6 +14,7 @@ from sweep.plan.slots import SearchedCell, Slot, filled
 from sweep.search import suggest
 from sweep.search.pruning import Pruner, make_pruner
 from sweep.search.suggest import Asked, State
+from sweep.search.untried import untried
 
 if TYPE_CHECKING:
     from sweep.search.curves import CurveSearch
@@ -31,6 +32,18 @@ class Chosen:
     values: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class Moment:
+    """Something that a search heard of one of its suggestions."""
+
+    number: int
+    """Of the suggestion, counted from 0."""
+    epoch: int
+    """That has ended, counted from 1; 0 where it is no epoch's end."""
+    state: State
+    """From then on."""
+
+
 class CellSearch:
     """One cell's search.
 
@@ -43,6 +56,8 @@ class CellSearch:
         self.asked: list[Asked] = []
         self.keys: list[str] = []
         """Of the trial that each suggestion is; two suggestions may be the same trial."""
+        self.past: list[Moment] = []
+        """What it heard, in order."""
         self._ahead = self._looking_ahead()
         by_it = self._ahead if cell.search["pruner"] == "curves" else None
         self.pruner: Pruner = by_it or make_pruner(cell.search, cell.epochs)
@@ -51,7 +66,7 @@ class CellSearch:
 
     @property
     def budget(self) -> int:
-        """Suggestions at most: a sampler that goes through all points has no more than those."""
+        """Suggestions at most."""
         return self.cell.budget
 
     @property
@@ -74,19 +89,30 @@ class CellSearch:
         """Share of the budget that was asked for."""
         return len(self.asked) / self.budget
 
+    @property
+    def seed(self) -> int:
+        """Of all that it draws."""
+        return int(self.cell.search["seed"]) ^ int(self.cell.id[:8], 16)
+
     def suggest(self) -> dict[str, Any]:
         """The next point to try, where one is wanted."""
         search = self.cell.search
         tried = [asked.params for asked in self.asked]
-        first = next((point for point in search.get("first", ()) if point not in tried), None)
+        begins = [search["begins"]] if "begins" in search and not tried else []
+        first = next(untried([*begins, *search.get("first", ())], tried), None)
         if first is not None:
             return dict(first)
-        seed = search["seed"] ^ int(self.cell.id[:8], 16)
+        seed = self.seed
         if self._ahead and search["sampler"] == "curves":
             params = self._ahead.suggest(suggest.seed_of(seed, len(self.asked)))
         else:
             params = suggest.suggest(
-                self.cell.space, self.asked, sampler=search["sampler"], metrics=search["metrics"], seed=seed
+                self.cell.space,
+                self.asked,
+                sampler=search["sampler"],
+                metrics=search["metrics"],
+                seed=seed,
+                rules=self.cell.rules,
             )
         if params is None:
             raise RuntimeError(f"{self.cell.name}: the space has no more points than {len(self.asked)}")
@@ -103,12 +129,14 @@ class CellSearch:
         """Note a suggestion, and the trial that it is."""
         self.asked.append(Asked(params))
         self.keys.append(key)
+        self.past.append(Moment(len(self.asked) - 1, 0, "running"))
 
     def repeat(self, key: str) -> bool:
         """Whether the latest suggestion was tried here before and has ended; it then counts as ended likewise."""
         before = [self.asked[number] for number in self._numbers(key)[:-1] if self.asked[number].state != "running"]
         if before:
             self.asked[-1] = before[0]
+            self.past.append(Moment(len(self.asked) - 1, 0, before[0].state))
         return bool(before)
 
     def report(self, key: str, epoch: dict[str, Any], *, again: bool = False) -> None:
@@ -122,8 +150,11 @@ class CellSearch:
         for number in self._running(key):
             value = float(epoch[self.cell.search["metrics"][0]])
             epochs = self.asked[number].epochs | {epoch["epoch"]: value}
+            known = epochs == self.asked[number].epochs
+            if not known:
+                self.past.append(Moment(number, epoch["epoch"], "running"))
             self.asked[number] = replace(self.asked[number], epochs=epochs)
-            if self.pruner.replays or not again:
+            if self.pruner.replays or not (again or known):  # a resumed trial tells its epochs from the first on
                 self._judge(number, epoch["epoch"])
 
     def replayed(self) -> None:
@@ -150,6 +181,13 @@ class CellSearch:
         values = self._values(body) if state == "finished" and body else None
         for number in self._running(key):
             self.asked[number] = replace(self.asked[number], state=state, values=values)
+            self.past.append(Moment(number, 0, state))
+
+    def broke(self, key: str) -> None:
+        """Note that the attempts of a trial were used up, which a later run may try again: what came after it is not
+        compared with it, since it did not know of that."""
+        self.pruner.forget(key)
+        self.past += [Moment(number, 0, "failed") for number in self._running(key)]
 
     def runs(self, key: str) -> bool:
         """Whether the search waits for a trial."""

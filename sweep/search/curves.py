@@ -8,18 +8,18 @@ history and the seed, and what is given up one of the history (:mod:`sweep.searc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from search_spaces.space import all_points, count
 from sweep.plan.slots import SearchedCell, filled
 from sweep.search.forecast import Course, Forecast, Numbers, Observed, expected_improvement
 from sweep.search.geometry import candidates, coordinates, is_listed
 from sweep.search.pruning import Pruner
 from sweep.search.suggest import Asked
+from sweep.search.untried import left, untried
 from trainers.config import Recipe
 from trainers.loop.schedule import learning_rate
 
@@ -31,6 +31,53 @@ BESIDE = 0.05
 """How near two points may not be, in unit lengths."""
 FEWEST = 2
 """Epochs of all trials together, before anything is foretold."""
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """A trial that runs, weighed against what could be tried in its stead."""
+
+    number: int
+    """Of the suggestion, counted from 0."""
+    epoch: int
+    """After which it was weighed, counted from 1."""
+    forecast: Forecast
+    """In which it is the trial of that number."""
+    best: float
+    """What is to be improved."""
+    gain: float
+    """Expected improvement at its last epoch, for each epoch that it still needs."""
+    instead: dict[str, Any]
+    """The point not tried yet that promises most for each of its epochs."""
+    promise: float
+    """What it promises for each."""
+    instead_end: tuple[float, float]
+    """Mean and standard deviation of what it would end with."""
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether the trial promises less, and is given up."""
+        return self.gain < self.promise
+
+    @property
+    def end(self) -> tuple[float, float]:
+        """Mean and standard deviation of what the trial would end with."""
+        mean, deviation = self.forecast.ends([self.number])
+        return float(mean[0]), float(deviation[0])
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What one more trial promises."""
+
+    params: dict[str, Any]
+    """The point not tried yet that promises most."""
+    gain: float
+    """Its expected improvement, in points."""
+    best: float
+    """What is to be improved."""
+    end: tuple[float, float]
+    """Mean and standard deviation of what it would end with."""
 
 
 class CurveSearch(Pruner):
@@ -66,16 +113,54 @@ class CurveSearch(Pruner):
 
     def _judge(self, key: str, epoch: int, value: float) -> bool:
         number = max(number for number, known in enumerate(self._keys) if known == key)
+        weighed = self.weigh(number, epoch)
+        return weighed is not None and weighed.is_worse
+
+    def weigh(self, number: int, epoch: int) -> Weighed | None:
+        """A trial that runs, weighed after an epoch; None where it goes on unweighed.
+
+        Args:
+            number: of the suggestion, counted from 0.
+            epoch: counted from 1.
+        """
         epochs = len(self._course(self._history[number].params).share)
         if epoch % max(1, epochs // LOOKS) or epoch >= epochs or len(self._history) >= self._cell.budget:
-            return False
+            return None
         trials, untried = self._trials(), self._untried(epoch)
         if _known(trials) < FEWEST or not untried:
-            return False
+            return None
         forecast = self._beside(number, trials)
         best = self._best(forecast)
         own = expected_improvement(*forecast.ends([number]), best)[0] / (epochs - epoch)
-        return bool(own < self._promises(forecast, untried, best).max())
+        promises = self._promises(forecast, untried, best)
+        instead = untried[int(np.argmax(promises))]
+        end = self._end_of(forecast, instead)
+        return Weighed(number, epoch, forecast, best, float(own), instead, float(promises.max()), end)
+
+    def outlook(self, seed: int) -> Outlook | None:
+        """What one more trial promises; None where all points were tried, and while nothing can be foretold.
+
+        Args:
+            seed: of the points that are looked at.
+        """
+        trials, untried = self._trials(), self._untried(seed)
+        if _known(trials) < FEWEST or not untried:
+            return None
+        forecast = Forecast(self._believed(trials))
+        best = self._best(forecast)
+        epochs = np.array([len(self._course(params).share) for params in untried])
+        gains = self._promises(forecast, untried, best) * epochs
+        most = untried[int(np.argmax(gains))]
+        return Outlook(most, float(gains.max()), best, self._end_of(forecast, most))
+
+    def ends(self, numbers: Sequence[int]) -> list[tuple[float, float]]:
+        """Mean and standard deviation of what some trials end with, or would have ended with, by all that is known."""
+        means, deviations = Forecast(self._trials()).ends(numbers)
+        return list(zip(means.tolist(), deviations.tolist(), strict=True))
+
+    def _end_of(self, forecast: Forecast, params: Mapping[str, Any]) -> tuple[float, float]:
+        mean, deviation = forecast.new([coordinates(self._cell.space, params)], self._course(params))
+        return float(mean[0]), float(deviation[0])
 
     def forget(self, key: str) -> None:
         """Nothing to do: a suggestion that broke has that state, and counts as the worst that was seen."""
@@ -106,9 +191,7 @@ class CurveSearch(Pruner):
         space, tried = self._cell.space, [asked.params for asked in self._history]
         ranked = sorted(self._history, key=lambda asked: -max(asked.epochs.values(), default=-np.inf))
         sample = candidates(space, [asked.params for asked in ranked[:BEST]], seed)
-        points = [point for point in sample if point not in tried]
-        if not points and count(space) is not None:
-            return list(islice((point for point in all_points(space) if point not in tried), 1))
+        points = list(untried(sample, tried)) or list(islice(left(space, tried), 1))
         if not tried or is_listed(space):
             return points
         places = np.stack([coordinates(space, params) for params in tried])

@@ -93,7 +93,19 @@ class Forecast:
             trials: their numbers, counted from 0.
         """
         some = [self.trials[number] for number in trials]
-        return self._predicted([trial.at for trial in some], [trial.course for trial in some], np.array(trials))
+        last = [(trial.course, -1) for trial in some]
+        return self._predicted([trial.at for trial in some], last, np.array(trials))
+
+    def along(self, number: int, epochs: Sequence[int]) -> tuple[Numbers, Numbers]:
+        """Mean and standard deviation of what one of the trials has, or will have, after some of its epochs.
+
+        Args:
+            number: the trial's, counted from 0.
+            epochs: counted from 0.
+        """
+        trial = self.trials[number]
+        some = [(trial.course, epoch) for epoch in epochs]
+        return self._predicted([trial.at] * len(some), some, np.full(len(some), number))
 
     def new(self, at: Sequence[Numbers], course: Course) -> tuple[Numbers, Numbers]:
         """The same of trials that have not begun.
@@ -102,14 +114,15 @@ class Forecast:
             at: their coordinates.
             course: that all of them would take.
         """
-        return self._predicted(at, [course] * len(at), np.full(len(at), -1))
+        return self._predicted(at, [(course, -1)] * len(at), np.full(len(at), -1))
 
     def _predicted(
-        self, at: Sequence[Numbers], courses: Sequence[Course], of: NDArray[np.int_]
+        self, at: Sequence[Numbers], epochs: Sequence[tuple[Course, int]], of: NDArray[np.int_]
     ) -> tuple[Numbers, Numbers]:
-        places, ones = np.stack(list(at)), np.ones(len(at))
-        features = np.stack([_features(course, -1) for course in courses])
-        cross = self._covariance(places, ones, features, of)
+        places = np.stack(list(at))
+        share = np.array([course.share[epoch] for course, epoch in epochs])
+        features = np.stack([_features(course, epoch) for course, epoch in epochs])
+        cross = self._covariance(places, share, features, of)
         inner = np.linalg.solve(self._root, cross.T)
         prior = EFFECT + OWN + features**2 @ SHARED
         variance = np.maximum(prior - (inner**2).sum(0), 1e-9)

@@ -10,18 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search_spaces.space import Space, all_points, anywhere, count, point
+from search_spaces.space import Space, all_points, anywhere, count, is_ordered, point
 
 MOST_LISTED = 512
 """Points of a space of finitely many that are all looked at; of more, a sample is."""
 NEIGHBOURS, NEAR = 16, 0.1
 """How many points are drawn around each of the best, and how far away: the standard deviation in unit lengths."""
-
-
-def is_ordered(dimension: Mapping[str, Any]) -> bool:
-    """Whether a dimension's values are numbers, which lie on a line; a choice of anything else has no order."""
-    choice = dimension.get("choice", ())
-    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in choice)
 
 
 def coordinates(space: Space, params: Mapping[str, Any]) -> NDArray[np.float64]:

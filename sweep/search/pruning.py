@@ -22,6 +22,9 @@ class Pruner(ABC):
         self._answers: dict[tuple[str, int], bool] = {}
         self.stopped: dict[str, int] = {}
         """Trials that were given up, with the epoch."""
+        self.bars: dict[str, float] = {}
+        """What those should have had then, by a rule that compares values."""
+        self._bar: float | None = None
 
     def report(self, key: str, epoch: int, value: float, *, last: bool = False) -> bool:
         """Note a trial's value after an epoch (counted from 1); True where it should stop, never after its `last`."""
@@ -30,6 +33,7 @@ class Pruner(ABC):
             self._answers[key, epoch] = stop
             if stop:
                 self.stopped.setdefault(key, epoch)
+                self.bars |= {key: self._bar} if self._bar is not None else {}
         return self._answers[key, epoch]
 
     replays = True
@@ -76,7 +80,8 @@ class Asha(Pruner):
         rung = self.rungs[epoch]
         rung[key] = value
         kept = math.ceil(len(rung) / self.reduction)
-        return value < sorted(rung.values(), reverse=True)[kept - 1]
+        self._bar = sorted(rung.values(), reverse=True)[kept - 1]
+        return value < self._bar
 
     def forget(self, key: str) -> None:
         """Take the trial off every rung that it has reached."""
@@ -103,7 +108,8 @@ class MedianStopping(Pruner):
         self._best[key] = max(value, self._best.get(key, value))
         if epoch < self.grace or len(others) < MEDIAN_NEEDS:
             return False
-        return self._best[key] < statistics.median(others)
+        self._bar = statistics.median(others)
+        return self._best[key] < self._bar
 
     def forget(self, key: str) -> None:
         """Take the trial's values out of the medians of all epochs."""

@@ -14,6 +14,7 @@ from sweep.ledger.kinds import Kind
 from sweep.ledger.store import Event, Ledger
 from sweep.plan.labels import label
 from sweep.plan.slots import Plan, SearchedCell, Slot
+from sweep.search.begun import rules_of
 from sweep.search.cell_search import CellSearch, Chosen, tried
 from sweep.search.suggest import State
 
@@ -75,11 +76,9 @@ class Searches:
             search.report(event.trial or "", event.body, again=True)
 
     def _replay_failed(self, event: Event) -> None:
-        """Compare no trial with one whose attempts were used up: what came after it did not know that a later run would
-        try it again."""
         if not event.body.get("again", False):
             for search in self.of(event.trial or ""):
-                search.pruner.forget(event.trial or "")
+                search.broke(event.trial or "")
 
     def _replay_end(self, ledger: Ledger, event: Event) -> None:
         self.ended(event.trial or "", event.body["state"], self._body(event, ledger))
@@ -162,7 +161,7 @@ class Searches:
             search.ask(params, key)
             if self._ledger is not None:
                 body = {"cell": search.cell.id, "number": number, "params": params, "slot": asdict(slot)}
-                self._ledger.append("ask", key, body=body)
+                self._ledger.append("ask", key, body=body | ({} if number else rules_of(search.cell)))
             timed = "device_seconds" in search.cell.search["metrics"]
             if not self._known(search, key, self._ledger) and (timed or not taken(slot)):
                 return key, slot

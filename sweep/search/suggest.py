@@ -2,11 +2,12 @@
 
 Nothing is kept between two suggestions. `tpe` and `gp` build an Optuna study from the history each time (30 trials cost
 5 ms) with a sampler seeded by the trial's number; `random`, `qmc`, `grid` and `brute_force` are sequences of points. So
-a search that was broken off goes on as if it had not been, from the ledger alone.
+a search that was broken off goes on as if it had not been, from the ledger alone. Each sampler proposes several points,
+and the first that was not tried is the suggestion (:mod:`sweep.search.untried`).
 
-Here, in :mod:`sweep.search.optuna_storage` and in :mod:`sweep.report.searches` only public names of Optuna are used, as
-read in release 5.0. One of them is experimental by its documentation, `Study.set_metric_names`, which names the columns
-of a mirrored study; before release 5 multivariate TPE was another.
+Here, in :mod:`sweep.search.optuna_storage` and in :mod:`sweep.search.importance` only public names of Optuna are used,
+as read in release 5.0. One of them is experimental by its documentation, `Study.set_metric_names`, which names the
+columns of a mirrored study.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from search_spaces.space import Space, all_points, anywhere, point
+from search_spaces.space import Space, all_points, anywhere, is_ordered, point
+from sweep.plan.slots import RULES
+from sweep.search.untried import first_untried
 
 if TYPE_CHECKING:
     import optuna
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 State = Literal["running", "finished", "pruned", "failed"]
 PRIMES = tuple(n for n in range(2, 260) if all(n % divisor for divisor in range(2, n)))
 """Bases of the Halton sequence, one per dimension: more than a recipe and a method have fields."""
+PROPOSALS = 8
+"""Of a sampler that draws, for one suggestion, as long as they were all tried."""
 DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {
     "val_acc": "maximize",
     "test_acc": "maximize",
@@ -49,10 +53,9 @@ class Asked:
 
 
 def suggest(
-    space: Space, history: Sequence[Asked], *, sampler: str, metrics: Sequence[str], seed: int
+    space: Space, history: Sequence[Asked], *, sampler: str, metrics: Sequence[str], seed: int, rules: int = RULES
 ) -> dict[str, Any] | None:
-    """The next point of `space`; None where a finite sequence has come to its end. A finite sequence goes on with the
-    first of its points that was not tried, whichever sampler has tried the others.
+    """The next point of `space`; None where all were tried, by whichever sampler.
 
     Args:
         space: what is searched.
@@ -60,19 +63,34 @@ def suggest(
         sampler: `tpe`, `gp`, `random`, `qmc`, `grid` or `brute_force`.
         metrics: names of the values, see :data:`DIRECTIONS`.
         seed: the same for all suggestions of a search.
+        rules: by which it asks, see :data:`~sweep.plan.slots.RULES`.
     """
     number = len(history)
+    seeded = seed_of(seed, number)
     if sampler in ("tpe", "gp"):
-        return _by_optuna(space, history, sampler, metrics, seed_of(seed, number))
-    if sampler == "random":
-        return anywhere(space, random.Random(seed_of(seed, number)))
-    if sampler == "qmc":
-        return _halton(space, number, seed)
+        proposals = _by_optuna(space, history, sampler, metrics, seeded, ordered=rules > 1)
+    elif sampler == "random":
+        proposals = _drawn(space, seeded)
+    elif sampler == "qmc":
+        proposals = (_halton(space, number + further, seed) for further in range(PROPOSALS))
+    else:
+        proposals = _listed(space, seed if sampler == "brute_force" else None)
+    if rules == 1 and sampler not in ("grid", "brute_force"):
+        return next(proposals)
+    return first_untried(proposals, space, [asked.params for asked in history], seed_of(seed, number, 1))
+
+
+def _drawn(space: Space, seed: int) -> Iterator[dict[str, Any]]:
+    draw = random.Random(seed)
+    return (anywhere(space, draw) for _ in range(PROPOSALS))
+
+
+def _listed(space: Space, shuffled: int | None) -> Iterator[dict[str, Any]]:
+    """All points of a space, in their order or shuffled by a seed."""
     points = list(all_points(space))
-    if sampler == "brute_force":
-        random.Random(seed_of(seed)).shuffle(points)
-    tried = [asked.params for asked in history]
-    return next((point for point in points if point not in tried), None)
+    if shuffled is not None:
+        random.Random(seed_of(shuffled)).shuffle(points)
+    return iter(points)
 
 
 def _halton(space: Space, number: int, seed: int) -> dict[str, Any]:
@@ -104,23 +122,33 @@ def seed_of(*parts: int) -> int:
 
 
 def _by_optuna(
-    space: Space, history: Sequence[Asked], sampler: str, metrics: Sequence[str], seed: int
-) -> dict[str, Any]:
+    space: Space, history: Sequence[Asked], sampler: str, metrics: Sequence[str], seed: int, *, ordered: bool
+) -> Iterator[dict[str, Any]]:
+    """What Optuna's sampler proposes; what it has proposed before counts as running when it proposes more."""
     import optuna
 
     logging.getLogger("optuna").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # multivariate TPE, before Optuna 5
-        chosen: optuna.samplers.BaseSampler
-        if sampler == "gp":
-            chosen = optuna.samplers.GPSampler(seed=seed)
-        else:
-            chosen = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
-        study = optuna.create_study(directions=[DIRECTIONS[metric] for metric in metrics], sampler=chosen)
-        for trial in frozen_trials(space, history):
-            study.add_trial(trial)
-        asked = study.ask({name: _distribution(dimension) for name, dimension in space.items()})
-    return {name: _from_optuna(space[name], asked.params[name]) for name in space}
+    chosen: optuna.samplers.BaseSampler
+    if sampler == "gp":
+        chosen = optuna.samplers.GPSampler(seed=seed)
+    else:
+        chosen = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
+    study = optuna.create_study(directions=[DIRECTIONS[metric] for metric in metrics], sampler=chosen)
+    seen = _by_rank(space) if ordered else space
+    for trial in frozen_trials(seen, history):
+        study.add_trial(trial)
+    for _ in range(PROPOSALS):
+        asked = study.ask({name: _distribution(dimension) for name, dimension in seen.items()})
+        yield {name: _from_optuna(seen[name], asked.params[name]) for name in space}
+
+
+def _by_rank(space: Space) -> Space:
+    """The space in which each choice of numbers is `ranked`: Optuna's samplers see the places of its values, the least
+    first. Numbers that a person lists are as far apart as she meant them to be."""
+    return {
+        name: {"choice": sorted(of["choice"]), "ranked": True} if "choice" in of and is_ordered(of) else of
+        for name, of in space.items()
+    }
 
 
 def frozen_trials(space: Space, history: Sequence[Asked]) -> list[optuna.trial.FrozenTrial]:
@@ -150,6 +178,8 @@ def frozen_trials(space: Space, history: Sequence[Asked]) -> list[optuna.trial.F
 def _distribution(dimension: Mapping[str, Any]) -> optuna.distributions.BaseDistribution:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+    if dimension.get("ranked"):
+        return IntDistribution(0, len(dimension["choice"]) - 1)
     if "choice" in dimension:
         return CategoricalDistribution(range(len(dimension["choice"])))
     low, high = dimension["range"]
@@ -159,7 +189,10 @@ def _distribution(dimension: Mapping[str, Any]) -> optuna.distributions.BaseDist
 
 
 def _to_optuna(dimension: Mapping[str, Any], value: Any) -> Any:
-    return dimension["choice"].index(value) if "choice" in dimension else value
+    if "choice" in dimension:
+        return dimension["choice"].index(value)
+    low, high = dimension["range"]
+    return min(max(value, low), high)  # earlier releases suggested 0.30000000000000004 of a range that ends at 0.3
 
 
 def _from_optuna(dimension: Mapping[str, Any], value: Any) -> Any:

@@ -86,13 +86,15 @@ GDKD = {"gdkd": {"k": {"range": [2, 8]}, "kl": {"choice": ["forward", "both"]}}}
 SEARCHED: dict[str, Any] = {
     "methods": ["kd", GDKD],
     "seeds": 3,
-    "search": {"trials": 6, "sampler": "grid", "pruner": "none"},
+    "search": {"trials": 6, "sampler": "grid", "pruner": "none", "first": []},
 }
 """The grid tries k = 2, 3 and 4, each with both directions."""
 
 
 def searched_plan(**changes: Any) -> Plan:
-    return build_plan(small_spec(**(SEARCHED | changes)))
+    """A plan whose searches try their points in the grid's order, from its first on."""
+    search = {"search": {"first": []} | changes.get("search", SEARCHED["search"])}
+    return build_plan(small_spec(**(SEARCHED | changes | search)))
 
 
 def better_with_k(slot: Slot) -> float:

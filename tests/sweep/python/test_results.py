@@ -19,8 +19,11 @@ from sweep.python.results import Results
 from sweep.results.board import leaderboard
 from sweep.results.export import export
 from sweep.results.records import records
+from sweep.results.studies import record as record_of
+from sweep.results.studies import studies
 from sweep.tracking.sync import sync
-from tests.support.examples import begin, record
+from tests.support.boards import better_with_k, searched_plan
+from tests.support.examples import begin, play, record
 from trainers.errors import InputError
 
 PAIR = "resnet20→resnet8"
@@ -102,6 +105,24 @@ def test_the_figure_is_matplotlib_s_and_shows_itself(results: Results, root: Roo
     saved = io.BytesIO()
     figure.savefig(saved, format="pdf")
     assert saved.getvalue().startswith(b"%PDF")
+
+
+def test_a_search_has_a_line_as_the_command_prints_it(root: Root) -> None:
+    plan = searched_plan(seeds=1)
+    with Ledger(root.sweep(plan.name).ledger) as ledger:
+        play(ledger, plan, better_with_k)
+        expected = [record_of(study) for study in studies(ledger)]
+    frame = sweep.open(plan.name, root=root.path).studies()
+    assert list(frame.columns) == list(expected[0])
+    assert (frame.search[0], frame.tried[0]) == ("gdkd", "6/6")
+    assert frame.best_so_far[0] == expected[0]["best_so_far"] != []
+
+
+def test_where_nothing_was_searched_there_are_no_studies(results: Results) -> None:
+    with pytest.raises(InputError, match="'small' searches nothing"):
+        results.studies()
+    with pytest.raises(InputError, match="which lies where the sweep ran"):
+        Results("small", results._below, "http://nowhere").studies()
 
 
 def test_of_no_result_there_is_no_figure(root: Root, ledger: Ledger, small_plan: Plan) -> None:

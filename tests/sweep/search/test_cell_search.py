@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import yaml
 
 from sweep.ledger.bodies import final_body
 from sweep.plan.expand import build_plan
@@ -68,8 +69,61 @@ def test_points_that_are_named_come_first_and_once(sampler: str) -> None:
         assert all(isinstance(point.get("w2", 1.0), float) for point in drawn)
 
 
-def test_a_plan_without_named_points_is_what_it_was(plan: Plan) -> None:
+def test_a_plan_without_named_points_names_none(plan: Plan) -> None:
     assert all("first" not in cell.search for cell in plan.cells)
+
+
+# -- what it begins with ----------------------------------------------------------------------------------------------
+
+PAIRS = ["resnet20 -> resnet8", "resnet20 -> resnet14: {recipe: {lr: 0.1}, methods: {gdkd: {w2: 6, k: 7}}}"]
+RATES = {"base": "digits", "lr": {"range": [0.01, 0.2], "log": True}}
+
+
+def begins(**changes: Any) -> list[Any]:
+    """The point that each search of gdkd begins with; None where it has none."""
+    cells = searched_plan(**changes).cells
+    return [cell.search.get("begins") for cell in cells if cell.method == "gdkd"]
+
+
+@pytest.mark.parametrize("sampler", [*SAMPLERS, "grid", "gp", "curves"])
+def test_a_search_begins_with_the_values_that_are_usual(sampler: str) -> None:
+    """The method's defaults and the recipe's value, or what the pair has of its own."""
+    rates = RATES | {"lr": {"choice": [0.2, 0.1, 0.05]}}
+    pairs = [PAIRS[0], yaml.safe_load(PAIRS[1])]
+    cells = searched_plan(recipe=rates, pairs=pairs, search={"sampler": sampler}).cells
+    cells = tuple(cell for cell in cells if cell.method == "gdkd")
+    usual = [{"w2": w2, "k": k, "recipe.lr": lr} for w2, k, lr in ((8.0, 5, 0.05), (6.0, 7, 0.1))]
+    assert [draws(cell)[0] for cell in cells] == usual
+    assert [draws(cell).count(point) for cell, point in zip(cells, usual, strict=True)] == [1, 1]
+
+
+def test_a_search_whose_space_lacks_a_usual_value_begins_anywhere() -> None:
+    assert begins(recipe=RATES, pairs=PAIRS[:1]) == [{"w2": 8.0, "k": 5, "recipe.lr": 0.05}]
+    for lacks in (
+        {"methods": ["kd", {"gdkd": {"w2": {"range": [1, 3]}}}]},
+        {"methods": ["kd", {"gdkd": {"w2": {"range": [1, 9], "step": 2}}}]},
+        {"methods": ["kd", {"gdkd": {"k": {"choice": [4, 6]}}}]},
+        {"recipe": RATES | {"lr": {"choice": [0.04, 0.06]}}},
+        {"methods": ["kd", {"dhkd": {"alpha_epochs": {"range": [1, 3]}}}]},
+    ):
+        plan = searched_plan(**lacks)
+        assert all("begins" not in cell.search for cell in plan.cells if cell.method != "kd")
+
+
+def test_named_points_are_tried_instead_of_the_usual_ones_and_none_where_none_are_named() -> None:
+    named = {"w2": 2, "k": 8}
+    for first, drawn in (([named], {"w2": 2.0, "k": 8}), ([], None)):
+        (cell, _) = searched_plan(search={"first": first}).cells
+        assert "begins" not in cell.search
+        assert drawn in (None, draws(cell)[0])
+    (usual, _) = searched_plan().cells
+    assert draws(usual)[0] == usual.search["begins"] == {"w2": 8.0, "k": 5}
+
+
+def test_a_search_that_has_begun_otherwise_does_not_come_back_to_its_beginning(plan: Plan) -> None:
+    search = searching(plan.cells[0], sampler="random", deterministic=False, trials=30)
+    search.ask({"w2": 1.0, "k": 2}, "a")
+    assert search.suggest() != plan.cells[0].search["begins"]
 
 
 # -- what is drawn ----------------------------------------------------------------------------------------------------

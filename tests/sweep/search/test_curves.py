@@ -119,6 +119,24 @@ def test_a_trials_last_epoch_is_judged_where_the_driver_did_not_come_to_it(cell:
     assert again.asked[number].state == "pruned"
 
 
+def test_a_resumed_trial_that_tells_its_epochs_again_is_not_judged_by_its_first(cell: SearchedCell) -> None:
+    """It has come further: at its first epoch it would need all the others."""
+    whole = CellSearch(cell)
+    run(whole)
+    number = next(n for n, asked in enumerate(whole.asked) if asked.state == "finished" and n)
+    again = CellSearch(cell)
+    for asked, key in list(zip(whole.asked, whole.keys, strict=True))[: number + 1]:
+        again.ask(asked.params, key)
+        known = sorted(asked.epochs.items())[: EPOCHS - 1]
+        for epoch, value in known:
+            again.report(key, {"epoch": epoch, "val_acc": value}, again=True)
+        if len(again.asked) <= number:
+            again.tell(key, asked.state, {"last": {"val_acc": known[-1][1]}, "seconds": 1.0})
+    for epoch, value in known:
+        again.report(key, {"epoch": epoch, "val_acc": value})
+        assert again.runs(key), f"given up at epoch {epoch}, of which it had told before"
+
+
 @pytest.mark.parametrize(
     "space", [{"w2": {"range": [1, 6]}}, {"w2": {"range": [1, 6], "step": 0.005}}], ids=["endless", "large"]
 )

@@ -31,7 +31,7 @@ EPOCHS = 9
 def searched_plan(*others: Any, space: dict[str, Any] = SPACE, seeds: int = 2, **search: Any) -> Plan:
     """A plan with one searched method under one pair, and other methods."""
     recipe = {"base": "digits", "epochs": EPOCHS, "samples_per_class": 8}
-    asked = {"trials": 6, "sampler": "random", "deterministic": True} | search
+    asked = {"trials": 6, "sampler": "random", "deterministic": True, "first": []} | search
     return build_plan(small_spec(methods=["kd", *others, {"gdkd": space}], recipe=recipe, search=asked, seeds=seeds))
 
 

@@ -131,9 +131,11 @@ def check(world: World, plan: Plan, *, fails: bool = False) -> None:
         over |= {event.trial} if event.kind == "final" else set()
     for cell in plan.cells:
         asked = asks(world)[cell.id]
-        points = 24 if "k" in cell.space else 4
-        expected = min(cell.search["trials"], points) if cell.search["sampler"] == "brute_force" else None
-        assert [number for number, _, _ in asked] == list(range(expected or cell.search["trials"]))
+        expected = min(cell.search["trials"], 24 if "k" in cell.space else 4)
+        assert [number for number, _, _ in asked] == list(range(expected))
+        assert [
+            one for place, (_, one, _) in enumerate(asked) if one in [params for _, params, _ in asked[:place]]
+        ] == []
         won = chosen(world)[cell.id]
         assert 0 < len(won["chosen"]) <= cell.search["confirm"]
         assert {slot["seed"] for slot in won["slots"]} == set(plan.seeds)

@@ -85,7 +85,6 @@ def test_tpe_finds_what_random_search_does_not() -> None:
     assert best["tpe"] > best["random"]
 
 
-@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_tpe_is_optunas_with_all_dimensions_together_and_running_trials_taken_for_poor() -> None:
     space = {name: dimension for name, dimension in SPACE.items() if name != "head"}  # which Optuna knows by number
 
@@ -105,6 +104,38 @@ def test_tpe_is_optunas_with_all_dimensions_together_and_running_trials_taken_fo
     ours = suggest(space, history, sampler="tpe", metrics=["val_acc"], seed=3)
     assert ours == by_optuna(True, True)
     assert ours not in (by_optuna(True, False), by_optuna(False, True))
+
+
+CHOICES: dict[str, dict[str, Any]] = {
+    "lr": {"choice": [0.003 * 1.2 ** (n * 7 % 30) for n in range(30)]},  # in no order
+    "head": {"choice": ["linear", None]},
+    "flag": {"choice": [True, False]},
+    "k": {"choice": [4]},
+}
+
+
+@pytest.mark.parametrize("sampler", LEARNING)
+def test_a_choice_of_numbers_has_its_order_and_any_other_has_none(sampler: str) -> None:
+    """As Optuna's own sampler suggests it, which sees the places of the numbers in their order."""
+    from optuna.distributions import CategoricalDistribution, IntDistribution
+
+    rates = sorted(CHOICES["lr"]["choice"])
+    others = {name: CategoricalDistribution(range(2)) for name in ("head", "flag")}
+    sees = {"lr": IntDistribution(0, 29), **others, "k": IntDistribution(0, 0)}
+    history, seed = search("random", 24, CHOICES), seed_of(3, 24)
+    samplers: dict[str, optuna.samplers.BaseSampler] = {
+        "tpe": optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True),
+        "gp": optuna.samplers.GPSampler(seed=seed),
+    }
+    study = optuna.create_study(direction="maximize", sampler=samplers[sampler])
+    for asked, trial in zip(history, frozen_trials(CHOICES, history), strict=True):
+        trial.distributions = dict(sees)
+        trial.params = trial.params | {"lr": rates.index(asked.params["lr"])}
+        study.add_trial(trial)
+    place = study.ask(dict(sees)).params
+    found = suggest(CHOICES, history, sampler=sampler, metrics=["val_acc"], seed=3)
+    new = {name: CHOICES[name]["choice"][place[name]] for name in others} | {"lr": rates[place["lr"]], "k": 4}
+    assert found == new != suggest(CHOICES, history, sampler=sampler, metrics=["val_acc"], seed=3, rules=1)
 
 
 def test_optuna_says_nothing_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,3 +248,21 @@ def test_a_finite_sampler_tries_every_point_whoever_tried_the_first(sampler: str
         assert params not in [asked.params for asked in history]
         history.append(Asked(params))
     assert {tuple(asked.params.values()) for asked in history} == {(alpha, k) for alpha in (1, 2, 3) for k in (2, 3)}
+
+
+def test_no_point_lies_beyond_the_end_of_its_range_by_rounding() -> None:
+    ends = [
+        (spaces.point({"range": [low, high], "log": log}, math.nextafter(1.0, 0.0)), high) for low, high, log in RANGES
+    ]
+    assert all(value <= high for value, high in ends)
+
+
+RANGES = [(0.01, 0.3, True), (0.1, 0.7, True), (0.1, 0.3, False), (1e-5, 0.9, True)]
+
+
+def test_a_point_that_an_earlier_release_put_beyond_the_end_is_taken_for_the_end() -> None:
+    """Its ledger is still read."""
+    space = {"lr": {"range": [0.01, 0.3], "log": True}}
+    beyond = Asked({"lr": 0.30000000000000004}, "finished", (80.0,), {1: 80.0})
+    (trial,) = frozen_trials(space, [beyond])
+    assert trial.params == {"lr": 0.3}

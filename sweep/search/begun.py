@@ -1,0 +1,41 @@
+"""How a search was begun: one of an earlier release goes on as that release would have gone on.
+
+The first suggestion of a search notes the rules by which it was made (:data:`sweep.plan.slots.RULES`); those of before
+there were any note none. What is not begun yet takes today's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sweep.ledger.store import Ledger
+from sweep.plan.slots import RULES, Plan, SearchedCell
+
+LATER = ("rules", "begins")
+"""What a cell's `search` holds for today's rules alone."""
+
+
+def as_begun(plan: Plan, ledger: Ledger | None) -> Plan:
+    """A spec's plan, each of its searches by the rules by which it was begun.
+
+    Args:
+        plan: as the spec expands.
+        ledger: the sweep's; None where it has none yet.
+    """
+    if ledger is None or not plan.cells:
+        return plan
+    begun = {
+        event.body["cell"]: event.body.get("rules", 1) for event in ledger.events("ask") if event.body["number"] == 0
+    }
+    return replace(plan, cells=tuple(_by(begun.get(cell.id, RULES), cell) for cell in plan.cells))
+
+
+def _by(rules: int, cell: SearchedCell) -> SearchedCell:
+    if rules == RULES:
+        return cell
+    return replace(cell, search={name: value for name, value in cell.search.items() if name not in LATER})
+
+
+def rules_of(cell: SearchedCell) -> dict[str, int]:
+    """What the first suggestion of a search notes."""
+    return {"rules": cell.rules} if cell.rules > 1 else {}
