@@ -30,6 +30,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "mlkd": {},  # two views
     "crd": {},  # a memory
     "simkd": {},  # predicts through a network of its own
+    "dho": {},  # and through two heads
+    "tekap": {},  # draws in every step
     "ofd": {},  # margins of the teacher's batch norms
 }
 """A method of each kind."""
