@@ -19,9 +19,9 @@ from trainers.storage.content import content_key
 
 Stage = Literal["teacher", "search", "confirm"]
 RULES = 2
-"""How searches ask that begin now: for the usual values first and for no point twice, and a choice of numbers is
-ordered. Those that an earlier release has begun note no rules, which are 1 (:mod:`sweep.search.begun`): these begin
-nowhere, a sampler may come back to a point, and no choice has an order to Optuna's samplers."""
+"""How searches ask that begin now: for the usual values first and for no point twice. Those that an earlier release
+has begun note no rules, which are 1 (:mod:`sweep.search.begun`): these begin nowhere, and a sampler may come back to a
+point."""
 
 
 @dataclass(frozen=True)

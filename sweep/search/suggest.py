@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from search_spaces.space import Space, all_points, anywhere, is_ordered, point
+from search_spaces.space import Space, all_points, anywhere, point
 from sweep.plan.slots import RULES
 from sweep.search.untried import first_untried
 
@@ -68,7 +68,7 @@ def suggest(
     number = len(history)
     seeded = seed_of(seed, number)
     if sampler in ("tpe", "gp"):
-        proposals = _by_optuna(space, history, sampler, metrics, seeded, ordered=rules > 1)
+        proposals = _by_optuna(space, history, sampler, metrics, seeded)
     elif sampler == "random":
         proposals = _drawn(space, seeded)
     elif sampler == "qmc":
@@ -122,7 +122,7 @@ def seed_of(*parts: int) -> int:
 
 
 def _by_optuna(
-    space: Space, history: Sequence[Asked], sampler: str, metrics: Sequence[str], seed: int, *, ordered: bool
+    space: Space, history: Sequence[Asked], sampler: str, metrics: Sequence[str], seed: int
 ) -> Iterator[dict[str, Any]]:
     """What Optuna's sampler proposes; what it has proposed before counts as running when it proposes more."""
     import optuna
@@ -134,21 +134,11 @@ def _by_optuna(
     else:
         chosen = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
     study = optuna.create_study(directions=[DIRECTIONS[metric] for metric in metrics], sampler=chosen)
-    seen = _by_rank(space) if ordered else space
-    for trial in frozen_trials(seen, history):
+    for trial in frozen_trials(space, history):
         study.add_trial(trial)
     for _ in range(PROPOSALS):
-        asked = study.ask({name: _distribution(dimension) for name, dimension in seen.items()})
-        yield {name: _from_optuna(seen[name], asked.params[name]) for name in space}
-
-
-def _by_rank(space: Space) -> Space:
-    """The space in which each choice of numbers is `ranked`: Optuna's samplers see the places of its values, the least
-    first. Numbers that a person lists are as far apart as she meant them to be."""
-    return {
-        name: {"choice": sorted(of["choice"]), "ranked": True} if "choice" in of and is_ordered(of) else of
-        for name, of in space.items()
-    }
+        asked = study.ask({name: _distribution(dimension) for name, dimension in space.items()})
+        yield {name: _from_optuna(space[name], asked.params[name]) for name in space}
 
 
 def frozen_trials(space: Space, history: Sequence[Asked]) -> list[optuna.trial.FrozenTrial]:
@@ -178,8 +168,6 @@ def frozen_trials(space: Space, history: Sequence[Asked]) -> list[optuna.trial.F
 def _distribution(dimension: Mapping[str, Any]) -> optuna.distributions.BaseDistribution:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    if dimension.get("ranked"):
-        return IntDistribution(0, len(dimension["choice"]) - 1)
     if "choice" in dimension:
         return CategoricalDistribution(range(len(dimension["choice"])))
     low, high = dimension["range"]

@@ -106,38 +106,6 @@ def test_tpe_is_optunas_with_all_dimensions_together_and_running_trials_taken_fo
     assert ours not in (by_optuna(True, False), by_optuna(False, True))
 
 
-CHOICES: dict[str, dict[str, Any]] = {
-    "lr": {"choice": [0.003 * 1.2 ** (n * 7 % 30) for n in range(30)]},  # in no order
-    "head": {"choice": ["linear", None]},
-    "flag": {"choice": [True, False]},
-    "k": {"choice": [4]},
-}
-
-
-@pytest.mark.parametrize("sampler", LEARNING)
-def test_a_choice_of_numbers_has_its_order_and_any_other_has_none(sampler: str) -> None:
-    """As Optuna's own sampler suggests it, which sees the places of the numbers in their order."""
-    from optuna.distributions import CategoricalDistribution, IntDistribution
-
-    rates = sorted(CHOICES["lr"]["choice"])
-    others = {name: CategoricalDistribution(range(2)) for name in ("head", "flag")}
-    sees = {"lr": IntDistribution(0, 29), **others, "k": IntDistribution(0, 0)}
-    history, seed = search("random", 24, CHOICES), seed_of(3, 24)
-    samplers: dict[str, optuna.samplers.BaseSampler] = {
-        "tpe": optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True),
-        "gp": optuna.samplers.GPSampler(seed=seed),
-    }
-    study = optuna.create_study(direction="maximize", sampler=samplers[sampler])
-    for asked, trial in zip(history, frozen_trials(CHOICES, history), strict=True):
-        trial.distributions = dict(sees)
-        trial.params = trial.params | {"lr": rates.index(asked.params["lr"])}
-        study.add_trial(trial)
-    place = study.ask(dict(sees)).params
-    found = suggest(CHOICES, history, sampler=sampler, metrics=["val_acc"], seed=3)
-    new = {name: CHOICES[name]["choice"][place[name]] for name in others} | {"lr": rates[place["lr"]], "k": 4}
-    assert found == new != suggest(CHOICES, history, sampler=sampler, metrics=["val_acc"], seed=3, rules=1)
-
-
 def test_optuna_says_nothing_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     logger, told = logging.getLogger("optuna"), logging.handlers.BufferingHandler(100)
     monkeypatch.setattr(logger, "handlers", [told])
