@@ -126,7 +126,13 @@ class Setting:
 
 SEARCHES = (
     *(Setting("curves", "curves"), Setting("curves", "curves", at_once=4), Setting("tpe", "asha", at_once=4)),
-    *(Setting("tpe", "asha"), Setting("tpe", "asha", late=True), Setting("tpe", "median"), Setting("tpe", "none")),
+    *(
+        Setting("tpe", "asha"),
+        Setting("gp", "asha"),
+        Setting("tpe", "asha", late=True),
+        Setting("tpe", "median"),
+        Setting("tpe", "none"),
+    ),
     *(Setting("random", "asha"), Setting("random", "none")),
 )
 PRUNERS = (

@@ -290,13 +290,14 @@ def test_recipe_fields_that_make_work_have_a_limit(field: str, most: int) -> Non
 
 
 SIZES = {("at", "p"), ("catkd", "resolution"), ("crd", "dim"), ("crd", "negatives"), ("dhkd", "hidden")}
-SIZES |= {("reviewkd", "mid_channels"), ("wkd", "rounds")}
+SIZES |= {("reviewkd", "mid_channels"), ("wkd", "rounds"), ("tekap", "draws")}
 UNLIMITED = {
     # no size: an epoch, a place, or a divisor, which the networks or the epochs bound
     *(("dhkd", "alpha_epochs"), ("sld", "start"), ("dkd", "warmup_epochs"), ("ctkd", "curriculum_epochs")),
     *(
         ("rld", "warmup_epochs"),
         ("normkd_dkd", "warmup_epochs"),
+        ("sdd", "warmup_epochs"),
         ("ldrld", "k"),
         ("wkd", "decay_start"),
         ("wkd", "decay_end"),
