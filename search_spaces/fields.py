@@ -104,11 +104,11 @@ class FieldReader:
         self._check_once(path, value, "grid")
         return value
 
-    def _check_once(self, path: yaml_lines.Path, values: list[Any], what: str) -> None:
-        """No value stands twice."""
+    def _check_once(self, path: yaml_lines.Path, values: list[Any], what: str, meant: list[Any] | None = None) -> None:
+        """No value stands twice; nor do two ways to write it, where it is said what the values mean."""
         seen: set[Hashable] = set()
-        for value in values:
-            if (same := _hashable(value)) in seen:
+        for value, same in zip(values, map(_hashable, meant or values), strict=True):
+            if same in seen:
                 self.add(path, f"the value {shown(value)} stands twice in this {what}")
                 return
             seen.add(same)
@@ -137,8 +137,8 @@ class FieldReader:
         key = "range" if kind is Range else "choice"
         for index, item in enumerate(value[key]):
             self._check((*path, key, index), field, item)
-        if kind is Choice:
-            self._check_once(path, value["choice"], "choice")
+        if kind is Choice and len(self.document.mistakes) == before:
+            self._check_once(path, value[key], "choice", [_written(field, item) for item in value[key]])
         if kind is Range and len(self.document.mistakes) == before:
             step = value.get("step")
             if step is not None and step != int(step) and _is_integer(field, value):

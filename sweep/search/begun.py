@@ -10,9 +10,10 @@ from dataclasses import replace
 
 from sweep.ledger.store import Ledger
 from sweep.plan.slots import RULES, Plan, SearchedCell
+from trainers.errors import InputError
 
 LATER = ("rules", "begins")
-"""What a cell's `search` holds for today's rules alone."""
+"""What a cell's `search` holds that the first rules know nothing of."""
 
 
 def as_begun(plan: Plan, ledger: Ledger | None) -> Plan:
@@ -21,6 +22,9 @@ def as_begun(plan: Plan, ledger: Ledger | None) -> Plan:
     Args:
         plan: as the spec expands.
         ledger: the sweep's; None where it has none yet.
+
+    Raises:
+        InputError: where a later release has begun one, by rules that are not known here.
     """
     if ledger is None or not plan.cells:
         return plan
@@ -31,9 +35,13 @@ def as_begun(plan: Plan, ledger: Ledger | None) -> Plan:
 
 
 def _by(rules: int, cell: SearchedCell) -> SearchedCell:
-    if rules == RULES:
-        return cell
-    return replace(cell, search={name: value for name, value in cell.search.items() if name not in LATER})
+    if rules > RULES:
+        raise InputError(
+            f"the search {cell.name} was begun by a later release of sweep, by rules that this one does not know; go on"
+            " with that release"
+        )
+    search = {name: value for name, value in cell.search.items() if rules > 1 or name not in LATER}
+    return replace(cell, search=search | ({"rules": rules} if rules > 1 else {}))
 
 
 def rules_of(cell: SearchedCell) -> dict[str, int]:

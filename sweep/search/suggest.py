@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from search_spaces.space import Space, all_points, anywhere, point
+from search_spaces.space import Space, all_points, anywhere, point, value_at
 from sweep.plan.slots import RULES
 from sweep.search.untried import first_untried
 
@@ -68,7 +68,7 @@ def suggest(
     number = len(history)
     seeded = seed_of(seed, number)
     if sampler in ("tpe", "gp"):
-        proposals = _by_optuna(space, history, sampler, metrics, seeded)
+        proposals = _by_optuna(space, history, sampler, metrics, seeded, stepped=rules > 1)
     elif sampler == "random":
         proposals = _drawn(space, seeded)
     elif sampler == "qmc":
@@ -122,9 +122,13 @@ def seed_of(*parts: int) -> int:
 
 
 def _by_optuna(
-    space: Space, history: Sequence[Asked], sampler: str, metrics: Sequence[str], seed: int
+    space: Space, history: Sequence[Asked], sampler: str, metrics: Sequence[str], seed: int, *, stepped: bool
 ) -> Iterator[dict[str, Any]]:
-    """What Optuna's sampler proposes; what it has proposed before counts as running when it proposes more."""
+    """What Optuna's sampler proposes; what it has proposed before counts as running when it proposes more.
+
+    Args:
+        stepped: whether values of a range with a step are the space's own: 0.3, not Optuna's 0.30000000000000004.
+    """
     import optuna
 
     logging.getLogger("optuna").setLevel(logging.ERROR)
@@ -138,7 +142,7 @@ def _by_optuna(
         study.add_trial(trial)
     for _ in range(PROPOSALS):
         asked = study.ask({name: _distribution(dimension) for name, dimension in space.items()})
-        yield {name: _from_optuna(space[name], asked.params[name]) for name in space}
+        yield {name: _from_optuna(space[name], asked.params[name], stepped) for name in space}
 
 
 def frozen_trials(space: Space, history: Sequence[Asked]) -> list[optuna.trial.FrozenTrial]:
@@ -183,5 +187,9 @@ def _to_optuna(dimension: Mapping[str, Any], value: Any) -> Any:
     return min(max(value, low), high)  # earlier releases suggested 0.30000000000000004 of a range that ends at 0.3
 
 
-def _from_optuna(dimension: Mapping[str, Any], value: Any) -> Any:
-    return dimension["choice"][value] if "choice" in dimension else value
+def _from_optuna(dimension: Mapping[str, Any], value: Any, stepped: bool) -> Any:
+    if "choice" in dimension:
+        return dimension["choice"][value]
+    if stepped and dimension.get("step"):
+        return value_at(dimension, round((value - dimension["range"][0]) / dimension["step"]))
+    return value

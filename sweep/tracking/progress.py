@@ -21,8 +21,12 @@ def fact(uri: str) -> str:
 
 
 def told_of(mark: str) -> int:
-    """Up to which event a server says that it was told everything; 0 where it says nothing."""
-    return int(mark.partition(" ")[0] or 0)
+    """Up to which event a server says that it was told everything; 0 where it says nothing that can be read."""
+    return _number(mark.partition(" ")[0])
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else 0
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ class Progress:
 
         A server that says what it was made to say before has been set back.
         """
-        return f"{self.has_all} {int(self.mark.partition(' ')[2] or 0) + 1}"
+        return f"{self.has_all} {_number(self.mark.partition(' ')[2]) + 1}"
 
     def marked(self, mark: str) -> None:
         """The server says this."""

@@ -16,6 +16,7 @@ from sweep.tracking import mlflow_internals
 from sweep.tracking.long_values import joined
 from sweep.tracking.paging import pages
 from sweep.tracking.patience import made_once, patiently
+from sweep.tracking.progress import told_of
 from sweep.tracking.run_content import PARENT, may_change, milliseconds
 from sweep.tracking.trouble import trouble
 from trainers.errors import StorageError
@@ -199,7 +200,7 @@ class Runs:
             self.mark = run.data.tags.get(TOLD, "")
         elif TOLD in run.data.tags:
             ended = run.info.status == "RUNNING" and run.data.tags.get("state", "running") != "running"
-            self._half_told[key] = 0 if ended else int(run.data.tags[TOLD])
+            self._half_told[key] = 0 if ended else told_of(run.data.tags[TOLD])
         own = {name: value for name, value in run.data.tags.items() if not name.startswith(("mlflow.", "sweep."))}
         best = {name: value for name, value in run.data.metrics.items() if may_change(name)}
         self.shown[key] = Shown(run.info.run_name, joined(own), best)

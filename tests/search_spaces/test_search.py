@@ -166,6 +166,7 @@ def test_methods_inside_a_method_may_be_chosen_among() -> None:
         ("dhkd: {alpha: {choice: [1, -1]}}", "alpha.choice[1]: should be greater than or equal to 0, found -1"),
         ("dhkd: {alpha: {choice: [1, null]}}", "alpha.choice[1]: should be a valid number, found nothing"),
         ("dhkd: {alpha: {choice: [1, 2, 1.0]}}", "alpha: the value 1.0 stands twice in this choice"),
+        ("dhkd: {main: {choice: [kd, scratch, {kd: {}}]}}", 'main: the value {"kd": {}} stands twice in this choice'),
         ("dhkd: {alpha: {choice: [1, 2], log: true}}", "alpha.log: unknown key 'log'; valid: choice"),
         ("dhkd: {main: {choice: [kd, {gdkdd: {}}]}}", "main.choice[1]: unknown method for the main head 'gdkdd'"),
         ("dhkd: {main: {gdkd: {w2: {range: [1, 4]}}}}", "main: gdkd: w2: "),

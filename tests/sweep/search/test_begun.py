@@ -18,9 +18,11 @@ from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
 from sweep.results.preview import look_ahead
 from sweep.run import run_sweep
+from sweep.search import begun
 from sweep.search.begun import as_begun
 from tests.support.examples import begin, small_spec
 from tests.support.simulation import World, run
+from trainers.errors import InputError
 
 TRIALS = 9
 SPACE = {"w2": {"choice": [1.0, 2.0, 4.0, 8.0]}, "k": {"choice": [7, 5]}}
@@ -98,6 +100,16 @@ def test_each_search_of_a_plan_has_its_own_beginning(tmp_path: Path) -> None:
     assert (old.rules, new.rules) == (1, 2)
     assert (old.budget, new.budget) == (TRIALS, 2)
     assert old.search == as_planned_before(two).cells[0].search
+
+
+def test_what_a_later_release_has_begun_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran(tmp_path, plan_of(trials=2))
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        monkeypatch.setattr(begun, "RULES", 3)  # as a later release has it, which knows the second rules as well
+        assert [cell.rules for cell in as_begun(plan_of(), ledger).cells] == [2]
+        monkeypatch.setattr(begun, "RULES", 1)
+        with pytest.raises(InputError, match=r"was begun by a later release of sweep, by rules that this one does not"):
+            as_begun(plan_of(), ledger)
 
 
 # -- what plans and runs it -------------------------------------------------------------------------------------------

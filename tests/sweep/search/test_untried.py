@@ -20,6 +20,10 @@ WIDE: dict[str, dict[str, Any]] = {
     "alpha": {"range": [0.1, 10.0], "log": True},
     "k": {"range": [1, 4], "integer": True},
 }
+STEPPED: dict[str, dict[str, Any]] = {
+    "alpha": {"range": [0.1, 0.9], "step": 0.1},
+    "k": {"range": [1, 3], "step": 2, "integer": True},
+}
 SAMPLERS = ("tpe", "gp", "random", "qmc", "grid", "brute_force")
 DRAWING = ("tpe", "gp", "random", "qmc")
 
@@ -49,6 +53,13 @@ def test_every_point_is_tried_once_and_then_there_is_none(sampler: str) -> None:
     assert repeats(found) == []
     assert len(found) == count(SPACE) == 18
     assert sampler == "gp" or search(sampler, SPACE, 25) == found  # whose suggestions take it long
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_steps_come_to_the_numbers_that_a_person_writes(sampler: str) -> None:
+    found = search(sampler, STEPPED, 30)
+    assert sorted(found, key=str) == sorted(all_points(STEPPED), key=str)
+    assert {point["alpha"] for point in found} == {0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9}
 
 
 @pytest.mark.parametrize("sampler", DRAWING)

@@ -16,6 +16,7 @@ from sweep.plan.slots import Plan
 from sweep.results.board import Leaderboard, board_of, leaderboard
 from sweep.results.records import records
 from sweep.tracking import delivery, patience, read_back
+from sweep.tracking.runs import TOLD
 from sweep.tracking.sync import sync
 from tests.support.boards import tell
 from tests.support.examples import begin, job_of, record, slot_of
@@ -319,3 +320,16 @@ def test_a_trial_that_a_search_has_asked_for_begins_with_its_start(
     sync(root, "small", uri)
     began = next(ledger.events("start", trial=key)).time
     assert runs(uri)[key].info.start_time == int(began * 1000)
+
+
+@pytest.mark.parametrize("edited", ["", "soon", "3 soon"])
+def test_marks_that_somebody_has_edited_only_cost_telling_it_again(
+    root: Root, ledger: Ledger, expected: dict[str, Any], new_store: NewStore, edited: str
+) -> None:
+    uri = new_store()
+    sync(root, "small", uri)
+    for run in runs(uri).values():
+        client_of(uri).set_tag(run.info.run_id, TOLD, edited)
+    assert sync(root, "small", uri) > 0
+    assert content(uri) == expected
+    assert all(run.data.tags[TOLD].partition(" ")[0].isdecimal() for run in runs(uri).values())
