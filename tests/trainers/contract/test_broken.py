@@ -236,19 +236,21 @@ def test_an_error_is_told_by_its_line_and_ends_what_follows(folder: Path) -> Non
     assert {verdict.found for verdict in rest} == {"not tried: first mend 'can be planned'"}
 
 
+@pytest.mark.slow(11)
 def test_what_does_not_end_is_told_by_its_line_and_ends_what_follows(folder: Path) -> None:
     code = "def mykd(student, teacher, targets):\n    if teacher.abs().max() > 1e3:\n        time.sleep(10**6)\n"
     written(folder, f"@method('mykd')\n{code}    return (student - teacher).square().mean()\n")
     some = [one for one in METHOD if one.name in ("finite scalar terms", "finite at logits of ±1e4", "bf16")]
-    holds, wrong, rest = examine("mykd", lambda: Case("mykd"), some, seconds=1.0)
+    limit = 10  # so that on a busy machine too it is over while the loss sleeps, and not before
+    holds, wrong, rest = examine("mykd", lambda: Case("mykd"), some, seconds=float(limit))
     assert holds.holds
     place = f"{folder / 'my_losses.py'}:{HEAD.count(chr(10)) + 4}"
-    assert (wrong.holds, wrong.found) == (False, f"{place}: OverdueError: did not end within 1 s")
+    assert (wrong.holds, wrong.found) == (False, f"{place}: OverdueError: did not end within {limit} s")
     assert (rest.holds, rest.found) == (None, "not tried: first mend 'finite at logits of ±1e4'")
 
 
 def test_what_does_not_end_ends_a_test_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainers.code.limit.SECONDS", 0.3)
+    monkeypatch.setattr("trainers.code.limit.SECONDS", 3.0)
     written(folder, "@method('mykd')\ndef mykd(student, teacher, targets): time.sleep(10**6)\n")
     with pytest.raises(OverdueError):
         METHOD[1].wrong(Case("mykd"))
