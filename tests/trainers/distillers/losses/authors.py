@@ -48,3 +48,19 @@ def assert_the_authors(name: str, case: Case, loss: Callable[[Inputs], Tensor]) 
     expected = arrays_of(name)[f"{case['id']}/grad_student"]
     kept = gradient if gradient.shape == expected.shape else gradient.flatten()[::3]
     torch.testing.assert_close(kept.float(), expected, rtol=0, atol=case["grad_atol"]["student"])
+
+
+def assert_loss_and_gradients(
+    stored: dict[str, Tensor], case: Case, given: Inputs, loss: Callable[[Inputs], Tensor]
+) -> None:
+    """The loss, and the gradient of each input that the case has one of, are those of the authors' code."""
+    for name in case["grad_atol"]:
+        given[name].requires_grad_()
+    found = loss(given)
+    found.backward()  # type: ignore[no-untyped-call]
+    assert found.item() == pytest.approx(case["loss_f64"], rel=1e-5)
+    for name, tolerance in case["grad_atol"].items():
+        gradient, expected = given[name].grad, stored[f"{case['id']}/grad_{name}"]
+        assert gradient is not None
+        kept = gradient if gradient.shape == expected.shape else gradient.flatten()[::3]
+        torch.testing.assert_close(kept, expected, rtol=0, atol=tolerance)
