@@ -118,11 +118,8 @@ class Delivery:
                 if of_trials:
                     self._trials_events(told)
                     self._progress.reach(told[-1].seq)
-                for event in () if of_trials else told:
-                    self._parent_event(event)
-                    self._progress.reach(event.seq)
-                if not of_trials:
-                    self._mark()
+                else:
+                    self._parent_events(told)
             if not events:
                 self._move()
         except GoneError:
@@ -226,6 +223,13 @@ class Delivery:
             self._runs.shown[key] = Shown(run.name, run.tags, run.best | _best(numbers))
 
     # -- event by event -----------------------------------------------------------------------------------------------
+
+    def _parent_events(self, events: list[Event]) -> None:
+        """Events of the sweep itself, one after the other; then the server says how far it was told."""
+        for event in events:
+            self._parent_event(event)
+            self._progress.reach(event.seq)
+        self._mark()
 
     def _parent_event(self, event: Event) -> None:
         self._teller.begin(None, event.seq)

@@ -79,7 +79,7 @@ class Runs:
         """What the runs show, by `sweep.key`."""
         self.doubled: set[str] = set()
         """Keys that had several runs, of which one is left: it may lack what another was told."""
-        self._half_told: dict[str, int] = {}
+        self._told: dict[str, int] = {}
         """How far the runs say that they were told, by `sweep.key`; 0 where one was told its end by half."""
         self._doubtful: set[str] = set()
         """Keys whose run the server may have made though it did not say so."""
@@ -124,7 +124,7 @@ class Runs:
 
     def lacks(self, key: str, seq: int) -> bool:
         """Whether there is a run that was told less of its trial than up to an event, by what it says itself."""
-        return key in self.ids and self._half_told.get(key, seq) < seq
+        return key in self.ids and self._told.get(key, seq) < seq
 
     def experiment_tags(self) -> dict[str, str]:
         """Of the experiment, at this moment."""
@@ -200,7 +200,7 @@ class Runs:
             self.mark = run.data.tags.get(TOLD, "")
         elif TOLD in run.data.tags:
             ended = run.info.status == "RUNNING" and run.data.tags.get("state", "running") != "running"
-            self._half_told[key] = 0 if ended else told_of(run.data.tags[TOLD])
+            self._told[key] = 0 if ended else told_of(run.data.tags[TOLD])
         own = {name: value for name, value in run.data.tags.items() if not name.startswith(("mlflow.", "sweep."))}
         best = {name: value for name, value in run.data.metrics.items() if may_change(name)}
         self.shown[key] = Shown(run.info.run_name, joined(own), best)
