@@ -1,110 +1,40 @@
 """What a search costs beside an exhaustive grid, and what giving trials up early saves and loses.
 
-    uv run python -m benchmarks.search_cost [--rounds 50] [--quick]       replays the recorded curves: seconds
-    uv run python -m benchmarks.search_cost --record digits --seed 0      trains them: tens of minutes
-    uv run python -m benchmarks.search_cost --record cifar10 --seed 0 --data FOLDER
+    uv run python -m benchmarks.search_cost [--rounds 50] [--quick] [PROBLEM ...]
 
-Two grids, both DHKD, five alphas by five learning rates: few-shot digits, and a subset of CIFAR-10 (Parquet files in
-FOLDER, see docs/datasets.md). Each of the 25 configurations was trained to its end once for every student's seed by the
-real trainer; the curves lie in ``digits_curves.jsonl`` and ``cifar10_curves.jsonl``, in the first line of each the cell
-that they are of. The search that is measured is the engine's own (:mod:`sweep.search.cell_search`, with its samplers
-and pruners), which is fed these curves, epoch by epoch, as its trials ask for them. A point of the grid has one curve
-for a seed, so a replay is exactly what `sweep run` would have done with that sampler's seed, one trial at a time, at
-the cost of milliseconds: many seeds can be tried.
+The search that is measured is the engine's own (:mod:`sweep.search.cell_search`, with its samplers and pruners), which
+is fed the curves of :mod:`benchmarks.search_problems`, epoch by epoch, as its trials ask for them. A point of a grid
+has one curve for a seed, so a replay is exactly what `sweep run` would have done with that sampler's seed, one trial at
+a time, at the cost of milliseconds: many seeds can be tried.
 
 First table, the strict reading: epochs that are trained until the best finished trial is within 0.2 points of the
 grid's best validation accuracy with the same seed, as a share of what the whole grid takes; a search that ends its
-budget without has the share 1. That best is the largest of 25 numbers that each hold a seed's luck, so it is partly
+budget without has the share 1. That best is the largest of some 25 numbers that each hold a seed's luck: in part it is
 luck that is looked for. Second table, what a sweep's table shows in the end: stopped after a quarter of the grid's
 epochs, the configuration that the search would confirm is compared with the one that the grid would, in test
-accuracy, mean over the student's seeds. Third and fourth: all 25 configurations in shuffled order under each pruner,
+accuracy, mean over the student's seeds. Third and fourth: all configurations in shuffled order under each pruner,
 against training all to the end, likewise.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from operator import itemgetter
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
-
-import torch
+from dataclasses import dataclass, field, replace
 
 from benchmarks.common import Row, at_most, print_machine, print_rows
-from search_spaces.loader import parse_spec
-from search_spaces.schema import Spec
-from sweep.plan.expand import build_plan
-from sweep.plan.slots import Plan, SearchedCell
+from benchmarks.search_problems import SPECS, Curve, Curves, confirmed, curves_file, name, read
+from sweep.plan.slots import SearchedCell
 from sweep.search.cell_search import CellSearch
-from trainers.config import TeacherConfig, TrialConfig
-from trainers.data import DATASETS, ImageData
-from trainers.errors import DivergedError
-from trainers.fit import fit
-from trainers.models import Network
-from trainers.result import EpochResult
-from trainers.storage.content import canonical_json, tensors_key
-from trainers.teaching.logit_bank import LogitBank
 
-SPECS = {
-    "digits": """
-name: search-cost
-dataset: {digits: {image_size: 8}}
-recipe:
-  base: digits
-  epochs: 36
-  val_fraction: 0.8                         # 640 images, so that 0.2 points are more than one of them
-  lr: {choice: [0.01, 0.02, 0.05, 0.1, 0.2]}
-teachers: {recipe: {samples_per_class: null, val_fraction: 0.25, epochs: 20, batch_size: 64}}
-pairs: [resnet20 -> resnet8]
-methods:
-  - dhkd: {alpha: {choice: [0.05, 0.2, 0.5, 1, 2]}}
-seeds: 3
-search: {trials: 25}
-""",
-    "cifar10": """
-name: search-cost
-dataset: {parquet: {path: FOLDER}}
-recipe:
-  base: cifar
-  epochs: 9
-  schedule: cosine
-  samples_per_class: 400
-  val_fraction: 0.05                        # 2,500 images: 0.2 points are five of them
-  test_per_class: 250
-  lr: {choice: [0.003, 0.01, 0.03, 0.1, 0.3]}
-teachers: {recipe: {samples_per_class: 500, epochs: 12}}
-pairs: [resnet20 -> resnet8]
-methods:
-  - dhkd: {alpha: {choice: [0.03, 0.1, 0.3, 1, 3]}}
-seeds: 3
-search: {trials: 25}
-""",
-}
-"""What is searched, by the name of its curves."""
 WITHIN = 0.2
 """Points of validation accuracy below the grid's best that count as there."""
 LATE = 5 / 12
 """15 of 36 epochs, 4 of 9."""
-GRID_POINTS = 25
 QUARTER = at_most(0.25)
 """Of the grid's epochs."""
-
-
-class Curve(NamedTuple):
-    """Accuracies in percent after each epoch; shorter than the trial where it diverged."""
-
-    val: list[float]
-    test: list[float]
-
-
-Curves = dict[str, Curve]
-"""Of one student's seed, by configuration, see :func:`name`."""
 
 
 @dataclass(frozen=True)
@@ -158,20 +88,15 @@ class Outcome:
 
 
 def main() -> None:
-    """Print all tables, or record curves."""
+    """Print all tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=50, help="sampler seeds for each student's seed (50)")
     parser.add_argument("--quick", action="store_true", help="3 of them")
-    parser.add_argument("--record", choices=SPECS, help="train what its file lacks, on one thread, and end")
-    parser.add_argument("--seed", type=int, default=0, help="the student's, to record (0)")
-    parser.add_argument("--data", type=Path, default=Path("data/cifar10"), help="CIFAR-10 as Parquet (data/cifar10)")
+    parser.add_argument("problems", nargs="*", metavar="PROBLEM", help=f"of {', '.join(SPECS)} (all)")
     options = parser.parse_args()
-    if options.record is not None:
-        record(options.record, options.seed, options.data)
-        return
     print_machine()
     replayed = range(3 if options.quick else options.rounds)
-    for problem in SPECS:
+    for problem in options.problems or SPECS:
         cell, curves = read(curves_file(problem))
         size = len(next(iter(curves.values())))
         print(f"\n{problem}: {size} configurations, {len(curves)} seeds of the student, {len(replayed)} of the sampler")
@@ -181,7 +106,7 @@ def main() -> None:
 
 def print_searches(cell: SearchedCell, curves: dict[int, Curves], seeds: Iterable[int]) -> None:
     """What each kind of search trains until it is as good as the grid, and how good it is after a quarter."""
-    whole, shares, lost = GRID_POINTS * cell.epochs, [], []
+    whole, shares, lost = _whole(cell, curves), [], []
     for setting in SEARCHES:
         found = [(known, replay(cell, known, setting, seed)) for known in curves.values() for seed in seeds]
         shares.append(Row(setting.label, [(one.reached or whole) / whole for _, one in found], QUARTER))
@@ -200,16 +125,21 @@ def print_searches(cell: SearchedCell, curves: dict[int, Curves], seeds: Iterabl
 
 
 def print_pruners(cell: SearchedCell, curves: dict[int, Curves], seeds: Iterable[int]) -> None:
-    """What each pruner saves on the same 25 configurations, and what it loses."""
-    whole, trained, lost = GRID_POINTS * cell.epochs, [], []
+    """What each pruner saves on the same configurations, and what it loses."""
+    whole, trained, lost = _whole(cell, curves), [], []
     for setting in PRUNERS:
         found = [(known, replay(cell, known, setting, seed)) for known in curves.values() for seed in seeds]
         trained.append(Row(setting.label, [one.epochs / whole for _, one in found]))
         losses = [confirmed(curves, best(known)) - confirmed(curves, one.leader()) for known, one in found]
         lost.append(Row(setting.label, losses))
-    print_rows("epochs trained, as a share of training all 25 to the end", trained)
-    print_rows("points of test accuracy that are lost beside training all 25 to the end", lost)
+    print_rows("epochs trained, as a share of training all to the end", trained)
+    print_rows("points of test accuracy that are lost beside training all to the end", lost)
     print_means("mean loss", lost)
+
+
+def _whole(cell: SearchedCell, curves: dict[int, Curves]) -> int:
+    """Epochs of the whole grid, with one seed."""
+    return len(next(iter(curves.values()))) * cell.epochs
 
 
 def print_means(what: str, rows: Sequence[Row], of: Callable[[float], float] = float) -> None:
@@ -218,104 +148,13 @@ def print_means(what: str, rows: Sequence[Row], of: Callable[[float], float] = f
     print(f"\n{what}: {'; '.join(means)}")
 
 
-def curves_file(problem: str) -> Path:
-    """Where its curves lie."""
-    return Path(__file__).with_name(f"{problem}_curves.jsonl")
-
-
-def the_plan(problem: str, folder: Path) -> Plan:
-    """The sweep whose only cell is searched; `folder` is where CIFAR-10 lies."""
-    spec: Spec = parse_spec(SPECS[problem].replace("FOLDER", str(folder)), "search_cost.py")
-    return build_plan(spec)
-
-
-def name(params: dict[str, Any]) -> str:
-    """A configuration's name."""
-    return canonical_json(params)
-
-
-# -- recording --------------------------------------------------------------------------------------------------------
-
-
-def record(problem: str, seed: int, folder: Path) -> None:
-    """Train every configuration with a seed, and write one line for each; those that are there are left out."""
-    torch.set_num_threads(1)
-    plan, path = the_plan(problem, folder), curves_file(problem)
-    (cell,) = plan.cells
-    data = DATASETS[plan.dataset].model_validate(plan.source).load()
-    if not path.exists():
-        path.write_text(json.dumps({"cell": asdict(cell)}) + "\n")
-    known = {(line["name"], line["seed"]) for line in lines(path)[1:]}
-    teacher = trained_teacher(plan, data)
-    reference = TeacherConfig(architecture="resnet20", hash=tensors_key(teacher.state_dict()))
-    with TemporaryDirectory() as scratch:
-        bank = LogitBank(Path(scratch))
-        for params in grid(cell):
-            if (name(params), seed) in known:
-                continue
-            trial = cell.slot(params, "search", seed).trial(reference)
-            curve = trained(trial, data, teacher, bank)
-            line = {"name": name(params), "seed": seed, "val": curve.val, "test": curve.test}
-            with path.open("a") as file:
-                file.write(json.dumps(line) + "\n")
-
-
-def grid(cell: SearchedCell) -> Iterator[dict[str, Any]]:
-    """All configurations of the cell, in the engine's order."""
-    search = CellSearch(replace(cell, search=cell.search | {"sampler": "grid"}))
-    while search.wants_more:
-        params = search.suggest()
-        search.ask(params, name(params))
-        yield params
-
-
-def trained_teacher(plan: Plan, data: ImageData) -> Network:
-    """The plan's teacher."""
-    (slot,) = plan.teachers
-    running = fit(slot.trial(None), data=data)
-    while True:
-        try:
-            next(running)
-        except StopIteration as end:
-            network: Network = end.value
-            return network
-
-
-def trained(trial: TrialConfig, data: ImageData, teacher: Network, bank: LogitBank) -> Curve:
-    """A trial's curve, up to where it diverges."""
-    epochs: list[EpochResult] = []
-    try:
-        epochs.extend(fit(trial, data=data, teacher=teacher, bank=bank))
-    except DivergedError as error:
-        print(f"{trial.key}: {error}")
-    return Curve([round(e.val_acc or 0.0, 3) for e in epochs], [round(e.test_acc, 3) for e in epochs])
-
-
 # -- replaying --------------------------------------------------------------------------------------------------------
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    """What was recorded so far."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def read(path: Path) -> tuple[SearchedCell, dict[int, Curves]]:
-    """The cell, and its recorded curves by the student's seed."""
-    (first, *rest), found = lines(path), dict[int, Curves]()
-    for line in sorted(rest, key=itemgetter("seed")):
-        found.setdefault(line["seed"], {})[line["name"]] = Curve(line["val"], line["test"])
-    return SearchedCell(**first["cell"]), found
 
 
 def best(curves: Curves) -> str:
     """What the whole grid would confirm: the configuration with the best validation accuracy."""
     whole = max(len(curve.val) for curve in curves.values())
     return max((name for name, curve in curves.items() if len(curve.val) == whole), key=lambda n: curves[n].val[-1])
-
-
-def confirmed(curves: dict[int, Curves], chosen: str) -> float:
-    """Test accuracy of a configuration after its last epoch, mean over the student's seeds, in percent."""
-    return statistics.fmean(known[chosen].test[-1] for known in curves.values())
 
 
 def replay(cell: SearchedCell, curves: Curves, setting: Setting, seed: int) -> Outcome:
