@@ -24,8 +24,8 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 from torch import Tensor
 
+from trainers.allotment import cores
 from trainers.errors import InputError
-from trainers.process import cores
 from trainers.storage.inputs import check_file, readable
 
 Pixels = NDArray[np.uint8]
