@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainers.errors import shortened
+
 WRAPPERS = ("model", "state_dict", "model_state_dict", "net", "network", "student", "weights", "params")
 """Keys under which training scripts keep the state dict, the usual ones first."""
 AVERAGED = frozenset({"ema", "swa", "averaged", "average", "avg", "shadow", "polyak"})
@@ -46,7 +48,12 @@ class StateDict:
     @property
     def form(self) -> str:
         """How they lay in the file."""
-        return f"state dict under '{'.'.join(self.at)}'" if self.at else "state dict"
+        return f"state dict under '{self.where}'" if self.at else "state dict"
+
+    @property
+    def where(self) -> str:
+        """The names under which they lie, as a message has them."""
+        return shown(".".join(self.at))
 
     @property
     def averaged(self) -> bool:
@@ -128,8 +135,13 @@ def _weights_in(tensors: Mapping[str, Tensor]) -> bool:
     return any(key.endswith(".weight") for key in tensors)
 
 
+def shown(name: str) -> str:
+    """A name out of a file as messages have it: not too long, and nothing in it that a terminal would obey."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in shortened(name))
+
+
 def some(items: Any, between: str = ", ") -> str:
     """The first few, and how many more there are."""
-    listed = [str(item) for item in items]
+    listed = list(items)
     more = f"{between}and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
-    return between.join(listed[:SHOWN]) + more
+    return between.join(shown(str(item)) for item in listed[:SHOWN]) + more

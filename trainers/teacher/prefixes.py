@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from trainers.teacher.contents import COUNT, count_in, is_averaged, some
+from trainers.teacher.contents import COUNT, count_in, is_averaged, shown, some
 
 WRITERS = {"module": "written by DataParallel", "_orig_mod": "written by a compiled network"}
 """Names that stand before keys, and who writes them."""
@@ -100,10 +100,10 @@ def _steps(reading: Reading) -> Iterator[Reading]:
     for name in _candidates(sizes, len(reading.tensors), reading.begun):
         under = {key.partition(".")[2]: v for key, v in reading.tensors.items() if key.startswith(f"{name}.")}
         others = {key: value for key, value in reading.tensors.items() if not key.startswith(f"{name}.")}
-        notes = (*reading.notes, f"prefix '{name}.' removed{_about(name, others)}")
+        notes = (*reading.notes, f"prefix '{shown(name)}.' removed{_about(name, others)}")
         yield replace(reading, tensors=under, notes=notes)
         if others and under.keys().isdisjoint(others):
-            notes = (*reading.notes, f"prefix '{name}.' removed where it stood")
+            notes = (*reading.notes, f"prefix '{shown(name)}.' removed where it stood")
             yield replace(reading, tensors=under | others, notes=notes)
 
 

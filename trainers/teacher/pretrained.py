@@ -188,7 +188,7 @@ def _theirs(content: Any, path: Path, architecture: str | None) -> _Read:
 def _beside(taken: StateDict, found: list[StateDict]) -> list[str]:
     """What is worth saying of the other state dicts in a file."""
     others = [other for other in found if other is not taken]
-    where = ", ".join(f"'{'.'.join(other.at)}'" for other in others)
+    where = some(f"'{other.where}'" for other in others)
     if not others:
         return []
     if taken.averaged:

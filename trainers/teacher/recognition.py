@@ -25,6 +25,8 @@ from trainers.teacher.weight_file import FLOATS, check_weights, kind_of
 
 HEADS = ("fc", "linear", "classifier", "classifier.0", "head")
 """What the published definitions call the last layer. DHKD's MobileNets call it otherwise than mdistiller's."""
+SHORTCUTS = ("shortcut", "downsample")
+"""What they call the layers in a block's shortcut."""
 COUNTER = "num_batches_tracked"
 """Of batch norm; files from before torch 0.4.1 have none, and nothing reads it."""
 FOLDERS_NAMED = 2
@@ -182,6 +184,8 @@ def _renamed(name: str, head: str, tensors: dict[str, Tensor]) -> tuple[dict[str
     notes = []
     if name.startswith(TIMM) and not any(key.startswith("network.") for key in tensors):
         tensors = {f"network.{key}": value for key, value in tensors.items()}
+    tensors, shortcuts = _shortcuts_renamed(tensors, _template(name, 1).tensors)
+    notes += shortcuts
     if f"{head}.weight" not in tensors:
         known = _template(name, 1).tensors
         other = next((at for at in HEADS if f"{at}.weight" in tensors and f"{at}.weight" not in known), None)
@@ -190,6 +194,16 @@ def _renamed(name: str, head: str, tensors: dict[str, Tensor]) -> tuple[dict[str
             tensors = {ends.get(key, key): value for key, value in tensors.items()}
             notes.append(f"head '{other}' renamed '{head}'")
     return dict(tensors), notes
+
+
+def _shortcuts_renamed(tensors: dict[str, Tensor], wanted: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """The weights with an architecture's own name of the layers in shortcuts, where they have the other usual one."""
+    for theirs, ours in (SHORTCUTS, SHORTCUTS[::-1]):
+        foreign = any(f".{theirs}." in key for key in tensors) and not any(f".{theirs}." in key for key in wanted)
+        if foreign and any(f".{ours}." in key for key in wanted):
+            renamed = {key.replace(f".{theirs}.", f".{ours}."): value for key, value in tensors.items()}
+            return renamed, [f"'{theirs}' renamed '{ours}'"]
+    return tensors, []
 
 
 def _differences(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> Iterator[str]:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from trainers.config import Frozen
+from trainers.teacher.contents import shown
 
 ACCURACY = frozenset({"acc", "acc1", "accuracy", "accuracies", "top1", "prec", "prec1", "precision1"})
 """Words in the names of top-1 accuracies."""
@@ -65,13 +66,15 @@ def _monitored(callback: Mapping[Any, Any]) -> Iterator[Stated]:
     monitor = callback.get("monitor")
     if isinstance(monitor, str) and is_accuracy(monitor):
         for name in ("best_model_score", "current_score"):
-            yield from (stated.model_copy(update={"name": monitor}) for stated in _one("acc", callback.get(name)))
+            yield from (
+                stated.model_copy(update={"name": shown(monitor)}) for stated in _one("acc", callback.get(name))
+            )
 
 
 def _one(name: str, value: Any) -> Iterator[Stated]:
     number = _number(value) if is_accuracy(name) else None
     if number is not None and 0 < number <= 100:
-        yield Stated(name=name, percent=100 * number if number <= 1 else number)
+        yield Stated(name=shown(name), percent=100 * number if number <= 1 else number)
 
 
 def _in_name(path: Path) -> Iterator[Stated]:

@@ -106,3 +106,25 @@ def test_many_names_before_keys_cost_no_long_search(tmp_path: Path) -> None:
     assert 10 < len(list(readings(state))) <= MOST
     with pytest.raises(CheckpointError, match="fits no architecture"):
         read(written(tmp_path, {"state_dict": state}))
+
+
+@pytest.mark.parametrize(
+    ("name", "ours", "theirs"), [("resnet20", "downsample", "shortcut"), ("ResNet18", "shortcut", "downsample")]
+)
+def test_shortcuts_go_by_two_names(tmp_path: Path, name: str, ours: str, theirs: str) -> None:
+    state = dict(seeded_model(name, 10, seed=0).state_dict())
+    other = {key.replace(f".{ours}.", f".{theirs}."): value for key, value in state.items()}
+    assert other.keys() != state.keys()
+    found = read(written(tmp_path, {"net": other, "acc": 90.0}))
+    assert (found.architecture, found.hash) == (name, tensors_key(state))
+    assert found.origin.notes == (f"'{theirs}' renamed '{ours}'",)
+
+
+def test_names_out_of_a_file_do_nothing_to_a_terminal(tmp_path: Path) -> None:
+    odd = "\x1b[2Jlayer" + "x" * 5_000
+    with pytest.raises(CheckpointError) as error:
+        read(written(tmp_path, {f"{odd}.weight": torch.zeros(3, 3), "ä.weight": torch.zeros(3)}))
+    assert "\x1b" not in str(error.value)
+    assert len(str(error.value)) < 1_000
+    assert "its own keys begin with \\x1b[2Jlayerxx" in str(error.value)
+    assert str(error.value).endswith("…, ä.weight")
