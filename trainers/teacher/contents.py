@@ -89,7 +89,7 @@ def _words(name: str) -> list[str]:
 
 def state_dicts(content: Any) -> list[StateDict]:
     """The state dicts in what a file holds: averaged ones first, then as :data:`WRAPPERS` has their names."""
-    return sorted(_found(content, ()), key=_rank)
+    return sorted(_found(content, (), set()), key=_rank)
 
 
 def _rank(found: StateDict) -> tuple[bool, bool, bool, int, int]:
@@ -100,8 +100,11 @@ def _rank(found: StateDict) -> tuple[bool, bool, bool, int, int]:
     return found.claims and not found.averaged, teacher, not found.averaged, len(found.at), known
 
 
-def _found(value: Any, at: tuple[str, ...]) -> Iterator[StateDict]:
-    """Those in a value, itself before what it holds."""
+def _found(value: Any, at: tuple[str, ...], seen: set[int]) -> Iterator[StateDict]:
+    """Those in a value, itself before what it holds; what is in `seen` (a file may hold itself) is not looked into."""
+    if id(value) in seen:
+        return
+    seen.add(id(value))
     state = _as_state_dict(value, at)
     if state is not None:
         yield state
@@ -109,7 +112,7 @@ def _found(value: Any, at: tuple[str, ...]) -> Iterator[StateDict]:
     if len(at) < DEEPEST:
         for name, item in _entries(value):
             if isinstance(item, Mapping | list | tuple) and not any(map(OTHERS.fullmatch, _words(name))):
-                yield from _found(item, (*at, name))
+                yield from _found(item, (*at, name), seen)
 
 
 def _entries(value: Any) -> list[tuple[str, Any]]:

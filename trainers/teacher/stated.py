@@ -46,19 +46,21 @@ def stated_accuracy(content: Any, path: Path) -> Stated | None:
         content: what the file holds.
         path: the file, whose name may state one.
     """
-    found = [*_stated(content, 0), *_in_name(path)]
+    found = [*_stated(content, 0, set()), *_in_name(path)]
     return max(found, key=lambda stated: stated.percent, default=None)
 
 
-def _stated(value: Any, depth: int) -> Iterator[Stated]:
-    if not isinstance(value, Mapping) or depth > DEEPEST or _is_state_dict(value):
+def _stated(value: Any, depth: int, seen: set[int]) -> Iterator[Stated]:
+    """What a mapping states, and those in it; what is in `seen` (a file may hold itself) is not looked into."""
+    if not isinstance(value, Mapping) or depth > DEEPEST or id(value) in seen or _is_state_dict(value):
         return
+    seen.add(id(value))
     yield from _monitored(value)
     for key, item in list(value.items())[:MOST]:
         if not isinstance(key, str):
             continue
         yield from _one(key, item)
-        yield from _stated(vars(item) if type(item).__name__ == "Namespace" else item, depth + 1)
+        yield from _stated(vars(item) if type(item).__name__ == "Namespace" else item, depth + 1, seen)
 
 
 def _monitored(callback: Mapping[Any, Any]) -> Iterator[Stated]:

@@ -170,5 +170,17 @@ def test_a_file_of_endless_names_is_looked_into_no_further(tmp_path: Path) -> No
         read(written(tmp_path, deep))
 
 
+def test_a_file_that_holds_itself_is_looked_into_once(tmp_path: Path, network: Network) -> None:
+    content: dict[str, Any] = {"best_acc": 90.0, "model": state_of(network)}
+    content |= {f"self{number}": content for number in range(900)}
+    content["list"] = [content] * 900
+    found = read(written(tmp_path, content))
+    assert found.hash == tensors_key(network.state_dict())
+    assert found.origin.stated is not None
+    del content["model"]
+    with pytest.raises(CheckpointError, match="expected a state dict"):
+        read(written(tmp_path, content))
+
+
 def state_of(network: Network) -> State:
     return dict(network.state_dict())
