@@ -227,9 +227,9 @@ def _imported(
     published = read(file, said.architecture, said.normalisation)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     passport = store.adopt(published, data, config, device)
-    of_this_file = passport.model_copy(update={"origin": published.origin})  # it may be stored as another's
+    remarks = passport.read_from(published.origin).remarks
     row = _row(passport)
-    return _report(file, path, row["teacher"], row["test_acc"], "; ".join(of_this_file.remarks))
+    return _report(file, path, row["teacher"], row["test_acc"], "; ".join(remarks))
 
 
 def _report(file: Path, path: Path, teacher: str, test_acc: str, remarks: str) -> dict[str, Any]:

@@ -139,6 +139,7 @@ def store_named_files(spec: Spec, store: TeacherStore, say: Callable[[str], None
     data = source.load()
     dataset = DatasetConfig(name=spec.dataset, options=source.identity, content=data.content)
     for file, normalisation in files.items():
-        passport = store.adopt(read(Path(file), normalisation=normalisation), data, dataset)
-        for doubt in passport.doubts:
-            say(f"teacher {file}, {passport.test_acc:.2f} here: {doubt}")
+        found = read(Path(file), normalisation=normalisation)
+        passport = store.adopt(found, data, dataset)
+        for doubt in passport.read_from(found.origin).doubts:
+            say(f"teacher {file} ({passport.test_acc:.2f} %): {doubt}")

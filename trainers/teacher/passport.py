@@ -70,6 +70,11 @@ class Passport(Frozen):
         chance = 100 / self.num_classes
         return self.test_acc < chance + LITTLE * (100 - chance)
 
+    def read_from(self, origin: Imported) -> Passport:
+        """The same, as what it says of a file that these weights were read from, which need not be the one that they
+        were stored from."""
+        return self.model_copy(update={"origin": origin})
+
     @property
     def remarks(self) -> list[str]:
         """What is worth knowing of it: what was changed of an imported file, its own normalisation, and doubts."""

@@ -111,8 +111,19 @@ def test_a_file_that_a_pair_names_is_stored_as_the_pair_says_and_doubts_are_said
     assert slot_of(by_hash, "kd").trial().teacher == teacher
     (doubt,) = said
     assert doubt.startswith(
-        f"teacher {file}, {passport.test_acc:.2f} here: the file states 92.50 (best_top1), well above"
+        f"teacher {file} ({passport.test_acc:.2f} %): the file states 92.50 (best_top1), well above"
     )
+
+
+def test_a_file_is_doubted_for_what_it_states_itself_though_its_weights_are_stored_as_another_s(tmp_path: Path) -> None:
+    store, said = TeacherStore(tmp_path / "teachers"), []
+    silent, loud = a_file(tmp_path, "silent.pth", best_acc=0.01), a_file(tmp_path, "loud.pth", best_acc=0.99)
+    for file in (silent, loud):
+        store_named_files(small_spec(pairs=[f"{file} -> resnet8"]), store, said.append)
+    assert len(store.passports()) == 1
+    assert said[-1].startswith(f"teacher {loud} (")
+    assert "the file states 99.00 (best_acc)" in said[-1]
+    assert not any("silent" in line and "states" in line for line in said)
 
 
 def test_nothing_is_said_of_a_file_that_nothing_is_wrong_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
