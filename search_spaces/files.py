@@ -54,8 +54,8 @@ def _read(path: Path) -> str:
 
 
 def is_file(path: str) -> bool:
-    """Whether there is such a file; a name that no file can have names none."""
+    """Whether there is such a file (a leading ``~`` is the home folder); a name that no file can have names none."""
     try:
-        return Path(path).is_file()
-    except OSError:  # such as a name that is too long
+        return Path(path).expanduser().is_file()
+    except (OSError, ValueError, RuntimeError):  # such as a name that is too long, or the home folder of nobody
         return False

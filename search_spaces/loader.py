@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from search_spaces import yaml_lines
 from search_spaces.fields import ONE_DATASET, FieldReader, is_int, shown
 from search_spaces.files import is_file, spec_text
 from search_spaces.limits import MOST_CONFIGURATIONS, MOST_SEEDS, MOST_TRIED
+from search_spaces.named_teachers import Kind, kind_of, why_not_said
 from search_spaces.own_code import loaded
 from search_spaces.places import configurations_of, joint_space, points_of, searched_places, why_not_first
 from search_spaces.schema import (
@@ -43,8 +44,6 @@ KEYS = (
     *("baseline", "search", "budget", "compute", "tracking", "table"),
 )
 REQUIRED = ("name", "dataset", "pairs", "methods")
-CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".tar", ".bin")
-"""What the name of a teacher's file ends with."""
 PAPER_TRAINS_ON_ALL = "protocol 'paper' trains on the full training set; leave this out"
 
 
@@ -205,12 +204,16 @@ class _Reader(FieldReader):
                 self.add(path, f"the pair {text} stands here twice")
             own = None if values is None else self.model((*path, text), PairValues, values)
             self._check_own((*path, text), own, protocol)
+            said = own.teacher if own is not None else None
+            why_not = why_not_said(pair, said, pairs.values())
+            if why_not is not None:
+                self.add((*path, text), why_not)
             if own is not None and not self.document.mistakes:
                 _, _, recipes_here = self._recipes(data.get("recipe", "cifar"), Teachers(), protocol, own.recipe)
                 pair = replace(pair, recipes=recipes_here, methods=self._methods(data.get("methods"), own.methods))
             else:
                 pair = replace(pair, recipes=recipes, methods=methods)
-            pairs[pair] = pair
+            pairs[pair] = replace(pair, normalisation=said)
         return tuple(pairs.values())
 
     def _refuse_size(self, path: yaml_lines.Path, configurations: int) -> None:
@@ -230,15 +233,14 @@ class _Reader(FieldReader):
         self._known_model(path, parts[1])
         return Pair(parts[0], parts[1], kind)
 
-    def _teacher_kind(self, path: yaml_lines.Path, teacher: str) -> Literal["architecture", "stored", "file"]:
-        if teacher.endswith(CHECKPOINT_SUFFIXES):
-            if not (self._elsewhere or is_file(teacher)):
-                what = "a teacher is an architecture, a stored one, or its file"
-                self.add(path, f"there is no file {shortened(teacher)}; {what}")
-            return "file"
-        architecture, at, _ = teacher.partition("@")
-        self._known_model(path, architecture)
-        return "stored" if at else "architecture"
+    def _teacher_kind(self, path: yaml_lines.Path, teacher: str) -> Kind:
+        kind = kind_of(teacher)
+        if kind != "file":
+            self._known_model(path, teacher.partition("@")[0])
+        elif not (self._elsewhere or is_file(teacher)):
+            what = "a teacher is an architecture, a stored one, or its file"
+            self.add(path, f"there is no file {shortened(teacher)}; {what}")
+        return kind
 
     def _known_model(self, path: yaml_lines.Path, name: str) -> None:
         from trainers.models import MODELS

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from search_spaces.table import PLAIN, Table
 from trainers.code import NO_CODE, Code
-from trainers.config import Frozen, Recipe
+from trainers.config import Frozen, Normalisation, Recipe
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """A sweep's name is a folder's name: no separators, no leading dot."""
@@ -131,6 +131,8 @@ class PairValues(Frozen):
     """Recipe fields of this pair's students."""
     methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Hyperparameters by method."""
+    teacher: Normalisation | None = None
+    """Of a teacher in a file: what its images are normalised by, where that is not the data set's."""
 
 
 class Range(Frozen):
@@ -225,6 +227,8 @@ class Pair:
     """Each value a :class:`~trainers.config.Recipe`; the spec's, with this pair's own values."""
     methods: tuple[MethodGrid, ...] = field(default=(), compare=False)
     """The spec's methods, with this pair's own values."""
+    normalisation: Normalisation | None = field(default=None, compare=False)
+    """What the images of a teacher in a file are normalised by; None as the data set's are."""
 
     @cached_property
     def differing(self) -> Differing:

@@ -144,7 +144,7 @@ def _plan(spec: Spec, root: Root, address: str | None, display: Display, local: 
     from trainers.teacher.store import TeacherStore
 
     store = TeacherStore(root.teachers, root.storage)
-    store_named_files(spec, store)
+    store_named_files(spec, store, display.note)
     store.offer()
     own.keep(spec.code, root)
     plan = build_plan(spec, store)

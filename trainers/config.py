@@ -13,11 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache, cached_property
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from trainers.storage.content import content_key
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Deviation = Annotated[float, Field(gt=0, le=1)]
 
 
 class Frozen(BaseModel):
@@ -26,6 +29,26 @@ class Frozen(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, validate_default=True
     )
+
+
+def _of_each_channel(value: Any) -> Any:
+    """One number stands for all three channels."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return (value,) * 3
+    return tuple(value) if isinstance(value, list) else value
+
+
+class Normalisation(Frozen):
+    """What a network's images are normalised by: mean and standard deviation of pixels that are scaled to [0, 1]."""
+
+    mean: Annotated[tuple[Share, Share, Share], BeforeValidator(_of_each_channel)]
+    """Of the red, green and blue channel, or one number for all."""
+    std: Annotated[tuple[Deviation, Deviation, Deviation], BeforeValidator(_of_each_channel)]
+    """Of the same."""
+
+    def __str__(self) -> str:
+        mean, std = (", ".join(f"{number:g}" for number in numbers) for numbers in (self.mean, self.std))
+        return f"mean {mean}, std {std}"
 
 
 LATER_PARAMS: dict[str, dict[str, Any]] = {}
