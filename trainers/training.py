@@ -23,8 +23,9 @@ from trainers.errors import CheckpointError
 from trainers.loop.clock import Clock
 from trainers.loop.data_parallel import ALONE, Group, refuse_workers, synchronised
 from trainers.loop.evaluate import accuracies, percent
+from trainers.loop.optimizers import optimizer_of
 from trainers.loop.schedule import learning_rate
-from trainers.loop.step import mean_terms, optimizer_of, shares, step
+from trainers.loop.step import mean_terms, shares, step
 from trainers.loop.tally import Tally
 from trainers.loop.weighing import Weighing
 from trainers.material import Material
@@ -108,7 +109,8 @@ class Training:
         self._lr = learning_rate(self.config.recipe, self._epoch, self._step, len(self._batches))
         output = self.distiller.losses_as_set_up(batch)
         terms = shares(output.terms, len(batch), len(self._batches[self._step]))
-        step(self.distiller, self._optimizer, terms, self._weighing, self._lr, self.group)
+        clip_norm = self.config.recipe.clip_norm
+        step(self.distiller, self._optimizer, terms, self._weighing, self._lr, self.group, clip_norm)
         self._tally.add(terms, output.logits, batch.targets)
         self._step += 1
 

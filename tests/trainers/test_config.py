@@ -19,8 +19,14 @@ def changed(config: TrialConfig, **fields: Any) -> TrialConfig:
     return TrialConfig.model_validate(config.model_dump() | fields)
 
 
+OTHERS: dict[str, Any] = {"optimizer": "adamw", "lr": 0.1, "min_lr": 0.01, "label_smoothing": 0.1, "warmup_start": 0.5}
+"""Where no rule makes one."""
+
+
 def another_value(name: str) -> Any:
     """A valid value of a recipe's field that is not its default."""
+    if name in OTHERS:
+        return OTHERS[name]
     field, default = Recipe.model_fields[name], getattr(Recipe(), name)
     if choices := [choice for choice in typing.get_args(field.annotation) if isinstance(choice, str)]:
         return next(choice for choice in choices if choice != default)
@@ -91,12 +97,30 @@ def test_configs_are_frozen() -> None:
         ({"samples_per_class": 0}, "greater than or equal to 1"),
         ({"precision": "fp16"}, "'fp32' or 'bf16'"),
         ({"schedule": "linear"}, "'step', 'cosine' or 'constant'"),
+        ({"optimizer": "adam"}, "unknown optimiser 'adam'; did you mean 'adamw'?"),
+        ({"optimizer": {"sgd": {"momentum": 0.9}}}, "`momentum` and `nesterov` are fields of the recipe"),
+        ({"optimizer": {"adamw": {"betas": [0.9, 1.0]}}}, r"adamw.betas.1: .*less than 1"),
+        ({"optimizer": {"adamw": {"beta": 0.9}}}, "adamw.beta: Extra inputs are not permitted"),
+        ({"min_lr": 0.06}, r"min_lr \(0.06\) must not be above lr \(0.05\)"),
+        ({"warmup_start": 1.5}, "less than or equal to 1"),
+        ({"label_smoothing": 1.0}, "less than 1"),
+        ({"clip_norm": 0}, "greater than 0"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )
 def test_impossible_recipes_are_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         Recipe(**fields)
+
+
+def test_an_optimiser_is_one_however_it_is_written() -> None:
+    plain, written, whole = (
+        Recipe(optimizer=given)  # type: ignore[arg-type]
+        for given in ("adamw", {"adamw": None}, {"adamw": {"betas": [0.9, 0.999], "eps": 1e-8}})
+    )
+    assert plain == written == whole == Recipe.model_validate_json(plain.model_dump_json(), strict=True)
+    assert plain.model_dump(mode="json")["optimizer"] == {"adamw": {"betas": [0.9, 0.999], "eps": 1e-8}}
+    assert Recipe(optimizer={"sgd": {}}) == Recipe()  # type: ignore[arg-type]
 
 
 def test_unknown_parts_of_a_trial_are_refused() -> None:

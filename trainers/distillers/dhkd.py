@@ -157,7 +157,7 @@ class DHKD(Distiller):
         aux_logits = logits if self.aux_head is None else self.aux_head(passed.pooled.float())
         teacher = batch.need_teacher().logits.float()
         aux = AUX_LOSSES[self.params.aux_loss](aux_logits, teacher, temperature=self.params.temperature)
-        main = {"ce": F.cross_entropy(logits, batch.targets), **self._main[0].terms(logits, teacher, batch.targets)}
+        main = {"ce": batch.ce(logits), **self._main[0].terms(logits, teacher, batch.targets)}
         return Losses(logits, {**main, self.params.aux_loss: aux})
 
     def weights(self, epoch: int) -> dict[str, float]:

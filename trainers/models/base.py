@@ -75,6 +75,11 @@ class Network(nn.Module, ABC):
         """
         return ()
 
+    def undecayed(self) -> frozenset[str]:
+        """Names of the parameters that weight decay spares beside norms and biases, where it spares these: here, none
+        others."""
+        return frozenset()
+
     def init_head(self, head: nn.Linear) -> None:
         """Initialise `head`, the main one or one beside it, as the authors do: here, as torch left it."""
 

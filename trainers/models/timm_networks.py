@@ -16,6 +16,7 @@ Shapes: `B` batch, `C` classes, `D` features, `H`, `W` pixels of an image, `h`, 
 
 from __future__ import annotations
 
+import fnmatch
 import importlib
 import importlib.util
 from collections.abc import Callable
@@ -57,6 +58,12 @@ class TimmNetwork(Network):
     @property
     def _has_stages(self) -> bool:
         return hasattr(self.network, "forward_intermediates") and hasattr(self.network, "feature_info")
+
+    def undecayed(self) -> frozenset[str]:
+        """What timm itself names: position embeddings, class tokens and the like."""
+        patterns: set[str] = getattr(self.network, "no_weight_decay", set)()
+        names = [name for name, _ in self.network.named_parameters()]
+        return frozenset(f"network.{name}" for pattern in patterns for name in fnmatch.filter(names, pattern))
 
     def features(self, images: Tensor) -> Features:
         """One pass over ``[B, 3, H, W]``; `unpooled` is empty where the head does more than average the last map.

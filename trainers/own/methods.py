@@ -19,7 +19,6 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional as F
 
 from trainers.distillers.base import Batch, Distiller, LogitDistiller, Losses, MethodParams, Setting, ramp
 from trainers.distillers.registry import METHODS
@@ -149,7 +148,7 @@ class FunctionDistiller(Distiller):
             other = batch.need_strong()
             strong = {"strong_student": self._part(self.passed(other.images)), "strong_teacher": self._teacher(other)}
         given = Given.of(batch, self._part(whole), self._teacher(batch), **strong)
-        ce = F.cross_entropy(whole.logits, batch.targets)
+        ce = batch.ce(whole.logits)
         return Losses(whole.logits, {"ce": ce, self.name: self.computed(given)})
 
     def computed(self, given: Given) -> Tensor:

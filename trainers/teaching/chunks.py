@@ -19,6 +19,7 @@ from torch import Tensor
 from trainers.config import Recipe
 from trainers.data.base import Framing, Images, Split
 from trainers.distillers import Batch, View
+from trainers.distillers.labels import LabelReading
 from trainers.teaching.lesson import Teaching
 from trainers.views.views import Views
 
@@ -75,6 +76,10 @@ class Preparation:
         return min(most, CHUNK_BYTES // (3 * height * width * torch.float32.itemsize * (1 + self._strong)))
 
     @property
+    def _reading(self) -> LabelReading:
+        return LabelReading(self.recipe.label_smoothing)
+
+    @property
     def _strong(self) -> bool:
         return any(pupil.strong for pupil in self.pupils)
 
@@ -90,7 +95,15 @@ class Preparation:
             seen = {taught: next(views) for taught, views in weak.items()}
             beside = {taught: next(views) for taught, views in strong.items()}
             yield tuple(
-                Batch(seen[taught].images, labels, index, epoch, seen[taught].teacher, beside[taught] if also else None)
+                Batch(
+                    seen[taught].images,
+                    labels,
+                    index,
+                    epoch,
+                    seen[taught].teacher,
+                    beside[taught] if also else None,
+                    self._reading,
+                )
                 for taught, also in self.pupils
             )
 

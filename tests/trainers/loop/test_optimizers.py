@@ -5,41 +5,58 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from trainers.loop.sgd import SGD
+from trainers.loop.optimizers import SGD, AdamW
 
 STEPS = 3
-OPTIONS = {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}
+SGD_OPTIONS = {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}
+ADAMW_OPTIONS = {"lr": 0.01, "betas": (0.8, 0.95), "eps": 1e-6, "weight_decay": 0.05}
 
 
-def trained(kind: type[torch.optim.Optimizer], *, fused: bool) -> tuple[list[torch.Tensor], dict[str, object]]:
+def trained(
+    kind: type[torch.optim.Optimizer], options: dict[str, Any], *, fused: bool
+) -> tuple[list[torch.Tensor], dict[str, Any]]:
     """The parameters after some steps, in the middle of which the optimiser is stored and read back, and its state."""
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
-    optimizer = kind(network.parameters(), fused=fused, **OPTIONS)  # type: ignore[call-arg]
+    optimizer = kind(network.parameters(), fused=fused, **options)  # type: ignore[call-arg]
     for _ in range(STEPS):
         optimizer.zero_grad(set_to_none=True)
         network(torch.randn(5, 8)).square().sum().backward()
         optimizer.step()
         state = optimizer.state_dict()
-        optimizer = kind(network.parameters(), fused=fused, **OPTIONS)  # type: ignore[call-arg]
+        optimizer = kind(network.parameters(), fused=fused, **options)  # type: ignore[call-arg]
         optimizer.load_state_dict(state)
     return [parameter.detach() for parameter in network.parameters()], optimizer.state_dict()
 
 
 @pytest.mark.parametrize("fused", [True, False])
-def test_it_is_torch_s_bit_for_bit(fused: bool) -> None:
-    own, own_state = trained(SGD, fused=fused)
-    torchs, state = trained(torch.optim.SGD, fused=fused)
-    assert all(torch.equal(one, other) for one, other in zip(own, torchs, strict=True))
+@pytest.mark.parametrize(
+    ("own", "theirs", "options", "kept"),
+    [
+        (SGD, torch.optim.SGD, SGD_OPTIONS, ["momentum_buffer"]),
+        (AdamW, torch.optim.AdamW, ADAMW_OPTIONS, ["exp_avg", "exp_avg_sq", "step"]),
+    ],
+    ids=["sgd", "adamw"],
+)
+def test_it_is_torch_s_bit_for_bit(
+    own: type[torch.optim.Optimizer],
+    theirs: type[torch.optim.Optimizer],
+    options: dict[str, Any],
+    kept: list[str],
+    fused: bool,
+) -> None:
+    ours, own_state = trained(own, options, fused=fused)
+    torchs, state = trained(theirs, options, fused=fused)
+    assert all(torch.equal(one, other) for one, other in zip(ours, torchs, strict=True))
     assert own_state["param_groups"] == state["param_groups"]
-    assert all(
-        torch.equal(one["momentum_buffer"], other["momentum_buffer"])
-        for one, other in zip(own_state["state"].values(), state["state"].values(), strict=True)  # type: ignore[attr-defined]
-    )
+    for one, other in zip(own_state["state"].values(), state["state"].values(), strict=True):
+        assert sorted(one) == sorted(other) == kept
+        assert all(torch.equal(one[name], other[name]) for name in kept)
 
 
 def test_a_step_keeps_no_graph_and_leaves_gradients_on() -> None:
@@ -60,7 +77,7 @@ from trainers.data import DATASETS
 from trainers.fit import fit
 
 data, folder = DATASETS["digits"](image_size=8).load(), Path(sys.argv[1])
-trial = small_trial(epochs=2)
+trial = small_trial(epochs=2, optimizer=sys.argv[2], clip_norm=1.0)
 next(fit(trial, data=data, folder=folder))
 results, _ = finish(fit(trial, data=data, folder=folder))
 assert [result.replayed for result in results] == [True, False]
@@ -71,5 +88,6 @@ assert not found, found
 
 
 @pytest.mark.slow(4)
-def test_training_imports_no_compiler(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-c", TRAINED, str(tmp_path)], check=True)
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_training_imports_no_compiler(tmp_path: Path, optimizer: str) -> None:
+    subprocess.run([sys.executable, "-c", TRAINED, str(tmp_path), optimizer], check=True)

@@ -1,0 +1,72 @@
+"""Which parameters' weights decay: all, or as timm groups them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from trainers.config import MethodConfig, Recipe
+from trainers.distillers import Distiller, Setting, build_distiller
+from trainers.loop.optimizers import optimizer_of
+from trainers.loop.parameters import groups_of
+from trainers.training import seeded_model
+
+SPARING = Recipe(decay_norms_and_biases=False, weight_decay=0.2)
+
+
+def around(model: str) -> Distiller:
+    """A method that adds a head to the student."""
+    return build_distiller(MethodConfig(name="dhkd"), seeded_model(model, 10, seed=0), Setting(10))
+
+
+def names(distiller: Distiller, decay: float) -> set[str]:
+    """Of the parameters that decay so much."""
+    ids = {
+        id(one) for group in groups_of(distiller, SPARING) if group["weight_decay"] == decay for one in group["params"]
+    }
+    return {name for name, parameter in distiller.named_parameters() if id(parameter) in ids}
+
+
+def test_norms_and_biases_are_spared_and_nothing_else() -> None:
+    distiller = around("resnet8")
+    expected = set()
+    for name, module in distiller.named_modules():
+        if isinstance(module, nn.BatchNorm2d):
+            expected |= {f"{name}.weight", f"{name}.bias"}
+        elif isinstance(module, nn.Linear):
+            expected.add(f"{name}.bias")
+    assert names(distiller, 0.0) == expected
+    assert names(distiller, 0.2) == {name for name, _ in distiller.named_parameters()} - expected
+
+
+@pytest.mark.parametrize("model", ["deit_tiny_patch16_224", "convnext_atto", "swin_tiny_patch4_window7_224"])
+def test_timm_s_networks_are_grouped_as_timm_groups_them(model: str) -> None:
+    optim = pytest.importorskip("timm.optim")
+    with torch.device("meta"):
+        student = seeded_model(f"timm:{model}", 10, seed=0)
+    distiller = build_distiller(MethodConfig(name="scratch"), student, Setting(10))
+    network: Any = student.network
+    named = getattr(network, "no_weight_decay", set)()
+    groups = optim.param_groups_weight_decay(network, 0.2, no_weight_decay_list=named)
+    theirs = {id(one) for group in groups if group["weight_decay"] == 0 for one in group["params"]}
+    expected = {f"student.network.{name}" for name, one in network.named_parameters() if id(one) in theirs}
+    assert expected
+    assert names(distiller, 0.0) == expected
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_step_without_gradient_shrinks_what_decays_alone(optimizer: str) -> None:
+    distiller = around("resnet8")
+    before = {name: parameter.detach().clone() for name, parameter in distiller.named_parameters()}
+    stepping = optimizer_of(
+        distiller, Recipe.model_validate(SPARING.model_dump() | {"optimizer": optimizer, "lr": 0.5})
+    )
+    for parameter in distiller.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    stepping.step()
+    decayed = names(distiller, 0.2)
+    for name, parameter in distiller.named_parameters():
+        torch.testing.assert_close(parameter.detach(), before[name] * (0.9 if name in decayed else 1.0))
