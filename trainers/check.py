@@ -45,7 +45,9 @@ def check(config: TrialConfig, data: ImageData, teacher: str | None) -> None:
                 distiller = build_distiller(part, student, setting)
             try_once(distiller, setting)
     with _explained(config.method), outlines():
-        refuse_idle_epochs(build_distiller(config.method, student, setting), config)
+        distiller = build_distiller(config.method, student, setting)
+        refuse_idle_epochs(distiller, config)
+        refuse_mixed(distiller, config)
 
 
 @contextmanager
@@ -67,8 +69,20 @@ def decides(config: dict[str, Any]) -> str:
     temperature that is only whether it is 0."""
     method, recipe = config["method"], config["recipe"]
     return canonical_json(
-        [config["model"], method["name"], _outline(method["params"]), recipe["epochs"], recipe["compile"]]
+        [
+            config["model"],
+            method["name"],
+            _outline(method["params"]),
+            recipe["epochs"],
+            recipe["compile"],
+            _mixes(recipe),
+        ]
     )
+
+
+def _mixes(recipe: dict[str, Any]) -> bool:
+    """Of a recipe as JSON."""
+    return any(recipe.get(name) for name in ("mixup", "cutmix"))
 
 
 def _outline(value: Any) -> Any:
@@ -87,6 +101,22 @@ def refuse_idle_epochs(distiller: Distiller, config: TrialConfig) -> None:
             raise InputError(
                 f"method '{config.method.name}': every loss weight is 0 in epoch {epoch}; nothing to learn"
             )
+
+
+def refuse_mixed(distiller: Distiller, config: TrialConfig) -> None:
+    """Raises InputError where the recipe mixes images, and the method reads what a mixed image does not have."""
+    if not config.recipe.mixes:
+        return
+    why = "takes every image to have one label" if distiller.reads_labels else ""
+    if distiller.strong_view:
+        why = "compares two views of one image"
+    if distiller.remembers_images:
+        why = "remembers every training image by itself"
+    if why:
+        raise InputError(
+            f"method '{config.method.name}' {why}, and a mixed image is two; leave out recipe.mixup and recipe.cutmix,"
+            " or the method"
+        )
 
 
 def telling_epochs(config: TrialConfig) -> list[int]:

@@ -18,7 +18,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from trainers.frozen import Frozen as Frozen
-from trainers.optimizers import Optimizer
+from trainers.recipe_parts import EMA, Optimizer
+from trainers.recipe_parts import RandAugment as RandAugment
 from trainers.storage.content import content_key
 
 LATER_PARAMS: dict[str, dict[str, Any]] = {}
@@ -190,6 +191,18 @@ class Recipe(Keyed):
     labels alone."""
     clip_norm: float | None = Field(None, gt=0)
     """Largest norm of the gradient over all parameters together: a longer one is scaled down; null leaves it."""
+    ema: EMA | None = None
+    """Keep an exponential moving average of the student, which is evaluated and exported in its place unless `predicts`
+    is false: ``{decay: 0.9999, predicts: true}``; null keeps none."""
+    randaugment: RandAugment | None = None
+    """For the training view, after crop and flip: ``{magnitude: 9, std: 0.5, operations: 2}``; null for none."""
+    random_erasing: float = Field(0.0, ge=0, le=1)
+    """Probability that a box of the training view is filled with noise (arXiv 1708.04896)."""
+    mixup: float = Field(0.0, ge=0, le=100)
+    """alpha of mixup (arXiv 1710.09412): the share of an image in its mixture is drawn from Beta(alpha, alpha); 0 for
+    none. With `cutmix` as well each image gets one of the two, at even odds."""
+    cutmix: float = Field(0.0, ge=0, le=100)
+    """alpha of CutMix (arXiv 1905.04899): the share of an image that is not another's box; 0 for none."""
 
     @model_validator(mode="after")
     def _milestones_rise(self) -> Recipe:
@@ -199,7 +212,14 @@ class Recipe(Keyed):
             raise ValueError(f"warmup_epochs ({self.warmup_epochs}) must be fewer than epochs ({self.epochs})")
         if self.min_lr > self.lr:
             raise ValueError(f"min_lr ({self.min_lr:g}) must not be above lr ({self.lr:g})")
+        if self.randaugment is not None and self.views == "autoaugment":
+            raise ValueError("views 'autoaugment' and randaugment are two policies for one view; choose one")
         return self
+
+    @property
+    def mixes(self) -> bool:
+        """Whether images are mixed with one another."""
+        return self.mixup > 0 or self.cutmix > 0
 
 
 class DatasetConfig(Keyed):

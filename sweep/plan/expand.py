@@ -92,8 +92,22 @@ def build_plan(spec: Spec, store: TeacherStore | None = None) -> Plan:
         code=spec.code.key,
         table=table_of(spec, methods, pairs),
         slots=(*(slot for slot in trained.values() if slot.id in needed), *unique.values()),
-        notes=(*notes, *(_teachers_take(spec) if trained.keys() & needed else ())),
+        notes=(*notes, *(_teachers_take(spec) if trained.keys() & needed else ()), *_mixing(students, cells)),
     )
+
+
+def _mixing(students: Iterable[Slot], cells: dict[str, SearchedCell]) -> list[str]:
+    """What it costs that students with a teacher see mixed images."""
+    from trainers.distillers import METHODS
+
+    configs = [*(slot.config for slot in students), *(cell.config for cell in cells.values())]
+    taught = [config["recipe"] for config in configs if METHODS[config["method"]["name"]].teacher_needs != "nothing"]
+    if not any(recipe["mixup"] or recipe["cutmix"] for recipe in taught):
+        return []
+    return [
+        "images are mixed (recipe.mixup, recipe.cutmix): teachers are run on every mixture, in every epoch, and the"
+        " logit bank keeps nothing of them"
+    ]
 
 
 def _teachers_take(spec: Spec) -> list[str]:

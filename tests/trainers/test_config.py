@@ -19,7 +19,18 @@ def changed(config: TrialConfig, **fields: Any) -> TrialConfig:
     return TrialConfig.model_validate(config.model_dump() | fields)
 
 
-OTHERS: dict[str, Any] = {"optimizer": "adamw", "lr": 0.1, "min_lr": 0.01, "label_smoothing": 0.1, "warmup_start": 0.5}
+OTHERS: dict[str, Any] = {
+    "optimizer": "adamw",
+    "lr": 0.1,
+    "min_lr": 0.01,
+    "label_smoothing": 0.1,
+    "warmup_start": 0.5,
+    "ema": {"decay": 0.9},
+    "randaugment": {},
+    "random_erasing": 0.5,
+    "mixup": 0.2,
+    "cutmix": 1.0,
+}
 """Where no rule makes one."""
 
 
@@ -105,6 +116,11 @@ def test_configs_are_frozen() -> None:
         ({"warmup_start": 1.5}, "less than or equal to 1"),
         ({"label_smoothing": 1.0}, "less than 1"),
         ({"clip_norm": 0}, "greater than 0"),
+        ({"ema": {"decay": 1}}, "less than 1"),
+        ({"mixup": -1}, "greater than or equal to 0"),
+        ({"random_erasing": 2}, "less than or equal to 1"),
+        ({"randaugment": {"magnitude": 11}}, "less than or equal to 10"),
+        ({"views": "autoaugment", "randaugment": {}}, "two policies for one view"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )

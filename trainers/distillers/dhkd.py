@@ -109,7 +109,7 @@ class DHKD(Distiller):
         super().__init__(student, setting)
         self.params = params
         self._main = (main,)  # in a tuple, so that its student is not registered as a second one
-        self.one_graph = main.one_graph
+        self.one_graph, self.reads_labels = main.one_graph, main.reads_labels
         self.aux_head: nn.Module | None = None
         if params.head != "shared":
             self.aux_head = auxiliary_head(

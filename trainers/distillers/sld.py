@@ -140,6 +140,7 @@ class SLD(Distiller):
     Params: ClassVar[type[MethodParams]] = SLDParams
     summary: ClassVar[str] = "mistakes of teacher and student swapped away, in two views (arXiv 2504.20108)"
     strong_view = True
+    reads_labels = True
 
     def __init__(self, params: SLDParams, student: Network, setting: Setting) -> None:
         super().__init__(student, setting)

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from trainers.config import Recipe
 from trainers.distillers import Distiller
 from trainers.loop.parameters import groups_of
-from trainers.optimizers import AdamW as ByAdamW
+from trainers.recipe_parts import AdamW as ByAdamW
 
 WRAPPED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
 """Methods of torch's optimisers that import the compiler, beside `step`."""

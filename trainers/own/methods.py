@@ -223,6 +223,7 @@ def _of_function(
         "name": name,
         "loss": staticmethod(loss),
         "reads": tuple(reads),
+        "reads_labels": "targets" in reads,
         "origin": origin,
         "__module__": origin.module,
     }

@@ -145,7 +145,35 @@ RECIPE = {
     "samples_per_class": 9,
     "test_per_class": 50,
     "split_seed": 1,
+    "optimizer": {"adamw": {"betas": [0.9, 0.95]}},
+    "decay_norms_and_biases": False,
+    "warmup_start": 0.1,
+    "min_lr": 1e-4,
+    "label_smoothing": 0.1,
+    "clip_norm": 5,
+    "ema": {"decay": 0.99},
+    "randaugment": {"magnitude": 6},
+    "random_erasing": 0.25,
+    "mixup": 0.8,
+    "cutmix": 1,
 }
+
+
+def test_the_plan_says_that_mixed_images_cost_the_teacher(small_plan: Plan) -> None:
+    assert not any("mixed" in note for note in small_plan.notes)
+    for field in ("mixup", "cutmix"):
+        plan = build_plan(small_spec(recipe=SPEC["recipe"] | {field: 0.5}))
+        assert any("teachers are run on every mixture" in note for note in plan.notes)
+    alone = build_plan(small_spec(recipe=SPEC["recipe"] | {"mixup": 0.5}, methods=["scratch"]))
+    assert not any("mixed" in note for note in alone.notes)
+
+
+def test_methods_that_need_one_label_are_refused_with_mixed_images_all_in_one_message() -> None:
+    with pytest.raises(InputError) as refused:
+        build_plan(small_spec(recipe=SPEC["recipe"] | {"cutmix": 1}, methods=["kd", "dkd", "sld"]))
+    assert "dkd: method 'dkd' takes every image to have one label" in str(refused.value)
+    assert "sld: method 'sld' compares two views of one image" in str(refused.value)
+    assert "kd: method 'kd'" not in str(refused.value)
 
 
 def test_every_field_of_the_recipe_can_be_checked() -> None:

@@ -1,4 +1,6 @@
-"""What a recipe's `optimizer` may be: a name, or one name with its options.
+"""Parts of a recipe that have fields of their own.
+
+An optimiser is a name, or one name with its options:
 
 ::
 
@@ -59,3 +61,24 @@ def _named(value: Any) -> Any:
 
 
 Optimizer = Annotated[Literal["sgd"] | AdamW, BeforeValidator(_named)]
+
+
+class EMA(Frozen):
+    """An exponential moving average of the student's weights, as timm and DeiT keep one."""
+
+    decay: float = Field(0.9999, ge=0, lt=1)
+    """Share of the average that a step keeps; the rest is the student as it is after the step."""
+    predicts: bool = True
+    """Whether the average is what is evaluated and exported. `false`: the student is. The other one's accuracies are
+    noted beside it in either case, as diagnostics."""
+
+
+class RandAugment(Frozen):
+    """RandAugment (Cubuk et al., arXiv 1909.13719) in timm's increasing form, ``rand-m9-mstd0.5-inc1``."""
+
+    magnitude: float = Field(9.0, ge=0, le=10)
+    """Mean of the operations' strength, of 10."""
+    std: float = Field(0.5, ge=0, le=100)
+    """Standard deviation of the strength, which is cut to 0 ... 10."""
+    operations: int = Field(2, ge=0, le=100)
+    """Drawn for each image; each is left out at even odds."""
