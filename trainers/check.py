@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from trainers.code import THEIRS, fingerprint, theirs, told
-from trainers.config import MethodConfig, TrialConfig
+from trainers.config import MethodConfig, Recipe, TrialConfig
 from trainers.data.base import ImageData
 from trainers.distillers import METHODS, Distiller, Setting, build_distiller
 from trainers.distillers.base import shapes
@@ -39,6 +39,7 @@ def check(config: TrialConfig, data: ImageData, teacher: str | None) -> None:
         seed=config.seed,
     )
     student = _blueprint(config.model, data.num_classes, data.image_size, _code(config.model))
+    _refuse_layers(config.model, student, config.recipe, data.num_classes)
     for part in methods_in(config.method):
         if METHODS.module(part.name):
             with _explained(part), outlines():
@@ -68,16 +69,9 @@ def decides(config: dict[str, Any]) -> str:
     """What of a trial's config, as JSON, decides whether it can be built: equal ones need one look. Of a weight or a
     temperature that is only whether it is 0."""
     method, recipe = config["method"], config["recipe"]
-    return canonical_json(
-        [
-            config["model"],
-            method["name"],
-            _outline(method["params"]),
-            recipe["epochs"],
-            recipe["compile"],
-            _mixes(recipe),
-        ]
-    )
+    layered = [bool(recipe.get(name)) for name in ("drop_path", "layer_decay")]
+    of_recipe = [recipe["epochs"], recipe["compile"], _mixes(recipe), layered]
+    return canonical_json([config["model"], method["name"], _outline(method["params"]), *of_recipe])
 
 
 def _mixes(recipe: dict[str, Any]) -> bool:
@@ -101,6 +95,15 @@ def refuse_idle_epochs(distiller: Distiller, config: TrialConfig) -> None:
             raise InputError(
                 f"method '{config.method.name}': every loss weight is 0 in epoch {epoch}; nothing to learn"
             )
+
+
+def _refuse_layers(model: str, student: Network, recipe: Recipe, num_classes: int) -> None:
+    """Raises InputError where the recipe asks of a network's layers what it does not have."""
+    if recipe.layer_decay is not None and not student.layer_depths():
+        raise InputError(f"model '{model}' does not say which layers it has; leave out recipe.layer_decay")
+    if recipe.drop_path > 0:
+        with Undrawn():
+            build(model, num_classes=num_classes, drop_path=recipe.drop_path)
 
 
 def refuse_mixed(distiller: Distiller, config: TrialConfig) -> None:

@@ -191,6 +191,12 @@ class Recipe(Keyed):
     labels alone."""
     clip_norm: float | None = Field(None, gt=0)
     """Largest norm of the gradient over all parameters together: a longer one is scaled down; null leaves it."""
+    drop_path: float = Field(0.0, ge=0, lt=1)
+    """Stochastic depth (arXiv 1603.09382) of one of timm's networks: probability with which an image skips the last
+    block in training; of earlier blocks it rises to that from 0."""
+    layer_decay: float | None = Field(None, gt=0, le=1)
+    """Of one of timm's networks: the learning rate of each layer is so many times that of the layer behind it, whose
+    last is the classifier's, `lr` itself (arXiv 2003.10555, as timm counts layers); null for one rate."""
     ema: EMA | None = None
     """Keep an exponential moving average of the student, which is evaluated and exported in its place unless `predicts`
     is false: ``{decay: 0.9999, predicts: true}``; null keeps none."""

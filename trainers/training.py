@@ -287,11 +287,11 @@ def lesson_of(
     return Lesson(config, material.data, material.train, material.views, material.place, loaded)
 
 
-def seeded_model(name: str, num_classes: int, seed: int) -> Network:
+def seeded_model(name: str, num_classes: int, seed: int, drop_path: float = 0.0) -> Network:
     """The network of `name` as it starts in every trial of `seed`, whatever the method."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "model"))
-        return build(name, num_classes=num_classes)
+        return build(name, num_classes=num_classes, drop_path=drop_path)
 
 
 def _setting(config: TrialConfig, material: Material, lesson: Lesson | None) -> Setting:
@@ -309,7 +309,7 @@ def _setting(config: TrialConfig, material: Material, lesson: Lesson | None) -> 
 
 def _initial(config: TrialConfig, setting: Setting) -> Distiller:
     """The method around a fresh student; what the method adds is drawn after, and apart from, the student."""
-    student = seeded_model(config.model, setting.num_classes, config.seed)
+    student = seeded_model(config.model, setting.num_classes, config.seed, config.recipe.drop_path)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(config.seed, "method"))
         return build_distiller(config.method, student, setting)

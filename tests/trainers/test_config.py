@@ -25,6 +25,8 @@ OTHERS: dict[str, Any] = {
     "min_lr": 0.01,
     "label_smoothing": 0.1,
     "warmup_start": 0.5,
+    "drop_path": 0.1,
+    "layer_decay": 0.75,
     "ema": {"decay": 0.9},
     "randaugment": {},
     "random_erasing": 0.5,

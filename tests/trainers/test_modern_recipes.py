@@ -12,7 +12,7 @@ import torch
 from tests.trainers.examples import finish, small_trial
 from trainers.cohort import fit_cohort
 from trainers.config import TrialConfig
-from trainers.data import ImageData
+from trainers.data import DATASETS, ImageData
 from trainers.fit import fit
 from trainers.loop.data_parallel import ALONE, Group
 from trainers.material import Material
@@ -72,6 +72,25 @@ def test_stopped_after_every_epoch_it_goes_on_as_if_never_stopped(
     again, same = finish(fit(config, data=few, teacher=given, folder=tmp_path))
     assert again == whole
     assert tensors_key(same.state_dict()) == tensors_key(student.state_dict())
+
+
+def test_a_transformer_with_drop_path_and_rates_by_layer_goes_on_and_holds_in_a_cohort(
+    few: ImageData, tmp_path: Path
+) -> None:
+    data = DATASETS["digits"](image_size=32).load()
+    more = {"drop_path": 0.3, "layer_decay": 0.7, "epochs": 2}
+    config, other = (
+        trial("scratch", label_smoothing=0.1, **more).model_copy(update={"model": model})
+        for model in ("timm:test_vit", "timm:convnext_zepto_rms")
+    )
+    whole, student = finish(fit(config, data=data))
+    without, _ = finish(fit(config.model_copy(update={"recipe": trial(epochs=2, layer_decay=0.7).recipe}), data=data))
+    assert whole[-1].loss != without[-1].loss
+    assert next(fit(config, data=data, folder=tmp_path)) == whole[0]
+    again, same = finish(fit(config, data=data, folder=tmp_path))
+    beside, third = next(finish(one) for one in fit_cohort([config, other], data=data))
+    assert again == beside == whole
+    assert len({tensors_key(network.state_dict()) for network in (student, same, third)}) == 1
 
 
 def test_in_a_cohort_each_has_the_numbers_that_it_has_alone(few: ImageData, teacher: Network) -> None:

@@ -15,6 +15,7 @@ from trainers.distillers import Distiller
 from trainers.errors import DivergedError
 from trainers.loop.data_parallel import ALONE, Group
 from trainers.loop.gradient_alignment import aligned_gradients
+from trainers.loop.parameters import SCALE
 from trainers.loop.weighing import Objective, Weighing
 
 
@@ -44,7 +45,7 @@ def step(
         clip_norm: a gradient that is longer, over all parameters, is scaled down to it.
     """
     for parameters_group in optimizer.param_groups:
-        parameters_group["lr"] = lr
+        parameters_group["lr"] = lr * parameters_group.get(SCALE, 1.0)
     counted = weighing.counted(terms)
     if distiller.anchors.isdisjoint(counted) or distiller.anchors.issuperset(counted):
         optimizer.zero_grad(set_to_none=True)

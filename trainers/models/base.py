@@ -75,6 +75,10 @@ class Network(nn.Module, ABC):
         """
         return ()
 
+    def layer_depths(self) -> dict[str, int]:
+        """The layer of each parameter, by its name, counted from 0 at the image; here, none is known."""
+        return {}
+
     def undecayed(self) -> frozenset[str]:
         """Names of the parameters that weight decay spares beside norms and biases, where it spares these: here, none
         others."""

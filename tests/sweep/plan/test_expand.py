@@ -151,6 +151,8 @@ RECIPE = {
     "min_lr": 1e-4,
     "label_smoothing": 0.1,
     "clip_norm": 5,
+    "drop_path": 0.1,
+    "layer_decay": 0.75,
     "ema": {"decay": 0.99},
     "randaugment": {"magnitude": 6},
     "random_erasing": 0.25,
@@ -182,7 +184,22 @@ def test_every_field_of_the_recipe_can_be_checked() -> None:
     assert set(RECIPE) == set(Recipe.model_fields)
 
 
-@pytest.mark.parametrize("field", RECIPE)
+OF_TIMM = ("drop_path", "layer_decay")
+
+
+@pytest.mark.parametrize("field", OF_TIMM)
+def test_what_only_timm_s_networks_have_is_refused_of_others(field: str) -> None:
+    with pytest.raises(InputError, match=f"model 'resnet8' .*leave out recipe.{field}"):
+        build_plan(small_spec(recipe=SPEC["recipe"] | {field: RECIPE[field]}))
+
+
+def test_a_teacher_that_cannot_be_trained_by_its_recipe_is_refused_before_anything_starts() -> None:
+    recipes = {"recipe": SPEC["recipe"], "teachers": {"recipe": {"drop_path": 0.1}}}
+    with pytest.raises(InputError, match=r"model 'resnet20' has no drop path; leave out recipe.drop_path"):
+        build_plan(small_spec(**recipes))
+
+
+@pytest.mark.parametrize("field", [field for field in RECIPE if field not in OF_TIMM])
 def test_another_recipe_is_another_trial(small_plan: Plan, field: str) -> None:
     plan = build_plan(small_spec(recipe=SPEC["recipe"] | {field: RECIPE[field]}))
     assert len(plan.slots) == len(small_plan.slots)

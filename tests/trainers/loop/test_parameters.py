@@ -9,9 +9,12 @@ import torch
 from torch import nn
 
 from trainers.config import MethodConfig, Recipe
-from trainers.distillers import Distiller, Setting, build_distiller
+from trainers.distillers import Batch, Distiller, Setting, build_distiller
+from trainers.errors import InputError
 from trainers.loop.optimizers import optimizer_of
 from trainers.loop.parameters import groups_of
+from trainers.loop.step import step
+from trainers.loop.weighing import Weighing
 from trainers.training import seeded_model
 
 SPARING = Recipe(decay_norms_and_biases=False, weight_decay=0.2)
@@ -70,3 +73,47 @@ def test_a_step_without_gradient_shrinks_what_decays_alone(optimizer: str) -> No
     decayed = names(distiller, 0.2)
     for name, parameter in distiller.named_parameters():
         torch.testing.assert_close(parameter.detach(), before[name] * (0.9 if name in decayed else 1.0))
+
+
+@pytest.mark.parametrize(
+    "model", ["deit_tiny_patch16_224", "convnext_atto", "swin_tiny_patch4_window7_224", "resnet18"]
+)
+def test_layers_learn_as_fast_as_timm_has_it(model: str) -> None:
+    optim = pytest.importorskip("timm.optim")
+    with torch.device("meta"):
+        student = seeded_model(f"timm:{model}", 10, seed=0)
+        distiller = build_distiller(MethodConfig(name="dhkd"), student, Setting(10))
+    network: Any = student.network
+    named = getattr(network, "no_weight_decay", set)()
+    theirs = {
+        id(one): (group["lr_scale"], group["weight_decay"])
+        for group in optim.param_groups_layer_decay(network, 0.2, no_weight_decay_list=named, layer_decay=0.75)
+        for one in group["params"]
+    }
+    recipe = Recipe(layer_decay=0.75, decay_norms_and_biases=False, weight_decay=0.2)
+    ours = {
+        id(one): (group["lr_scale"], group.get("weight_decay", 0.2))
+        for group in groups_of(distiller, recipe)
+        for one in group["params"]
+    }
+    assert {key: ours[key] for key in theirs} == theirs
+    added = [ours[id(one)][0] for name, one in distiller.named_parameters() if name.startswith("aux_head")]
+    assert added
+    assert set(added) == {1.0}
+
+
+def test_a_step_s_rate_is_the_layer_s_share_of_it() -> None:
+    distiller = build_distiller(MethodConfig(name="scratch"), seeded_model("timm:test_vit", 10, seed=0), Setting(10))
+    stepping = optimizer_of(distiller, Recipe(layer_decay=0.5))
+    images, targets = torch.randn(2, 3, 32, 32), torch.tensor([1, 2])
+    terms = distiller.train().losses(Batch(images, targets, targets, 1)).terms
+    step(distiller, stepping, terms, Weighing({"ce": 1.0}, torch.device("cpu")), 0.08)
+    rates = sorted({group["lr"] for group in stepping.param_groups})
+    assert rates[-1] == 0.08
+    assert rates == [0.08 * 0.5**depth for depth in range(len(rates) - 1, -1, -1)]
+    assert len(rates) == 8  # the embedding, six blocks and the head
+
+
+def test_a_network_of_no_known_layers_is_refused() -> None:
+    with pytest.raises(InputError, match="needs one of timm's networks"):
+        groups_of(around("resnet8"), Recipe(layer_decay=0.5))
