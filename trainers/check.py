@@ -16,10 +16,12 @@ from trainers.data.base import ImageData
 from trainers.distillers import METHODS, Distiller, Setting, build_distiller
 from trainers.distillers.base import shapes
 from trainers.errors import InputError
+from trainers.loop.optimizers import lamb
 from trainers.models import MODELS, Network, build
 from trainers.models.outline import Undrawn, outlines
 from trainers.own.attempt import try_once
 from trainers.own.keys import methods_in
+from trainers.recipe_parts import Lamb
 from trainers.storage.content import canonical_json
 
 
@@ -39,7 +41,7 @@ def check(config: TrialConfig, data: ImageData, teacher: str | None) -> None:
         seed=config.seed,
     )
     student = _blueprint(config.model, data.num_classes, data.image_size, _code(config.model))
-    _refuse_layers(config.model, student, config.recipe, data.num_classes)
+    _refuse_recipe(config.model, student, config.recipe, data.num_classes)
     for part in methods_in(config.method):
         if METHODS.module(part.name):
             with _explained(part), outlines():
@@ -69,7 +71,7 @@ def decides(config: dict[str, Any]) -> str:
     """What of a trial's config, as JSON, decides whether it can be built: equal ones need one look. Of a weight or a
     temperature that is only whether it is 0."""
     method, recipe = config["method"], config["recipe"]
-    layered = [bool(recipe.get(name)) for name in ("drop_path", "layer_decay")]
+    layered = [bool(recipe.get(name)) for name in ("drop_path", "layer_decay")] + ["lamb" in recipe["optimizer"]]
     of_recipe = [recipe["epochs"], recipe["compile"], _mixes(recipe), layered]
     return canonical_json([config["model"], method["name"], _outline(method["params"]), *of_recipe])
 
@@ -97,8 +99,11 @@ def refuse_idle_epochs(distiller: Distiller, config: TrialConfig) -> None:
             )
 
 
-def _refuse_layers(model: str, student: Network, recipe: Recipe, num_classes: int) -> None:
-    """Raises InputError where the recipe asks of a network's layers what it does not have."""
+def _refuse_recipe(model: str, student: Network, recipe: Recipe, num_classes: int) -> None:
+    """Raises InputError where the recipe asks of a network's layers what it does not have, or for an optimiser that is
+    not installed."""
+    if isinstance(recipe.optimizer, Lamb):
+        lamb()
     if recipe.layer_decay is not None and not student.layer_depths():
         raise InputError(f"model '{model}' does not say which layers it has; leave out recipe.layer_decay")
     if recipe.drop_path > 0:

@@ -177,7 +177,8 @@ class Recipe(Keyed):
     """On a GPU: take algorithms whose numbers repeat, which are slower; a trial fails where torch has none. A CPU takes
     no notice."""
     optimizer: Optimizer = "sgd"
-    """`sgd`, or `adamw`, which may have options: ``{adamw: {betas: [0.9, 0.999], eps: 1e-8}}``."""
+    """`sgd`; `adamw`, which may have options, ``{adamw: {betas: [0.9, 0.999], eps: 1e-8}}``; or `lamb`, which may have
+    the same and is timm's."""
     decay_norms_and_biases: bool = True
     """`false`: `weight_decay` spares biases, the weights of norms, and what a network of timm's names besides (position
     embeddings, class tokens)."""
@@ -186,6 +187,9 @@ class Recipe(Keyed):
     it, as torch's and timm's schedules have it. null: from zero, which no step has, to `lr` with the warm-up's last."""
     min_lr: float = Field(0.0, ge=0)
     """For `cosine`: what the learning rate falls to."""
+    label_loss: Literal["ce", "bce"] = "ce"
+    """The loss with the labels: cross-entropy, or binary cross-entropy of each class by itself, mean over the classes,
+    where a class that is more than 0.2 of a mixed or smoothed label is there (arXiv 2110.00476)."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Share of each label that is spread evenly over all classes (arXiv 1512.00567), in the cross-entropy with the
     labels alone."""

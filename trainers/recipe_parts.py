@@ -37,7 +37,22 @@ class AdamW(Frozen):
     adamw: AdamWOptions
 
 
-ADAPTIVE: dict[str, type[Frozen]] = {"adamw": AdamW}
+class LambOptions(Frozen):
+    """Of LAMB (You et al., arXiv 1904.00962), as timm has it, whose gradient is cut to a norm of 1 before each step."""
+
+    betas: Betas = (0.9, 0.999)
+    """Shares of the running means of the gradient and of its square that a step keeps."""
+    eps: float = Field(1e-6, gt=0)
+    """Added to the root of the mean square."""
+
+
+class Lamb(Frozen):
+    """``{lamb: {...}}``."""
+
+    lamb: LambOptions
+
+
+ADAPTIVE: dict[str, type[Frozen]] = {"adamw": AdamW, "lamb": Lamb}
 """By the name that a spec gives them."""
 NAMES = ("sgd", *ADAPTIVE)
 
@@ -60,7 +75,7 @@ def _named(value: Any) -> Any:
         raise ValueError(f"{problems}; found {options}") from error
 
 
-Optimizer = Annotated[Literal["sgd"] | AdamW, BeforeValidator(_named)]
+Optimizer = Annotated[Literal["sgd"] | AdamW | Lamb, BeforeValidator(_named)]
 
 
 class EMA(Frozen):

@@ -159,3 +159,34 @@ def test_every_knob_is_explained() -> None:
     models = [Recipe, *(method.Params for method in METHODS.values()), *DATASETS.values()]
     unexplained = [f"{m.__name__}.{name}" for m in models for name, f in m.model_fields.items() if not f.description]
     assert unexplained == []
+
+
+def test_deit_is_the_paper_s() -> None:
+    """arXiv 2012.12877, table 9; the rates before and after the cosine are the release's."""
+    deit = RECIPES["deit"]
+    assert (deit.epochs, deit.batch_size, deit.lr, deit.weight_decay) == (300, 1024, 0.0005 * 1024 / 512, 0.05)
+    assert (deit.schedule, deit.warmup_epochs, deit.min_lr) == ("cosine", 5, 1e-5)
+    assert deit.warmup_start == pytest.approx(1e-6 / deit.lr)
+    assert deit.optimizer == Recipe(optimizer="adamw").optimizer  # type: ignore[arg-type]
+    assert (deit.label_smoothing, deit.drop_path, deit.clip_norm, deit.ema) == (0.1, 0.1, None, None)
+    assert (deit.mixup, deit.cutmix, deit.random_erasing) == (0.8, 1.0, 0.25)
+    assert deit.randaugment is not None
+    assert (deit.randaugment.magnitude, deit.randaugment.std, deit.randaugment.operations) == (9, 0.5, 2)
+
+
+def test_a3_is_the_paper_s() -> None:
+    """arXiv 2110.00476, table 2; the rates before and after the cosine are the release's."""
+    a3 = RECIPES["timm-a3"]
+    assert (a3.epochs, a3.batch_size, a3.lr, a3.weight_decay) == (100, 2048, 8e-3, 0.02)
+    assert (a3.schedule, a3.warmup_epochs, a3.min_lr) == ("cosine", 5, 1e-6)
+    assert a3.warmup_start == pytest.approx(1e-4 / a3.lr)
+    assert a3.optimizer == Recipe(optimizer="lamb").optimizer  # type: ignore[arg-type]
+    assert (a3.label_loss, a3.label_smoothing, a3.drop_path, a3.clip_norm, a3.ema) == ("bce", 0, 0, None, None)
+    assert (a3.mixup, a3.cutmix, a3.random_erasing) == (0.1, 1.0, 0)
+    assert a3.randaugment is not None
+    assert (a3.randaugment.magnitude, a3.randaugment.std, a3.randaugment.operations) == (6, 0.5, 2)
+
+
+@pytest.mark.parametrize("name", ["deit", "timm-a3"])
+def test_recipes_for_large_networks_spare_norms_and_biases(name: str) -> None:
+    assert not RECIPES[name].decay_norms_and_biases

@@ -56,6 +56,7 @@ EVERY = {
     "maps": trial("fitnet"),
     "two heads": trial("dho"),
     "sgd": trial(optimizer="sgd", lr=0.05),
+    "lamb and binary cross-entropy": trial(optimizer="lamb", lr=0.01, label_loss="bce", clip_norm=None),
 }
 
 
@@ -182,7 +183,7 @@ def test_each_part_changes_the_numbers(few: ImageData, teacher: Network) -> None
     others = ("lr", "schedule", "warmup_epochs", "warmup_start", "min_lr", "weight_decay", "ema")
     found = {
         name: finish(fit(small_trial("kd", **{name: value}), data=few, teacher=teacher))[0]
-        for name, value in (MODERN | {"clip_norm": 0.1}).items()
+        for name, value in (MODERN | {"clip_norm": 0.1, "label_loss": "bce"}).items()
         if name not in others
     }
     assert [name for name, results in found.items() if results[-1].loss == plain[-1].loss] == []

@@ -7,6 +7,8 @@ another release has no such wrappers, :func:`inspect.unwrap` leaves its function
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from collections.abc import Callable
 from inspect import unwrap
 from typing import Any, TypeVar
@@ -16,8 +18,10 @@ from torch.optim import Optimizer
 
 from trainers.config import Recipe
 from trainers.distillers import Distiller
+from trainers.errors import InputError
 from trainers.loop.parameters import groups_of
 from trainers.recipe_parts import AdamW as ByAdamW
+from trainers.recipe_parts import Lamb as ByLamb
 
 WRAPPED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
 """Methods of torch's optimisers that import the compiler, beside `step`."""
@@ -51,12 +55,28 @@ class AdamW(torch.optim.AdamW):
     """:class:`torch.optim.AdamW`, bit for bit."""
 
 
+def lamb() -> type[Optimizer]:
+    """timm's LAMB. Raises InputError, with the command that installs it, where timm is missing."""
+    if importlib.util.find_spec("timm") is None:
+        raise InputError("recipe.optimizer lamb needs the package timm: pip install timm")
+    theirs: type[Optimizer] = importlib.import_module("timm.optim").Lamb
+    return _bare(type("Lamb", (theirs,), {}))
+
+
 def optimizer_of(distiller: Distiller, recipe: Recipe) -> Optimizer:
-    """The optimiser that the recipe describes, of all that the method trains."""
+    """The optimiser that the recipe describes, of all that the method trains.
+
+    Raises:
+        InputError: where the package that has it is missing, and where the student's layers are to learn at rates of
+            their own and are not known.
+    """
     groups = groups_of(distiller, recipe)
     chosen = recipe.optimizer
     if isinstance(chosen, ByAdamW):
         return AdamW(groups, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True, **dict(chosen.adamw))
+    if isinstance(chosen, ByLamb):
+        make: Callable[..., Optimizer] = lamb()
+        return make(groups, lr=recipe.lr, weight_decay=recipe.weight_decay, **dict(chosen.lamb))
     return SGD(
         groups,
         lr=recipe.lr,

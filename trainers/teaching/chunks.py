@@ -101,7 +101,7 @@ class Preparation:
 
     @property
     def _reading(self) -> LabelReading:
-        return LabelReading(self.recipe.label_smoothing)
+        return LabelReading(self.recipe.label_smoothing, self.recipe.label_loss == "bce")
 
     @property
     def _strong(self) -> bool:

@@ -149,6 +149,7 @@ RECIPE = {
     "decay_norms_and_biases": False,
     "warmup_start": 0.1,
     "min_lr": 1e-4,
+    "label_loss": "bce",
     "label_smoothing": 0.1,
     "clip_norm": 5,
     "drop_path": 0.1,

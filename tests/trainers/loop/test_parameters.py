@@ -28,7 +28,10 @@ def around(model: str) -> Distiller:
 def names(distiller: Distiller, decay: float) -> set[str]:
     """Of the parameters that decay so much."""
     ids = {
-        id(one) for group in groups_of(distiller, SPARING) if group["weight_decay"] == decay for one in group["params"]
+        id(one)
+        for group in groups_of(distiller, SPARING)
+        if group.get("weight_decay", 0.2) == decay
+        for one in group["params"]
     }
     return {name for name, parameter in distiller.named_parameters() if id(parameter) in ids}
 
