@@ -49,6 +49,7 @@ class TimmNetwork(Network):
 
     def __init__(self, name: str, num_classes: int, drop_path: float = 0.0) -> None:
         super().__init__()
+        self.name = f"{TIMM}{name}"
         self.network = _created(name, num_classes, drop_path)
         if not isinstance(self.network.get_classifier(), nn.Linear):
             raise InputError(f"model '{TIMM}{name}' does not end in one linear layer; take one that does")

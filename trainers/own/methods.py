@@ -105,6 +105,9 @@ def _of_class(name: str, given: type, origin: Origin, plain: bool, summary: str)
         raise origin.refuse(f"method '{name}' has no Params: a class of its hyperparameters that extends MethodParams")
     for field, info in given.Params.model_fields.items():
         check_order(field, info.annotation, origin)
+    theirs = [part for part in given.__mro__ if not part.__module__.startswith("trainers.")]
+    if not any("reads_labels" in part.__dict__ for part in theirs):
+        given.reads_labels = True  # nobody can know what it makes of `targets`
     lacking = sorted(given.__abstractmethods__)
     if lacking:
         raise origin.refuse(f"method '{name}' lacks what every method has: {', '.join(lacking)}")
