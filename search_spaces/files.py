@@ -12,7 +12,7 @@ SHIPPED = Path(__file__).parent
 
 def shipped_specs() -> dict[str, Path]:
     """The specs that come with the project, by name."""
-    return {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"))}
+    return {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"), key=lambda path: path.stem)}
 
 
 def spec_text(spec: str) -> tuple[str, str]:

@@ -134,3 +134,14 @@ def test_lock_files_with_download_addresses_are_not_tracked() -> None:
     if tracked.returncode != 0:
         pytest.skip("not a git checkout")
     assert "uv.lock" not in tracked.stdout.splitlines()
+
+
+def test_the_guide_to_recipes_names_every_field_every_recipe_and_whoever_refuses_mixed_images() -> None:
+    from tests.trainers.distillers.test_one_label import REFUSED
+    from trainers.config import Recipe
+    from trainers.recipe_parts import ADAPTIVE
+    from trainers.recipes import RECIPES
+
+    text = (TOP / "docs" / "recipes.md").read_text()
+    named = set(re.findall(r"`([a-z0-9_-]+)`", text))
+    assert {*Recipe.model_fields, *RECIPES, *ADAPTIVE, *REFUSED} <= named

@@ -65,7 +65,8 @@ def build_plan(spec: Spec, store: TeacherStore | None = None) -> Plan:
         pair_name(pair, teachers[pair.teacher]): teachers[pair.teacher].architecture for pair in spec.pairs
     }
     probes = [cell.slot(corner, "search", spec.seeds[0]) for cell in cells.values() for corner in corners(cell.space)]
-    _check_methods(spec, [*students, *probes], architectures, data)
+    taught = [teacher.slot for teacher in teachers.values() if teacher.slot is not None]
+    _check_methods(spec, [*taught, *students, *probes], architectures, data)
     methods = {slot.label: slot.method for slot in students}
     methods |= {place.label: place.method for cell in cells.values() for place in cell.places}
     pairs = {column(str(pair)): pair_name(pair, teachers[pair.teacher]) for pair in spec.pairs}
@@ -92,8 +93,22 @@ def build_plan(spec: Spec, store: TeacherStore | None = None) -> Plan:
         code=spec.code.key,
         table=table_of(spec, methods, pairs),
         slots=(*(slot for slot in trained.values() if slot.id in needed), *unique.values()),
-        notes=(*notes, *(_teachers_take(spec) if trained.keys() & needed else ())),
+        notes=(*notes, *(_teachers_take(spec) if trained.keys() & needed else ()), *_mixing(students, cells)),
     )
+
+
+def _mixing(students: Iterable[Slot], cells: dict[str, SearchedCell]) -> list[str]:
+    """What it costs that students with a teacher see mixed images."""
+    from trainers.distillers import METHODS
+
+    configs = [*(slot.config for slot in students), *(cell.config for cell in cells.values())]
+    taught = [config["recipe"] for config in configs if METHODS[config["method"]["name"]].teacher_needs != "nothing"]
+    if not any(recipe["mixup"] or recipe["cutmix"] for recipe in taught):
+        return []
+    return [
+        "images are mixed (recipe.mixup, recipe.cutmix): teachers are run on every mixture, in every epoch, and the"
+        " logit bank keeps nothing of them"
+    ]
 
 
 def _teachers_take(spec: Spec) -> list[str]:
@@ -153,19 +168,20 @@ def _with_whole_paths(source: DataSource) -> dict[str, Any]:
     return source.model_dump(mode="json") | paths
 
 
-def _check_methods(spec: Spec, students: list[Slot], teachers: dict[str, str], data: ImageData) -> None:
+def _check_methods(spec: Spec, slots: list[Slot], teachers: dict[str, str], data: ImageData) -> None:
     """Raises InputError for every configuration that could not be built, in one message."""
     from trainers.check import check, decides
     from trainers.loop.data_parallel import refuse_workers
 
     looked_at: set[tuple[str, str]] = set()
     problems: dict[str, None] = {}
-    for slot in (slot for slot in students if slot.seed == spec.seeds[0]):
-        built = teachers[slot.pair], decides(slot.config)
+    for slot in (slot for slot in slots if slot.stage == "teacher" or slot.seed == spec.seeds[0]):
+        teacher = teachers[slot.pair] if slot.stage != "teacher" else None
+        built = teacher or "", decides(slot.config)
         if built not in looked_at:
             looked_at.add(built)
             try:
-                check(slot.trial(), data, teachers[slot.pair])
+                check(slot.trial(), data, teacher)
                 if spec.compute.workers > 1:
                     refuse_workers(slot.trial())
             except InputError as error:
