@@ -12,7 +12,7 @@ from sweep.results.metrics import METRICS
 from sweep.results.published import EPOCHS
 from sweep.results.rows import Row
 from sweep.results.significance import columns, common_seeds, testable, untested_ties
-from sweep.results.statistics import FEWEST, LEVEL
+from sweep.statistics.paired import FEWEST, LEVEL
 
 if TYPE_CHECKING:
     from sweep.results.board import Leaderboard

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from sweep.plan.labels import label
 from sweep.plan.slots import Plan, SearchedCell, Slot
 from sweep.results.read import Results, Searched, Trial, merit
-from sweep.results.statistics import deviation
+from sweep.statistics.paired import deviation
 from sweep.text import signed
 
 Shown = Literal["best", "last"]
