@@ -37,7 +37,12 @@ class Searches:
         """The searches as a ledger has them; writes nothing."""
         searches = cls(plan)
         searches._replay(ledger)
-        return list(searches._all.values())
+        return searches.all
+
+    @property
+    def all(self) -> list[CellSearch]:
+        """The searches, in the plan's order."""
+        return list(self._all.values())
 
     def _replay(self, ledger: Ledger) -> None:
         """Bring the searches to where the ledger's events leave them; epochs of a sweep without any are not read."""
