@@ -40,9 +40,12 @@ from trainers.storage.content import content_key
 TRIALS = 20
 SETTINGS: dict[str, tuple[str, float]] = {"validation": ("validation", 0.5), "paper": ("paper", 1.0)}
 """The protocol, and the correlation of what a seed shows on the set that chooses and on the test set."""
+SPREADS = (0.0, 2.0)
+"""Standard deviations of the configurations' true qualities."""
 CONFIRMING: dict[str, dict[str, Any]] = {
     "the best": {},
     "the best of 4": {"confirm": 4},
+    "the winner of a race of 4 over 5 seeds": {"confirm": 4, "race": 5},
 }
 
 
@@ -108,7 +111,7 @@ class NoisySweep:
             trials.append(Trial(job.slot, job.key, "finished", body, 1))
         (search,) = searches.all
         trials += self._searched_too(trials, search)
-        results = Results(self._plan, trials, {search.cell.id: _searched(search)}, {})
+        results = Results(self._plan, trials, {search.cell.id: _searched(search, searches.outcome(search))}, {})
         base = baseline(self._plan)
         (row,) = [row for row in judged(rows(results, base), base) if row.label.endswith("tuned")]
         after = sum(trial.slot.stage != "search" and trial.slot.method != "kd" for trial in trials)
@@ -136,8 +139,8 @@ class NoisySweep:
             yield Trial(slot, done[slot.id].key, "finished", done[slot.id].body, 1)
 
 
-def _searched(search: CellSearch) -> Searched:
-    return Searched(search.budget, {"finished": search.budget}, (), ended=True)
+def _searched(search: CellSearch, raced: dict[str, Any]) -> Searched:
+    return Searched(search.budget, {"finished": search.budget}, (), ended=True, race=raced)
 
 
 def measured(plan: Plan, correlation: float, sweeps: int, spread: float = 0.0, seed: int = 0) -> list[Found]:
@@ -166,7 +169,7 @@ def main() -> None:
     given = options.parse_args()
     heads = ["confirmed", "Δ beyond the truth", "shown, %", "upwards, %", "quality", "trials after the search"]
     for name, (protocol, correlation) in SETTINGS.items():
-        for spread in (0.0, 1.0, 3.0):
+        for spread in SPREADS:
             print(f"\nprotocol {name}, configurations that differ by {spread:g} deviations of a seed\n")
             lines = [
                 _line(how, measured(noise_plan(protocol, given.seeds, **search), correlation, given.sweeps, spread))
