@@ -23,6 +23,7 @@ from sweep.plan.slots import Plan
 from sweep.results.board import Leaderboard, leaderboard
 from sweep.results.notes import notes
 from sweep.results.read import planned, searching
+from sweep.search.searches import Searches
 from tests.support.examples import small_spec
 from tests.support.simulation import Curve, World, driver, run
 
@@ -303,9 +304,12 @@ def test_what_has_won_a_race_is_confirmed_alone_with_the_sweeps_seeds(plans: Pla
         run(world, plans["race"], random.Random(0), workers=2)
         board = board_of(world)
         rows = {(row.pair, row.label): row for row in board.rows}
+        with ledger_of(world) as ledger:
+            found = {search.cell.id: search.chosen() for search in Searches.read(plans["race"], ledger)}
         for cell in plans["race"].cells:
             won, places = chosen(world)[cell.id], raced(world)[cell.id]
             assert [slot["seed"] for slot in won["slots"]] == [0, 1]
+            assert [one.number for one in found[cell.id]] == [one["number"] for one in won["chosen"]]
             assert won["race"]["trials"] == len(places) < 20
             assert won["race"]["saved"] == 20 - len(places) > 0
             assert {seed for _, seed in places} <= set(range(FIRST_RACE_SEED, FIRST_RACE_SEED + 5))
