@@ -287,7 +287,7 @@ class TrialQueue:
     def _confirm(self) -> bool:
         """Let what searches have won, or race about, wait for its turn; whether there is any."""
         known = {slot.id for slot in self._waiting}
-        slots = self.searches.confirming(self._key, self._finals.__contains__)
+        slots = self.searches.confirming(self._is_ready, self._key, self._finals.__contains__)
         for slot in slots:
             done = self._is_ready(slot.teacher) and self._key(slot) in self._finals
             if slot.id not in known and not done:

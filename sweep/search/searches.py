@@ -245,18 +245,23 @@ class Searches:
         return {key for racing in self._races.values() for key in racing.waits}
 
     def confirming(
-        self, key_of: Callable[[Slot], str], broken: Callable[[str], bool] = lambda key: False
+        self,
+        ready: Callable[[str | None], bool],
+        key_of: Callable[[Slot], str],
+        broken: Callable[[str], bool] = lambda key: False,
     ) -> list[Slot]:
         """The slots that complete searches ask for: those of the next seed of a race, and when it is over, or there is
         none, those that confirm what was won; each once.
 
         Args:
+            ready: whether a slot's teacher is there. A race waits for it, since its trials are known by their keys.
             key_of: the key of the trial that a slot is.
             broken: whether a trial that has no final event is not tried again in this run.
         """
         slots: list[Slot] = []
         for search in self._all.values():
-            if search.complete and not search.settled:
+            waits = search.cell.racing and not ready(search.cell.teacher)
+            if search.complete and not search.settled and not waits:
                 slots += self._raced(search, key_of, broken)
         return slots
 
