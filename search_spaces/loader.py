@@ -18,7 +18,7 @@ from search_spaces.files import is_file, spec_text
 from search_spaces.limits import MOST_CONFIGURATIONS, MOST_SEEDS, MOST_TRIED
 from search_spaces.named_teachers import Kind, kind_of, why_not_said
 from search_spaces.own_code import loaded
-from search_spaces.places import configurations_of, joint_space, points_of, searched_places, why_not_first
+from search_spaces.places import configurations_of, joint_space, points_of, searched_places, why_no_race, why_not_first
 from search_spaces.schema import (
     NAME_PATTERN,
     Budget,
@@ -110,7 +110,7 @@ class _Reader(FieldReader):
             "tracking": self.model(("tracking",), Tracking, data.get("tracking", {})) or Tracking(),
         }
         fields["table"] = self.model(("table",), Table, data.get("table", {})) or PLAIN
-        fields["search"] = self._search(data, protocol, fields["pairs"])
+        fields["search"] = self._search(data, protocol, fields["pairs"], fields["seeds"])
         name, description = self._name(data.get("name")), data.get("description", "")
         if not isinstance(description, str):
             self.add(("description",), f"must be text, found {shown(description)}")
@@ -291,7 +291,7 @@ class _Reader(FieldReader):
         self.add(("seeds",), f"must be {wanted}, found {shown(value)}")
         return ()
 
-    def _search(self, data: dict[str, Any], protocol: str, pairs: tuple[Pair, ...]) -> Search:
+    def _search(self, data: dict[str, Any], protocol: str, pairs: tuple[Pair, ...], seeds: tuple[int, ...]) -> Search:
         given = data.get("search", {})
         looks_ahead = isinstance(given, dict) and given.get("sampler") == "curves"
         search = self.model(("search",), Search, given, {"pruner": "curves"} if looks_ahead else None) or Search()
@@ -313,6 +313,8 @@ class _Reader(FieldReader):
                 self.add(("search", "first", number), why_not)
         if protocol != "paper":
             self._check_held_out(pairs)
+        if search.race and (no_race := why_no_race(seeds, search.race)):
+            self.add(("search", "race"), no_race)
         if len(metrics) > 1 and search.pruner != "none" and "pruner" in data.get("search", {}):
             self.add(("search", "pruner"), "with several metrics nothing is given up early; leave this out")
         return search.model_copy(update={"metrics": metrics, "pruner": search.pruner if len(metrics) == 1 else "none"})

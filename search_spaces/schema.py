@@ -18,6 +18,10 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """A sweep's name is a folder's name: no separators, no leading dot."""
 
 
+FEWEST_TO_RACE = 3
+"""Seeds: what a paired test needs."""
+FIRST_RACE_SEED = 1_000_000
+"""Races have seeds of their own, from this one on: the same for every race, and none of the sweep's."""
 MOST_STEPS = 1_000_000
 """Of a searched range; more is as good as none, and past what decimal fractions count exactly."""
 
@@ -75,7 +79,10 @@ class Search(Frozen):
     reduction: int = Field(3, ge=2)
     """For `asha`: the share 1/reduction of trials that goes on at each rung, and the rungs' ratio."""
     confirm: int = Field(1, ge=1)
-    """Best configurations of each cell that are run with all seeds."""
+    """Best configurations of each cell that are run with all seeds; with a `race`, that race to be it."""
+    race: int | None = Field(None, ge=FEWEST_TO_RACE, le=1000)
+    """Seeds over which the `confirm` best configurations race, beside the sweep's: one that is shown to be worse gets
+    no more, and the winner alone is run with all seeds. null: no race."""
     first: tuple[dict[str, Any], ...] | None = None
     """Points that are tried before any other, ``{alpha: 1, lr: 0.05}``, by every search over just these fields. null:
     the values that the fields have where they are not searched, where they lie in the space; empty: none."""
@@ -83,6 +90,16 @@ class Search(Frozen):
     """Of the sampler."""
     deterministic: bool = False
     """One search trial of a cell at a time, so that the search does not depend on timing or the number of workers."""
+
+    @model_validator(mode="after")
+    def _races(self) -> Search:
+        if self.race is None:
+            return self
+        if self.confirm < 2:
+            raise ValueError("race needs several configurations: say with confirm how many race, 4 for example")
+        if len(self.metrics) > 1 or not set(self.metrics) <= {"val_acc", "test_acc"}:
+            raise ValueError("a race is about one accuracy: give one of val_acc and test_acc as metrics, or none")
+        return self
 
     @model_validator(mode="after")
     def _looks_at_one_accuracy(self) -> Search:
@@ -165,6 +182,11 @@ class Choice(Frozen):
     """A searched set: ``{choice: [3, 5, 7]}``."""
 
     choice: Annotated[list[Any], Field(min_length=1)]
+
+
+def race_seeds(most: int) -> range:
+    """The seeds of a race of so many."""
+    return range(FIRST_RACE_SEED, FIRST_RACE_SEED + most)
 
 
 @dataclass(frozen=True)

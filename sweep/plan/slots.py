@@ -17,7 +17,7 @@ from sweep.plan.labels import TUNED, label, untuned
 from trainers.config import TeacherConfig, TrialConfig
 from trainers.storage.content import content_key
 
-Stage = Literal["teacher", "search", "confirm"]
+Stage = Literal["teacher", "search", "race", "confirm"]
 RULES = 2
 """How searches ask that begin now: for the usual values first and for no point twice. Those that an earlier release
 has begun note no rules, which are 1 (:mod:`sweep.search.begun`): these begin nowhere, and a sampler may come back to a
@@ -50,8 +50,8 @@ class Slot:
         """What a person calls it: ``resnet20→resnet8 · dhkd α=0.5 · seed 0``."""
         who = f"teacher {self.pair}" if self.stage == "teacher" else f"{self.pair} · {self.row}"
         varied = self.recipe.partition(" ")[2]
-        search = "search" if self.stage == "search" else ""
-        return " · ".join(part for part in (who, varied, search, f"seed {self.seed}") if part)
+        of_search = self.stage if self.stage in ("search", "race") else ""
+        return " · ".join(part for part in (who, varied, of_search, f"seed {self.seed}") if part)
 
     @property
     def row(self) -> str:
@@ -134,10 +134,22 @@ class SearchedCell:
         return min(trials, points) if each_once and points is not None else trials
 
     @property
+    def racing(self) -> int:
+        """Seeds that the race of its best has at most; 0: none races."""
+        return int(self.search.get("race", 0))
+
+    @property
+    def race_trials(self) -> int:
+        """Of its race, at most."""
+        best = min(int(self.search["confirm"]), self.budget)
+        return best * self.racing if best > 1 else 0
+
+    @property
     def trials(self) -> int:
-        """Search trials and confirming ones, at most; with the search's seed, the two are one."""
-        confirmed = min(int(self.search["confirm"]), self.budget)
-        return self.budget + confirmed * (len(self.seeds) - 1)
+        """Search trials, those of its race and confirming ones, at most; with the search's seed, the first and the last
+        are one."""
+        confirmed = 1 if self.racing else min(int(self.search["confirm"]), self.budget)
+        return self.budget + self.race_trials + confirmed * (len(self.seeds) - 1)
 
     def slot(self, params: dict[str, Any], stage: Stage, seed: int) -> Slot:
         """One configuration of the cell with a seed."""

@@ -1,8 +1,8 @@
 """Is mine better? A row beside others: under each pair and over all pairs what they differ by, and whether it shows.
 
-The test is the leaderboard's (:mod:`sweep.results.noise`): the noise is that of all rows of the column, so a comparison
-has the uncorrected p-value that the leaderboard's marks are made of. What is corrected for is what is asked: the rows
-that are named, under each pair, and once more over the pairs.
+The test is the leaderboard's (:mod:`sweep.statistics.noise`): the noise is that of all rows of the column, so a
+comparison has the uncorrected p-value that the leaderboard's marks are made of. What is corrected for is what is asked:
+the rows that are named, under each pair, and once more over the pairs.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sweep.results.board import Leaderboard
-from sweep.results.noise import Column, Contrast, corrected
 from sweep.results.power import seeds_needed
 from sweep.results.rows import Row
 from sweep.results.significance import over_pairs
-from sweep.results.statistics import FEWEST, mean, paired, shows
+from sweep.statistics.noise import Column, Contrast, corrected
+from sweep.statistics.paired import FEWEST, mean, paired, shows
 from trainers.errors import InputError, unknown_name
 
 OVER_PAIRS = "all pairs"

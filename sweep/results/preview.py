@@ -168,9 +168,11 @@ def _rows(plan: Plan, over: Standing, elsewhere: Mapping[str, str]) -> list[dict
         done[row] += slot.id in over.slots
         shared[row] += slot.id in elsewhere
     for cell in plan.cells:
-        searched, confirmed = over.searched.get(cell.id, 0), over.confirmed.get(cell.id, 0)
-        parts = (("search", cell.budget, searched), ("confirm", cell.trials - cell.budget, confirmed))
-        for stage, count, over_here in parts:
+        confirming = cell.trials - cell.budget - cell.race_trials
+        parts = [("search", cell.budget, over.searched)]
+        parts += [("race", cell.race_trials, over.raced)] if cell.race_trials else []
+        for stage, count, ended in (*parts, ("confirm", confirming, over.confirmed)):
+            over_here = ended.get(cell.id, 0)
             row = (stage, cell.recipe, cell.pair, cell.label)
             trials[row] += count
             epochs[row] += count * cell.epochs

@@ -63,6 +63,8 @@ class CellSearch:
         self.pruner: Pruner = by_it or make_pruner(cell.search, cell.epochs)
         self.settled = False
         """Whether what it has won was handed out."""
+        self.winner: int | None = None
+        """Number of the suggestion that has won the race of its best (:mod:`sweep.search.race`), where that is over."""
 
     @property
     def budget(self) -> int:
@@ -129,6 +131,7 @@ class CellSearch:
         """Note a suggestion, and the trial that it is."""
         self.asked.append(Asked(params))
         self.keys.append(key)
+        self.winner = None  # there may be a better one
         self.past.append(Moment(len(self.asked) - 1, 0, "running"))
 
     def repeat(self, key: str) -> bool:
@@ -178,7 +181,7 @@ class CellSearch:
         """Note how a trial ended that was not given up; `body` is that of its final event."""
         if state == "failed":
             self.pruner.forget(key)
-        values = self._values(body) if state == "finished" and body else None
+        values = self.values_of(body) if state == "finished" and body else None
         for number in self._running(key):
             self.asked[number] = replace(self.asked[number], state=state, values=values)
             self.past.append(Moment(number, 0, state))
@@ -194,6 +197,11 @@ class CellSearch:
         return bool(self._running(key))
 
     def chosen(self) -> list[Chosen]:
+        """What it has won: the winner of a race, where that is over, and else its best."""
+        best = self.best()
+        return [one for one in best if one.number == self.winner] or best
+
+    def best(self) -> list[Chosen]:
         """The best configurations, as many as are to be confirmed, best first; equal ones count once.
 
         With several metrics, those that no other finished one beats in all of them (the Pareto front).
@@ -222,7 +230,7 @@ class CellSearch:
         """Its values, each so that more is better."""
         return tuple(sign * value for sign, value in zip(self._signs, chosen.values, strict=True))
 
-    def _values(self, body: dict[str, Any]) -> tuple[float, ...]:
+    def values_of(self, body: dict[str, Any]) -> tuple[float, ...]:
         """A finished trial's metrics; accuracies are those of the epoch that the table shows."""
         shown = body["best"] if body.get("best_by") == "test_acc" else body["last"]
         known = {"student_macs": float(self.cell.student_macs), "device_seconds": float(body["seconds"])}

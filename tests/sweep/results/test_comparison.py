@@ -14,7 +14,7 @@ from sweep.plan.slots import Plan
 from sweep.results.answer import answer, render
 from sweep.results.board import Leaderboard, leaderboard
 from sweep.results.comparison import OVER_PAIRS, compare, contrasts, records
-from sweep.results.noise import Column
+from sweep.statistics.noise import Column
 from tests.support.examples import begin, record, small_spec
 from trainers.errors import InputError
 
