@@ -1,4 +1,4 @@
-"""`sweep students`: a trained student as files for production."""
+"""`sweep students`: a trained student as files for production, and how long it takes here."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from sweep.cli.options import NamedArgument, RootOption, StorageOption, chosen_sweep
+from sweep.cli.options import FormatOption, NamedArgument, RootOption, StorageOption, chosen_sweep
 from sweep.cli.waiting import telling
+from sweep.formats import Format, listing
 from sweep.layout import DEFAULT_ROOT, Root
 
 students = typer.Typer(help="Hand on trained students.", no_args_is_help=True)
@@ -24,11 +25,6 @@ SeedOption = Annotated[
     int | None, typer.Option("--seed", help="By default the row's best by validation, or its first seed.")
 ]
 RecipeOption = Annotated[str | None, typer.Option("--recipe", help="As in the table, where the sweep has several.")]
-
-
-@students.callback()
-def _students() -> None:
-    """Keeps `export` a verb of its own while it is the only one."""
 
 
 @students.command("export")
@@ -64,3 +60,32 @@ def students_export(
     typer.echo(f"checked  {made.check.words}")
     typer.echo(f"wrote    {made.file}")
     typer.echo(f"card     {made.folder / 'README.md'}, whose licences wait to be filled in")
+
+
+@students.command("latency")
+def students_latency(
+    name: NamedArgument,
+    root: RootOption = DEFAULT_ROOT,
+    storage: StorageOption = None,
+    again: Annotated[bool, typer.Option("--again", help="Measure anew what is remembered.")] = False,
+    how: FormatOption = Format.TABLE,
+) -> None:
+    """Show how long a sweep's students take for one image and for 64 on this machine; measured once and remembered."""
+    from contextlib import closing
+
+    from sweep.cost import latency
+    from sweep.ledger.store import Ledger
+    from sweep.plan.code import at_hand
+    from sweep.results.read import planned
+
+    place = Root.at(root, storage)
+    paths = place.sweep(chosen_sweep(name, place))
+    with telling(f"reading the plan of {name}") as say:
+        with closing(Ledger(paths.ledger)) as ledger:
+            plan = planned(ledger)
+        at_hand(plan.code, place)
+        known = latency.measured(plan, place, say, again=again)
+    typer.echo(listing(latency.rows(plan, known), how), nl=False)
+    if latency.unsteady(known):
+        busy = ", ".join(latency.unsteady(known))
+        typer.echo(f"measured beside other work, it seems: {busy}; --again measures anew", err=True)

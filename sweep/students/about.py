@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sweep.cost import latency
 from sweep.layout import SweepPaths
 from sweep.plan.labels import teacher_of
 from sweep.plan.slots import Plan
@@ -53,6 +54,8 @@ class About:
     made_with: dict[str, str] = field(default_factory=dict)
     size: dict[str, int] = field(default_factory=dict)
     """Of its architecture `parameters` and `macs`, where they were counted."""
+    latency: tuple[dict[str, Any], ...] = ()
+    """How long its architecture takes here (:mod:`sweep.cost.latency`); empty: not measured."""
     source: dict[str, Any] = field(default_factory=dict)
     """The data source's options, where the data lie included; no part of what is written."""
 
@@ -130,6 +133,7 @@ def about(paths: SweepPaths, results: Results, choice: Choice, images: dict[str,
         chosen=choice.why,
         made_with=trial.body.get("made_with", {}),
         size=plan.networks.get(slot.config["model"], {}),
+        latency=tuple(latency.remembered(plan, paths.root).get(slot.config["model"], ())),
         source=plan.source,
     )
 

@@ -9,10 +9,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from sweep.cost import latency
 from sweep.formats import to_markdown
 from sweep.plan.labels import shown
 from sweep.students.about import About
 from sweep.students.checking import Check
+from trainers.machine import gpus, processor
 
 MOST_CLASSES = 20
 """Whose names the card lists; ``student.json`` has them all."""
@@ -54,6 +56,7 @@ def written(about: About, files: Mapping[str, Mapping[str, Any]]) -> str:
         "## Use it\n\n" + "\n\n".join(_use(about, name, file) for name, file in files.items()),
         "## Images and classes\n\n" + _images(about),
         "## Accuracy\n\n" + _accuracy(about),
+        *(["## Speed\n\n" + _speed(about)] if about.latency else []),
         "## Where it comes from\n\n" + _origin(about),
         "## Licences\n\n" + _licences(about),
     ]
@@ -166,6 +169,22 @@ def _accuracy(about: About) -> str:
     if about.chosen:
         told.append("Chosen: " + "; ".join(about.chosen) + ". Test accuracy chose no seed.")
     return "\n".join(told)
+
+
+def _speed(about: About) -> str:
+    """On the machine that exported it; of the architecture, which is what was timed."""
+    more = {"simkd": "; SimKD's projector comes on top", "dho": "; DHO's second head comes on top"}
+    beside = more.get(about.config["method"]["name"], "")
+    return (
+        f"A forward pass of {about.architecture} takes {latency.words(about.latency)}, in float32 and by torch, without"
+        f" reading or scaling the images{beside}. Measured on {_machine(about)}."
+    )
+
+
+def _machine(about: About) -> str:
+    """Whose latency it is, by the model of what computed it."""
+    named = next(iter(gpus()), "") if about.latency[0]["device"] == "cuda" else processor()
+    return named or "the machine that exported it"
 
 
 def _percent(value: float | None) -> str:
