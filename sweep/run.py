@@ -154,9 +154,13 @@ def _plan(spec: Spec, root: Root, address: str | None, display: Display, local: 
 
 def _latencies(plan: Plan, root: Root, display: Display) -> latency.Known:
     """How long its students take here: measured where a search asks for it, otherwise what is remembered."""
-    if latency.asks(plan):
-        return latency.measured(plan, root, display.note)
-    return latency.remembered(plan, root)
+    if not latency.asks(plan):
+        return latency.remembered(plan, root)
+    known = latency.measured(plan, root, display.note)
+    busy = latency.unsteady(known)
+    if busy:
+        display.note(f"latencies measured beside other work, it seems: {', '.join(busy)}")
+    return known
 
 
 def _with_devices(plan: Plan, root: Root, address: str | None, display: Display) -> Plan:

@@ -104,9 +104,11 @@ def of_one(latencies: Iterable[dict[str, Any]]) -> float:
 
 def unsteady(known: Known) -> list[str]:
     """The networks whose passes took so unequally long that the machine was doing something else besides."""
-    return [
-        name for name, some in known.items() if any(one["milliseconds"] > UNSTEADY * one["fastest"] for one in some)
-    ]
+    return [name for name, some in known.items() if any(map(_is_unsteady, some))]
+
+
+def _is_unsteady(one: Mapping[str, Any]) -> bool:
+    return bool(one["milliseconds"] > UNSTEADY * one["fastest"])
 
 
 def words(latencies: Iterable[Mapping[str, Any]]) -> str:
@@ -115,7 +117,9 @@ def words(latencies: Iterable[Mapping[str, Any]]) -> str:
     number = {1: "one image"}
     times = ", ".join(f"{one['milliseconds']:.3g} ms for {number.get(one['batch'], one['batch'])}" for one in some)
     where = "the GPU" if some[0]["device"] == "cuda" else f"the CPU, {counted(some[0]['threads'], 'thread')}"
-    return f"{times} ({where}; medians of {' and '.join(str(one['passes']) for one in some)} passes)"
+    passes = " and ".join(str(one["passes"]) for one in some)
+    beside = "; beside other work, it seems" if any(map(_is_unsteady, some)) else ""
+    return f"{times} ({where}; medians of {passes} passes{beside})"
 
 
 def rows(plan: Plan, known: Known) -> list[dict[str, Any]]:
