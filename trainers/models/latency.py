@@ -18,9 +18,12 @@ from trainers.models import build
 BATCHES = (1, 64)
 """Images of a pass: one that is waited for, and as many as a service collects."""
 WARM_UP, FEWEST, MOST = 5, 20, 500
-"""Passes that do not count; and those that do, at least and at most."""
+"""Passes that do not count; and those that do, as a rule at least and at most."""
 SECONDS = 1.0
 """After which no more passes are timed, once there are :data:`FEWEST`."""
+PATIENCE, LEAST = 10, 3
+"""After so many times :data:`SECONDS` no more are timed either, once there are so many: a busy machine may take minutes
+for twenty."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +65,24 @@ def latencies(
 
 @torch.inference_mode()
 def _timed(network: nn.Module, images: torch.Tensor, seconds: float) -> Latency:
+    began = time.perf_counter()
     for _ in range(WARM_UP):
         _pass(network, images)
+        if time.perf_counter() > began + seconds:
+            break
     passes: list[float] = []
-    end = time.perf_counter() + seconds
-    while len(passes) < FEWEST or (len(passes) < MOST and time.perf_counter() < end):
+    began = time.perf_counter()
+    while _goes_on(len(passes), time.perf_counter() - began, seconds):
         passes.append(_pass(network, images))
     median, fastest = 1000 * statistics.median(passes), 1000 * min(passes)
     return Latency(len(images), median, fastest, len(passes), images.device.type, torch.get_num_threads())
+
+
+def _goes_on(passes: int, spent: float, seconds: float) -> bool:
+    """Whether another pass is timed after so many, which took so long together."""
+    if passes < LEAST:
+        return True
+    return passes < MOST and spent < seconds * (PATIENCE if passes < FEWEST else 1)
 
 
 def _pass(network: nn.Module, images: torch.Tensor) -> float:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from trainers.errors import InputError
-from trainers.models.latency import BATCHES, FEWEST, MOST, latencies
+from trainers.models.latency import BATCHES, FEWEST, LEAST, MOST, PATIENCE, _goes_on, latencies
 
 
 def test_a_network_is_timed_for_one_image_and_for_many() -> None:
@@ -14,9 +14,25 @@ def test_a_network_is_timed_for_one_image_and_for_many() -> None:
     assert tuple(one.batch for one in found) == BATCHES == (1, 64)
     for one in found:
         assert 0 < one.fastest <= one.milliseconds
-        assert FEWEST <= one.passes <= MOST
+        assert LEAST <= one.passes <= MOST
         assert (one.device, one.threads) == ("cpu", torch.get_num_threads())
     assert found[1].fastest > found[0].fastest, "64 images take longer than one"
+
+
+@pytest.mark.parametrize(
+    ("passes", "spent", "goes_on"),
+    [
+        (0, 99.0, True),
+        (LEAST, PATIENCE + 0.1, False),
+        (LEAST, PATIENCE - 0.1, True),
+        (FEWEST - 1, 1.1, True),
+        (FEWEST, 1.1, False),
+        (FEWEST, 0.9, True),
+        (MOST, 0.9, False),
+    ],
+)
+def test_a_second_is_enough_for_twenty_passes_and_ten_for_fewer(passes: int, spent: float, goes_on: bool) -> None:
+    assert _goes_on(passes, spent, 1.0) is goes_on
 
 
 def test_a_network_that_costs_more_takes_longer() -> None:
