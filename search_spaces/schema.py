@@ -68,7 +68,7 @@ class Search(Frozen):
     """Budget of each cell: configurations that are tried, with the first seed."""
     sampler: Literal["tpe", "gp", "curves", "random", "qmc", "grid", "brute_force"] = "tpe"
     """What suggests the next configuration; `grid` and `brute_force` need finitely many values, `curves` one metric."""
-    metrics: tuple[Literal["val_acc", "test_acc", "student_macs", "device_seconds"], ...] = ()
+    metrics: tuple[Literal["val_acc", "test_acc", "student_macs", "student_latency", "device_seconds"], ...] = ()
     """What is searched for, accuracy first; empty: `val_acc`, or `test_acc` under `protocol: paper`. With several, the
     Pareto front is confirmed."""
     pruner: Literal["asha", "median", "curves", "none"] = "asha"

@@ -51,6 +51,11 @@ class Root:
         return self.path / "calibration.json"
 
     @property
+    def latency(self) -> Path:
+        """How long students take for their images, as measured, by machine."""
+        return self.path / "latency.json"
+
+    @property
     def mlflow_database(self) -> Path:
         """The local tracking store, used when no server is named."""
         return self.path / "mlflow.db"

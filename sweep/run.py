@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from search_spaces.schema import Spec
 from sweep.cluster.carried import nothing_lost
-from sweep.cost import calibration
+from sweep.cost import calibration, latency
 from sweep.cost.budget import BudgetWatch
 from sweep.cost.estimate import estimate
 from sweep.engine import room, session
@@ -140,7 +140,7 @@ def run_sweep(
 
 
 def _plan(spec: Spec, root: Root, address: str | None, display: Display, local: bool) -> Plan:
-    """The spec's plan, the teachers that it names by files stored, and a number for ``gpus: auto``."""
+    """The spec's plan, the teachers that it names by files stored, a number for ``gpus: auto``, and the latencies."""
     from trainers.teacher.store import TeacherStore
 
     store = TeacherStore(root.teachers, root.storage)
@@ -148,7 +148,19 @@ def _plan(spec: Spec, root: Root, address: str | None, display: Display, local: 
     store.offer()
     own.keep(spec.code, root)
     plan = build_plan(spec, store)
-    return alone(plan) if local else _with_devices(plan, root, address, display)
+    plan = alone(plan) if local else _with_devices(plan, root, address, display)
+    return latency.told(plan, _latencies(plan, root, display))
+
+
+def _latencies(plan: Plan, root: Root, display: Display) -> latency.Known:
+    """How long its students take here: measured where a search asks for it, otherwise what is remembered."""
+    if not latency.asks(plan):
+        return latency.remembered(plan, root)
+    known = latency.measured(plan, root, display.note)
+    busy = latency.unsteady(known)
+    if busy:
+        display.note(f"latencies measured beside other work, it seems: {', '.join(busy)}")
+    return known
 
 
 def _with_devices(plan: Plan, root: Root, address: str | None, display: Display) -> Plan:

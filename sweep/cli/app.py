@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sweep.cli import check, cluster, compare, new, packs, rerun, run, teachers, verbs
+from sweep.cli import check, cluster, compare, new, packs, rerun, run, students, teachers, verbs
 from sweep.exit_codes import WRONG_INPUT
 from trainers.errors import KDError
 from trainers.versions import at_work
@@ -55,6 +55,7 @@ for _verb in VERBS:
     app.command(_verb.__name__.removesuffix("_"), cls=_parser)(_verb)
 app.command(hidden=True)(run.submitted)
 app.add_typer(teachers.teachers, name="teachers")
+app.add_typer(students.students, name="students")
 
 
 def _end_at_once() -> None:

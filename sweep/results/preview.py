@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces.schema import Spec
-from sweep.cost import calibration, estimate
+from sweep.cost import calibration, estimate, latency
 from sweep.formats import Format, listing
 from sweep.layout import Root
 from sweep.ledger import snapshot
@@ -102,6 +102,7 @@ def look_ahead(spec: Spec, root: Root) -> Preview:
     with root.newly_made():
         snapshot.restore(root, spec.name)
         plan = _with_devices(build_plan(spec, TeacherStore(root.teachers, root.storage)), root)
+        plan = latency.told(plan, latency.remembered(plan, root))
     teachers = stored_teachers(plan, root)
     neighbours = Neighbours(root, plan.name)
     with _ledger(root.sweep(plan.name).ledger) as ledger:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sweep.plan.slots import SearchedCell, Slot, filled
+from sweep.plan.slots import LATENCY, SearchedCell, Slot, filled
 from sweep.search import suggest
 from sweep.search.pruning import Pruner, make_pruner
 from sweep.search.suggest import Asked, State
@@ -110,15 +110,28 @@ class CellSearch:
         else:
             params = suggest.suggest(
                 self.cell.space,
-                self.asked,
+                self._seen,
                 sampler=search["sampler"],
-                metrics=search["metrics"],
+                metrics=[metric for metric in search["metrics"] if metric != LATENCY],
                 seed=seed,
                 rules=self.cell.rules,
             )
         if params is None:
             raise RuntimeError(f"{self.cell.name}: the space has no more points than {len(self.asked)}")
         return params
+
+    @property
+    def _seen(self) -> list[Asked]:
+        """What a sampler learns from: all but the latency, which is one number for all of a cell's trials, and another
+        one on another machine. So what is tried depends on no machine."""
+        metrics = self.cell.search["metrics"]
+        if LATENCY not in metrics:
+            return self.asked
+        kept = [place for place, metric in enumerate(metrics) if metric != LATENCY]
+        return [
+            replace(asked, values=tuple(asked.values[place] for place in kept)) if asked.values else asked
+            for asked in self.asked
+        ]
 
     def _looking_ahead(self) -> CurveSearch | None:
         if "curves" not in (self.cell.search["sampler"], self.cell.search["pruner"]):
@@ -233,7 +246,8 @@ class CellSearch:
     def values_of(self, body: dict[str, Any]) -> tuple[float, ...]:
         """A finished trial's metrics; accuracies are those of the epoch that the table shows."""
         shown = body["best"] if body.get("best_by") == "test_acc" else body["last"]
-        known = {"student_macs": float(self.cell.student_macs), "device_seconds": float(body["seconds"])}
+        known = {"student_macs": float(self.cell.student_macs), LATENCY: self.cell.student_latency}
+        known |= {"device_seconds": float(body["seconds"])}
         return tuple(
             known[metric] if metric in known else float(shown[metric]) for metric in self.cell.search["metrics"]
         )
