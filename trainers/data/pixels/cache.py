@@ -44,8 +44,8 @@ VARIABLE = "SWEEP_CACHE"
 """Environment variable that names the cache's folder."""
 DEFAULT_FOLDER = "runs/cache"
 """Where the cache lies otherwise, below the working directory."""
-FORMAT = 1
-"""Of an entry; another number is another key."""
+FORMAT = 2
+"""Of an entry; another number is another key. In the first one, grey images of 16 bits in PGM files were white."""
 ABOUT = "about.json"
 """An entry's file of everything but pixels and labels."""
 SPLITS = ("train", "test")
