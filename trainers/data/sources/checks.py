@@ -31,7 +31,7 @@ def check_labels(labels: Sequence[object], classes: int, where: Where, advice: s
     for position, label in enumerate(labels):
         if not isinstance(label, int) or not 0 <= label < classes:
             raise InputError(f"{where(position)}: label {shown(label)} is not one of 0 to {classes - 1}{advice}")
-    return [label for label in labels if isinstance(label, int)]
+    return [int(label) for label in labels if isinstance(label, int)]
 
 
 def check_classes(labels: Sequence[int], classes: Sequence[str], what: str, more: str = "") -> None:
