@@ -7,6 +7,7 @@ from pathlib import Path
 
 from search_spaces.limits import MOST_BYTES
 from trainers.errors import InputError, unknown_name
+from trainers.storage.inputs import expanded
 
 SHIPPED = Path(__file__).parent
 
@@ -27,7 +28,7 @@ def find_spec(spec: str) -> Path:
     shipped = shipped_specs()
     if spec in shipped:
         return shipped[spec]
-    path = Path(spec)
+    path = expanded(Path(spec))
     try:
         if path.is_dir():
             raise InputError(f"{spec} is a folder; a spec is a YAML file, or the name of a shipped spec")

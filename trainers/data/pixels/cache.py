@@ -36,7 +36,7 @@ from trainers.data.pixels.mapped import MappedSplit
 from trainers.errors import StorageError
 from trainers.storage.content import content_key
 from trainers.storage.files import write_atomically
-from trainers.storage.inputs import readable
+from trainers.storage.inputs import expanded, readable
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Contents:
 
 def cache_folder() -> Path:
     """Where the cache lies."""
-    return Path(os.environ.get(VARIABLE) or DEFAULT_FOLDER)
+    return expanded(Path(os.environ.get(VARIABLE) or DEFAULT_FOLDER))
 
 
 def decoded(
