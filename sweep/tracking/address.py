@@ -44,8 +44,8 @@ def _what_it_is(uri: str, scheme: str) -> str:
         store = Path(urlsplit(uri).path if scheme else uri)
         folder = shlex.quote(str(store.parent if store.name == "mlruns" else store))
         return (
-            "is a folder, MLflow's file store, where sweeps are not tracked: leave it out, and a database below the root"
-            f" is taken, or {RIGHT}. MLflow makes a database of an older store: mlflow"
+            "is a folder, MLflow's file store, where sweeps are not tracked: leave it out, and a database below the"
+            f" root is taken, or {RIGHT}. MLflow makes a database of an older store: mlflow"
             f" migrate-filestore --source {folder} --target sqlite:///mlflow.db"
         )
     return f"is not an address that MLflow reads; {RIGHT}"

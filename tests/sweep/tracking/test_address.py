@@ -50,8 +50,8 @@ def test_databricks_is_named_for_what_it_is(root: Root, monkeypatch: pytest.Monk
     with pytest.raises(InputError) as refused:
         tracking_uri(root, None)
     assert str(refused.value) == (
-        f"tracking URI '{uri}' is Databricks, where sweeps are not tracked: they are told to a server of MLflow's own or"
-        " to a database; give http://host:port of a server, or sqlite:///path/to/mlflow.db"
+        f"tracking URI '{uri}' is Databricks, where sweeps are not tracked: they are told to a server of MLflow's own"
+        " or to a database; give http://host:port of a server, or sqlite:///path/to/mlflow.db"
     )
 
 
