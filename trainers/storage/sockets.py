@@ -33,8 +33,9 @@ def room_for_sockets() -> Iterator[None]:
         return
     if not os.access(SHORT, os.W_OK | os.X_OK):
         raise InputError(
-            f"the temporary folder {system} has too long a path for the sockets of the processes that decode images:"
-            f" it may have {SOCKET_BYTES - BELOW} characters. Set {VARIABLE} to a shorter one ({SHORT} cannot be written to)"
+            f"the temporary folder {system} has too long a path for the sockets of the processes that decode images: it"
+            f" may have {SOCKET_BYTES - BELOW} characters. Set {VARIABLE} to a shorter one ({SHORT} cannot be written"
+            " to)"
         )
     before = os.environ.get(VARIABLE)
     os.environ[VARIABLE] = tempfile.tempdir = str(SHORT)  # of processes that are spawned, and of forks
