@@ -30,7 +30,7 @@ VERBS = (
         "export",
         "report",
         "pack small",
-        "unpack small.sweep.zip --name copy",
+        "unpack small.sweep.zip --root copy",
         "list methods",
         "list models",
         "list specs",
