@@ -17,10 +17,11 @@ import psutil
 
 from sweep.engine import temporary
 from sweep.engine.ray_internals.processes import fewer_processes
-from sweep.engine.ray_internals.settings import NO_WORKERS_AHEAD, OLD_OUTPUT, TEMPORARY_FOLDER
+from sweep.engine.ray_internals.settings import NO_MEMORY_MONITOR, NO_WORKERS_AHEAD, OLD_OUTPUT, TEMPORARY_FOLDER
 from sweep.engine.watch import PROBE_SECONDS
 from sweep.layout import Root
 from sweep.text import first_line
+from trainers.allotment import cores, job_memory
 from trainers.errors import InputError, MachineError
 from trainers.process import WORKER_ENVIRONMENT
 
@@ -154,6 +155,7 @@ def _own(folder: Path) -> dict[str, Any]:
     """A Ray of our own. Its files lie in a temporary folder, not below the root: sockets' paths must be short."""
     return {
         "address": "local",  # not a cluster that RAY_ADDRESS happens to name
+        "num_cpus": cores(),  # of a job; Ray by itself takes all of the machine's that no container hides
         "include_dashboard": False,
         "object_store_memory": OBJECT_STORE_BYTES,
         TEMPORARY_FOLDER: str(folder),
@@ -220,7 +222,10 @@ def put_back() -> Iterator[None]:
 
 
 def _own_environment() -> dict[str, str]:
-    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _own_token()} | NO_WORKERS_AHEAD
+    told = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _own_token()} | NO_WORKERS_AHEAD
+    if job_memory() is not None and not NO_MEMORY_MONITOR.keys() & os.environ.keys():
+        told |= NO_MEMORY_MONITOR  # the kernel watches the job's memory
+    return told
 
 
 @cache

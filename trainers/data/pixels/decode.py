@@ -24,9 +24,9 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 from torch import Tensor
 
+from trainers.allotment import cores
 from trainers.data.pixels.depth import check_depth, high_bits, is_deep
 from trainers.errors import InputError
-from trainers.process import cores
 from trainers.storage.inputs import check_file, readable
 
 Pixels = NDArray[np.uint8]
