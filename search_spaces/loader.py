@@ -20,7 +20,6 @@ from search_spaces.named_teachers import Kind, kind_of, why_not_said
 from search_spaces.own_code import loaded
 from search_spaces.places import configurations_of, joint_space, points_of, searched_places, why_no_race, why_not_first
 from search_spaces.schema import (
-    NAME_PATTERN,
     Budget,
     Compute,
     MethodGrid,
@@ -31,6 +30,7 @@ from search_spaces.schema import (
     Teachers,
     Tracking,
     Variant,
+    is_name,
 )
 from search_spaces.space import Space, count, size_of
 from search_spaces.table import PLAIN, Table
@@ -113,7 +113,8 @@ class _Reader(FieldReader):
         fields["search"] = self._search(data, protocol, fields["pairs"], fields["seeds"])
         name, description = self._name(data.get("name")), data.get("description", "")
         if not isinstance(description, str):
-            self.add(("description",), f"must be text, found {shown(description)}")
+            quotes = self.meant(("description",), description, lambda other: isinstance(other, str))
+            self.add(("description",), f"must be text, found {shown(description)}{quotes}")
         if self.document.mistakes:
             return None
         return Spec(
@@ -136,8 +137,9 @@ class _Reader(FieldReader):
     # -- sections ---------------------------------------------------------------------------------------------------
 
     def _name(self, value: Any) -> str:
-        if value is not None and not (isinstance(value, str) and re.fullmatch(NAME_PATTERN, value)):
-            self.add(("name",), f"must be letters, digits, '.', '_' and '-', at most 64, found {shown(value)}")
+        if value is not None and not is_name(value):
+            quotes = self.meant(("name",), value, is_name)
+            self.add(("name",), f"must be letters, digits, '.', '_' and '-', at most 64, found {shown(value)}{quotes}")
         return str(value)
 
     def _code(self, value: Any) -> Code:
@@ -288,7 +290,8 @@ class _Reader(FieldReader):
         if listed and all(is_int(seed) and seed >= 0 for seed in listed) and len(set(listed)) == len(listed):
             return tuple(listed)
         wanted = f"a number of seeds from 1 on (at most {MOST_SEEDS:,}), or a list of different ones"
-        self.add(("seeds",), f"must be {wanted}, found {shown(value)}")
+        meant = self.meant(("seeds",), value, lambda other: is_int(other) and other >= 0)
+        self.add(("seeds",), f"must be {wanted}, found {shown(value)}{meant}")
         return ()
 
     def _search(self, data: dict[str, Any], protocol: str, pairs: tuple[Pair, ...], seeds: tuple[int, ...]) -> Search:

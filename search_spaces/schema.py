@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +17,11 @@ from trainers.config import Frozen, Normalisation, Recipe
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """A sweep's name is a folder's name: no separators, no leading dot."""
+
+
+def is_name(value: object) -> bool:
+    """Whether a sweep can be called so."""
+    return isinstance(value, str) and re.fullmatch(NAME_PATTERN, value) is not None
 
 
 FEWEST_TO_RACE = 3
@@ -49,7 +55,8 @@ class Compute(Frozen):
     @classmethod
     def _a_share(cls, gpus: object) -> object:
         if gpus != "auto" and (isinstance(gpus, bool) or not isinstance(gpus, int | float) or not gpus >= 0):
-            raise ValueError(f"must be 0 or more, or auto, found {gpus}")
+            shown = f'"{gpus}"' if isinstance(gpus, str) else gpus
+            raise ValueError(f"must be 0 or more, or auto, found {shown}")
         return gpus
 
     @model_validator(mode="after")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -30,6 +31,19 @@ class Root:
     def at(cls, path: Path, uri: str | None) -> Root:
         """The root at `path`, in front of the storage that `uri` names. Raises InputError where it names none."""
         return cls(path, storage_at(uri, path))
+
+    def typed(self, verb: str, *, shared: bool = True) -> str:
+        """A `sweep` command as one types it for this root; it can be pasted into a shell.
+
+        Args:
+            verb: with its arguments.
+            shared: whether the verb takes the storage, too.
+        """
+        start = "uv run sweep" if "UV" in os.environ else "sweep"
+        usual = self.path == DEFAULT_ROOT and "SWEEP_ROOT" not in os.environ
+        place = "" if usual else f" --root {shlex.quote(str(self.path))}"
+        storage = f" --storage {shlex.quote(self.storage.uri)}" if shared and self.storage.uri else ""
+        return f"{start} {verb}{place}{storage}"
 
     @property
     def teachers(self) -> Path:

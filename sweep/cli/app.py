@@ -17,6 +17,7 @@ import typer
 
 from sweep.cli import check, cluster, compare, new, packs, rerun, run, students, teachers, verbs
 from sweep.exit_codes import WRONG_INPUT
+from sweep.terminal import fit_streams
 from trainers.errors import KDError
 from trainers.versions import at_work
 
@@ -66,6 +67,7 @@ def _end_at_once() -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """The console script: errors meant for the user become one message on standard error, without a traceback."""
+    fit_streams()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     atexit.register(_end_at_once)
     try:

@@ -128,12 +128,12 @@ def _print_places(console: Console, paths: SweepPaths, browse: str) -> None:
     for line in troubles(paths):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     if paths.figure.is_file():
-        console.print(f"figure       {paths.figure}", soft_wrap=True, highlight=False)
+        console.print(f"figure       {paths.figure}", soft_wrap=True, highlight=False, markup=False)
     if paths.leaderboard.is_file():
-        console.print(f"leaderboard  {paths.leaderboard}", soft_wrap=True, highlight=False)
+        console.print(f"leaderboard  {paths.leaderboard}", soft_wrap=True, highlight=False, markup=False)
     if paths.report.is_file():
-        console.print(f"report       {paths.report}", soft_wrap=True, highlight=False)
-    console.print(f"browse       {browse}", soft_wrap=True, highlight=False)
+        console.print(f"report       {paths.report}", soft_wrap=True, highlight=False, markup=False)
+    console.print(f"browse       {browse}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _browse(root: Root, uri: str) -> str:

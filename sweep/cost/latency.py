@@ -20,10 +20,10 @@ from sweep.cost.calibration import machine
 from sweep.layout import Root
 from sweep.plan.slots import LATENCY
 from sweep.text import counted, first_line
+from trainers.allotment import cores
 from trainers.code import Code, current, fingerprint, load, load_installed
 from trainers.errors import InputError
 from trainers.machine import gpus, processor
-from trainers.process import cores
 from trainers.storage.files import write_atomically
 
 if TYPE_CHECKING:

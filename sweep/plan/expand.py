@@ -28,6 +28,7 @@ from sweep.plan.teachers import PairTeacher, pair_name, taught_by
 from trainers.config import DatasetConfig, MethodConfig, Recipe, TrialConfig
 from trainers.errors import InputError
 from trainers.storage.content import content_key
+from trainers.storage.inputs import expanded
 
 if TYPE_CHECKING:
     from trainers.data import DataSource, ImageData, TrainingData
@@ -93,7 +94,11 @@ def build_plan(spec: Spec, store: TeacherStore | None = None) -> Plan:
         code=spec.code.key,
         table=table_of(spec, methods, pairs),
         slots=(*(slot for slot in trained.values() if slot.id in needed), *unique.values()),
-        notes=(*notes, *(_teachers_take(spec) if trained.keys() & needed else ()), *_mixing(students, cells)),
+        notes=(
+            *(*data.remarks, *notes),
+            *(_teachers_take(spec) if trained.keys() & needed else ()),
+            *_mixing(students, cells),
+        ),
     )
 
 
@@ -164,7 +169,7 @@ def _networks(architectures: Iterable[str], data: ImageData) -> dict[str, dict[s
 
 def _with_whole_paths(source: DataSource) -> dict[str, Any]:
     """The source's options, as a worker in another folder can read them."""
-    paths = {name: str(value.absolute()) for name, value in source if isinstance(value, Path)}
+    paths = {name: str(expanded(value).absolute()) for name, value in source if isinstance(value, Path)}
     return source.model_dump(mode="json") | paths
 
 

@@ -293,7 +293,7 @@ def stored(plan: Plan, paths: SweepPaths) -> dict[str, tuple[str, Path]]:
 def _stored_teachers(plan: Plan, paths: SweepPaths) -> dict[str, float]:
     """Accuracies of the teachers that the plan takes as they are stored."""
     passports = {name: file for name, (_, file) in stored(plan, paths).items()}
-    return {name: json.loads(file.read_text())["test_acc"] for name, file in passports.items()}
+    return {name: json.loads(file.read_bytes())["test_acc"] for name, file in passports.items()}
 
 
 def _searches(plan: Plan, ledger: Ledger) -> dict[str, Searched]:

@@ -13,7 +13,7 @@ from sweep.layout import SweepPaths
 from sweep.plan.labels import teacher_of
 from sweep.plan.slots import Plan
 from sweep.results.read import PASSPORTS, Results, Trial
-from sweep.results.statistics import deviation, mean
+from sweep.statistics.paired import deviation, mean
 from sweep.students.choice import Choice, counted, row_at
 from trainers.errors import CheckpointError
 

@@ -131,6 +131,10 @@ def test_what_is_read_has_the_names_in_print_and_records_have_labels(board: Lead
     assert '"mine": "kd"' in render(printed, found, Format.JSON)
 
 
+def test_a_row_is_named_as_a_terminal_without_greek_letters_has_it(board: Leaderboard) -> None:
+    assert compare(board, "dhkd alpha=0.5", "kd") == compare(board, "dhkd α=0.5", "kd")
+
+
 def test_a_row_against_itself_is_refused(board: Leaderboard) -> None:
     with pytest.raises(InputError, match="'kd' is the row of 'kd' itself"):
         contrasts(board, "kd", ["scratch", "kd"])
