@@ -69,7 +69,7 @@ def run(
     verbose: VerboseOption = False,
 ) -> None:
     """Run a sweep, or go on with it: only what is missing is run, here and in the other sweeps below the root."""
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # a batch system's notice, which is heard while trials run
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # a batch system's notice, which is heard while trials run
     with telling(f"reading {spec} and its data set" if smoke else f"reading {spec}", terminal=True):
         from search_spaces.loader import load_spec
         from sweep.engine.until import until as ends

@@ -19,8 +19,9 @@ STOPPING = "stopping after the epochs in flight; once more stops now"
 """What is said of the first Ctrl-C."""
 TOGETHER_SECONDS = 1.0
 """SIGTERM so soon after another is the same request."""
-NOTICE = signal.SIGUSR1
-"""What a batch system sends, where it was asked to, some time before it ends a job (``sbatch --signal``)."""
+NOTICE = signal.SIGUSR2
+"""What a batch system sends, where it was asked to, some time before it ends a job (``sbatch --signal``). SIGUSR1 would
+be Ray Tune's, which ends the run on it without a word."""
 
 
 @contextmanager

@@ -54,7 +54,7 @@ def test_a_run_whose_time_is_up_says_so_by_its_exit_code_and_goes_on_when_it_is_
     user = User(tmp_path)
     process = user.start("run", "spec.yaml", "--until", "2999-01-01")
     user.wait_for(lambda: epochs(user) >= 2, process)
-    os.killpg(process.pid, signal.SIGUSR1)
+    os.killpg(process.pid, signal.SIGUSR2)
     stopped_for_want_of_time(user, user.end(process))
     assert not user.root.sweep("small").report.exists()
     goes_on(user, undisturbed)

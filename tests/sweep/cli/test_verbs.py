@@ -73,6 +73,7 @@ def test_the_verbs_are_those_of_the_documents() -> None:
         "report",
         "rerun",
         "run",
+        "slurm",
         "status",
         "studies",
         "submit",
