@@ -34,7 +34,7 @@ def slurm(
     partition: Annotated[str | None, typer.Option("--partition", help="By default the cluster's.")] = None,
     account: Annotated[str | None, typer.Option("--account", help="Who is charged.")] = None,
     constraint: Annotated[str | None, typer.Option("--constraint", help="What the node must have: a100, say.")] = None,
-    nodes: Annotated[int, typer.Option("--nodes", hidden=True)] = 1,
+    nodes: Annotated[int, typer.Option("--nodes", min=1, help="Nodes, each with what is asked for.")] = 1,
     array: Annotated[str | None, typer.Option("--array", hidden=True)] = None,
     submit: Annotated[bool, typer.Option("--submit", help="Submit it, too.")] = False,
     check: Annotated[
@@ -46,12 +46,12 @@ def slurm(
     ] = None,
     tracking_uri: UriOption = None,
 ) -> None:
-    """Write the script with which Slurm runs a sweep on one node, again and again until it is done."""
+    """Write the script with which Slurm runs a sweep, again and again until it is done."""
     from sweep.slurm.wanted import Wanted, refuse_not_built
 
-    for name in [*(["nodes"] if nodes != 1 else []), *(["array"] if array else [])]:
-        refuse_not_built(name)
-    wanted = Wanted(time, gpus, cpus, partition, account, constraint, tuple(more or ()))
+    if array is not None:
+        refuse_not_built("array")
+    wanted = Wanted(time, gpus, cpus, partition, account, constraint, nodes, tuple(more or ()))
     if check:
         _check(spec, Root.at(root, storage), wanted, storage, tracking_uri, driver)
         return

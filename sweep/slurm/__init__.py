@@ -1,4 +1,4 @@
-"""A sweep as a job of Slurm, on one node: the script that runs it there, submitted, and what would not work there.
+"""A sweep as a job of Slurm: the script that runs it there, submitted, and what would not work there.
 
 Others use :func:`~sweep.slurm.script.written`, :func:`~sweep.slurm.submit.submit` and
 :func:`~sweep.slurm.check.findings` (``docs/slurm.md``). Nothing of ours waits for the job: Slurm starts it, and starts

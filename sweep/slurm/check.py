@@ -6,6 +6,7 @@ unknown, never taken for granted.
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -144,6 +145,7 @@ def _offline(spec: Spec, tracking_uri: str) -> Finding:
 
 def _devices(plan: Plan, wanted: Wanted) -> Finding:
     cpus, gpus, workers = (plan.compute[name] for name in ("cpus", "gpus", "workers"))
+    workers = math.ceil(workers / wanted.nodes)  # of a trial, on one node
     given = None if wanted.gpus is None else wanted.gpus.rpartition(":")[2]
     if gpus and given in (None, "0"):
         return Finding(

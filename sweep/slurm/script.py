@@ -1,4 +1,5 @@
-"""The script of a job: `sweep run` on one node, again and again until the sweep is done.
+"""The script of a job: `sweep run`, again and again until the sweep is done; on several nodes over a Ray that ``srun``
+starts there (:mod:`sweep.slurm.several`).
 
 Slurm tells the script of the coming end by :data:`~sweep.engine.stop_signals.NOTICE` (``--signal=B:…``, to the script
 alone), which hands that on. The run ends with :data:`~sweep.exit_codes.TIME_UP` when its epochs are on the disk, and
@@ -17,6 +18,7 @@ from pathlib import Path
 from search_spaces.files import SHIPPED, find_spec
 from sweep.exit_codes import TIME_UP
 from sweep.layout import Root
+from sweep.slurm import several
 from sweep.slurm.wanted import Wanted
 from sweep.text import without_password
 from trainers.errors import InputError
@@ -41,7 +43,7 @@ ends() {{
 }}
 SLURM_JOB_END_TIME=${{SLURM_JOB_END_TIME:-$(ends)}}
 [ -n "$SLURM_JOB_END_TIME" ] && export SLURM_JOB_END_TIME || unset SLURM_JOB_END_TIME
-
+{begin}
 {command} &
 sweep=$!
 trap 'kill -USR2 "$sweep"' USR2 # its time is nearly up
@@ -50,7 +52,7 @@ while kill -0 "$sweep" 2>/dev/null; do wait "$sweep"; done
 wait "$sweep"
 code=$?
 trap '' USR2 TERM # Slurm ends what it puts back into the queue
-if [ "$code" -eq {time_up} ]; then
+{end}if [ "$code" -eq {time_up} ]; then
     scontrol requeue "$SLURM_JOB_ID" || echo "not queued again: sbatch "{script}" goes on"
 fi
 exit "$code"
@@ -100,7 +102,9 @@ def text(
         options="\n".join(f"#SBATCH {option}" for option in _options(name, file, wanted)),
         folder=shlex.quote(str(Path.cwd())),
         exports="".join(f"export {name}={shlex.quote(value)}\n" for name, value in exports.items()),
-        command=shlex.join(command),
+        begin=several.begin() if wanted.nodes > 1 else "",
+        command=shlex.join(command) + (several.ADDRESS if wanted.nodes > 1 else ""),
+        end=several.END if wanted.nodes > 1 else "",
         time_up=TIME_UP,
     )
 

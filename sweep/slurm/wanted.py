@@ -15,11 +15,23 @@ NOTICE_SECONDS = 300
 """How long before its end a job hears of it, of a day; Slurm may say so up to a minute sooner."""
 NOTICE_SHARE = 4
 """Of a short one in the last quarter."""
-OURS = ("signal", "requeue", "no-requeue", "open-mode", "output", "error", "job-name", "ntasks", "wrap", "parsable")
+OURS = (
+    "nodes",
+    "ntasks-per-node",
+    "signal",
+    "requeue",
+    "no-requeue",
+    "open-mode",
+    "output",
+    "error",
+    "job-name",
+    "ntasks",
+    "wrap",
+    "parsable",
+)
 """What the script itself says."""
 SHORT = {"o": "output", "e": "error", "J": "job-name", "n": "ntasks", "N": "nodes", "a": "array"}
 NOT_BUILT = {
-    "nodes": "a sweep on several nodes of Slurm is not built yet: it runs on one. Ask for more GPUs there",
     "array": "a sweep as an array of jobs is not built yet: it runs as one job. Split the spec, one name each",
 }
 
@@ -37,6 +49,8 @@ class Wanted:
     partition: str | None = None
     account: str | None = None
     constraint: str | None = None
+    nodes: int = 1
+    """Nodes; of several each has what is asked for."""
     more: tuple[str, ...] = ()
     """Further arguments of ``sbatch``'s, as they are typed."""
 
@@ -55,7 +69,7 @@ class Wanted:
             "constraint": self.constraint,
         }
         lines = [f"--{name}={_word(str(value))}" for name, value in named.items() if value is not None]
-        return ["--nodes=1", "--ntasks=1", *lines, *_further(self.more)]
+        return [f"--nodes={self.nodes}", "--ntasks-per-node=1", *lines, *_further(self.more)]
 
     @property
     def notice(self) -> int:
@@ -100,7 +114,8 @@ def _check(argument: str) -> None:
     name = SHORT.get(short[1], short[1]) if short else argument.removeprefix("--").partition("=")[0]
     refuse_not_built(name)
     if name in OURS:
-        raise InputError(f"{argument}: the script needs --{name} for itself; edit it, and submit it by sbatch")
+        wanted = "give it before the --" if name == "nodes" else "edit it, and submit it by sbatch"
+        raise InputError(f"{argument}: the script needs --{name} for itself; {wanted}")
 
 
 def _word(text: str) -> str:

@@ -32,13 +32,12 @@ AuthType=auth/munge
 AuthInfo=socket={folder}/munge/socket,cred_expire={requeue}
 CredType=cred/munge
 SlurmctldPort={controller}
-SlurmdPort={node}
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool/%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
+SlurmdLogFile={folder}/%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
@@ -52,10 +51,12 @@ PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 KillWait=60
 SchedulerParameters=bf_interval=1,sched_interval=1,batch_sched_delay=0
-NodeName=node NodeHostname={host} NodeAddr=127.0.0.1 Port={node} CPUs={cores} RealMemory=1000
-PartitionName=main Nodes=node Default=YES PriorityTier=1
-PartitionName=urgent Nodes=node PriorityTier=2
+PartitionName=main Nodes=ALL Default=YES PriorityTier=1
+PartitionName=urgent Nodes=ALL PriorityTier=2
 """
+
+
+NODE = "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cores} RealMemory=1000\n"
 
 
 def missing() -> str:
@@ -104,28 +105,27 @@ class Slurm:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Slurm]:
-    """A Slurm of one node, whose daemons are ended with all of its jobs."""
+def running(folder: Path, nodes: int) -> Iterator[Slurm]:
+    """A Slurm of some nodes, all of them this machine; its daemons are ended with all of its jobs."""
     for part in ("munge", "state", "spool"):
         (folder / part).mkdir(parents=True)
     key = folder / "munge" / "key"
     key.touch(mode=0o600)
     key.write_bytes(secrets.token_bytes(1024))
-    controller, node = free_ports(2)
+    controller, *ports = free_ports(1 + nodes)
     names = {"folder": folder, "host": socket.gethostname().partition(".")[0], "cores": CORES}
-    text = CONFIGURATION.format(**names, controller=controller, node=node, requeue=REQUEUE_SECONDS)
+    text = CONFIGURATION.format(**names, controller=controller, requeue=REQUEUE_SECONDS)
+    text += "".join(NODE.format(**names, name=f"node{number}", port=port) for number, port in enumerate(ports))
     slurm = Slurm(folder)
     (folder / "slurm.conf").write_text(text)
     with ExitStack() as stack:
-        for program, options in {
-            "munged": [f"--{name}={folder}/munge/{file}" for name, file in MUNGE.items()],
-            "slurmctld": ["-D"],
-            "slurmd": ["-D", "-N", "node"],
-        }.items():
-            stack.enter_context(_daemon(slurm, program, options))
-            if program == "munged":
-                slurm.wait_for((folder / "munge" / "socket").exists, "munged is there")
-        slurm.wait_for(lambda: "idle" in _nodes(slurm), "the node is idle")
+        munge = [f"--{name}={folder}/munge/{file}" for name, file in MUNGE.items()]
+        stack.enter_context(_daemon(slurm, "munged", ["--foreground", "--force", *munge]))
+        slurm.wait_for((folder / "munge" / "socket").exists, "munged is there")
+        stack.enter_context(_daemon(slurm, "slurmctld", ["-D"]))
+        for number in range(nodes):
+            stack.enter_context(_daemon(slurm, "slurmd", ["-D", "-N", f"node{number}"]))
+        slurm.wait_for(lambda: _nodes(slurm) == ["idle"] * nodes, "all nodes are idle")
         stack.callback(_cancel_all, slurm)
         yield slurm
 
@@ -135,10 +135,9 @@ MUNGE = {"key-file": "key", "socket": "socket", "pid-file": "pid", "log-file": "
 
 @contextmanager
 def _daemon(slurm: Slurm, program: str, options: list[str]) -> Iterator[None]:
-    foreground = ["--foreground", "--force"] if program == "munged" else []
-    with (slurm.folder / f"{program}.out").open("w") as out:
+    with (slurm.folder / f"{program}.out").open("a") as out:
         process = subprocess.Popen(
-            [_found(program) or program, *foreground, *options],
+            [_found(program) or program, *options],
             env=os.environ | slurm.environment,
             stdout=out,
             stderr=out,
@@ -150,9 +149,10 @@ def _daemon(slurm: Slurm, program: str, options: list[str]) -> Iterator[None]:
             process.wait(LONGEST)
 
 
-def _nodes(slurm: Slurm) -> str:
-    command = ["sinfo", "--noheader", "--format=%t"]
-    return subprocess.run(command, env=os.environ | slurm.environment, capture_output=True, text=True).stdout
+def _nodes(slurm: Slurm) -> list[str]:
+    """The state of each."""
+    command = ["sinfo", "--noheader", "--Node", "--partition=main", "--format=%t"]
+    return subprocess.run(command, env=os.environ | slurm.environment, capture_output=True, text=True).stdout.split()
 
 
 def _cancel_all(slurm: Slurm) -> None:

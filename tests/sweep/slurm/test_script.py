@@ -20,6 +20,7 @@ from sweep.layout import Root
 from sweep.slurm.script import text, written
 from sweep.slurm.wanted import Wanted
 from tests.support.command import LONGEST, SMALL
+from tests.support.ports import free_port
 from trainers.errors import InputError
 
 END = 1_900_000_000
@@ -68,11 +69,13 @@ def options(of: str) -> list[str]:
 
 
 def test_the_script_asks_for_one_node_and_for_what_was_wanted(folder: Path) -> None:
-    wanted = Wanted("12:00:00", "a100:2", 8, "gpu", "me", "a100&nvlink", ("--mem=64G", "--qos", "long run", "-x", "n1"))
+    wanted = Wanted(
+        "12:00:00", "a100:2", 8, "gpu", "me", "a100&nvlink", more=("--mem=64G", "--qos", "long run", "-x", "n1")
+    )
     assert options(script(wanted)) == [
         "--job-name=small",
         "--nodes=1",
-        "--ntasks=1",
+        "--ntasks-per-node=1",
         "--time=12:00:00",
         "--gpus-per-node=a100:2",
         "--cpus-per-task=8",
@@ -91,7 +94,9 @@ def test_the_script_asks_for_one_node_and_for_what_was_wanted(folder: Path) -> N
 
 def test_what_is_not_wanted_is_left_to_slurm(folder: Path) -> None:
     named = [option.partition("=")[0] for option in options(script())]
-    assert named == [*("--job-name", "--nodes", "--ntasks", "--signal", "--requeue", "--open-mode", "--output")]
+    assert named == [
+        *("--job-name", "--nodes", "--ntasks-per-node", "--signal", "--requeue", "--open-mode", "--output")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -110,8 +115,8 @@ WRONG = {
     "a time with a command": (Wanted("1\nrm x"), "'1\\nrm x' is no option of sbatch's"),
     "a line break": (Wanted(partition="gpu\nrm -r x"), "'gpu\\nrm -r x' is no option of sbatch's"),
     "no option": (Wanted(more=("fast",)), "after -- stand options of sbatch's (--mem=32G), not 'fast'"),
-    "several nodes": (Wanted(more=("--nodes=2",)), "--nodes: a sweep on several nodes of Slurm is not built yet"),
-    "several nodes, in short": (Wanted(more=("-N", "2")), "--nodes: a sweep on several nodes"),
+    "several nodes": (Wanted(more=("--nodes=2",)), "the script needs --nodes for itself; give it before the --"),
+    "several nodes, in short": (Wanted(more=("-N", "2")), "-N: the script needs --nodes for itself"),
     "an array": (Wanted(more=("-a1-4",)), "--array: a sweep as an array of jobs is not built yet"),
     "the script's own": (Wanted(more=("--signal=B:USR1@9",)), "the script needs --signal for itself"),
     "the script's own, in short": (Wanted(more=("-o", "x")), "-o: the script needs --output for itself"),
@@ -165,12 +170,12 @@ class Job:
     """A job as Slurm starts it, with stand-ins for squeue and scontrol, and for the sweep, which ends when it has heard
     a signal and is told how."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, **environment: str) -> None:
+    def __init__(self, folder: Path, wanted: Wanted | None = None, **environment: str) -> None:
         self.folder = folder
         self._program("squeue", SQUEUE)
         self._program("scontrol", SCONTROL)
         self._program("kd_sweep.py", SWEEP)
-        file = written("spec.yaml", "small", Root(Path("runs")), Wanted())
+        file = written("spec.yaml", "small", Root(Path("runs")), wanted or Wanted())
         path = f"{folder}:{os.environ['PATH']}"
         self.process = subprocess.Popen(
             ["bash", str(file)],
@@ -207,8 +212,8 @@ class Job:
 
 
 @pytest.fixture
-def job(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
-    return Job(folder, monkeypatch)
+def job(folder: Path) -> Job:
+    return Job(folder)
 
 
 def test_a_job_whose_time_is_up_queues_itself_again(job: Job) -> None:
@@ -248,8 +253,8 @@ def test_the_sweep_runs_where_it_was_asked_for_and_knows_when_its_job_ends(job: 
     assert job.read("squeue.txt") == "standard --noheader --jobs=17 --format=%e"
 
 
-def test_what_slurm_says_of_the_end_by_itself_is_not_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = Job(folder, monkeypatch, SLURM_JOB_END_TIME="1800000000")
+def test_what_slurm_says_of_the_end_by_itself_is_not_asked_for(folder: Path) -> None:
+    job = Job(folder, SLURM_JOB_END_TIME="1800000000")
     os.kill(job.process.pid, signal.SIGUSR2)
     job.end(DONE)
     assert json.loads(job.read("began.json"))[1] == "1800000000"
@@ -259,7 +264,7 @@ def test_what_slurm_says_of_the_end_by_itself_is_not_asked_for(folder: Path, mon
 @pytest.mark.parametrize("squeue", ["echo NONE", "exit 1", "echo"])
 def test_a_job_whose_end_nobody_knows_has_none(folder: Path, monkeypatch: pytest.MonkeyPatch, squeue: str) -> None:
     monkeypatch.setattr("tests.sweep.slurm.test_script.SQUEUE", f"#!/bin/sh\n{squeue}\n")
-    job = Job(folder, monkeypatch)
+    job = Job(folder)
     os.kill(job.process.pid, signal.SIGUSR2)
     job.end(DONE)
     assert json.loads(job.read("began.json"))[1] is None
@@ -269,9 +274,80 @@ def test_where_slurm_does_not_queue_it_again_the_log_says_how_to_go_on(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tests.sweep.slurm.test_script.SCONTROL", "#!/bin/sh\nexit 1\n")
-    job = Job(folder, monkeypatch)
+    job = Job(folder)
     os.kill(job.process.pid, signal.SIGUSR2)
     code, out = job.end(TIME_UP)
     assert code == TIME_UP
     (again,) = re.findall("not queued again: sbatch (.*) goes on", out)
     assert again == str(folder / "runs/slurm/small.sh")
+
+
+# -- several nodes ----------------------------------------------------------------------------------------------------
+
+SRUN = """\
+#!/bin/bash
+# stands in for srun: two tasks on this machine, whose numbers its scancel finds
+echo "$*" > srun.txt
+while [ "${1#-}" != "$1" ]; do shift; done
+for number in 0 1; do
+    SLURM_PROCID=$number SLURM_CPUS_ON_NODE=4 setsid "$@" &
+    echo $! >> tasks.txt
+done
+wait
+"""
+SCANCEL = """\
+#!/bin/sh
+echo "$*" >> scancel.txt
+for task in $(cat tasks.txt); do kill -s "${1#--signal=}" -- "-$task" 2>/dev/null; done
+"""
+PYTHON = """\
+#!/bin/sh
+[ "$1" = -c ] && echo 127.0.0.1 && exit
+exec {executable} "$@"
+"""
+RAY = """\
+#!{executable}
+import json, os, signal, socket, sys
+from pathlib import Path
+
+signal.signal(signal.SIGTERM, lambda number, frame: sys.exit())
+arguments = dict(word.removeprefix("--").partition("=")[::2] for word in sys.argv[2:])
+folder = Path(arguments["temp-dir"]).parent
+told = [arguments, str(folder), oct(folder.stat().st_mode)[-3:], len(os.environ["RAY_AUTH_TOKEN"])]
+if "head" in arguments:
+    listener = socket.create_server(("127.0.0.1", int(arguments["port"])))
+Path(f"ray-{{os.environ['SLURM_PROCID']}}.json").write_text(json.dumps(told))
+signal.pause()
+"""
+
+
+def test_on_several_nodes_a_ray_of_the_jobs_own_is_started_and_ended(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, content in {"srun": SRUN, "scancel": SCANCEL, "python": PYTHON, "ray": RAY}.items():
+        (folder / name).write_text(content.format(executable=sys.executable) if name in ("python", "ray") else content)
+        (folder / name).chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(folder / "python"))
+    number = 6000 * 7 + (free_port() - 20_000) // 2
+    port = 20_000 + 2 * (number % 6000)
+    job = Job(folder, Wanted(nodes=2, cpus=4), SLURM_JOB_ID=str(number), SLURM_CPUS_PER_TASK="4")
+    job.wait_for((folder / "ray-1.json").exists)
+    assert json.loads(job.read("began.json"))[0][-2:] == ["--address", f"127.0.0.1:{port}"]
+    os.kill(job.process.pid, signal.SIGUSR2)
+    assert job.end(TIME_UP) == (TIME_UP, "")
+    assert job.read("scontrol.txt") == f"requeue {number}"
+    assert job.read("srun.txt").startswith("--ntasks-per-node=1 --cpus-per-task=4 ")
+    assert job.read("scancel.txt").splitlines()[0] == f"--signal=TERM {number}.0"
+    (head, first, *private), (other, second, *_) = (json.loads(job.read(f"ray-{node}.json")) for node in (0, 1))
+    assert private == ["700", 64]
+    assert (head["port"], other["address"]) == (str(port), f"127.0.0.1:{port}")
+    assert head["num-cpus"] == other["num-cpus"] == "4"
+    assert first != second
+    assert not Path(first).exists()
+    assert not Path(second).exists()
+
+
+def test_the_script_for_several_nodes_holds_no_token(folder: Path) -> None:
+    told = script(Wanted(nodes=2))
+    assert "--nodes=2" in options(told)
+    assert not re.search("[0-9a-f]{16}", told)
