@@ -11,7 +11,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from sweep.engine.ray_internals.settings import NO_MEMORY_MONITOR, NO_WORKERS_AHEAD
+from sweep.engine.ray_internals.settings import NO_DRAINING, NO_MEMORY_MONITOR, NO_WORKERS_AHEAD
 from sweep.engine.session import OBJECT_STORE_BYTES
 
 ADDRESS = ' --address "$SWEEP_HEAD:$SWEEP_PORT"'
@@ -25,9 +25,9 @@ SWEEP_PORT=$((20000 + 2 * (SLURM_JOB_ID % 6000)))
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN SWEEP_HEAD SWEEP_PORT {settings}
 listens() {{ (exec 3<>"/dev/tcp/$SWEEP_HEAD/$SWEEP_PORT") 2>/dev/null; }}
 node() {{
-    local folder
+    local folder told=
     folder=$(mktemp --directory /tmp/sweep-ray-XXXXXXXX) || return
-    trap : TERM # on which Ray's processes end, and the folder is removed
+    trap 'told=1' TERM # on which Ray's processes end, and the folder is removed
     set -- --block --temp-dir="$folder/r" --num-cpus="$SLURM_CPUS_ON_NODE" --object-store-memory={store} \\
         --dashboard-agent-listen-port=0 --disable-usage-stats
     if [ "$SLURM_PROCID" -eq 0 ]; then
@@ -36,7 +36,7 @@ node() {{
     else
         until listens; do sleep 1; done
         {ray} start --address="$SWEEP_HEAD:$SWEEP_PORT" "$@"
-    fi >"$folder/said" 2>&1 || cat "$folder/said"
+    fi >"$folder/said" 2>&1 || [ -n "$told" ] || cat "$folder/said"
     rm --recursive --force "$folder"
 }}
 export -f listens node
@@ -52,7 +52,7 @@ done
 END = """\
 for signal in TERM KILL; do # the first lets each node remove its folder
     scancel --signal="$signal" "$SLURM_JOB_ID.0" 2>/dev/null
-    for _ in {1..15}; do kill -0 "$ray" 2>/dev/null && sleep 1; done
+    for _ in {1..30}; do kill -0 "$ray" 2>/dev/null && sleep 1; done
 done
 """
 """Ends that Ray."""
@@ -60,7 +60,9 @@ done
 
 def begin() -> str:
     """Starts that Ray."""
-    settings = " ".join(f"{name}={value}" for name, value in (NO_MEMORY_MONITOR | NO_WORKERS_AHEAD).items())
+    settings = " ".join(
+        f"{name}={value}" for name, value in (NO_MEMORY_MONITOR | NO_WORKERS_AHEAD | NO_DRAINING).items()
+    )
     return BEGIN.format(
         python=shlex.quote(sys.executable),
         ray=shlex.quote(str(Path(sys.executable).with_name("ray"))),
