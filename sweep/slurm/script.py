@@ -34,6 +34,7 @@ TEXT = """\
 {options}
 
 cd {folder} || exit 2
+trap '' USR2 # until there is a run to hear it
 {exports}
 # when Slurm will end this job, in seconds since 1970; nothing where it does not say
 ends() {{

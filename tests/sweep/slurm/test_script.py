@@ -237,6 +237,15 @@ def test_a_job_that_is_cancelled_waits_for_its_sweep_and_is_not_queued_again(job
     assert set(json.loads(job.read("heard.json"))) == {"SIGTERM"}
 
 
+def test_a_notice_that_comes_before_there_is_a_run_ends_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "tests.sweep.slurm.test_script.SQUEUE", "#!/bin/sh\nkill -s USR2 $(ps -o sid= -p $$)\nexec sleep 0.2\n"
+    )
+    job = Job(folder)
+    os.kill(job.process.pid, signal.SIGTERM)
+    assert job.end(DONE) == (DONE, "")
+
+
 @pytest.mark.parametrize("ended", [DONE, SOME_FAILED])
 def test_a_sweep_that_has_come_to_its_end_ends_its_job(job: Job, ended: int) -> None:
     os.kill(job.process.pid, signal.SIGUSR2)
