@@ -112,6 +112,10 @@ class Root:
         """Matplotlib's font cache."""
         return self.path / ".matplotlib"
 
+    def slurm(self, name: str) -> Path:
+        """The script with which Slurm runs a sweep; beside it lie its jobs' logs, ``NAME-JOB.log``."""
+        return self.path / "slurm" / f"{name}.sh"
+
     @property
     def sweeps(self) -> Path:
         """A folder for each sweep, by its name."""

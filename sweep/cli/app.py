@@ -1,7 +1,8 @@
 """The command line: verbs only. Knobs live in the spec.
 
 Exit codes: 0 done; 1 some trials failed, a report of the run could not be written, the budget is used up or the cluster
-was lost; 2 the input is wrong, or the machine does not let the command go on; 130 interrupted.
+was lost; 2 the input is wrong, or the machine does not let the command go on; 75 the time that a run was given is up;
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sweep.cli import check, cluster, compare, new, packs, rerun, run, students, teachers, verbs
+from sweep.cli import check, cluster, compare, new, packs, rerun, run, slurm, students, teachers, verbs
 from sweep.exit_codes import WRONG_INPUT
 from sweep.terminal import fit_streams
 from trainers.errors import KDError
@@ -48,7 +49,7 @@ def _program(
 VERBS: tuple[Callable[..., None], ...] = (
     *(run.run, rerun.rerun, verbs.plan, verbs.status, verbs.studies, verbs.leaderboard, compare.compare),
     *(verbs.export, verbs.report, packs.pack, packs.unpack, verbs.list_, check.check, new.new, verbs.sync, verbs.ui),
-    *(cluster.submit, cluster.logs, cluster.cancel),
+    *(cluster.submit, cluster.logs, cluster.cancel, slurm.slurm),
 )
 """In the order of the help."""
 for _verb in VERBS:

@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import secrets
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -107,7 +108,8 @@ def _start(init: Callable[[], object]) -> None:
     before = psutil.Process().children()
     for left in reversed(range(STARTS)):
         try:
-            init()
+            with _deaf():
+                init()
         except Exception as error:  # Ray raises no narrower class
             _shut_down()
             _end([child for child in psutil.Process().children() if child not in before])
@@ -119,6 +121,21 @@ def _start(init: Callable[[], object]) -> None:
             _log.warning("Ray did not start and is started anew (%s)", first_line(error))
         else:
             return
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes that are started meanwhile, and those that they start, do not hear SIGTERM.
+
+    Batch systems, and ``timeout``, send it to all processes of a job at once; Ray's would end, and take the epochs in
+    flight along, when this one alone is to say what ends. (Ray itself does the same with SIGINT.) Ray ends them by
+    SIGKILL, when they have had a second; and with this process they end by themselves.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _shut_down() -> None:

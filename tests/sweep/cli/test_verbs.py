@@ -73,6 +73,7 @@ def test_the_verbs_are_those_of_the_documents() -> None:
         "report",
         "rerun",
         "run",
+        "slurm",
         "status",
         "studies",
         "submit",
@@ -135,6 +136,15 @@ def test_what_the_data_set_cannot_give_is_refused(user: User, capsys: pytest.Cap
     assert "samples_per_class asks for 2000" in refused(capsys, "plan", "spec.yaml")
     user.write(SMALL.replace("kd, ", "{gdkd: {k: 10}}, "))
     assert "k must be smaller than the number of classes (10), found 10" in refused(capsys, "plan", "spec.yaml")
+
+
+@pytest.mark.parametrize(("time", "message"), {"soon": "is no time; write", "1000000000": "has passed"}.items())
+def test_a_time_that_is_none_or_has_passed_is_refused(
+    user: User, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, time: str, message: str
+) -> None:
+    assert message in refused(capsys, "run", "spec.yaml", "--until", time)
+    monkeypatch.setenv("SLURM_JOB_END_TIME", time)
+    assert message in refused(capsys, "run", "spec.yaml")
 
 
 def test_a_root_that_is_a_file_is_refused(user: User, capsys: pytest.CaptureFixture[str]) -> None:

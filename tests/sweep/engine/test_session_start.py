@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import tempfile
 import weakref
@@ -218,3 +219,19 @@ def test_a_cluster_that_lets_nobody_in_wants_a_token_or_another_process(monkeypa
     token()
     with pytest.raises(InputError, match="join the cluster from another process"), session(CLUSTER, verbose=False):
         pass
+
+
+@pytest.mark.parametrize(("address", "deaf"), [(None, True), (CLUSTER, False)])
+def test_processes_of_a_ray_of_our_own_do_not_hear_sigterm_and_this_one_does(
+    address: str | None, deaf: bool, started: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch system sends it to all of a job's processes at once; what a process blocks, those that it starts do."""
+    blocked: list[bool] = []
+
+    def init(**options: Any) -> None:
+        blocked.append(signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+    monkeypatch.setattr(ray, "init", init)
+    with session(address, verbose=False):
+        assert blocked == [deaf]
+        assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
