@@ -165,7 +165,7 @@ def test_a_read_only_root_is_refused(user: User, capsys: pytest.CaptureFixture[s
         subprocess.run(["umount", str(user.root.path)], check=True)
 
 
-@pytest.mark.parametrize("uri", ["ftp://somewhere", "nonsense", "file:./mlruns", "http://["])
+@pytest.mark.parametrize("uri", ["ftp://somewhere", "nonsense", "http://["])
 def test_a_tracking_uri_that_mlflow_cannot_read_is_refused(
     user: User, capsys: pytest.CaptureFixture[str], uri: str
 ) -> None:
