@@ -18,8 +18,8 @@ from collections.abc import Callable
 import numpy as np
 
 from sweep import formats
-from sweep.results.noise import Numbers, Tests, tests
-from sweep.results.statistics import LEVEL
+from sweep.statistics.noise import Numbers, Tests, tests
+from sweep.statistics.paired import LEVEL
 
 SEEDS, ROWS, PAIRS = (3, 5, 10), (5, 9, 12), 7
 EFFECT = 2.5
@@ -79,7 +79,7 @@ NOISE: dict[str, Make] = {
 
 
 def holm(p: Numbers) -> Numbers:
-    """Holm's correction along each line, as :func:`sweep.results.statistics.holm` makes it."""
+    """Holm's correction along each line, as :func:`sweep.statistics.paired.holm` makes it."""
     order = p.argsort(axis=1)
     steps = np.take_along_axis(p, order, 1) * (p.shape[1] - np.arange(p.shape[1]))
     adjusted = np.empty_like(p)
@@ -88,7 +88,7 @@ def holm(p: Numbers) -> Numbers:
 
 
 def now(found: Tests, choice: float = 1.0) -> Numbers:
-    """As :func:`sweep.results.noise.corrected`: p-values (R, k - 1) against the first row."""
+    """As :func:`sweep.statistics.noise.corrected`: p-values (R, k - 1) against the first row."""
     return np.maximum(np.minimum(1, holm(found.p[:, 1:]) * choice), found.own_p[:, 1:])
 
 

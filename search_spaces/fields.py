@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from search_spaces import yaml_lines
+from search_spaces.hints import Fits, as_list, hint
 from search_spaces.limits import MOST_POINTS
 from search_spaces.schema import Choice, Range, Variant
 from search_spaces.space import corner_count, corners
@@ -122,7 +123,15 @@ class FieldReader:
     def _check(self, path: yaml_lines.Path, field: FieldInfo, value: Any) -> None:
         problem = _problem(field, value)
         if problem is not None:
-            self.add(path, problem)
+            self.add(path, problem + self.hint(path, value, field))
+
+    def hint(self, path: yaml_lines.Path, value: Any, field: FieldInfo, several: bool = True) -> str:
+        """What would be right where a field's value is wrong only by how it is written; empty where it is not."""
+        return self.meant(path, value, lambda other: _problem(field, other) is None, several)
+
+    def meant(self, path: yaml_lines.Path, value: Any, fits: Fits, several: bool = True) -> str:
+        """The same of any value, where `fits` tells what would be right."""
+        return hint(value, self.document.written(path), fits, several)
 
     def _searched(self, path: yaml_lines.Path, field: FieldInfo, value: dict[str, Any]) -> None:
         """A range or a choice: well formed, and every value that it names one of the field's."""
@@ -165,7 +174,7 @@ class FieldReader:
         if value is None:
             return []
         if not isinstance(value, list) or not value:
-            self.add(path, f"must be a list with at least one entry, found {shown(value)}")
+            self.add(path, f"must be a list with at least one entry, found {shown(value)}{as_list(value)}")
             return []
         return value
 
@@ -208,7 +217,9 @@ class FieldReader:
         elif single and _is_varied(detail):
             self.add(where, f"{single}, found {shown(detail['input'])}")
         else:
-            self.add(where, _message(detail))
+            field = model.model_fields.get(str(detail["loc"][0])) if len(detail["loc"]) == 1 else None
+            hinted = "" if field is None else self.hint(where, detail["input"], field, several=False)
+            self.add(where, _message(detail) + hinted)
 
 
 def _is_varied(detail: Any) -> bool:

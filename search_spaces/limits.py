@@ -12,6 +12,8 @@ MOST_KEYS = 1_000
 """Of one mapping."""
 MOST_ENTRIES = 10_000
 """Of one list."""
+MOST_VALUES = 100_000
+"""Of a file whose aliases are unfolded; without them its bytes bound it."""
 LONGEST_NUMBER = 100
 """Characters of a number as it is written; YAML 1.1 reads ``1:30:00`` to the base of 60, at any length."""
 MOST_DIGITS = 18

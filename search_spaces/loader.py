@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from search_spaces import yaml_lines
 from search_spaces.fields import ONE_DATASET, FieldReader, is_int, shown
 from search_spaces.files import is_file, spec_text
 from search_spaces.limits import MOST_CONFIGURATIONS, MOST_SEEDS, MOST_TRIED
+from search_spaces.named_teachers import Kind, kind_of, why_not_said
 from search_spaces.own_code import loaded
-from search_spaces.places import configurations_of, joint_space, points_of, searched_places, why_not_first
+from search_spaces.places import configurations_of, joint_space, points_of, searched_places, why_no_race, why_not_first
 from search_spaces.schema import (
-    NAME_PATTERN,
     Budget,
     Compute,
     MethodGrid,
@@ -30,6 +30,7 @@ from search_spaces.schema import (
     Teachers,
     Tracking,
     Variant,
+    is_name,
 )
 from search_spaces.space import Space, count, size_of
 from search_spaces.table import PLAIN, Table
@@ -43,8 +44,6 @@ KEYS = (
     *("baseline", "search", "budget", "compute", "tracking", "table"),
 )
 REQUIRED = ("name", "dataset", "pairs", "methods")
-CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".tar", ".bin")
-"""What the name of a teacher's file ends with."""
 PAPER_TRAINS_ON_ALL = "protocol 'paper' trains on the full training set; leave this out"
 
 
@@ -111,10 +110,11 @@ class _Reader(FieldReader):
             "tracking": self.model(("tracking",), Tracking, data.get("tracking", {})) or Tracking(),
         }
         fields["table"] = self.model(("table",), Table, data.get("table", {})) or PLAIN
-        fields["search"] = self._search(data, protocol, fields["pairs"])
+        fields["search"] = self._search(data, protocol, fields["pairs"], fields["seeds"])
         name, description = self._name(data.get("name")), data.get("description", "")
         if not isinstance(description, str):
-            self.add(("description",), f"must be text, found {shown(description)}")
+            quotes = self.meant(("description",), description, lambda other: isinstance(other, str))
+            self.add(("description",), f"must be text, found {shown(description)}{quotes}")
         if self.document.mistakes:
             return None
         return Spec(
@@ -137,8 +137,9 @@ class _Reader(FieldReader):
     # -- sections ---------------------------------------------------------------------------------------------------
 
     def _name(self, value: Any) -> str:
-        if value is not None and not (isinstance(value, str) and re.fullmatch(NAME_PATTERN, value)):
-            self.add(("name",), f"must be letters, digits, '.', '_' and '-', at most 64, found {shown(value)}")
+        if value is not None and not is_name(value):
+            quotes = self.meant(("name",), value, is_name)
+            self.add(("name",), f"must be letters, digits, '.', '_' and '-', at most 64, found {shown(value)}{quotes}")
         return str(value)
 
     def _code(self, value: Any) -> Code:
@@ -205,12 +206,16 @@ class _Reader(FieldReader):
                 self.add(path, f"the pair {text} stands here twice")
             own = None if values is None else self.model((*path, text), PairValues, values)
             self._check_own((*path, text), own, protocol)
+            said = own.teacher if own is not None else None
+            why_not = why_not_said(pair, said, pairs.values())
+            if why_not is not None:
+                self.add((*path, text), why_not)
             if own is not None and not self.document.mistakes:
                 _, _, recipes_here = self._recipes(data.get("recipe", "cifar"), Teachers(), protocol, own.recipe)
                 pair = replace(pair, recipes=recipes_here, methods=self._methods(data.get("methods"), own.methods))
             else:
                 pair = replace(pair, recipes=recipes, methods=methods)
-            pairs[pair] = pair
+            pairs[pair] = replace(pair, normalisation=said)
         return tuple(pairs.values())
 
     def _refuse_size(self, path: yaml_lines.Path, configurations: int) -> None:
@@ -230,15 +235,14 @@ class _Reader(FieldReader):
         self._known_model(path, parts[1])
         return Pair(parts[0], parts[1], kind)
 
-    def _teacher_kind(self, path: yaml_lines.Path, teacher: str) -> Literal["architecture", "stored", "file"]:
-        if teacher.endswith(CHECKPOINT_SUFFIXES):
-            if not (self._elsewhere or is_file(teacher)):
-                what = "a teacher is an architecture, a stored one, or its file"
-                self.add(path, f"there is no file {shortened(teacher)}; {what}")
-            return "file"
-        architecture, at, _ = teacher.partition("@")
-        self._known_model(path, architecture)
-        return "stored" if at else "architecture"
+    def _teacher_kind(self, path: yaml_lines.Path, teacher: str) -> Kind:
+        kind = kind_of(teacher)
+        if kind != "file":
+            self._known_model(path, teacher.partition("@")[0])
+        elif not (self._elsewhere or is_file(teacher)):
+            what = "a teacher is an architecture, a stored one, or its file"
+            self.add(path, f"there is no file {shortened(teacher)}; {what}")
+        return kind
 
     def _known_model(self, path: yaml_lines.Path, name: str) -> None:
         from trainers.models import MODELS
@@ -286,10 +290,11 @@ class _Reader(FieldReader):
         if listed and all(is_int(seed) and seed >= 0 for seed in listed) and len(set(listed)) == len(listed):
             return tuple(listed)
         wanted = f"a number of seeds from 1 on (at most {MOST_SEEDS:,}), or a list of different ones"
-        self.add(("seeds",), f"must be {wanted}, found {shown(value)}")
+        meant = self.meant(("seeds",), value, lambda other: is_int(other) and other >= 0)
+        self.add(("seeds",), f"must be {wanted}, found {shown(value)}{meant}")
         return ()
 
-    def _search(self, data: dict[str, Any], protocol: str, pairs: tuple[Pair, ...]) -> Search:
+    def _search(self, data: dict[str, Any], protocol: str, pairs: tuple[Pair, ...], seeds: tuple[int, ...]) -> Search:
         given = data.get("search", {})
         looks_ahead = isinstance(given, dict) and given.get("sampler") == "curves"
         search = self.model(("search",), Search, given, {"pruner": "curves"} if looks_ahead else None) or Search()
@@ -311,6 +316,8 @@ class _Reader(FieldReader):
                 self.add(("search", "first", number), why_not)
         if protocol != "paper":
             self._check_held_out(pairs)
+        if search.race and (no_race := why_no_race(seeds, search.race)):
+            self.add(("search", "race"), no_race)
         if len(metrics) > 1 and search.pruner != "none" and "pruner" in data.get("search", {}):
             self.add(("search", "pruner"), "with several metrics nothing is given up early; leave this out")
         return search.model_copy(update={"metrics": metrics, "pruner": search.pruner if len(metrics) == 1 else "none"})

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from search_spaces.fields import shown
-from search_spaces.schema import MethodGrid, Pair, Variant
+from search_spaces.schema import MethodGrid, Pair, Variant, race_seeds
 from search_spaces.space import OF_RECIPE, Space, as_searched, corner_count
 
 
@@ -34,6 +34,17 @@ def why_not_first(point: Mapping[str, Any], spaces: Sequence[Space]) -> str | No
     fields = (", ".join(name.removeprefix(OF_RECIPE) for name in space) for space in spaces)
     which = "; or ".join(dict.fromkeys(fields))
     return f"must give all fields of a search, which are {which}; found {shown(dict(point))}"
+
+
+def why_no_race(seeds: Sequence[int], most: int) -> str | None:
+    """Why what a search has found cannot race; None where it can. What wins is run with the sweep's seeds but the
+    first, which the search has seen, and the race must not have seen them either."""
+    own = race_seeds(most)
+    if len(seeds) == 1:
+        return "needs two seeds or more: the first is the search's, and what has won is run with the others"
+    if any(seed in own for seed in seeds):
+        return f"has seeds of its own, {own[0]} to {own[-1]}; seeds must be others"
+    return None
 
 
 def configurations_of(recipes: Sequence[Variant], methods: Sequence[MethodGrid]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,12 +13,21 @@ from pydantic import Field, field_validator, model_validator
 
 from search_spaces.table import PLAIN, Table
 from trainers.code import NO_CODE, Code
-from trainers.config import Frozen, Recipe
+from trainers.config import Frozen, Normalisation, Recipe
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """A sweep's name is a folder's name: no separators, no leading dot."""
 
 
+def is_name(value: object) -> bool:
+    """Whether a sweep can be called so."""
+    return isinstance(value, str) and re.fullmatch(NAME_PATTERN, value) is not None
+
+
+FEWEST_TO_RACE = 3
+"""Seeds: what a paired test needs."""
+FIRST_RACE_SEED = 1_000_000
+"""Races have seeds of their own, from this one on: the same for every race, and none of the sweep's."""
 MOST_STEPS = 1_000_000
 """Of a searched range; more is as good as none, and past what decimal fractions count exactly."""
 
@@ -45,7 +55,8 @@ class Compute(Frozen):
     @classmethod
     def _a_share(cls, gpus: object) -> object:
         if gpus != "auto" and (isinstance(gpus, bool) or not isinstance(gpus, int | float) or not gpus >= 0):
-            raise ValueError(f"must be 0 or more, or auto, found {gpus}")
+            shown = f'"{gpus}"' if isinstance(gpus, str) else gpus
+            raise ValueError(f"must be 0 or more, or auto, found {shown}")
         return gpus
 
     @model_validator(mode="after")
@@ -64,7 +75,7 @@ class Search(Frozen):
     """Budget of each cell: configurations that are tried, with the first seed."""
     sampler: Literal["tpe", "gp", "curves", "random", "qmc", "grid", "brute_force"] = "tpe"
     """What suggests the next configuration; `grid` and `brute_force` need finitely many values, `curves` one metric."""
-    metrics: tuple[Literal["val_acc", "test_acc", "student_macs", "device_seconds"], ...] = ()
+    metrics: tuple[Literal["val_acc", "test_acc", "student_macs", "student_latency", "device_seconds"], ...] = ()
     """What is searched for, accuracy first; empty: `val_acc`, or `test_acc` under `protocol: paper`. With several, the
     Pareto front is confirmed."""
     pruner: Literal["asha", "median", "curves", "none"] = "asha"
@@ -75,7 +86,10 @@ class Search(Frozen):
     reduction: int = Field(3, ge=2)
     """For `asha`: the share 1/reduction of trials that goes on at each rung, and the rungs' ratio."""
     confirm: int = Field(1, ge=1)
-    """Best configurations of each cell that are run with all seeds."""
+    """Best configurations of each cell that are run with all seeds; with a `race`, that race to be it."""
+    race: int | None = Field(None, ge=FEWEST_TO_RACE, le=1000)
+    """Seeds over which the `confirm` best configurations race, beside the sweep's: one that is shown to be worse gets
+    no more, and the winner alone is run with all seeds. null: no race."""
     first: tuple[dict[str, Any], ...] | None = None
     """Points that are tried before any other, ``{alpha: 1, lr: 0.05}``, by every search over just these fields. null:
     the values that the fields have where they are not searched, where they lie in the space; empty: none."""
@@ -83,6 +97,16 @@ class Search(Frozen):
     """Of the sampler."""
     deterministic: bool = False
     """One search trial of a cell at a time, so that the search does not depend on timing or the number of workers."""
+
+    @model_validator(mode="after")
+    def _races(self) -> Search:
+        if self.race is None:
+            return self
+        if self.confirm < 2:
+            raise ValueError("race needs several configurations: say with confirm how many race, 4 for example")
+        if len(self.metrics) > 1 or not set(self.metrics) <= {"val_acc", "test_acc"}:
+            raise ValueError("a race is about one accuracy: give one of val_acc and test_acc as metrics, or none")
+        return self
 
     @model_validator(mode="after")
     def _looks_at_one_accuracy(self) -> Search:
@@ -131,6 +155,8 @@ class PairValues(Frozen):
     """Recipe fields of this pair's students."""
     methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Hyperparameters by method."""
+    teacher: Normalisation | None = None
+    """Of a teacher in a file: what its images are normalised by, where that is not the data set's."""
 
 
 class Range(Frozen):
@@ -163,6 +189,11 @@ class Choice(Frozen):
     """A searched set: ``{choice: [3, 5, 7]}``."""
 
     choice: Annotated[list[Any], Field(min_length=1)]
+
+
+def race_seeds(most: int) -> range:
+    """The seeds of a race of so many."""
+    return range(FIRST_RACE_SEED, FIRST_RACE_SEED + most)
 
 
 @dataclass(frozen=True)
@@ -225,6 +256,8 @@ class Pair:
     """Each value a :class:`~trainers.config.Recipe`; the spec's, with this pair's own values."""
     methods: tuple[MethodGrid, ...] = field(default=(), compare=False)
     """The spec's methods, with this pair's own values."""
+    normalisation: Normalisation | None = field(default=None, compare=False)
+    """What the images of a teacher in a file are normalised by; None as the data set's are."""
 
     @cached_property
     def differing(self) -> Differing:

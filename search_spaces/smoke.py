@@ -47,7 +47,7 @@ def shrunk(spec: Spec) -> Spec:
         pairs=(replace(pair, recipes=_first_shrunk(pair.recipes, data), methods=_first_of_each(pair)),),
         methods=_first_of_each(pair),
         seeds=spec.seeds[:1],
-        search=spec.search.model_copy(update={"trials": TRIALS, "grace": 1}),
+        search=spec.search.model_copy(update={"trials": TRIALS, "grace": 1, "race": None}),
         budget=Budget(),
         compute=Compute(retries=0),
         table=PLAIN,  # it may name rows that are not run here

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
 
-from search_spaces.limits import LONGEST_NUMBER, MOST_DIGITS, MOST_ENTRIES, MOST_KEYS, MOST_MISTAKES
+from search_spaces.limits import LONGEST_NUMBER, MOST_DIGITS, MOST_ENTRIES, MOST_KEYS, MOST_MISTAKES, MOST_VALUES
+from search_spaces.yaml_numbers import misleading
 from trainers.errors import Mistake, SpecError
 
 Path = tuple[str | int, ...]
@@ -25,6 +27,8 @@ _Loader.add_implicit_resolver(
 
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _PLAIN = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+_MERGE = "tag:yaml.org,2002:merge"
+"""Of the key ``<<``, whose mappings stand in for keys that are not written out beside it."""
 _CONSTRUCTION = (ValueError, KeyError, IndexError, AttributeError, OverflowError)
 """What PyYAML's constructors raise for a scalar that is not of its tag's type."""
 
@@ -32,8 +36,10 @@ _CONSTRUCTION = (ValueError, KeyError, IndexError, AttributeError, OverflowError
 class Document:
     """A parsed document: `data`, the `mistakes` found while parsing, and the line of every value.
 
+    Aliases (``*name``) and merge keys (``<<``) are read: each is its anchor's value once more, on its anchor's lines.
+
     Raises:
-        SpecError: with the mistakes, where they are too many to go on.
+        SpecError: with the mistakes, where they are too many to go on, or aliases unfold to too much.
     """
 
     def __init__(self, text: str, file: str) -> None:
@@ -43,7 +49,10 @@ class Document:
         self._different: set[Mistake] = set()
         self._last_line = text.count("\n") + 1
         self._lines: dict[Path, int] = {(): 1}
-        self._seen: set[int] = set()
+        self._written: dict[Path, str] = {}
+        self._around: set[int] = set()
+        """Nodes that are being built: an alias of one of them would have no end."""
+        self._values = 0
         try:
             self._parse(text)
         except yaml.MarkedYAMLError as error:
@@ -73,6 +82,10 @@ class Document:
             self.mistakes.append(Mistake(self.file, self._last_line, more))
             raise SpecError(self.mistakes)
 
+    def written(self, path: Path) -> str | None:
+        """A value that is no text, as it stands in the file: ``2024-01-01`` or ``no``; None of any other."""
+        return self._written.get(path)
+
     def _parse(self, text: str) -> None:
         loader = _Loader(text)
         try:
@@ -83,21 +96,34 @@ class Document:
 
     def _build(self, loader: _Loader, node: yaml.Node, path: Path) -> Any:
         self._lines.setdefault(path, node.start_mark.line + 1)
-        if id(node) in self._seen:
-            self.add(path, "anchors and aliases (&, *) are not read; write the value out")
+        self._count(path)
+        if id(node) in self._around:
+            self.add(path, "an alias (*) that stands inside of its own anchor (&) has no end")
             return None
-        self._seen.add(id(node))
         if isinstance(node, yaml.CollectionNode) and node.tag not in _PLAIN:
             self.add(path, f"tags such as {_short(node.tag)} are not read")
         most, what = (MOST_ENTRIES, "entries") if isinstance(node, yaml.SequenceNode) else (MOST_KEYS, "keys")
         if isinstance(node, yaml.CollectionNode) and len(node.value) > most:
             self.add(path, f"has {len(node.value):,} {what}; at most {most:,}")
             return None
+        self._around.add(id(node))
+        value = self._built(loader, node, path)
+        self._around.discard(id(node))
+        return value
+
+    def _built(self, loader: _Loader, node: yaml.Node, path: Path) -> Any:
         if isinstance(node, yaml.SequenceNode):
             return [self._build(loader, item, (*path, index)) for index, item in enumerate(node.value)]
         if isinstance(node, yaml.MappingNode):
             return self._mapping(loader, node, path)
         return self._scalar(loader, node, path)
+
+    def _count(self, path: Path) -> None:
+        """Raises SpecError where aliases of aliases have made more of a small file than any spec is."""
+        self._values += 1
+        if self._values > MOST_VALUES:
+            self.add(path, f"anchors and aliases (&, *) unfold to more than {MOST_VALUES:,} values; write them out")
+            raise SpecError(self.mistakes)
 
     def _scalar(self, loader: _Loader, node: yaml.Node, path: Path) -> Any:
         if node.tag in _NUMBERS and len(node.value) > LONGEST_NUMBER:
@@ -115,18 +141,60 @@ class Document:
         if isinstance(value, int) and abs(value) >= 10**MOST_DIGITS:
             self.add(path, f"is too large; whole numbers have at most {MOST_DIGITS} digits, found {str(value)[:60]}")
             return None
+        misread = misleading(node.value, value) if node.tag in _NUMBERS else None
+        if misread is not None:
+            self.add(path, misread)
+            return None
+        if not isinstance(value, str):
+            self._written[path] = node.value
         return value
 
     def _mapping(self, loader: _Loader, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         built: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
-            key = key if _writable(key) else "?"
+        own = [entry for entry in node.value if entry[0].tag != _MERGE]
+        for key_node, value_node in own:
+            key = _key(key_node)
             self._lines[(*path, key)] = key_node.start_mark.line + 1
             if key in built:
                 self.add((*path, key), "this key stands here twice")
             built[key] = self._build(loader, value_node, (*path, key))
+        for key_node, value_node in self._merged(node, path):
+            key = _key(key_node)
+            self._count(path)
+            if key not in built:
+                self._lines[(*path, key)] = key_node.start_mark.line + 1
+                built[key] = self._build(loader, value_node, (*path, key))
         return built
+
+    def _merged(self, node: yaml.MappingNode, path: Path) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+        """Keys and values that the merge keys of a mapping add to it, the one that counts first."""
+        for key_node, value_node in node.value:
+            if key_node.tag != _MERGE:
+                continue
+            several = value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
+            for one in several:
+                self._count(path)
+                if not isinstance(one, yaml.MappingNode) or id(one) in self._around:
+                    self.add_line(key_node.start_mark.line + 1, f"{_MERGED}, found {_said(one)}")
+                    continue
+                yield from (entry for entry in one.value if entry[0].tag != _MERGE)
+                self._around.add(id(one))
+                yield from self._merged(one, path)
+                self._around.discard(id(one))
+
+
+_MERGED = "<< takes a mapping, or a list of mappings, each an alias (*name) of one that stands elsewhere"
+
+
+def _said(node: yaml.Node) -> str:
+    kinds = {yaml.ScalarNode: "a single value", yaml.SequenceNode: "a list", yaml.MappingNode: "itself"}
+    return kinds[type(node)]
+
+
+def _key(node: yaml.Node) -> str:
+    """A key, which is always text; ``?`` for one that is none."""
+    key = str(node.value) if isinstance(node, yaml.ScalarNode) else "?"
+    return key if _writable(key) else "?"
 
 
 _LONGEST_KEY = 80

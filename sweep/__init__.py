@@ -6,8 +6,8 @@ this package imports nothing heavy; the two are there when they are first asked 
 :mod:`sweep.run` is the only module that knows all packages, and reads like a table of contents. They stand here in the
 order in which they import each other, each only what stands before it: :mod:`~sweep.cluster`, :mod:`~sweep.plan`,
 :mod:`~sweep.ledger`, :mod:`~sweep.cost`, :mod:`~sweep.search`, :mod:`~sweep.engine`, :mod:`~sweep.results`,
-:mod:`~sweep.report`, :mod:`~sweep.tracking`, :mod:`~sweep.packs`, :mod:`~sweep.run`, :mod:`~sweep.python` and
-:mod:`~sweep.cli`.
+:mod:`~sweep.report`, :mod:`~sweep.tracking`, :mod:`~sweep.students`, :mod:`~sweep.packs`, :mod:`~sweep.run`,
+:mod:`~sweep.python` and :mod:`~sweep.cli`.
 """
 
 from __future__ import annotations

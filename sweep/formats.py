@@ -15,6 +15,8 @@ from rich.control import strip_control_codes
 from rich.table import Table
 from rich.text import Text
 
+from sweep.terminal import printable
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -141,6 +143,7 @@ PIPE_WIDTH = 1000
 
 def to_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A plain table, as wide as the terminal, or as wide as it needs to be on a pipe and where there are many rows."""
+    columns, rows = [*map(printable, columns)], [[*map(printable, row)] for row in rows]
     return _unfolded(columns, rows) if len(rows) > MANY_ROWS else _folded(columns, rows)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -31,6 +32,19 @@ class Root:
         """The root at `path`, in front of the storage that `uri` names. Raises InputError where it names none."""
         return cls(path, storage_at(uri, path))
 
+    def typed(self, verb: str, *, shared: bool = True) -> str:
+        """A `sweep` command as one types it for this root; it can be pasted into a shell.
+
+        Args:
+            verb: with its arguments.
+            shared: whether the verb takes the storage, too.
+        """
+        start = "uv run sweep" if "UV" in os.environ else "sweep"
+        usual = self.path == DEFAULT_ROOT and "SWEEP_ROOT" not in os.environ
+        place = "" if usual else f" --root {shlex.quote(str(self.path))}"
+        storage = f" --storage {shlex.quote(self.storage.uri)}" if shared and self.storage.uri else ""
+        return f"{start} {verb}{place}{storage}"
+
     @property
     def teachers(self) -> Path:
         """Trained teachers, by content hash."""
@@ -49,6 +63,11 @@ class Root:
     def calibration(self) -> Path:
         """How trials train fastest side by side, as measured, by machine."""
         return self.path / "calibration.json"
+
+    @property
+    def latency(self) -> Path:
+        """How long students take for their images, as measured, by machine."""
+        return self.path / "latency.json"
 
     @property
     def mlflow_database(self) -> Path:
@@ -92,6 +111,10 @@ class Root:
     def matplotlib(self) -> Path:
         """Matplotlib's font cache."""
         return self.path / ".matplotlib"
+
+    def slurm(self, name: str) -> Path:
+        """The script with which Slurm runs a sweep; beside it lie its jobs' logs, ``NAME-JOB.log``."""
+        return self.path / "slurm" / f"{name}.sh"
 
     @property
     def sweeps(self) -> Path:

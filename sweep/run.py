@@ -20,17 +20,18 @@ from typing import TYPE_CHECKING, Any
 
 from search_spaces.schema import Spec
 from sweep.cluster.carried import nothing_lost
-from sweep.cost import calibration
+from sweep.cost import calibration, latency
 from sweep.cost.budget import BudgetWatch
 from sweep.cost.estimate import estimate
 from sweep.engine import room, session
 from sweep.engine.display import Display, Progress
 from sweep.engine.local import alone, train_here
 from sweep.engine.queue import TrialQueue
-from sweep.engine.running import BY_USER, Run
+from sweep.engine.running import BY_USER, OUT_OF_TIME, Run
 from sweep.engine.sharing import Sharing
 from sweep.engine.tuning import tune
-from sweep.exit_codes import CAME_TO_ITS_END, DONE, INTERRUPTED, SOME_FAILED, WRONG_INPUT
+from sweep.engine.until import Until
+from sweep.exit_codes import CAME_TO_ITS_END, DONE, INTERRUPTED, SOME_FAILED, TIME_UP, WRONG_INPUT
 from sweep.layout import Root, SweepPaths
 from sweep.ledger import lock, provenance, snapshot
 from sweep.ledger.bodies import final_body, start_body, stored_teacher_body
@@ -60,6 +61,9 @@ if TYPE_CHECKING:
     from trainers.teacher.passport import Passport
     from trainers.teacher.store import TeacherStore
 
+STOPPED = {BY_USER: INTERRUPTED, OUT_OF_TIME: TIME_UP}
+"""The exit code of a run that was stopped; for any other reason it is that of trials that failed."""
+
 
 def run_sweep(
     spec: Spec,
@@ -73,6 +77,7 @@ def run_sweep(
     local: bool = False,
     fresh: bool = False,
     again: Again | None = None,
+    until: Until | None = None,
 ) -> int:
     """Run what is missing of a sweep, to the table and the figure.
 
@@ -89,10 +94,11 @@ def run_sweep(
         local: train in this process, one trial at a time, without Ray, to the same numbers; a debugger works there.
         fresh: take nothing over that other sweeps have finished; what this one has done, or taken over before, is done.
         again: trials to train once more, from their beginning, whatever is known of them.
+        until: when the run has to be over: no epoch begins that cannot end by then.
 
     Returns:
         The exit code: 0 done; 1 some trials failed, a report could not be written, the budget is used up or the cluster
-        was lost; 130 interrupted.
+        was lost; 75 its time was up, and the same command goes on; 130 interrupted.
 
     Raises:
         InputError, CheckpointError, StorageError, MachineError: see :mod:`trainers.errors`; nothing that was computed
@@ -135,20 +141,32 @@ def run_sweep(
         if not fresh:
             Sharing(paths, ledger, plan.protocol, display, drop).begin(queue)
         report = partial(_make_reports, paths, display, with_page=False)
-        run = Run(wanted, root, queue, ledger, display, watch, report, drop, address, local)
+        run = Run(wanted, root, queue, ledger, display, watch, report, drop, address, local, until)
         return _run_and_tell(run, uri, verbose)
 
 
 def _plan(spec: Spec, root: Root, address: str | None, display: Display, local: bool) -> Plan:
-    """The spec's plan, the teachers that it names by files stored, and a number for ``gpus: auto``."""
+    """The spec's plan, the teachers that it names by files stored, a number for ``gpus: auto``, and the latencies."""
     from trainers.teacher.store import TeacherStore
 
     store = TeacherStore(root.teachers, root.storage)
-    store_named_files(spec, store)
+    store_named_files(spec, store, display.note)
     store.offer()
     own.keep(spec.code, root)
     plan = build_plan(spec, store)
-    return alone(plan) if local else _with_devices(plan, root, address, display)
+    plan = alone(plan) if local else _with_devices(plan, root, address, display)
+    return latency.told(plan, _latencies(plan, root, display))
+
+
+def _latencies(plan: Plan, root: Root, display: Display) -> latency.Known:
+    """How long its students take here: measured where a search asks for it, otherwise what is remembered."""
+    if not latency.asks(plan):
+        return latency.remembered(plan, root)
+    known = latency.measured(plan, root, display.note)
+    busy = latency.unsteady(known)
+    if busy:
+        display.note(f"latencies measured beside other work, it seems: {', '.join(busy)}")
+    return known
 
 
 def _with_devices(plan: Plan, root: Root, address: str | None, display: Display) -> Plan:
@@ -267,7 +285,7 @@ def _run_and_tell(run: Run, uri: str, verbose: bool) -> int:
     finally:
         run.display.end()
         try:
-            whole = _make_reports(run.paths, run.display, run.ledger)
+            whole = code == TIME_UP or _make_reports(run.paths, run.display, run.ledger)  # for which there is no time
             code = SOME_FAILED if code == DONE and not whole else code
             run.ledger.append("stop", body={"exit_code": code})
         finally:
@@ -298,7 +316,7 @@ def _run_trials(run: Run, verbose: bool) -> int:
         if stopped:
             display.end()
             display.note(f"{stopped}; {nothing_lost()}")
-            return INTERRUPTED if stopped == BY_USER else SOME_FAILED
+            return STOPPED.get(stopped, SOME_FAILED)
     return exit_code(plan, run.ledger)
 
 

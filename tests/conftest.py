@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gc
-import os
 
 import pytest
 
 from tests.support.order import pytest_collection_modifyitems
+from trainers.allotment import cores
 
 __all__ = ["pytest_collection_modifyitems"]
 
@@ -40,5 +40,4 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One more than there are cores where the longest tests run, which wait for other processes most of their time."""
-    cores = os.cpu_count() or 1
-    return cores if config.option.markexpr == "not slow" else cores + 1
+    return cores() if config.option.markexpr == "not slow" else cores() + 1

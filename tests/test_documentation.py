@@ -13,6 +13,7 @@ from search_spaces.files import shipped_specs
 from search_spaces.loader import KEYS, parse_spec
 from search_spaces.schema import Budget, Search
 from sweep.cli.app import app
+from sweep.cli.students import students
 from sweep.cli.teachers import teachers
 from trainers.distillers import METHODS
 
@@ -21,6 +22,7 @@ PAGES = [TOP / "README.md", TOP / "CHANGELOG.md", TOP / "CONTRIBUTING.md", *sort
 README = (TOP / "README.md").read_text()
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)#\s]+)(#[^)]*)?\)")
 VERBS = set(get_command(app).commands)  # type: ignore[attr-defined]
+STUDENTS = {command.name for command in students.registered_commands}
 TEACHERS = {command.name for command in teachers.registered_commands}
 
 
@@ -47,6 +49,7 @@ def test_every_command_in_the_documents_is_a_verb() -> None:
     assert {"run", "plan", "status", "leaderboard", "list", "ui", "sync", "teachers"} <= named
     assert named <= VERBS
     assert set(re.findall(r"(?:uv run |`|# )sweep teachers ([a-z]+)", text)) == TEACHERS
+    assert set(re.findall(r"(?:uv run |`|# )sweep students ([a-z]+)", text)) == STUDENTS
 
 
 def test_the_two_commands_stand_in_the_readme_and_ci_runs_the_second() -> None:
@@ -134,3 +137,14 @@ def test_lock_files_with_download_addresses_are_not_tracked() -> None:
     if tracked.returncode != 0:
         pytest.skip("not a git checkout")
     assert "uv.lock" not in tracked.stdout.splitlines()
+
+
+def test_the_guide_to_recipes_names_every_field_every_recipe_and_whoever_refuses_mixed_images() -> None:
+    from tests.trainers.distillers.test_one_label import REFUSED
+    from trainers.config import Recipe
+    from trainers.recipe_parts import ADAPTIVE
+    from trainers.recipes import RECIPES
+
+    text = (TOP / "docs" / "recipes.md").read_text()
+    named = set(re.findall(r"`([a-z0-9_-]+)`", text))
+    assert {*Recipe.model_fields, *RECIPES, *ADAPTIVE, *REFUSED} <= named

@@ -11,15 +11,17 @@ from functools import lru_cache
 from typing import Any
 
 from trainers.code import THEIRS, fingerprint, theirs, told
-from trainers.config import MethodConfig, TrialConfig
+from trainers.config import MethodConfig, Recipe, TrialConfig
 from trainers.data.base import ImageData
 from trainers.distillers import METHODS, Distiller, Setting, build_distiller
 from trainers.distillers.base import shapes
 from trainers.errors import InputError
+from trainers.loop.optimizers import lamb
 from trainers.models import MODELS, Network, build
 from trainers.models.outline import Undrawn, outlines
 from trainers.own.attempt import try_once
 from trainers.own.keys import methods_in
+from trainers.recipe_parts import Lamb
 from trainers.storage.content import canonical_json
 
 
@@ -39,13 +41,16 @@ def check(config: TrialConfig, data: ImageData, teacher: str | None) -> None:
         seed=config.seed,
     )
     student = _blueprint(config.model, data.num_classes, data.image_size, _code(config.model))
+    _refuse_recipe(config.model, student, config.recipe, data.num_classes)
     for part in methods_in(config.method):
         if METHODS.module(part.name):
             with _explained(part), outlines():
                 distiller = build_distiller(part, student, setting)
             try_once(distiller, setting)
     with _explained(config.method), outlines():
-        refuse_idle_epochs(build_distiller(config.method, student, setting), config)
+        distiller = build_distiller(config.method, student, setting)
+        refuse_idle_epochs(distiller, config)
+        refuse_mixed(distiller, config)
 
 
 @contextmanager
@@ -66,9 +71,14 @@ def decides(config: dict[str, Any]) -> str:
     """What of a trial's config, as JSON, decides whether it can be built: equal ones need one look. Of a weight or a
     temperature that is only whether it is 0."""
     method, recipe = config["method"], config["recipe"]
-    return canonical_json(
-        [config["model"], method["name"], _outline(method["params"]), recipe["epochs"], recipe["compile"]]
-    )
+    layered = [bool(recipe.get(name)) for name in ("drop_path", "layer_decay")] + ["lamb" in recipe["optimizer"]]
+    of_recipe = [recipe["epochs"], recipe["compile"], _mixes(recipe), layered]
+    return canonical_json([config["model"], method["name"], _outline(method["params"]), *of_recipe])
+
+
+def _mixes(recipe: dict[str, Any]) -> bool:
+    """Of a recipe as JSON."""
+    return any(recipe.get(name) for name in ("mixup", "cutmix"))
 
 
 def _outline(value: Any) -> Any:
@@ -87,6 +97,34 @@ def refuse_idle_epochs(distiller: Distiller, config: TrialConfig) -> None:
             raise InputError(
                 f"method '{config.method.name}': every loss weight is 0 in epoch {epoch}; nothing to learn"
             )
+
+
+def _refuse_recipe(model: str, student: Network, recipe: Recipe, num_classes: int) -> None:
+    """Raises InputError where the recipe asks of a network's layers what it does not have, or for an optimiser that is
+    not installed."""
+    if isinstance(recipe.optimizer, Lamb):
+        lamb()
+    if recipe.layer_decay is not None and not student.layer_depths():
+        raise InputError(f"model '{model}' does not say which layers it has; leave out recipe.layer_decay")
+    if recipe.drop_path > 0:
+        with Undrawn():
+            build(model, num_classes=num_classes, drop_path=recipe.drop_path)
+
+
+def refuse_mixed(distiller: Distiller, config: TrialConfig) -> None:
+    """Raises InputError where the recipe mixes images, and the method reads what a mixed image does not have."""
+    if not config.recipe.mixes:
+        return
+    why = "takes every image to have one label" if distiller.reads_labels else ""
+    if distiller.strong_view:
+        why = "compares two views of one image"
+    if distiller.remembers_images:
+        why = "remembers every training image by itself"
+    if why:
+        raise InputError(
+            f"method '{config.method.name}' {why}, and a mixed image is two; leave out recipe.mixup and recipe.cutmix,"
+            " or the method"
+        )
 
 
 def telling_epochs(config: TrialConfig) -> list[int]:

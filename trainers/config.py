@@ -13,19 +13,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache, cached_property
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from trainers.frozen import Frozen as Frozen
+from trainers.recipe_parts import EMA, Optimizer
+from trainers.recipe_parts import RandAugment as RandAugment
 from trainers.storage.content import content_key
 
+Share = Annotated[float, Field(ge=0, le=1)]
+Deviation = Annotated[float, Field(gt=0, le=1)]
 
-class Frozen(BaseModel):
-    """Base of every config: immutable, unknown fields refused, no infinities or NaN."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, validate_default=True
-    )
+def _of_each_channel(value: Any) -> Any:
+    """One number stands for all three channels."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return (value,) * 3
+    return tuple(value) if isinstance(value, list) else value
+
+
+class Normalisation(Frozen):
+    """What a network's images are normalised by: mean and standard deviation of pixels that are scaled to [0, 1]."""
+
+    mean: Annotated[tuple[Share, Share, Share], BeforeValidator(_of_each_channel)]
+    """Of the red, green and blue channel, or one number for all."""
+    std: Annotated[tuple[Deviation, Deviation, Deviation], BeforeValidator(_of_each_channel)]
+    """Of the same."""
+
+    def __str__(self) -> str:
+        mean, std = (", ".join(f"{number:g}" for number in numbers) for numbers in (self.mean, self.std))
+        return f"mean {mean}, std {std}"
 
 
 LATER_PARAMS: dict[str, dict[str, Any]] = {}
@@ -127,19 +145,20 @@ class Recipe(Keyed):
     lr: float = Field(0.05, gt=0)
     """Learning rate after warm-up; light networks (MobileNetV2, ShuffleNet) use 0.01 by custom."""
     momentum: float = Field(0.9, ge=0, lt=1)
-    """Momentum of SGD."""
+    """Momentum of SGD; other optimisers take no notice."""
     nesterov: bool = False
-    """Nesterov's form of momentum; the field does not use it."""
+    """Nesterov's form of SGD's momentum; the field does not use it."""
     weight_decay: float = Field(5e-4, ge=0)
-    """L2 decay, on all parameters, BatchNorm and biases included."""
+    """Decay of the weights, on all parameters unless `decay_norms_and_biases` is false: of SGD as a part of the
+    gradient (L2), of the others apart from it."""
     schedule: Literal["step", "cosine", "constant"] = "step"
-    """`step`: times `lr_decay` after each milestone; `cosine`: to zero over all epochs, per step."""
+    """`step`: times `lr_decay` after each milestone; `cosine`: to `min_lr` over all epochs after warm-up, per step."""
     milestones: tuple[int, ...] = (150, 180, 210)
     """For `step`: the last epoch (counted from 1) before each drop."""
     lr_decay: float = Field(0.1, gt=0, lt=1)
     """For `step`: the factor of each drop."""
     warmup_epochs: int = Field(0, ge=0, le=100_000)
-    """Linear warm-up of the learning rate from zero, per step, over so many epochs."""
+    """Linear warm-up of the learning rate, per step, over so many epochs, from zero or `warmup_start`."""
     views: Literal["none", "weak", "autoaugment"] = "weak"
     """What the student sees of an image: `none` as it is; `weak` random crop after padding, and flip; `autoaugment`
     these, then AutoAugment's CIFAR-10 policy (arXiv 1805.09501) and Cutout, as GDKD's release trains its teachers."""
@@ -181,6 +200,43 @@ class Recipe(Keyed):
     deterministic: bool = False
     """On a GPU: take algorithms whose numbers repeat, which are slower; a trial fails where torch has none. A CPU takes
     no notice."""
+    optimizer: Optimizer = "sgd"
+    """`sgd`; `adamw`, which may have options, ``{adamw: {betas: [0.9, 0.999], eps: 1e-8}}``; or `lamb`, which may have
+    the same and is timm's."""
+    decay_norms_and_biases: bool = True
+    """`false`: `weight_decay` spares biases, the weights of norms, and what a network of timm's names besides (position
+    embeddings, class tokens)."""
+    warmup_start: float | None = Field(None, ge=0, le=1)
+    """Share of `lr` with which the first step of the warm-up is taken; `lr` itself then comes with the first step after
+    it, as torch's and timm's schedules have it. null: from zero, which no step has, to `lr` with the warm-up's last."""
+    min_lr: float = Field(0.0, ge=0)
+    """For `cosine`: what the learning rate falls to."""
+    label_loss: Literal["ce", "bce"] = "ce"
+    """The loss with the labels: cross-entropy, or binary cross-entropy of each class by itself, mean over the classes,
+    where a class that is more than 0.2 of a mixed or smoothed label is there (arXiv 2110.00476)."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of each label that is spread evenly over all classes (arXiv 1512.00567), in the cross-entropy with the
+    labels alone."""
+    clip_norm: float | None = Field(None, gt=0)
+    """Largest norm of the gradient over all parameters together: a longer one is scaled down; null leaves it."""
+    drop_path: float = Field(0.0, ge=0, lt=1)
+    """Stochastic depth (arXiv 1603.09382) of one of timm's networks: probability with which an image skips the last
+    block in training; of earlier blocks it rises to that from 0."""
+    layer_decay: float | None = Field(None, gt=0, le=1)
+    """Of one of timm's networks: the learning rate of each layer is so many times that of the layer behind it, whose
+    last is the classifier's, `lr` itself (arXiv 2003.10555, as timm counts layers); null for one rate."""
+    ema: EMA | None = None
+    """Keep an exponential moving average of the student, which is evaluated and exported in its place unless `predicts`
+    is false: ``{decay: 0.9999, predicts: true}``; null keeps none."""
+    randaugment: RandAugment | None = None
+    """For the training view, after crop and flip: ``{magnitude: 9, std: 0.5, operations: 2}``; null for none."""
+    random_erasing: float = Field(0.0, ge=0, le=1)
+    """Probability that a box of the training view is filled with noise (arXiv 1708.04896)."""
+    mixup: float = Field(0.0, ge=0, le=100)
+    """alpha of mixup (arXiv 1710.09412): the share of an image in its mixture is drawn from Beta(alpha, alpha); 0 for
+    none. With `cutmix` as well each image gets one of the two, at even odds."""
+    cutmix: float = Field(0.0, ge=0, le=100)
+    """alpha of CutMix (arXiv 1905.04899): the share of an image that is not another's box; 0 for none."""
 
     @model_validator(mode="after")
     def _milestones_rise(self) -> Recipe:
@@ -188,7 +244,16 @@ class Recipe(Keyed):
             raise ValueError(f"milestones must be rising epochs from 1 on, found {list(self.milestones)}")
         if self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:
             raise ValueError(f"warmup_epochs ({self.warmup_epochs}) must be fewer than epochs ({self.epochs})")
+        if self.min_lr > self.lr:
+            raise ValueError(f"min_lr ({self.min_lr:g}) must not be above lr ({self.lr:g})")
+        if self.randaugment is not None and self.views == "autoaugment":
+            raise ValueError("views 'autoaugment' and randaugment are two policies for one view; choose one")
         return self
+
+    @property
+    def mixes(self) -> bool:
+        """Whether images are mixed with one another."""
+        return self.mixup > 0 or self.cutmix > 0
 
 
 class DatasetConfig(Keyed):
@@ -198,7 +263,7 @@ class DatasetConfig(Keyed):
 
     name: str
     """Name in the registry of :mod:`trainers.data`."""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     """The source's own fields that say what the data are, complete with defaults; where they lie is not among them."""
     content: str = ""
     """Hash of the images and labels that were found, so that other data under the same name is another trial."""
@@ -225,7 +290,7 @@ class MethodConfig(Keyed):
 
     name: str
     """Name in the registry of :mod:`trainers.distillers`."""
-    params: dict[str, Any] = {}
+    params: dict[str, Any] = Field(default_factory=dict)
     """Every field of the method's config, complete with defaults."""
 
     def _keyed(self, dumped: dict[str, Any]) -> dict[str, Any]:
@@ -248,7 +313,7 @@ class TrialConfig(Keyed):
     recipe: Recipe
     seed: int = Field(0, ge=0)
     """Decides initialisation, data order, views and dropout; equal seeds are paired across methods."""
-    code: dict[str, str] = {}
+    code: dict[str, str] = Field(default_factory=dict)
     """Fingerprints of the user's modules that it uses, by what they define (:func:`trainers.own.code_of`)."""
 
     def _keyed(self, dumped: dict[str, Any]) -> dict[str, Any]:

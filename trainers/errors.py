@@ -88,10 +88,24 @@ class MachineError(KDError):
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
     """The sentence for a name that does not exist, with the valid names and a guess at what was meant."""
     names = sorted(known)
-    swapped = [other for other in names if sorted(other) == sorted(str(name))]  # letters in the wrong order
-    close = swapped or difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
-    guess = f"did you mean '{close[0]}'? " if close else ""
-    return f"unknown {kind} '{shortened(str(name))}'; {guess}valid: {', '.join(names)}"
+    guess = _guess(str(name), names)
+    meant = f"did you mean '{guess}'? " if guess else ""
+    return f"unknown {kind} '{shortened(str(name))}'; {meant}valid: {', '.join(names)}"
+
+
+def _guess(name: str, names: list[str]) -> str | None:
+    """What was meant: the name in another case, or without its '-', '_' or '.'; else the nearest one."""
+    for form in (str.casefold, _squeezed, lambda text: sorted(text.casefold())):  # the last: letters in the wrong order
+        same = [other for other in names if form(other) == form(name)]
+        if same:
+            return difflib.get_close_matches(name, same, n=1, cutoff=0)[0]
+    by_form = {other.casefold(): other for other in reversed(names)}
+    close = difflib.get_close_matches(name.casefold(), by_form, n=1, cutoff=0.6)
+    return by_form[close[0]] if close else None
+
+
+def _squeezed(name: str) -> str:
+    return "".join(filter(str.isalnum, name.casefold()))
 
 
 def text_of(error: BaseException) -> str:

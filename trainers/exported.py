@@ -14,6 +14,8 @@ from trainers.models import Network, build
 from trainers.storage import safetensors
 from trainers.storage.checkpoint import from_bytes
 
+TENSORS = "state_dict"
+"""What a file holds besides what it says of itself."""
 PORTABLE = ".safetensors"
 """Suffix of a weight file that was brought from elsewhere (:func:`portable`), in the place of ``weights.pt``."""
 
@@ -32,11 +34,45 @@ def read_network(path: Path, num_classes: int, image_size: tuple[int, int]) -> N
     Raises:
         CheckpointError: when the file is missing, damaged or not what it says it is.
     """
-    content = _content(path)
+    return _built(_content(path), num_classes, image_size, path)
+
+
+def read_portable(path: Path) -> tuple[Network, dict[str, Any]]:
+    """The network in a file of :func:`portable` that says what its images are, in evaluation mode, on the CPU.
+
+    Args:
+        path: the file, of any name; it says under ``preprocessing`` how many `classes` there are and which `size` the
+            images have.
+
+    Returns:
+        The network, and all that the file says of itself, by name.
+
+    Raises:
+        CheckpointError: when the file is missing, damaged, or does not say it.
+    """
+    content = _portable_content(_bytes(path), path)
+    try:
+        images = content["preprocessing"]
+        height, width = map(int, images["size"])
+        num_classes = int(images["classes"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"weights {path} do not say what their images are; no student was exported so") from error
+    network = _built(content, num_classes, (height, width), path)
+    return network, {name: value for name, value in content.items() if name != TENSORS}
+
+
+def told(path: Path) -> dict[str, Any]:
+    """What the weight file in the place of `path` says of itself: `architecture`, `method`, `teacher` and, unless an
+    earlier release has written it, the names of its `classes`. Raises CheckpointError as :func:`read_network`."""
+    return {name: value for name, value in _content(path).items() if name != TENSORS}
+
+
+def _built(content: Mapping[str, Any], num_classes: int, image_size: tuple[int, int], path: Path) -> Network:
+    """The network that a file holds. Raises CheckpointError, naming it, where it is none."""
     try:
         network = build(content["architecture"], num_classes=num_classes)
         network = _predicting(network, content, num_classes, image_size)
-        network.load_state_dict(content["state_dict"])
+        network.load_state_dict(content[TENSORS])
     except (InputError, KeyError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"weights {path} are not what they say they are: {reason}") from error
@@ -65,7 +101,7 @@ def portable(path: Path, told: Mapping[str, Any]) -> bytes:
         CheckpointError: when the file is missing, damaged or not what it says it is.
     """
     content = _content(path)
-    tensors = content.pop("state_dict", None)
+    tensors = content.pop(TENSORS, None)
     if not isinstance(tensors, dict):
         raise CheckpointError(f"weights {path} are not what they say they are: no tensors")
     texts = {name: json.dumps(value, ensure_ascii=False, sort_keys=True) for name, value in {**content, **told}.items()}
@@ -73,18 +109,22 @@ def portable(path: Path, told: Mapping[str, Any]) -> bytes:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    """Tensors under `state_dict`, and what the file says of them. Raises CheckpointError as :func:`read_network`."""
+    """Tensors under :data:`TENSORS`, and what the file says of them. Raises CheckpointError as :func:`read_network`."""
     brought = path.with_suffix(PORTABLE)
     there = path if path.exists() or not brought.exists() else brought
-    what = f"weights {there}"
+    return from_bytes(_bytes(there), f"weights {there}") if there is path else _portable_content(_bytes(there), there)
+
+
+def _bytes(path: Path) -> bytes:
     try:
-        content = there.read_bytes()
+        return path.read_bytes()
     except OSError as error:
-        raise CheckpointError(f"{what} cannot be read: {error.strerror}") from error
-    if there is path:
-        return from_bytes(content, what)
-    tensors, texts = safetensors.from_bytes(content, what)
+        raise CheckpointError(f"weights {path} cannot be read: {error.strerror}") from error
+
+
+def _portable_content(content: bytes, path: Path) -> dict[str, Any]:
+    tensors, texts = safetensors.from_bytes(content, f"weights {path}")
     try:
-        return {name: json.loads(text) for name, text in texts.items()} | {"state_dict": tensors}
+        return {name: json.loads(text) for name, text in texts.items()} | {TENSORS: tensors}
     except ValueError as error:
-        raise CheckpointError(f"{what} are not what they say they are: {error}") from error
+        raise CheckpointError(f"weights {path} are not what they say they are: {error}") from error

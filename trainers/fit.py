@@ -81,7 +81,7 @@ def fit(
             material.computing()  # others may have run here meanwhile
             taught.begin(epoch)  # may load the teacher, which draws
             training.begin(epoch)
-            for (batch,) in preparation.batches(training.parts, epoch):
+            for (batch,) in preparation.batches(training.parts, epoch, training.partners):
                 training.step(batch)
             result = training.end(clock, taught.images)
         yield result

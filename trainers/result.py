@@ -32,7 +32,8 @@ class EpochResult:
     teacher_images: int = field(default=0, compare=False)
     """Images that the teacher was run on; the others' logits came out of the bank."""
     diagnostics: dict[str, float] = field(default_factory=dict)
-    """What the recipe's `diagnostics` came to, by the names of :data:`trainers.diagnostics.MEASURES`."""
+    """What the recipe's `diagnostics` came to, by the names of :data:`trainers.diagnostics.MEASURES`; with its `ema`
+    the accuracies of the network that does not predict as well, such as `student_test_acc`."""
     system: dict[str, dict[str, float]] = field(default_factory=dict, compare=False)
     """`mean` and `peak` of what it took of the machine, by name; measured by who runs the training, if at all."""
     replayed: bool = field(default=False, compare=False)

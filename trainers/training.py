@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from trainers.check import refuse_idle_epochs
+from trainers.check import refuse_idle_epochs, refuse_mixed
 from trainers.config import Recipe, TrialConfig
 from trainers.diagnostics import Sample, diagnose
 from trainers.distillers import METHODS, Batch, Distiller, Setting, build_distiller
@@ -22,9 +22,11 @@ from trainers.draws import derive, order
 from trainers.errors import CheckpointError
 from trainers.loop.clock import Clock
 from trainers.loop.data_parallel import ALONE, Group, refuse_workers, synchronised
-from trainers.loop.evaluate import accuracies, percent
+from trainers.loop.ema import Average
+from trainers.loop.evaluate import Accuracy, accuracies, percent
+from trainers.loop.optimizers import optimizer_of
 from trainers.loop.schedule import learning_rate
-from trainers.loop.step import mean_terms, optimizer_of, shares, step
+from trainers.loop.step import mean_terms, shares, step
 from trainers.loop.tally import Tally
 from trainers.loop.weighing import Weighing
 from trainers.material import Material
@@ -66,6 +68,8 @@ class Training:
         self.lesson, self._folder = lesson, folder
         self.distiller = self._built()
         self._optimizer = optimizer_of(self.distiller, config.recipe)
+        ema = config.recipe.ema
+        self._average = Average(self.distiller.predictor, ema.decay) if ema is not None else None
         self._checkpoints = Checkpoints(folder / "checkpoints") if folder is not None else None
         self._cuts = _cuts(len(material.train), config.recipe.batch_size, group.fewest)
         self._history = self._resumed()
@@ -103,12 +107,21 @@ class Training:
         """What this process has of each batch of the epoch: positions in the training images, int64 ``[B]`` each."""
         return [self.group.share(batch) for batch in self._batches]
 
+    @property
+    def partners(self) -> list[Tensor] | None:
+        """What the images of :attr:`parts` are mixed with, where others have a part of each batch: what stands as far
+        from the end of the whole batch. None: each of its own in reverse."""
+        return [self.group.share(batch.flip(0)) for batch in self._batches] if self.group.size > 1 else None
+
     def step(self, batch: Batch) -> None:
         """Train on the next of :attr:`parts`."""
         self._lr = learning_rate(self.config.recipe, self._epoch, self._step, len(self._batches))
         output = self.distiller.losses_as_set_up(batch)
         terms = shares(output.terms, len(batch), len(self._batches[self._step]))
-        step(self.distiller, self._optimizer, terms, self._weighing, self._lr, self.group)
+        clip_norm = self.config.recipe.clip_norm
+        step(self.distiller, self._optimizer, terms, self._weighing, self._lr, self.group, clip_norm)
+        if self._average is not None:
+            self._average.update()
         self._tally.add(terms, output.logits, batch.targets)
         self._step += 1
 
@@ -127,10 +140,10 @@ class Training:
         means = self._means()
         trained = clock.seconds
         if not self.config.recipe.sync_batch_norm:
-            group.average_statistics(self.distiller)
+            for network in self._networks:
+                group.average_statistics(network)
         train = percent(group.sum(self._tally.correct), len(material.train))
-        splits = [material.test] if material.val is None else [material.test, material.val]
-        test, *val = accuracies(self.distiller.predictor, splits, material.views, material.autocast, group)
+        test, *val = self._measured(self.predictor)
         result = EpochResult(
             epoch=self._epoch,
             loss=means.pop("loss"),
@@ -142,7 +155,7 @@ class Training:
             val_acc5=val[0].top5 if val else None,
             test_acc=test.top1,
             test_acc5=test.top5,
-            diagnostics=self._diagnosed(),
+            diagnostics=self._beside() | self._diagnosed(),
             seconds=clock.seconds,
             images_per_second=len(material.train) / trained,
             teacher_images=int(group.sum(torch.tensor(taught, device=material.place))),
@@ -150,15 +163,23 @@ class Training:
         self._kept(result)
         return result
 
+    @property
+    def predictor(self) -> Network:
+        """What is evaluated and exported: the method's predictor, or its average."""
+        ema = self.config.recipe.ema
+        if self._average is None or ema is None or not ema.predicts:
+            return self.distiller.predictor
+        return self._average.network
+
     def finished(self) -> Network:
-        """The method's predictor, on the CPU and in evaluation mode; its weights are on the disk.
+        """The predictor, on the CPU and in evaluation mode; its weights are on the disk.
 
         Raises:
             StorageError: when they, or the last checkpoint, cannot be written.
         """
         if self._checkpoints is not None:
             self._checkpoints.settled()
-        student = self.distiller.predictor.cpu().to(memory_format=torch.contiguous_format).eval()
+        student = self.predictor.cpu().to(memory_format=torch.contiguous_format).eval()
         if self._folder is not None and self.group.leads:
             save_tensors(self._folder / WEIGHTS, _exported(self.config, student, self.material.data.classes))
         return student
@@ -167,6 +188,26 @@ class Training:
         """Mean of each loss over the epoch's images."""
         records = self.group.sum(self._tally.records())
         return mean_terms(records, [len(batch) for batch in self._batches], self._tally.names, self._epoch)
+
+    @property
+    def _networks(self) -> list[nn.Module]:
+        """All whose statistics each process has for itself."""
+        return [self.distiller, *([self._average.network] if self._average is not None else [])]
+
+    def _measured(self, network: Network) -> list[Accuracy]:
+        """Accuracies on the test set, and on what is held out where something is."""
+        material = self.material
+        splits = [material.test] if material.val is None else [material.test, material.val]
+        return accuracies(network, splits, material.views, material.autocast, self.group)
+
+    def _beside(self) -> dict[str, float]:
+        """Accuracies of the one that does not predict: the average, or the student of one that does."""
+        if self._average is None:
+            return {}
+        averaged = self.predictor is self._average.network
+        network, name = (self.distiller.predictor, "student") if averaged else (self._average.network, "ema")
+        found = zip(("test", "val"), self._measured(network), strict=False)
+        return {f"{name}_{split}_acc": accuracy.top1 for split, accuracy in found}
 
     def _drawn(self) -> Sample:
         material = self.material
@@ -192,6 +233,7 @@ class Training:
             synchronised(distiller)
         distiller.set_up(torch.bfloat16 if recipe.precision == "bf16" else None, _compiled_size(recipe))
         refuse_idle_epochs(distiller, config)
+        refuse_mixed(distiller, config)
         return distiller
 
     def _kept(self, result: EpochResult) -> None:
@@ -205,6 +247,8 @@ class Training:
             "optimizer": self._optimizer.state_dict(),
             "history": self._history,
         }
+        if self._average is not None:
+            state["average"] = self._average.network.state_dict()
         self._checkpoints.keep(result.epoch, state)
 
     def _resumed(self) -> list[dict[str, Any]]:
@@ -217,6 +261,8 @@ class Training:
             raise CheckpointError(f"the folder holds checkpoints of trial {state['key']}, not of {self.config.key}")
         self.distiller.load_state_dict(state["distiller"])
         self._optimizer.load_state_dict(state["optimizer"])
+        if self._average is not None:
+            self._average.network.load_state_dict(state["average"])
         return list(state["history"])
 
 
@@ -241,11 +287,11 @@ def lesson_of(
     return Lesson(config, material.data, material.train, material.views, material.place, loaded)
 
 
-def seeded_model(name: str, num_classes: int, seed: int) -> Network:
+def seeded_model(name: str, num_classes: int, seed: int, drop_path: float = 0.0) -> Network:
     """The network of `name` as it starts in every trial of `seed`, whatever the method."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "model"))
-        return build(name, num_classes=num_classes)
+        return build(name, num_classes=num_classes, drop_path=drop_path)
 
 
 def _setting(config: TrialConfig, material: Material, lesson: Lesson | None) -> Setting:
@@ -263,7 +309,7 @@ def _setting(config: TrialConfig, material: Material, lesson: Lesson | None) -> 
 
 def _initial(config: TrialConfig, setting: Setting) -> Distiller:
     """The method around a fresh student; what the method adds is drawn after, and apart from, the student."""
-    student = seeded_model(config.model, setting.num_classes, config.seed)
+    student = seeded_model(config.model, setting.num_classes, config.seed, config.recipe.drop_path)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(config.seed, "method"))
         return build_distiller(config.method, student, setting)

@@ -1,7 +1,8 @@
 """The command line: verbs only. Knobs live in the spec.
 
 Exit codes: 0 done; 1 some trials failed, a report of the run could not be written, the budget is used up or the cluster
-was lost; 2 the input is wrong, or the machine does not let the command go on; 130 interrupted.
+was lost; 2 the input is wrong, or the machine does not let the command go on; 75 the time that a run was given is up;
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Annotated, Any
 
 import typer
 
-from sweep.cli import check, cluster, compare, new, packs, rerun, run, teachers, verbs
+from sweep.cli import check, cluster, compare, new, packs, rerun, run, slurm, students, teachers, verbs
 from sweep.exit_codes import WRONG_INPUT
+from sweep.terminal import fit_streams
 from trainers.errors import KDError
 from trainers.versions import at_work
 
@@ -47,7 +49,7 @@ def _program(
 VERBS: tuple[Callable[..., None], ...] = (
     *(run.run, rerun.rerun, verbs.plan, verbs.status, verbs.studies, verbs.leaderboard, compare.compare),
     *(verbs.export, verbs.report, packs.pack, packs.unpack, verbs.list_, check.check, new.new, verbs.sync, verbs.ui),
-    *(cluster.submit, cluster.logs, cluster.cancel),
+    *(cluster.submit, cluster.logs, cluster.cancel, slurm.slurm),
 )
 """In the order of the help."""
 for _verb in VERBS:
@@ -55,6 +57,7 @@ for _verb in VERBS:
     app.command(_verb.__name__.removesuffix("_"), cls=_parser)(_verb)
 app.command(hidden=True)(run.submitted)
 app.add_typer(teachers.teachers, name="teachers")
+app.add_typer(students.students, name="students")
 
 
 def _end_at_once() -> None:
@@ -65,6 +68,7 @@ def _end_at_once() -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """The console script: errors meant for the user become one message on standard error, without a traceback."""
+    fit_streams()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     atexit.register(_end_at_once)
     try:

@@ -91,7 +91,8 @@ def _how_far(paths: SweepPaths) -> dict[str, Any]:
         with closing(Ledger(paths.ledger)) as ledger:
             trials = read.distinct(read.trials(ledger)[1]) if ledger.latest("plan") else []
     except StorageError:
-        return {"trials": None, "finished": None, "running": f"unreadable: sweep status {paths.folder.name}"}
+        seen = paths.root.typed(f"status {paths.folder.name}")
+        return {"trials": None, "finished": None, "running": f"unreadable: {seen}"}
     done = sum(trial.state == "finished" for trial in trials)
     return {"trials": len(trials), "finished": done, "running": "yes" if lock.holder(paths.lock) else ""}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,7 +33,7 @@ def submit(spec: SpecArgument, address: ClusterOption = None) -> None:
         typer.echo(f"  with its own code: {', '.join(loaded.code.tops)}")
     for file in read_there(loaded):
         typer.echo(f"  must be there, under the same path on all machines: {file}")
-    where = "" if os.environ.get(CLUSTER) == address else f" --address {cluster.address}"
+    where = "" if os.environ.get(CLUSTER) == address else f" --address {shlex.quote(cluster.address)}"
     for verb in ("logs -f", "status", "cancel"):
         typer.echo(f"  sweep {verb} {job.sweep}{where}")
 

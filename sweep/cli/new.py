@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import shlex
 from pathlib import Path
 from string import Template
 from typing import Annotated
@@ -33,7 +34,7 @@ def new(
         typer.echo(f"wrote  {path}")
     typer.echo("\nnow:")
     if folder != Path():
-        typer.echo(f"  cd {folder}")
+        typer.echo(f"  cd {shlex.quote(str(folder))}")
     for command in (f"sweep check {name}.py", f"sweep run {name}.yaml", f"pytest test_{name}.py"):
         typer.echo(f"  {command}")
 

@@ -10,6 +10,7 @@ import typer
 
 from sweep.formats import Format, TableFormat
 from sweep.layout import DEFAULT_ROOT, Root
+from trainers.storage.inputs import expanded
 
 if TYPE_CHECKING:
     from search_spaces.schema import Spec
@@ -25,13 +26,17 @@ def _complete_spec(incomplete: str) -> list[str]:
 
 def complete_sweep(incomplete: str) -> list[str]:
     """Names of sweeps below the root that begin so, for the shell."""
-    names = Root(Path(os.environ.get("SWEEP_ROOT", DEFAULT_ROOT))).names()
+    names = Root(expanded(Path(os.environ.get("SWEEP_ROOT", DEFAULT_ROOT)))).names()
     return [name for name in names if name.startswith(incomplete)]
 
 
 RootOption = Annotated[
-    Path, typer.Option("--root", envvar="SWEEP_ROOT", help="Everything that is written lies below this folder.")
+    Path,
+    typer.Option(
+        "--root", envvar="SWEEP_ROOT", callback=expanded, help="Everything that is written lies below this folder."
+    ),
 ]
+"""A leading ``~`` is the home folder, also where no shell has seen it: ``--root=~/runs``, ``SWEEP_ROOT='~/runs'``."""
 StorageOption = Annotated[
     str | None,
     typer.Option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +30,7 @@ def pack(
 
         written = write(paths, output, say, lambda what: typer.echo(what, err=True))
     typer.echo(f"packed   {written} ({written.stat().st_size:,} bytes)")
-    typer.echo(f"open it  sweep unpack {written.name} --root DIR")
+    typer.echo(f"open it  sweep unpack {shlex.quote(str(written))} --root DIR")
 
 
 def unpack(
@@ -42,4 +43,4 @@ def unpack(
     with telling(f"unpacking {file}"):
         name = make(file, Root(root))
     typer.echo(f"unpacked {Root(root).sweep(name).folder}")
-    typer.echo(f"see      sweep leaderboard {name}{f' --root {root}' if root != DEFAULT_ROOT else ''}")
+    typer.echo(f"see      {Root(root).typed(f'leaderboard {name}')}")

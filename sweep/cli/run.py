@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -26,6 +27,7 @@ from sweep.layout import DEFAULT_ROOT, Root, SweepPaths
 if TYPE_CHECKING:
     from search_spaces.schema import Spec
     from sweep.engine.display import Display
+    from sweep.engine.until import Until
     from sweep.results.again import Again
 
 AddressOption = Annotated[
@@ -54,15 +56,28 @@ def run(
             "--fresh", help="Train what other sweeps below the root have finished too; what this one has done is done."
         ),
     ] = False,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            "--until",
+            metavar="TIME",
+            envvar="SLURM_JOB_END_TIME",
+            help="Begin no epoch that cannot end by then, and end with exit code 75: 2026-01-31T18:05, or seconds since"
+            " 1970.",
+        ),
+    ] = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Run a sweep, or go on with it: only what is missing is run, here and in the other sweeps below the root."""
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # a batch system's notice, which is heard while trials run
     with telling(f"reading {spec} and its data set" if smoke else f"reading {spec}", terminal=True):
         from search_spaces.loader import load_spec
+        from sweep.engine.until import until as ends
 
+        time = ends(until) if until else None
         place = Root.at(root, storage)
         loaded = shrunk_spec(load_spec(spec), place) if smoke else load_spec(spec)
-    run_and_show(loaded, place, tracking_uri, address, verbose, local=local, fresh=fresh)
+    run_and_show(loaded, place, tracking_uri, address, verbose, local=local, fresh=fresh, until=time)
 
 
 def submitted(root: RootOption = DEFAULT_ROOT, storage: StorageOption = None) -> None:
@@ -82,6 +97,7 @@ def run_and_show(
     local: bool = False,
     fresh: bool = False,
     again: Again | None = None,
+    until: Until | None = None,
 ) -> NoReturn:
     """Run a sweep and show what came of it (see :func:`sweep.run.run_sweep`)."""
     from sweep.cluster.carried import nothing_lost
@@ -96,7 +112,16 @@ def run_and_show(
             from sweep.run import run_sweep
 
             code = run_sweep(
-                loaded, place, uri, display, verbose, address=address, local=local, fresh=fresh, again=again
+                loaded,
+                place,
+                uri,
+                display,
+                verbose,
+                address=address,
+                local=local,
+                fresh=fresh,
+                again=again,
+                until=until,
             )
     except KeyboardInterrupt:
         console.print(f"stopped; {nothing_lost()}")
@@ -128,12 +153,12 @@ def _print_places(console: Console, paths: SweepPaths, browse: str) -> None:
     for line in troubles(paths):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     if paths.figure.is_file():
-        console.print(f"figure       {paths.figure}", soft_wrap=True, highlight=False)
+        console.print(f"figure       {paths.figure}", soft_wrap=True, highlight=False, markup=False)
     if paths.leaderboard.is_file():
-        console.print(f"leaderboard  {paths.leaderboard}", soft_wrap=True, highlight=False)
+        console.print(f"leaderboard  {paths.leaderboard}", soft_wrap=True, highlight=False, markup=False)
     if paths.report.is_file():
-        console.print(f"report       {paths.report}", soft_wrap=True, highlight=False)
-    console.print(f"browse       {browse}", soft_wrap=True, highlight=False)
+        console.print(f"report       {paths.report}", soft_wrap=True, highlight=False, markup=False)
+    console.print(f"browse       {browse}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _browse(root: Root, uri: str) -> str:

@@ -78,8 +78,8 @@ def troubles(paths: SweepPaths) -> list[str]:
         if trial.state in TROUBLED:
             bad.setdefault((trial.state, trial.body.get("reason", "")), []).append(trial)
     lines = [_trouble(state, reason, some) for (state, reason), some in bad.items()]
-    left = len(lines) - MOST_TROUBLES
-    return lines[:MOST_TROUBLES] + ([f"and {left} other reasons: sweep status {paths.folder.name}"] if left > 0 else [])
+    left, seen = len(lines) - MOST_TROUBLES, paths.root.typed(f"status {paths.folder.name}")
+    return lines[:MOST_TROUBLES] + ([f"and {left} other reasons: {seen}"] if left > 0 else [])
 
 
 def _trouble(state: str, reason: str, some: list[Trial]) -> str:

@@ -56,7 +56,7 @@ EXPLAINED = (
 def _told(study: Study) -> str:
     cell, rules = study.cell, dict.fromkeys((study.cell.search["sampler"], study.cell.search["pruner"]))
     head = f"{cell.pair} · {untuned(cell.label)} · {cell.recipe} ({', '.join(rules)})"
-    lines = [head, *_best_so_far(study), *_given_up(study), *_importance(study), *_more(study)]
+    lines = [head, *_best_so_far(study), *_given_up(study), *_race(study), *_importance(study), *_more(study)]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -111,6 +111,24 @@ def _ground(study: Study, one: GivenUp) -> Iterator[str]:
         yield f"its best was below the others' median at that epoch, {one.bar:.2f}"
     elif one.bar is not None:
         yield f"not among the best 1/{search['reduction']} of those that had come so far, who had {one.bar:.2f} or more"
+
+
+def _race(study: Study) -> Iterator[str]:
+    race = study.race
+    if race is None:
+        return
+    means = [f"{params(one.params)} {race.means[one.number]:.2f}" for one in race.left]
+    if race.waits:
+        head = f"{len(race.left)} of {len(race.contestants)} are in it, with seed {race.seeds} of {race.of_seeds}"
+    elif len(race.left) > 1:
+        head = f"not told apart over {race.seeds} seeds: {', '.join(means)}"
+    else:
+        head = f"{', '.join(means) or 'nothing'} is left of {len(race.contestants)}, after {race.seeds} seeds"
+    saved = "" if race.waits else f", {race.saved} saved"
+    yield _filled(f"{head} ({len(race.asked)} trials{saved})", "race")
+    for one in race.fallen:
+        why = "broke off" if one.p is None else f"{one.difference:+.2f} to the highest mean, p {one.p:.2g}"
+        yield _filled(f"#{one.chosen.number} {params(one.chosen.params)} given up after {one.seeds} seeds: {why}", "")
 
 
 def _importance(study: Study) -> Iterator[str]:

@@ -5,7 +5,9 @@ Three verbs, each followed by what it does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,8 +23,9 @@ from sweep.cli.waiting import telling
 from sweep.exit_codes import DONE, INTERRUPTED, SOME_FAILED
 from sweep.formats import Format, listing
 from sweep.layout import DEFAULT_ROOT, Root
-from trainers.config import DatasetConfig
+from trainers.config import DatasetConfig, Normalisation
 from trainers.errors import InputError, KDError, unknown_name
+from trainers.storage.inputs import expanded, is_folder, readable
 
 if TYPE_CHECKING:
     from sweep.engine.display import Display
@@ -30,7 +33,6 @@ if TYPE_CHECKING:
     from trainers.teacher.passport import Passport
     from trainers.teacher.store import TeacherStore
 
-DOUBTFUL = "a low accuracy: was it trained on this data set, at this image size, with its normalisation (mean, std)?"
 SHOWN = 12
 """Digits of a hash that are shown; six name a teacher."""
 
@@ -81,29 +83,72 @@ def teachers_import(
     architecture: Annotated[
         str | None, typer.Option("--architecture", help="A model of `sweep list models`; by default it is recognised.")
     ] = None,
+    mean: Annotated[
+        str | None,
+        typer.Option("--mean", help="They were trained with, of pixels in [0, 1]: '0.5', or '0.49, 0.48, 0.45'."),
+    ] = None,
+    std: Annotated[
+        str | None, typer.Option("--std", help="The same of the standard deviation; both by default the data set's.")
+    ] = None,
     root: RootOption = DEFAULT_ROOT,
     storage: StorageOption = None,
     how: FormatOption = Format.TABLE,
 ) -> None:
     """Store published checkpoints as teachers, with their accuracy as it is measured here."""
     place = Root.at(root, storage)
+    said = _Said(architecture, normalisation_said(mean, std))
     with telling(f"importing {path}: reading its data set, and measuring teachers on it"), place.newly_made():
-        reports, good = import_all(path, dataset, architecture, place, lambda line: typer.echo(line, err=True))
+        reports, good = import_all(path, dataset, said, place, lambda line: typer.echo(line, err=True))
     typer.echo(listing(reports, how), nl=False)
     raise typer.Exit(DONE if good else SOME_FAILED)
 
 
+@dataclass(frozen=True)
+class _Said:
+    """What is said of all files of an import."""
+
+    architecture: str | None
+    """One of our names; None: each is recognised."""
+    normalisation: Normalisation | None
+    """None: they were trained with the data set's."""
+
+
+def normalisation_said(mean: str | None, std: str | None) -> Normalisation | None:
+    """What `--mean` and `--std` say; None where neither is given.
+
+    Raises:
+        InputError: where one is missing, or is not one number or three of pixels in [0, 1].
+    """
+    if mean is None and std is None:
+        return None
+    if mean is None or std is None:
+        raise InputError("--mean and --std go together: give both, of pixels that are scaled to [0, 1]")
+    try:
+        return Normalisation.model_validate({"mean": _numbers(mean), "std": _numbers(std)})
+    except ValueError as error:
+        raise InputError(
+            f"--mean '{mean}' --std '{std}': each must be one number or three, of pixels that are scaled to [0, 1]:"
+            " means from 0 to 1, deviations above 0 and at most 1 (of pixels up to 255, divide both by 255)"
+        ) from error
+
+
+def _numbers(text: str) -> float | list[float]:
+    """One number, or several, as they stand in Python, YAML or a sentence. Raises ValueError for anything else."""
+    numbers = [float(part) for part in re.split(r"[,;\s]+", text.strip().strip("()[]").strip()) if part]
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
 def import_all(
-    path: Path, dataset: str, architecture: str | None, root: Root, say: Callable[[str], None]
+    path: Path, dataset: str, said: _Said, root: Root, say: Callable[[str], None]
 ) -> tuple[list[dict[str, Any]], bool]:
     """Import a weight file, or every one below a folder.
 
     Args:
-        path: the file or folder.
+        path: the file or folder; a leading ``~`` is the home folder.
         dataset: the data set that the teachers were trained on: a name, or one name with its options as YAML.
-        architecture: one of our names, for all files; by default each is recognised.
+        said: what is said of all files.
         root: below which the teachers are stored.
-        say: told of each file before it is read and measured, which may take minutes.
+        say: told of each file before it is read and measured, which may take minutes, and of what was passed over.
 
     Returns:
         One row per file, and whether all were imported.
@@ -113,33 +158,37 @@ def import_all(
     """
     from trainers.teacher.store import TeacherStore
 
-    files = weight_files(path)
+    path = expanded(path)
+    files = weight_files(path, say)
     root.offer_cache()
     config, data = read_dataset(dataset)
     store = TeacherStore(root.teachers, root.storage)
     reports, good = [], True
     for file in files:
-        say(f"reading {file}")
+        say(f"reading {readable(file)}")
         try:
-            reports.append(_imported(file, path, architecture, store, data, config))
+            reports.append(_imported(file, path, said, store, data, config))
         except KDError as error:
-            if not path.is_dir():
+            if not is_folder(path):
                 raise
             good = False
             reports.append(_report(file, path, "", "", f"not imported: {error}"))
     return reports, good
 
 
-def weight_files(path: Path) -> list[Path]:
-    """The file itself, or the weight files below a folder. Raises InputError where there is none."""
-    from trainers.teacher.pretrained import SUFFIXES
+def weight_files(path: Path, say: Callable[[str], None]) -> list[Path]:
+    """The file itself, or the weight files below a folder; `say` is told how many others were passed over.
 
-    if not path.is_dir():
+    Raises InputError where there is none.
+    """
+    from trainers.teacher.folders import weights_below
+
+    if not is_folder(path):
         return [path]
-    weights = sorted(file for file in path.rglob("*") if file.is_file() and file.name.endswith(SUFFIXES))
-    if not weights:
-        raise InputError(f"there is no weight file below {path}; their names end in {', '.join(SUFFIXES)}")
-    return weights
+    below = weights_below(path)
+    if below.passed:
+        say(below.passed_over)
+    return below.weights
 
 
 def read_dataset(text: str) -> tuple[DatasetConfig, ImageData]:
@@ -168,25 +217,25 @@ def read_dataset(text: str) -> tuple[DatasetConfig, ImageData]:
 
 
 def _imported(
-    file: Path, path: Path, architecture: str | None, store: TeacherStore, data: ImageData, config: DatasetConfig
+    file: Path, path: Path, said: _Said, store: TeacherStore, data: ImageData, config: DatasetConfig
 ) -> dict[str, Any]:
     """Store a file's network as a teacher, measured on its data set; the row of what came of it."""
     import torch
 
     from trainers.teacher.pretrained import read
 
-    published = read(file, architecture)
+    published = read(file, said.architecture, said.normalisation)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     passport = store.adopt(published, data, config, device)
-    remarks = [*published.origin.notes, *([DOUBTFUL] if passport.doubtful else [])]
+    remarks = passport.read_from(published.origin).remarks
     row = _row(passport)
     return _report(file, path, row["teacher"], row["test_acc"], "; ".join(remarks))
 
 
 def _report(file: Path, path: Path, teacher: str, test_acc: str, remarks: str) -> dict[str, Any]:
     """One row of what an import prints."""
-    name = str(file.relative_to(path)) if path.is_dir() else file.name
-    return {"file": name, "teacher": teacher, "test_acc": test_acc, "remarks": remarks}
+    name = file.relative_to(path) if is_folder(path) else Path(file.name)
+    return {"file": readable(name), "teacher": teacher, "test_acc": test_acc, "remarks": remarks}
 
 
 # -- train ------------------------------------------------------------------------------------------------------------

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from sweep.cost.rehearsals import Layout, rehearse_together
 from sweep.layout import Root
 from sweep.plan.kinds import kind_name
+from trainers.allotment import cores
 from trainers.config import TeacherConfig, TrialConfig
 from trainers.errors import InputError
 from trainers.machine import gpus, processor
-from trainers.process import cores
 from trainers.storage.content import content_key
 from trainers.storage.files import write_atomically
 

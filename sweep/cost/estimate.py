@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -19,6 +18,7 @@ from sweep.ledger.store import Ledger
 from sweep.plan.kinds import kind_name, kind_of
 from sweep.plan.labels import teacher_of
 from sweep.text import duration
+from trainers.allotment import cores
 from trainers.errors import StorageError
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def _room(plan: Plan) -> int:
     import torch
 
     cpus, gpus = plan.compute["cpus"], plan.compute["gpus"]
-    fits = (os.cpu_count() or 1) // cpus
+    fits = cores() // cpus
     workers = min(fits, gpu_shares(torch.cuda.device_count(), gpus)) if gpus else fits
     return int(workers // plan.compute["workers"])
 

@@ -155,7 +155,7 @@ class PlainDisplay(Display):
         super().ended(job, state, body)
         if state == "finished":
             seconds = duration(body["seconds"])
-            shown = "val" if job.slot.stage == "search" and body["last"]["val_acc"] is not None else "test"
+            shown = "val" if job.slot.stage in ("search", "race") and body["last"]["val_acc"] is not None else "test"
             self._line(f"finished {job.slot.name}: {shown} {body['last'][f'{shown}_acc']:.2f} ({seconds})")
         elif state == "pruned":
             self._line(f"given up {job.slot.name} after epoch {body['epochs']}")

@@ -68,11 +68,13 @@ class TrialQueue:
                 return self._asked(slot)
             asked = self.searches.ask(self._is_ready, self._key, self._is_elsewhere)
         self._confirm()
-        for slot in list(self._waiting):
-            job = self._taken(slot)
-            if job is not None:
-                return job
-        return None
+        while True:
+            for slot in list(self._waiting):
+                job = self._taken(slot)
+                if job is not None:
+                    return job
+            if not self._confirm():  # what was taken over just now may have let a race go on
+                return None
 
     def _asked(self, slot: Slot) -> Job:
         """The job of a suggestion: as the waiting slot that is the same trial, where there is one, which then need not
@@ -282,19 +284,23 @@ class TrialQueue:
         self._pausing.discard(key)
         return self._live.pop(key)
 
-    def _confirm(self) -> None:
-        """Let what searches have won wait for its turn."""
+    def _confirm(self) -> bool:
+        """Let what searches have won, or race about, wait for its turn; whether there is any."""
         known = {slot.id for slot in self._waiting}
-        for slot in self.searches.confirming():
+        slots = self.searches.confirming(self._is_ready, self._key, self._finals.__contains__)
+        for slot in slots:
             done = self._is_ready(slot.teacher) and self._key(slot) in self._finals
             if slot.id not in known and not done:
                 self._waiting.append(slot)
+        return bool(slots)
 
     def _renew_searches(self) -> None:
         """A teacher that was trained again may be another one; what was asked for with the first then waits no more."""
         self.searches.renew(self._is_ready, self._key)
         unfinished = {slot.id for slot in self.searches.unfinished.values()}
-        self._waiting = [slot for slot in self._waiting if slot.stage != "search" or slot.id in unfinished]
+        racing = self.searches.racing
+        wanted = {"search": lambda slot: slot.id in unfinished, "race": lambda slot: self._key(slot) in racing}
+        self._waiting = [slot for slot in self._waiting if slot.stage not in wanted or wanted[slot.stage](slot)]
 
     def _drop_done(self) -> None:
         """What ended in earlier runs does not wait, so that nothing left is `exhausted` from the start."""

@@ -113,13 +113,21 @@ class StopAfterEpoch(Stopper):
     Args:
         stopped: whether the sweep is to end.
         at_once: whether what still runs then is to end where it is, and to go on from its last checkpoint later.
+        foresee: is told of each report first, as Ray asks before it tells anybody else.
     """
 
-    def __init__(self, stopped: Callable[[], bool], at_once: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        stopped: Callable[[], bool],
+        at_once: Callable[[], bool] = lambda: False,
+        foresee: Callable[[dict[str, Any]], object] = lambda report: None,
+    ) -> None:
         self._stopped = stopped
         self._at_once = at_once
+        self._foresee = foresee
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        self._foresee(result)
         return self._stopped()
 
     def stop_all(self) -> bool:

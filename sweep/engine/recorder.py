@@ -18,6 +18,7 @@ from sweep.cost.budget import BudgetWatch
 from sweep.engine.display import Display
 from sweep.engine.job import Job, devices
 from sweep.engine.queue import TrialQueue
+from sweep.engine.until import Until
 from sweep.engine.vigil import Vigil
 from sweep.layout import SweepPaths
 from sweep.ledger.bodies import final_body, start_body, taught_elsewhere
@@ -29,6 +30,7 @@ NOTHING: Mapping[str, Any] = {}
 LAST_SECONDS = 60.0
 """What runs when the budget is used up gets the time of its longest epoch to end the one that it is in; at least
 this."""
+NEARLY_UP = "the time that this run was given is nearly up: stopping after the epochs in flight"
 
 
 class Recorder:
@@ -45,6 +47,7 @@ class Recorder:
         watch: asks whether the budget is used up; None without a budget.
         drop: takes a folder that the storage may forget when it knows the ledger.
         vigil: how long epochs take, and who is hung.
+        until: when the run has to be over; None where it has all the time it needs.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Recorder:
         watch: BudgetWatch | None = None,
         drop: Callable[[Path], None] = lambda folder: None,
         vigil: Vigil | None = None,
+        until: Until | None = None,
     ) -> None:
         self._paths = paths
         self._ledger = ledger
@@ -64,12 +68,17 @@ class Recorder:
         self._watch = watch
         self._drop = drop
         self.vigil = vigil or Vigil()
+        self._until = until
         self._begun: set[str] = set()
         self._places: dict[str, dict[str, str]] = {}
         """Where the attempts that run do so, by key, as far as they have said."""
         self._ends_at: float | None = None
         self._says: deque[str] = deque()
         self.stop_requested = False
+        self.time_up = False
+        """Whether it is that for which the run stops."""
+        self.got_further = False
+        """Whether an epoch was noted that was not known before."""
         self.cluster_lost = False
         self.fatal: Exception | None = None
 
@@ -78,7 +87,8 @@ class Recorder:
         return self.stop_requested or self.fatal is not None
 
     def out_of_time(self) -> bool:
-        """Whether what runs should end where it is: the budget is used up, and an epoch has had its time since."""
+        """Whether what runs should end where it is: the run's time is up; or the budget is used up, and an epoch has
+        had its time since."""
         return self._ends_at is not None and self.vigil.look() >= self._ends_at
 
     def stop(self, says: str) -> None:
@@ -86,6 +96,12 @@ class Recorder:
         write, since the signal may have come in the middle of another write."""
         self.stop_requested = True
         self._says.append(says)
+
+    def run_out(self) -> None:
+        """The run's time is nearly up. A signal's handler may call this, like :meth:`stop`."""
+        if not self.stop_requested:
+            self.time_up = True
+            self.stop(NEARLY_UP)
 
     def lose_cluster(self) -> None:
         """The cluster is gone: nothing more will be heard of the trials that run."""
@@ -106,7 +122,19 @@ class Recorder:
         if self._ends_at is None and self._watch is not None and self._watch.over(datetime.now()):
             self.stop_requested = True
             self._ends_at = now + max(LAST_SECONDS, self.vigil.longest(self._queue.live))
+        self._mind(self.vigil.longest(self._queue.live))
+        if self._until is not None and self._until.left() <= 0:
+            self._ends_at = now
         return now
+
+    def foresee(self, report: dict[str, Any]) -> None:
+        """Ask for the sweep's end where a trial's next epoch, as long as the one it reports, would end too late."""
+        self._mind(max((epoch["seconds"] for epoch in report["epochs"] if not epoch.get("replayed")), default=0.0))
+
+    def _mind(self, epoch: float) -> None:
+        """Begin no epoch when fewer seconds are left than one takes."""
+        if self._until is not None and self._until.left() <= epoch:
+            self.run_out()
 
     def started(self, key: str) -> None:
         """Note that a trial was taken up."""
@@ -153,6 +181,7 @@ class Recorder:
         epochs, ends = self._counting(job, result)
         for epoch in epochs:
             new = self._ledger.append("epoch", job.key, epoch["epoch"], epoch)
+            self.got_further |= new
             if new and self._watch is not None:
                 self._watch.spend(epoch["seconds"], self._devices(job))
         state = result.get("state")

@@ -11,12 +11,17 @@ from sweep.cost.budget import BudgetWatch
 from sweep.engine.display import Display
 from sweep.engine.queue import TrialQueue
 from sweep.engine.recorder import Recorder
+from sweep.engine.until import Until
 from sweep.layout import Root, SweepPaths
 from sweep.ledger.store import Ledger
 from sweep.plan.slots import Plan
 
 BY_USER = "stopped"
 """Why a run ended early: by Ctrl-C."""
+OUT_OF_TIME = "the time that this run was given is up"
+"""Or so; it goes on when it is given more."""
+IN_VAIN = f"{OUT_OF_TIME}, and not one epoch has ended in it: give it more at a time"
+"""Or so; it would not get further with the same."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class Run:
     """Of a running Ray cluster; None for a Ray of our own."""
     local: bool = False
     """Whether it trains in this process, without Ray."""
+    until: Until | None = None
+    """When it has to be over; None where it has all the time it needs."""
 
     @property
     def paths(self) -> SweepPaths:
@@ -64,4 +71,6 @@ def why_stopped(run: Run, recorder: Recorder) -> str:
         raise recorder.fatal
     if recorder.cluster_lost:
         return run.without_ray
+    if recorder.time_up:
+        return OUT_OF_TIME if recorder.got_further else IN_VAIN
     return (run.watch.over(datetime.now()) or BY_USER) if recorder.stop_requested else ""

@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import secrets
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,10 +18,11 @@ import psutil
 
 from sweep.engine import temporary
 from sweep.engine.ray_internals.processes import fewer_processes
-from sweep.engine.ray_internals.settings import NO_WORKERS_AHEAD, OLD_OUTPUT, TEMPORARY_FOLDER
+from sweep.engine.ray_internals.settings import NO_MEMORY_MONITOR, NO_WORKERS_AHEAD, OLD_OUTPUT, TEMPORARY_FOLDER
 from sweep.engine.watch import PROBE_SECONDS
 from sweep.layout import Root
 from sweep.text import first_line
+from trainers.allotment import cores, job_memory
 from trainers.errors import InputError, MachineError
 from trainers.process import WORKER_ENVIRONMENT
 
@@ -106,7 +108,8 @@ def _start(init: Callable[[], object]) -> None:
     before = psutil.Process().children()
     for left in reversed(range(STARTS)):
         try:
-            init()
+            with _deaf():
+                init()
         except Exception as error:  # Ray raises no narrower class
             _shut_down()
             _end([child for child in psutil.Process().children() if child not in before])
@@ -118,6 +121,21 @@ def _start(init: Callable[[], object]) -> None:
             _log.warning("Ray did not start and is started anew (%s)", first_line(error))
         else:
             return
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes that are started meanwhile, and those that they start, do not hear SIGTERM.
+
+    Batch systems, and ``timeout``, send it to all processes of a job at once; Ray's would end, and take the epochs in
+    flight along, when this one alone is to say what ends. (Ray itself does the same with SIGINT.) Ray ends them by
+    SIGKILL, when they have had a second; and with this process they end by themselves.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _shut_down() -> None:
@@ -154,6 +172,7 @@ def _own(folder: Path) -> dict[str, Any]:
     """A Ray of our own. Its files lie in a temporary folder, not below the root: sockets' paths must be short."""
     return {
         "address": "local",  # not a cluster that RAY_ADDRESS happens to name
+        "num_cpus": cores(),  # of a job; Ray by itself takes all of the machine's that no container hides
         "include_dashboard": False,
         "object_store_memory": OBJECT_STORE_BYTES,
         TEMPORARY_FOLDER: str(folder),
@@ -220,7 +239,10 @@ def put_back() -> Iterator[None]:
 
 
 def _own_environment() -> dict[str, str]:
-    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _own_token()} | NO_WORKERS_AHEAD
+    told = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _own_token()} | NO_WORKERS_AHEAD
+    if job_memory() is not None and not NO_MEMORY_MONITOR.keys() & os.environ.keys():
+        told |= NO_MEMORY_MONITOR  # the kernel watches the job's memory
+    return told
 
 
 @cache

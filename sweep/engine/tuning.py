@@ -50,7 +50,7 @@ def tune(run: Run, temporary: Path) -> str:
 
 def _recorder(run: Run) -> Recorder:
     vigil = Vigil(run.plan.compute.get("max_epoch_minutes"))
-    return Recorder(run.paths, run.ledger, run.queue, run.display, run.watch, run.drop, vigil)
+    return Recorder(run.paths, run.ledger, run.queue, run.display, run.watch, run.drop, vigil, run.until)
 
 
 def _tuner(run: Run, recorder: Recorder, temporary: Path) -> Tuner:
@@ -78,7 +78,7 @@ def _tuner(run: Run, recorder: Recorder, temporary: Path) -> Tuner:
             verbose=0,
             callbacks=[RayCallback(recorder, run.queue)],
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # checkpoints are the trainer's own
-            stop=StopAfterEpoch(recorder.stopped, recorder.out_of_time),
+            stop=StopAfterEpoch(recorder.stopped, recorder.out_of_time, recorder.foresee),
         ),
     )
 

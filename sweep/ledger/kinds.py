@@ -24,6 +24,7 @@ Kind = Literal[
     "former-pruned",
     "former-failed",
     "former-interrupted",
+    "race",
     "chosen",
     "report",
     "stop",
@@ -46,7 +47,10 @@ Kind = Literal[
   goes on from its checkpoint.
 - `again`: somebody asked for the trial once more; what was known of it bears the kinds `former-…` from then on, and
   counts no longer.
-- `chosen`: a search has come to its end; body: the cell, what it has won, and the slots that confirm it.
+- `race`: the best of a search that has come to its end are given another seed; body: the cell, how
+  many `seeds` its race has by then, and the slots of this one. What was noted of it and of later seeds counts no more.
+- `chosen`: a search has come to its end, and its race, where it has one; body: the cell, what it has won, the slots
+  that confirm it, and how the race went.
 - `report`: tables and figures were made; body: their content.
 - `stop`: the driver ended; body: its exit code.
 """

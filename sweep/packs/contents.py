@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from sweep.formats import Format
 from sweep.layout import SweepPaths
@@ -15,7 +14,8 @@ from sweep.plan.slots import Plan
 from sweep.report import draw, write
 from sweep.results import draw as drawn
 from sweep.results.board import leaderboard
-from sweep.results.read import PASSPORTS, Results, Trial, read, stored
+from sweep.results.read import PASSPORTS, Results, read, stored
+from sweep.students.about import told_of
 from sweep.tracking.candidates import best_students
 from trainers.code import Code
 from trainers.errors import CheckpointError, InputError
@@ -97,15 +97,8 @@ def _weights(results: Results, paths: SweepPaths, folder: Path, tell: Tell) -> N
         place = paths.trial(trial.key or "") / "weights.pt"
         paths.storage.pull(place)
         try:
-            content = portable(place, _told(results.plan, trial))
+            content = portable(place, told_of(results.plan, trial))
         except CheckpointError as error:
             tell(f"not packed: {trial.slot.name}: {error}")
             continue
         write_atomically(folder / "weights" / f"{trial.key}{PORTABLE}", content)
-
-
-def _told(plan: Plan, trial: Trial) -> dict[str, Any]:
-    """What the weights say of themselves, beside what :func:`trainers.fit.fit` has written to them."""
-    numbers = {name: value for name, value in trial.body["last"].items() if name.endswith("_acc")}
-    place = {"pair": trial.slot.pair, "row": trial.slot.row, "seed": trial.slot.seed}
-    return {"preprocessing": plan.images, "config": trial.slot.config, "accuracy": numbers, "place": place}

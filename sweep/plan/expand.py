@@ -28,6 +28,7 @@ from sweep.plan.teachers import PairTeacher, pair_name, taught_by
 from trainers.config import DatasetConfig, MethodConfig, Recipe, TrialConfig
 from trainers.errors import InputError
 from trainers.storage.content import content_key
+from trainers.storage.inputs import expanded
 
 if TYPE_CHECKING:
     from trainers.data import DataSource, ImageData, TrainingData
@@ -65,7 +66,8 @@ def build_plan(spec: Spec, store: TeacherStore | None = None) -> Plan:
         pair_name(pair, teachers[pair.teacher]): teachers[pair.teacher].architecture for pair in spec.pairs
     }
     probes = [cell.slot(corner, "search", spec.seeds[0]) for cell in cells.values() for corner in corners(cell.space)]
-    _check_methods(spec, [*students, *probes], architectures, data)
+    taught = [teacher.slot for teacher in teachers.values() if teacher.slot is not None]
+    _check_methods(spec, [*taught, *students, *probes], architectures, data)
     methods = {slot.label: slot.method for slot in students}
     methods |= {place.label: place.method for cell in cells.values() for place in cell.places}
     pairs = {column(str(pair)): pair_name(pair, teachers[pair.teacher]) for pair in spec.pairs}
@@ -92,8 +94,26 @@ def build_plan(spec: Spec, store: TeacherStore | None = None) -> Plan:
         code=spec.code.key,
         table=table_of(spec, methods, pairs),
         slots=(*(slot for slot in trained.values() if slot.id in needed), *unique.values()),
-        notes=(*notes, *(_teachers_take(spec) if trained.keys() & needed else ())),
+        notes=(
+            *(*data.remarks, *notes),
+            *(_teachers_take(spec) if trained.keys() & needed else ()),
+            *_mixing(students, cells),
+        ),
     )
+
+
+def _mixing(students: Iterable[Slot], cells: dict[str, SearchedCell]) -> list[str]:
+    """What it costs that students with a teacher see mixed images."""
+    from trainers.distillers import METHODS
+
+    configs = [*(slot.config for slot in students), *(cell.config for cell in cells.values())]
+    taught = [config["recipe"] for config in configs if METHODS[config["method"]["name"]].teacher_needs != "nothing"]
+    if not any(recipe["mixup"] or recipe["cutmix"] for recipe in taught):
+        return []
+    return [
+        "images are mixed (recipe.mixup, recipe.cutmix): teachers are run on every mixture, in every epoch, and the"
+        " logit bank keeps nothing of them"
+    ]
 
 
 def _teachers_take(spec: Spec) -> list[str]:
@@ -149,23 +169,24 @@ def _networks(architectures: Iterable[str], data: ImageData) -> dict[str, dict[s
 
 def _with_whole_paths(source: DataSource) -> dict[str, Any]:
     """The source's options, as a worker in another folder can read them."""
-    paths = {name: str(value.absolute()) for name, value in source if isinstance(value, Path)}
+    paths = {name: str(expanded(value).absolute()) for name, value in source if isinstance(value, Path)}
     return source.model_dump(mode="json") | paths
 
 
-def _check_methods(spec: Spec, students: list[Slot], teachers: dict[str, str], data: ImageData) -> None:
+def _check_methods(spec: Spec, slots: list[Slot], teachers: dict[str, str], data: ImageData) -> None:
     """Raises InputError for every configuration that could not be built, in one message."""
     from trainers.check import check, decides
     from trainers.loop.data_parallel import refuse_workers
 
     looked_at: set[tuple[str, str]] = set()
     problems: dict[str, None] = {}
-    for slot in (slot for slot in students if slot.seed == spec.seeds[0]):
-        built = teachers[slot.pair], decides(slot.config)
+    for slot in (slot for slot in slots if slot.stage == "teacher" or slot.seed == spec.seeds[0]):
+        teacher = teachers[slot.pair] if slot.stage != "teacher" else None
+        built = teacher or "", decides(slot.config)
         if built not in looked_at:
             looked_at.add(built)
             try:
-                check(slot.trial(), data, teachers[slot.pair])
+                check(slot.trial(), data, teacher)
                 if spec.compute.workers > 1:
                     refuse_workers(slot.trial())
             except InputError as error:
@@ -287,7 +308,8 @@ def _cell(place: _Place, data: ImageData) -> SearchedCell:
 def _search(place: _Place) -> dict[str, Any]:
     """The spec's section, with the points that this cell tries first, where there are some."""
     search = place.spec.search
-    section = search.model_dump(mode="json", exclude={"first"}) | {"rules": RULES}
+    later = {"first"} if search.race else {"first", "race"}  # without a race it is the section of earlier releases
+    section = search.model_dump(mode="json", exclude=later) | {"rules": RULES}
     if search.first is None:
         usual = usual_point(place.space, place.defaults)
         return section | ({"begins": usual} if usual else {})

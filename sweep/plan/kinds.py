@@ -19,6 +19,9 @@ TIMED_BY = (
     "diagnostics_every",
 )
 """Recipe fields that decide how long an epoch takes; the others, such as the learning rate, do not."""
+TIMED_BY_WHERE_SET = ("ema", "randaugment", "random_erasing", "mixup", "cutmix")
+"""The same, of fields that came later and do nothing at their defaults: part of a kind where they are set, so that what
+was timed before they came is still known."""
 
 
 def kind_of(pair: str, config: dict[str, Any]) -> tuple[Any, ...]:
@@ -26,7 +29,8 @@ def kind_of(pair: str, config: dict[str, Any]) -> tuple[Any, ...]:
     taught = student_of(pair) and config["method"]["name"] != "scratch"
     teacher = teacher_of(pair).partition("@")[0] if taught else ""
     recipe = [config["recipe"].get(name) for name in TIMED_BY]
-    return (config["method"]["name"], teacher, config["model"], config["dataset"]["content"], *recipe)
+    set_too = [name for name in TIMED_BY_WHERE_SET if config["recipe"].get(name)]
+    return (config["method"]["name"], teacher, config["model"], config["dataset"]["content"], *recipe, *set_too)
 
 
 def kind_name(pair: str, config: dict[str, Any], on_gpu: bool) -> str:

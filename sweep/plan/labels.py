@@ -64,7 +64,17 @@ def shown(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, dict) and set(value) == {"name", "params"}:  # a method inside a method
         return _shown_method(**value)
+    if isinstance(value, dict):
+        return _shown_options(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _shown_options(value: dict[str, Any]) -> str:
+    """Options: ``(decay=0.99, predicts=true)``; one name with its options: ``adamw(betas=[0.9, 0.98], eps=1e-08)``."""
+    name, options = next(iter(value.items())) if len(value) == 1 else ("", value)
+    if not isinstance(options, dict):
+        name, options = "", value
+    return f"{name}({', '.join(f'{key}={shown(option)}' for key, option in options.items())})"
 
 
 def _shown_method(name: str, params: dict[str, Any]) -> str:

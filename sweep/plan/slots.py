@@ -17,11 +17,16 @@ from sweep.plan.labels import TUNED, label, untuned
 from trainers.config import TeacherConfig, TrialConfig
 from trainers.storage.content import content_key
 
-Stage = Literal["teacher", "search", "confirm"]
+Stage = Literal["teacher", "search", "race", "confirm"]
 RULES = 2
 """How searches ask that begin now: for the usual values first and for no point twice. Those that an earlier release
 has begun note no rules, which are 1 (:mod:`sweep.search.begun`): these begin nowhere, and a sampler may come back to a
 point."""
+
+LATENCY = "student_latency"
+"""The field of a searched cell that depends on the machine."""
+LATER = ("table", "latencies")
+"""Sections of a plan that came later, and are not noted where they are empty."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,8 @@ class Slot:
         """What a person calls it: ``resnet20→resnet8 · dhkd α=0.5 · seed 0``."""
         who = f"teacher {self.pair}" if self.stage == "teacher" else f"{self.pair} · {self.row}"
         varied = self.recipe.partition(" ")[2]
-        search = "search" if self.stage == "search" else ""
-        return " · ".join(part for part in (who, varied, search, f"seed {self.seed}") if part)
+        of_search = self.stage if self.stage in ("search", "race") else ""
+        return " · ".join(part for part in (who, varied, of_search, f"seed {self.seed}") if part)
 
     @property
     def row(self) -> str:
@@ -99,6 +104,9 @@ class SearchedCell:
     """Slot id of the teacher that it waits for."""
     student_macs: int = 0
     """Multiply-accumulates of the student's forward pass on one image, where the search asks for them."""
+    student_latency: float = 0.0
+    """Milliseconds of the student's forward pass on one image, as this machine takes (:mod:`sweep.cost.latency`), where
+    the search asks for them; 0: not asked for, or not measured yet. Like the MACs it is one number for all trials."""
     also: tuple[dict[str, Any], ...] = ()
     """Where else the same search stands (`pair`, `label`, `varied` and `recipe` of each): ``scratch`` under every pair
     that shares its student. It is run once."""
@@ -134,10 +142,22 @@ class SearchedCell:
         return min(trials, points) if each_once and points is not None else trials
 
     @property
+    def racing(self) -> int:
+        """Seeds that the race of its best has at most; 0: none races."""
+        return int(self.search.get("race", 0))
+
+    @property
+    def race_trials(self) -> int:
+        """Of its race, at most."""
+        best = min(int(self.search["confirm"]), self.budget)
+        return best * self.racing if best > 1 else 0
+
+    @property
     def trials(self) -> int:
-        """Search trials and confirming ones, at most; with the search's seed, the two are one."""
-        confirmed = min(int(self.search["confirm"]), self.budget)
-        return self.budget + confirmed * (len(self.seeds) - 1)
+        """Search trials, those of its race and confirming ones, at most; with the search's seed, the first and the last
+        are one."""
+        confirmed = 1 if self.racing else min(int(self.search["confirm"]), self.budget)
+        return self.budget + self.race_trials + confirmed * (len(self.seeds) - 1)
 
     def slot(self, params: dict[str, Any], stage: Stage, seed: int) -> Slot:
         """One configuration of the cell with a seed."""
@@ -209,6 +229,8 @@ class Plan:
     `train`, `held_out` and `test`."""
     code: str = ""
     """The key of the user's files that it needs (:attr:`trainers.code.Code.key`); empty: none."""
+    latencies: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """By architecture of a student how long it takes on the machine that ran the sweep, where that was measured."""
     table: dict[str, Any] = field(default_factory=dict)
     """How the table is printed, as :class:`search_spaces.table.Table` has it where that is not the default."""
 
@@ -240,14 +262,17 @@ class Plan:
         return fixed + sum(cell.trials * cell.epochs for cell in self.cells)
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as the ledger's event `plan` holds it. Without a `table` it is what earlier releases noted, so that
-        a sweep of theirs is no other plan."""
+        """The plan as the ledger's event `plan` holds it. Without a `table`, and without latencies, it is what earlier
+        releases noted, so that a sweep of theirs is no other plan."""
         whole = asdict(self)
-        return whole if self.table else {name: value for name, value in whole.items() if name != "table"}
+        for cell in whole["cells"]:
+            if not cell[LATENCY]:
+                del cell[LATENCY]
+        return {name: value for name, value in whole.items() if value or name not in LATER}
 
     def is_noted_as(self, content: dict[str, Any]) -> bool:
         """Whether an event's body is this plan. What networks come to and how images are cut makes no other plan: it
-        follows from the rest, and earlier releases did not note it."""
+        follows from the rest, and earlier releases did not note it. Nor does how long networks take on a machine."""
         ours = json.loads(json.dumps(self.to_json()))
         return _without_facts(ours) == _without_facts(content)
 
@@ -270,4 +295,6 @@ def is_number(value: Any) -> bool:
 
 
 def _without_facts(content: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in content.items() if name not in ("networks", "parts")}
+    cells = [{name: value for name, value in cell.items() if name != LATENCY} for cell in content.get("cells", ())]
+    kept = {name: value for name, value in content.items() if name not in ("networks", "parts", "latencies")}
+    return kept | ({"cells": cells} if "cells" in content else {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,7 +52,7 @@ def taught_by(
     if pair.kind == "architecture":
         return PairTeacher(pair.teacher, pair.teacher, slot=_teacher(spec, dataset, pair.teacher))
     if pair.kind == "file":
-        stored = _teacher_in(Path(pair.teacher), data)
+        stored = _teacher_in(pair, data)
     elif store is None:
         raise InputError(f"{spec.source}: there is no store of teachers to find {pair.teacher} in")
     else:
@@ -66,14 +67,14 @@ def taught_by(
     return PairTeacher(stored.architecture, f"{stored.architecture}@{stored.hash[:8]}", stored=stored)
 
 
-def _teacher_in(file: Path, data: ImageData) -> TeacherConfig:
+def _teacher_in(pair: Pair, data: ImageData) -> TeacherConfig:
     """The teacher in a checkpoint file, by the hash that it will be stored under."""
     from trainers.teacher.pretrained import read
 
-    teacher = read(file)
+    teacher = read(Path(pair.teacher), normalisation=pair.normalisation).on(data)
     if teacher.num_classes != data.num_classes:
         raise InputError(
-            f"teacher {file} has {teacher.num_classes} classes, data set '{data.name}' has {data.num_classes}"
+            f"teacher {pair.teacher} has {teacher.num_classes} classes, data set '{data.name}' has {data.num_classes}"
         )
     return TeacherConfig(architecture=teacher.architecture, hash=teacher.hash)
 
@@ -117,8 +118,13 @@ def stored_teachers(plan: Plan, root: Root) -> dict[str, TeacherConfig]:
     return stored
 
 
-def store_named_files(spec: Spec, store: TeacherStore) -> None:
+def store_named_files(spec: Spec, store: TeacherStore, say: Callable[[str], None]) -> None:
     """Import the teachers that the spec names by their files; those that are stored already stay as they are.
+
+    Args:
+        spec: whose pairs may name files.
+        store: where the teachers go.
+        say: told why a teacher's images may be others than it was trained on.
 
     Raises:
         InputError, CheckpointError: when a file is no teacher for the spec's data.
@@ -126,11 +132,14 @@ def store_named_files(spec: Spec, store: TeacherStore) -> None:
     from trainers.data import DATASETS
     from trainers.teacher.pretrained import read
 
-    files = [Path(pair.teacher) for pair in spec.pairs if pair.kind == "file"]
+    files = {pair.teacher: pair.normalisation for pair in spec.pairs if pair.kind == "file"}
     if not files:
         return
     source = DATASETS[spec.dataset].model_validate(spec.dataset_options)
     data = source.load()
     dataset = DatasetConfig(name=spec.dataset, options=source.identity, content=data.content)
-    for file in files:
-        store.adopt(read(file), data, dataset)
+    for file, normalisation in files.items():
+        found = read(Path(file), normalisation=normalisation)
+        passport = store.adopt(found, data, dataset)
+        for doubt in passport.read_from(found.origin).doubts:
+            say(f"teacher {file} ({passport.test_acc:.2f} %): {doubt}")

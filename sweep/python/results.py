@@ -6,6 +6,7 @@ import shutil
 import weakref
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Literal
@@ -199,7 +200,9 @@ class Results:
             raise InputError(f"sweep '{self.name}' has no result to draw yet")
         return shown(drawn)
 
-    def student(self, pair: str, method: str, seed: int = 0, *, recipe: str | None = None) -> Student:
+    def student(
+        self, pair: str, method: str | None = None, seed: int | None = 0, *, recipe: str | None = None
+    ) -> Student:
         """A trained student in evaluation mode, on the CPU, which normalises its images itself.
 
         From a server it is the graph of its pass that was logged there: it is not trained any further, and none of the
@@ -207,8 +210,9 @@ class Results:
 
         Args:
             pair: as the table names it, or as the spec does (``resnet20 -> resnet8``).
-            method: a row's label, or a method with one row under the pair.
-            seed: one of the sweep's.
+            method: a row's label, or a method with one row under the pair; None for the best row of the pair, by what
+                may choose under the protocol (docs/students.md).
+            seed: one of the sweep's; None for the row's best by validation.
             recipe: as the table names it, where the sweep has several.
 
         Raises:
@@ -216,18 +220,13 @@ class Results:
             CheckpointError: when its weights are missing or damaged.
             StorageError: when the server does not answer.
         """
-        from sweep.python.student import chosen, fetch_student, read_student
-        from sweep.results import read
+        from sweep.python.student import Student
+        from sweep.students.choice import choose
+        from sweep.students.finding import find, find_on_server
 
-        if self._uri is not None:
-            from sweep.tracking import read_back
-
-            told = read_back.read(self.name, self._uri)
-            return fetch_student(self.name, self._uri, chosen(told.trials, pair, method, seed, recipe))
-        with self._ledger() as ledger:
-            known = read.read(ledger)
-        trial = chosen(known.trials, pair, method, seed, recipe)
-        return read_student(self._below.sweep(self.name), known.plan, trial, known.trials)
+        meant = partial(choose, pair=pair, method=method, seed=seed, recipe=recipe)
+        paths = self._below.sweep(self.name)
+        return Student.of(*(find_on_server(paths, self._uri, meant) if self._uri is not None else find(paths, meant)))
 
     # -- shown ------------------------------------------------------------------------------------------------------
 

@@ -1,177 +1,65 @@
-"""A trained student with what its images go through first: found in a sweep, read from its weights."""
+"""A trained student in Python's hands: one that can be exported."""
 
 from __future__ import annotations
 
-from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
+from torch import fx
 
-from sweep.plan.code import at_hand
-from sweep.plan.labels import ARROW
-from trainers.errors import CheckpointError, InputError, unknown_name
-from trainers.exported import PORTABLE, read_network
+from sweep.students.student import Student as Network
+from trainers.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
-
-    from sweep.layout import SweepPaths
-    from sweep.plan.slots import Plan
-    from sweep.results.read import Trial
-
-BRIGHTEST = 255
-"""Of a pixel that is a whole number."""
-OVERSHOOT = 2.0
-"""Pixels above this are none that are scaled to [0, 1], whatever has resized them."""
+    from sweep.students.about import About
+    from sweep.students.checking import Check
 
 
-class Student(nn.Module):
-    """A network of images as they come: it scales and normalises them as they were in training.
+class Student(Network):
+    """A network of images as they come, which knows whose it is: what :meth:`~sweep.python.results.Results.student`
+    gives."""
 
-    Args:
-        network: of float32 ``[B, 3, H, W]``, normalised.
-        images: a plan's: `size`, `mean` and `std`.
-    """
+    about: About | None = None
+    """What the sweep knows of it; None of one that is of no sweep."""
 
-    mean: Tensor
-    std: Tensor
+    @classmethod
+    def of(cls, student: Network, about: About) -> Student:
+        """A sweep's student, in the mode that it is in."""
+        made = cls(student.network, about.images)
+        made.about = about
+        made.training = student.training
+        return made
 
-    def __init__(self, network: nn.Module, images: dict[str, object]) -> None:
-        super().__init__()
-        self.network = network
-        self.size: tuple[int, int] = tuple(images["size"])  # type: ignore[arg-type, assignment]
-        """Height and width in pixels of the images that it was trained on."""
-        self.register_buffer("mean", torch.tensor(images["mean"]).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(images["std"]).view(1, 3, 1, 1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits of images.
+    def export(self, format: str, out: str | Path | None = None, *, pixels: str = "float") -> Check:
+        """Write it for production, as the command does (docs/students.md).
 
         Args:
-            images: ``[B, 3, H, W]`` or one of them, ``[3, H, W]``: uint8, or floats in [0, 1]; not normalised.
+            format: ``safetensors``, ``onnx`` or ``torch-export``.
+            out: the folder; by default one in this folder, named after the student.
+            pixels: what a graph reads: ``float``, in [0, 1], or ``uint8``.
 
         Returns:
-            float32 ``[B, C]``, of one image ``[C]``.
+            How the file's logits compare with the student's.
 
         Raises:
-            InputError: for what is no tensor, images of another shape, and floats that are not in [0, 1].
+            InputError: for a student of no sweep, one in training mode or on another device than the CPU, another
+                format, a package that is missing, a network that has no such graph, and a folder that holds something
+                else.
+            CheckpointError: where the file does not give the student's logits; it is not there then.
+            StorageError: when nothing can be written.
         """
-        if not isinstance(images, Tensor):
-            raise InputError(
-                f"the student reads a tensor of images [B, 3, {self.size[0]}, {self.size[1]}], found"
-                f" {type(images).__name__}; torch.as_tensor makes one"
-            )
-        if images.dim() == 3:
-            return self(images[None])[0]  # type: ignore[no-any-return]
-        if images.dim() != 4 or images.shape[1] != 3 or tuple(images.shape[2:]) != self.size:
-            height, width = self.size
-            raise InputError(f"the student reads images [B, 3, {height}, {width}], found {list(images.shape)}")
-        pixels = images.to(self.mean.dtype)
-        if not images.is_floating_point():
-            pixels = pixels / BRIGHTEST
-        elif len(images) and images.max() > OVERSHOOT:
-            raise InputError(
-                f"the student reads uint8, or floats in [0, 1], found floats up to {images.max():g}; divide by 255"
-            )
-        return self.network((pixels - self.mean) / self.std)  # type: ignore[no-any-return]
+        from sweep.students.exporting import export
 
+        if self.about is None:
+            raise InputError("this student is of no sweep, so there is nothing to say of it: sweep.open(…).student(…)")
+        if self._trains or self.mean.device.type != "cpu":
+            raise InputError("a student is exported in evaluation mode and on the CPU: student.eval().cpu()")
+        folder = None if out is None else Path(out).expanduser()
+        return export(self, self.about, format, folder, pixels=pixels).check
 
-def read_student(paths: SweepPaths, plan: Plan, trial: Trial, trials: Iterable[Trial]) -> Student:
-    """A finished trial's student, in evaluation mode, on the CPU.
-
-    Args:
-        paths: of the sweep.
-        plan: its latest.
-        trial: whose student it is.
-        trials: all of the sweep; where the weights are not there, the message says of which they are.
-
-    Raises:
-        InputError: of a ledger from before plans told what networks read, and where the sweep's own code, which its
-            networks may need, cannot be loaded.
-        CheckpointError: when its weights are missing, damaged or not what they say they are.
-        StorageError: when they cannot be fetched.
-    """
-    if not plan.images:
-        raise InputError(
-            f"sweep '{plan.name}' was planned by an earlier release; run it once more, which trains nothing"
-        )
-    at_hand(plan.code, paths.root)
-    weights = paths.trial(trial.key or "") / "weights.pt"
-    paths.storage.pull(weights)
-    if not _is_there(weights):
-        others = [other for other in trials if other.slot.pair == trial.slot.pair and other.slot.method != "teacher"]
-        names = [other.slot.name for other in others if _is_there(paths.trial(other.key or "") / "weights.pt")]
-        has = f"there are those of {', '.join(names)}" if names else "there are none of its pair"
-        raise CheckpointError(f"the weights of {trial.slot.name} are not there, {weights}; {has}")
-    height, width = plan.images["size"]
-    network = read_network(weights, plan.images["classes"], (height, width))
-    return Student(network, plan.images).eval()
-
-
-def _is_there(weights: Path) -> bool:
-    """As a sweep writes them, or as a pack brings them."""
-    return weights.exists() or weights.with_suffix(PORTABLE).exists()
-
-
-def fetch_student(name: str, uri: str, trial: Trial) -> Student:
-    """A finished trial's student as an MLflow server has it, in evaluation mode, on the CPU.
-
-    Raises:
-        InputError, CheckpointError, StorageError: as :func:`sweep.tracking.fetched.fetch`.
-    """
-    from sweep.tracking.fetched import fetch
-
-    network, images = fetch(name, uri, trial)
-    network.train = partial(_stay, network)  # type: ignore[method-assign]
-    return Student(network, images).eval()
-
-
-def _stay(network: nn.Module, mode: bool = True) -> nn.Module:
-    """What becomes of a graph whose mode is set; torch's own refuses evaluation too."""
-    if mode:
-        raise InputError(
-            "this network is the graph of its pass in evaluation mode, as MLflow has it; to train it on, open the sweep"
-            " where it ran: sweep.open(name, root=…)"
-        )
-    return network
-
-
-def chosen(trials: Iterable[Trial], pair: str, method: str, seed: int, recipe: str | None) -> Trial:
-    """The finished trial of that place in the table.
-
-    Args:
-        trials: a sweep's.
-        pair: as the table names it, or as a spec does (``resnet20 -> resnet8``).
-        method: a row's label, or a method with one row under the pair.
-        seed: one of the sweep's.
-        recipe: as the table names it; None where the sweep has one.
-
-    Raises:
-        InputError: where there is no such trial, there are several, or it has not finished.
-    """
-    wanted = ARROW.join(part.strip() for part in pair.replace("->", ARROW).split(ARROW))
-    some = [trial for trial in trials if trial.slot.stage == "confirm"]
-    some = _only("pair", wanted, some, lambda trial: trial.slot.pair)
-    if recipe is not None:
-        some = _only("recipe", recipe, some, lambda trial: trial.slot.recipe)
-    labels = {trial.slot.row for trial in some}
-    some = _only("row", method, some, lambda trial: trial.slot.row if method in labels else trial.slot.method)
-    several = list(dict.fromkeys((trial.slot.row, trial.slot.recipe) for trial in some))
-    if len({row for row, _ in several}) > 1:
-        raise InputError(f"'{method}' has several rows; name one of them: {', '.join(repr(row) for row, _ in several)}")
-    if len(several) > 1:
-        raise InputError(f"'{method}' has several recipes; name one: {', '.join(repr(name) for _, name in several)}")
-    (trial,) = _only("seed", str(seed), some, lambda trial: str(trial.slot.seed))[:1]
-    if trial.state != "finished":
-        reason = trial.body.get("reason")
-        raise InputError(f"{trial.slot.name} is {trial.state}{f': {reason}' if reason else ''}; it has no student")
-    return trial
-
-
-def _only(kind: str, name: str, trials: list[Trial], of: Callable[[Trial], str]) -> list[Trial]:
-    found = [trial for trial in trials if of(trial) == name]
-    if not found:
-        raise InputError(unknown_name(kind, name, {of(trial) for trial in trials}))
-    return found
+    @property
+    def _trains(self) -> bool:
+        """Whether any layer is in training mode; a graph is one of evaluation mode, whatever its parts say."""
+        if isinstance(self.network, fx.GraphModule):
+            return False
+        return any(module.training for module in self.modules())

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.exit_codes import INTERRUPTED
+from sweep.exit_codes import INTERRUPTED, TIME_UP
 from sweep.python.given import spec_of
 from sweep.python.place import place
 from sweep.python.planned import Planned
@@ -87,8 +87,8 @@ class Sweep:
             fresh: train also what other sweeps below the root have finished, which is else taken over.
 
         Raises:
-            KeyboardInterrupt: when it was interrupted. As at the command, once lets the epochs in flight end, twice
-                does not; the same call goes on from there.
+            KeyboardInterrupt: when it was interrupted, or a batch system says that its time is up. As at the command,
+                once lets the epochs in flight end, twice does not; the same call goes on from there.
             InputError, StorageError, CheckpointError, MachineError: see :mod:`trainers.errors`; nothing that was
                 computed is lost.
         """
@@ -98,7 +98,7 @@ class Sweep:
         below = place(root, storage)
         uri, display = known_uri(below, tracking_uri), display_for(progress, local)
         code = run_sweep(self._shrunk(below), below, uri, display, address=address, local=local, fresh=fresh)
-        if code == INTERRUPTED:
+        if code in (INTERRUPTED, TIME_UP):
             raise KeyboardInterrupt(f"sweep '{self.name}' was stopped; the same call goes on from here")
         return Results(self.name, below)
 

@@ -18,6 +18,7 @@ from sweep.report.history import Configuration, History
 from sweep.report.markup import Markup, element, facts, folded, joined, paragraph, table
 from sweep.report.section import Section
 from sweep.results.read import Trial
+from sweep.text import counted
 
 NAMED = 6
 """Rows that are named where a field differs; of more it is told how many."""
@@ -111,8 +112,9 @@ def _configured(history: History) -> list[Configuration]:
 
 
 def networks(history: History) -> Markup:
-    """Parameters and multiply-accumulates, as they were counted when the sweep was planned."""
-    known = history.plan.networks
+    """Parameters and multiply-accumulates, as they were counted when the sweep was planned, and the latencies of
+    students, as far as they were measured by then."""
+    known, taken = history.plan.networks, history.plan.latencies
     if not known:
         return Markup()
     students = {config.row.config["model"] for config in _configured(history)}
@@ -124,13 +126,30 @@ def networks(history: History) -> Markup:
             ", ".join(role for role, those in (("teacher", taught), ("student", students)) if name in those),
             f"{size['parameters']:,}",
             f"{size['macs']:,}",
+            *(_milliseconds(taken.get(name, ())) if taken else ()),
         ]
         for name, size in known.items()
     ]
     read = history.plan.images
     pixels = f"one image of {read['size'][0]} × {read['size'][1]} pixels" if read else "one image"
     caption = f"MACs: multiply-accumulates of convolutions and linear layers in a forward pass of {pixels}."
-    return table(("network", "role", "parameters", "MACs"), lines, right=(2, 3), caption=caption)
+    columns = ("network", "role", "parameters", "MACs", *(("ms, 1 image", "ms, 64 images") if taken else ()))
+    return table(columns, lines, right=range(2, len(columns)), caption=caption + _how_timed(taken))
+
+
+def _milliseconds(latencies: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Of a student by the number of images; empty of what was not timed."""
+    by_batch = {latency["batch"]: f"{latency['milliseconds']:.3g}" for latency in latencies}
+    return [by_batch.get(1, ""), by_batch.get(64, "")]
+
+
+def _how_timed(latencies: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """What the times are, in a sentence; empty where there are none."""
+    one = next((some[0] for some in latencies.values()), None)
+    if one is None:
+        return ""
+    where = "GPU" if one["device"] == "cuda" else f"CPU with {counted(one['threads'], 'thread')}"
+    return f" ms: median time of a forward pass on the {where} of the machine that ran the sweep, in float32."
 
 
 def _architecture(teacher: str) -> str:

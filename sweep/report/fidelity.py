@@ -10,7 +10,7 @@ from sweep.report.history import Configuration, History
 from sweep.report.markup import element, joined, paragraph, table
 from sweep.report.section import Section
 from sweep.report.style import Studio
-from sweep.results.statistics import spread
+from sweep.statistics.paired import spread
 
 MEASURES = {
     "fidelity_agreement": "same class, %",

@@ -20,7 +20,7 @@ from sweep.report.style import Picture, Studio
 from sweep.results.notes import DIFFERS
 from sweep.results.rows import Row
 from sweep.results.significance import Overall
-from sweep.results.statistics import shows
+from sweep.statistics.paired import shows
 from sweep.text import signed
 
 if TYPE_CHECKING:

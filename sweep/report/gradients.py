@@ -21,7 +21,7 @@ from sweep.report.history import Configuration, History
 from sweep.report.markup import Markup, element, items, joined, paragraph, table
 from sweep.report.section import Section
 from sweep.report.style import Picture, Studio
-from sweep.results.statistics import spread
+from sweep.statistics.paired import spread
 
 COSINES = {"conflict_backbone": "backbone", "conflict_head": "head", "conflict_aux_head": "auxiliary head"}
 """Of :mod:`trainers.diagnostics`, with the words for a legend."""

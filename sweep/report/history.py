@@ -20,9 +20,9 @@ from sweep.report.use import Use
 from sweep.results.board import Leaderboard, leaderboard
 from sweep.results.read import Trial, distinct, trials
 from sweep.results.rows import Row
-from sweep.results.statistics import spread
 from sweep.search.cell_search import CellSearch
 from sweep.search.searches import Searches
+from sweep.statistics.paired import spread
 
 ACCURACIES = ("train_acc", "val_acc", "test_acc")
 LIVE = "teacher_images"

@@ -24,10 +24,10 @@ from sweep.report.looks import Look
 from sweep.report.markup import Markup, element, folded, items, joined, paragraph
 from sweep.report.section import Section
 from sweep.report.style import Picture, Studio
-from sweep.results.noise import Column
 from sweep.results.rows import Row
-from sweep.results.significance import against, over_pairs
-from sweep.results.statistics import FEWEST, shows, spread
+from sweep.results.significance import over_pairs
+from sweep.statistics.noise import Column, against
+from sweep.statistics.paired import FEWEST, shows, spread
 
 POOLED = "all pairs"
 MOST_FIGURES = 10

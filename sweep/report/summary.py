@@ -14,7 +14,12 @@ from sweep.results.caption import caption
 from sweep.results.grid import Grid, Line, layout
 from sweep.results.notes import notes
 
-STAGES: dict[Stage, str] = {"teacher": "teachers", "search": "search trials", "confirm": "students"}
+STAGES: dict[Stage, str] = {
+    "teacher": "teachers",
+    "search": "search trials",
+    "race": "racing trials",
+    "confirm": "students",
+}
 TEXT_COLUMNS = ("method", "recipe", "missing")
 
 

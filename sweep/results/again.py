@@ -10,6 +10,7 @@ from sweep.ledger.failures import BROKEN
 from sweep.ledger.store import Ledger
 from sweep.plan.labels import ARROW
 from sweep.results.read import Trial, trials
+from sweep.terminal import spelt
 from trainers.errors import InputError, unknown_name
 
 TROUBLED = (*BROKEN, "diverged")
@@ -73,10 +74,11 @@ def _of_method(name: str, students: list[Trial]) -> list[Trial]:
 
 
 def _called(name: str, students: list[Trial]) -> list[Trial]:
-    """The trials of a name, a key or the beginning of one, or a row."""
+    """The trials of a name, also as a terminal without arrows spells it, a key or the beginning of one, or a row."""
     wanted = ARROW.join(part.strip() for part in " ".join(name.split()).replace("->", ARROW).split(ARROW))
     found = [trial for trial in students if wanted in _names(trial)]
-    return found or _of_key(name, students)
+    spelt_so = [trial for trial in students if name in {spelt(one, "ascii") for one in _names(trial)}]
+    return found or spelt_so or _of_key(name, students)
 
 
 def _of_key(beginning: str, students: list[Trial]) -> list[Trial]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sweep.formats import Format, listing
 from sweep.results.board import Leaderboard
 from sweep.results.comparison import OVER_PAIRS, Difference, in_print, records
-from sweep.results.statistics import FEWEST, shows
+from sweep.statistics.paired import FEWEST, shows
 from sweep.text import signed
 
 

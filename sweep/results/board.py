@@ -79,20 +79,23 @@ class Leaderboard:
         """What each search has found, one line each, and which of it is worth its multiply-accumulates."""
         name = self.printed.name
         told = [f"{name(row.label)}, {row.pair}: {row.tuned}" for row in self.rows if row.tuned]
-        front = self._front()
-        if front:
-            places = "; ".join(
-                f"{name(row.label)}, {row.pair} ({row.mean:.2f} % at {macs:,} MACs)" for row, macs in front
-            )
-            told.append(f"Pareto front over all cells, test accuracy against the student's MACs: {places}")
+        macs: dict[str, float] = {cell.pair: cell.student_macs for cell in self.plan.searched if cell.student_macs}
+        taken = {cell.pair: cell.student_latency for cell in self.plan.searched if cell.student_latency}
+        for costs, what, unit in ((macs, "MACs", "{:,} MACs"), (taken, "latency", "{:.3g} ms for one image")):
+            front = self._front(costs)
+            if front:
+                places = "; ".join(
+                    f"{name(row.label)}, {row.pair} ({row.mean:.2f} % at {unit.format(cost)})" for row, cost in front
+                )
+                told.append(f"Pareto front over all cells, test accuracy against the student's {what}: {places}")
         return told
 
-    def _front(self) -> list[tuple[Row, int]]:
-        """Tuned rows that no other beats in accuracy and in the student's MACs, where searches ask for those."""
-        macs = {cell.pair: cell.student_macs for cell in self.plan.searched if cell.student_macs}
-        rows = [(row, macs[row.pair]) for row in self.rows if row.tuned and row.mean is not None and row.pair in macs]
+    def _front(self, costs: dict[str, float]) -> list[tuple[Row, float]]:
+        """Tuned rows that no other beats in accuracy and in what the student costs, by pair, where searches ask for
+        that."""
+        rows = [(row, costs[row.pair]) for row in self.rows if row.tuned and row.mean is not None and row.pair in costs]
 
-        def beaten(row: Row, cost: int) -> bool:
+        def beaten(row: Row, cost: float) -> bool:
             mean = row.mean or 0.0
             others = [(other.mean or 0.0, its) for other, its in rows]
             return any(m >= mean and c <= cost and (m > mean or c < cost) for m, c in others)

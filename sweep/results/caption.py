@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from search_spaces.table import MEAN
 from sweep.results.notes import DIFFERS, OTHER_RECIPE, TIED, compared, notes, tested, untested
-from sweep.results.statistics import shows
+from sweep.statistics.paired import shows
 
 if TYPE_CHECKING:
     from sweep.results.board import Leaderboard

@@ -1,8 +1,8 @@
 """Is mine better? A row beside others: under each pair and over all pairs what they differ by, and whether it shows.
 
-The test is the leaderboard's (:mod:`sweep.results.noise`): the noise is that of all rows of the column, so a comparison
-has the uncorrected p-value that the leaderboard's marks are made of. What is corrected for is what is asked: the rows
-that are named, under each pair, and once more over the pairs.
+The test is the leaderboard's (:mod:`sweep.statistics.noise`): the noise is that of all rows of the column, so a
+comparison has the uncorrected p-value that the leaderboard's marks are made of. What is corrected for is what is asked:
+the rows that are named, under each pair, and once more over the pairs.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sweep.results.board import Leaderboard
-from sweep.results.noise import Column, Contrast, corrected
 from sweep.results.power import seeds_needed
 from sweep.results.rows import Row
 from sweep.results.significance import over_pairs
-from sweep.results.statistics import FEWEST, mean, paired, shows
+from sweep.statistics.noise import Column, Contrast, corrected
+from sweep.statistics.paired import FEWEST, mean, paired, shows
+from sweep.terminal import spelt
 from trainers.errors import InputError, unknown_name
 
 OVER_PAIRS = "all pairs"
@@ -110,9 +111,11 @@ def _in_print(name: Callable[[str], str], found: Difference) -> Difference:
 
 
 def _named(board: Leaderboard, name: str) -> dict[tuple[str, str], Row]:
-    """A name's rows by recipe and pair: those of that label, or else printed so, or else of that method."""
+    """A name's rows by recipe and pair: those of that label, or else printed so, or else of that method; labels also as
+    a terminal spells them that has no Greek letters."""
     printed = board.printed.name
     ways: list[Callable[[Row], str]] = [lambda row: row.label, lambda row: printed(row.label), lambda row: row.method]
+    ways += [lambda row: spelt(row.label, "ascii"), lambda row: spelt(printed(row.label), "ascii")]
     rows = next((some for way in ways if (some := [row for row in board.rows if way(row) == name])), [])
     if not rows:
         known = [text for row in board.rows for text in (row.label, printed(row.label))]

@@ -20,6 +20,7 @@ from sweep.results.grid import Band, Grid, Square, grid, layout
 from sweep.results.headline import headline
 from sweep.results.notes import notes
 from sweep.results.records import records
+from sweep.terminal import printable
 
 NAMES = ("recipe", "method")
 """Bands that say which row it is: each part of a table has them."""
@@ -96,11 +97,13 @@ class _Parts:
         table = Table(box=box.SIMPLE_HEAD)
         for heading in (self._grid.columns[column] for column in columns):
             left = heading in (*NAMES, "missing")
-            table.add_column(_broken(heading, self._board), justify="left" if left else "right", overflow="fold")
+            table.add_column(
+                printable(_broken(heading, self._board)), justify="left" if left else "right", overflow="fold"
+            )
         for group in self._grid.groups:
             for line in group:
                 squares = (line[column] for column in columns)
-                table.add_row(*(Text(square.text, style="bold" if square.bold else "") for square in squares))
+                table.add_row(*(Text(printable(one.text), style="bold" if one.bold else "") for one in squares))
             table.add_section()
         return table
 

@@ -15,7 +15,7 @@ from sweep.plan.table import TEACHERS
 from sweep.results.notes import DIFFERS, OTHER_RECIPE, TIED
 from sweep.results.rows import Row
 from sweep.results.significance import Overall
-from sweep.results.statistics import shows
+from sweep.statistics.paired import shows
 
 if TYPE_CHECKING:
     from sweep.results.board import Leaderboard

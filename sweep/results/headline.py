@@ -16,7 +16,7 @@ from sweep.results.board import Leaderboard
 from sweep.results.printed import Printed
 from sweep.results.rows import Row, Standing
 from sweep.results.significance import columns, common_seeds, highest
-from sweep.results.statistics import FEWEST, mean, paired, shows
+from sweep.statistics.paired import FEWEST, mean, paired, shows
 
 UNFINISHED = frozenset(["waiting", "running", "interrupted", "to try", "searching"])
 """What a row lacks that it may still get."""

@@ -18,6 +18,7 @@ METRICS = {
     "val_acc": Metric("validation accuracy after the last epoch", "validation accuracy, %"),
     "test_acc": Metric("best test accuracy, as protocol 'paper' allows", "best test accuracy, %"),
     "student_macs": Metric("the student's multiply-accumulates", "student's MACs"),
+    "student_latency": Metric("the student's milliseconds for one image", "student's latency, ms"),
     "device_seconds": Metric("the seconds of training", "seconds of training"),
 }
 """By the name that a spec gives it."""

@@ -12,7 +12,7 @@ from sweep.results.metrics import METRICS
 from sweep.results.published import EPOCHS
 from sweep.results.rows import Row
 from sweep.results.significance import columns, common_seeds, testable, untested_ties
-from sweep.results.statistics import FEWEST, LEVEL
+from sweep.statistics.paired import FEWEST, LEVEL
 
 if TYPE_CHECKING:
     from sweep.results.board import Leaderboard
@@ -143,8 +143,11 @@ def _selection(board: Leaderboard) -> str:
             f" {_searched_by(search)}, at most {search['confirm']} of it, {_run_again(plan)}."
         )
     best, then = "the best", ""
-    if search["confirm"] > 1:
-        best, then = f"the best {search['confirm']}", ", and of these the one with the best mean"
+    if "race" in search:
+        best = f"the best {search['confirm']}"
+        then = f", once it has won a race of these over at most {search['race']} seeds of its own"
+    elif search["confirm"] > 1:
+        best, then = f"the best {search['confirm']}", ", and of these the one with the best mean, which favours it"
     return (
         f"Tuned rows: in each cell {best} of {_budgets(plan.cells)} configurations {how} by {_searched_by(search)},"
         f" {_run_again(plan)}{then}; every other row is shown as the spec has it."

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from sweep.results.noise import Contrast
-from sweep.results.statistics import FEWEST, LEVEL, NO_SPREAD
+from sweep.statistics.noise import Contrast
+from sweep.statistics.paired import FEWEST, LEVEL, NO_SPREAD
 
 POWER = 0.8
 """Chance with which a difference of this size would be shown."""

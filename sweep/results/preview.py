@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces.schema import Spec
-from sweep.cost import calibration, estimate
+from sweep.cost import calibration, estimate, latency
 from sweep.formats import Format, listing
 from sweep.layout import Root
 from sweep.ledger import snapshot
@@ -102,6 +102,7 @@ def look_ahead(spec: Spec, root: Root) -> Preview:
     with root.newly_made():
         snapshot.restore(root, spec.name)
         plan = _with_devices(build_plan(spec, TeacherStore(root.teachers, root.storage)), root)
+        plan = latency.told(plan, latency.remembered(plan, root))
     teachers = stored_teachers(plan, root)
     neighbours = Neighbours(root, plan.name)
     with _ledger(root.sweep(plan.name).ledger) as ledger:
@@ -168,9 +169,11 @@ def _rows(plan: Plan, over: Standing, elsewhere: Mapping[str, str]) -> list[dict
         done[row] += slot.id in over.slots
         shared[row] += slot.id in elsewhere
     for cell in plan.cells:
-        searched, confirmed = over.searched.get(cell.id, 0), over.confirmed.get(cell.id, 0)
-        parts = (("search", cell.budget, searched), ("confirm", cell.trials - cell.budget, confirmed))
-        for stage, count, over_here in parts:
+        confirming = cell.trials - cell.budget - cell.race_trials
+        parts = [("search", cell.budget, over.searched)]
+        parts += [("race", cell.race_trials, over.raced)] if cell.race_trials else []
+        for stage, count, ended in (*parts, ("confirm", confirming, over.confirmed)):
+            over_here = ended.get(cell.id, 0)
             row = (stage, cell.recipe, cell.pair, cell.label)
             trials[row] += count
             epochs[row] += count * cell.epochs

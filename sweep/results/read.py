@@ -58,6 +58,10 @@ class Searched:
     chosen: tuple[dict[str, Any], ...] = ()
     """What it has won, best first: `number`, `params` and `values` of each."""
     ended: bool = False
+    racing: bool = False
+    """Whether its best race for what it will have won."""
+    race: dict[str, Any] = field(default_factory=dict)
+    """How that race went, as :func:`sweep.search.racing.outcome` has it; empty where there was none."""
 
 
 @dataclass(frozen=True)
@@ -205,32 +209,59 @@ def _config(teacher: dict[str, Any] | None) -> TeacherConfig | None:
     return None if teacher is None else TeacherConfig.model_validate(teacher)
 
 
-def searching(plan: Plan, ledger: Ledger) -> tuple[list[Event], dict[str, dict[str, Any]]]:
-    """What the plan's searches have asked for, in that order, and the body of what each has won, by cell.
+@dataclass(frozen=True)
+class Searching:
+    """What the searches of a plan have done."""
+
+    asked: list[Event]
+    """For which trials, in that order."""
+    won: dict[str, dict[str, Any]]
+    """The body of what each has won, by cell."""
+    raced: dict[str, list[list[dict[str, Any]]]]
+    """The slots of the race of each, by cell, seed by seed."""
+    racing: set[str]
+    """Cells whose race goes on: the latest that is known of them."""
+
+
+def searching(plan: Plan, ledger: Ledger) -> Searching:
+    """What the plan's searches have asked for and won.
 
     A search that was begun anew, as its teacher is another one, has asked for nothing before that, and won nothing.
     """
     cells = {cell.id for cell in plan.cells}
-    asked: list[Event] = []
-    won: dict[str, dict[str, Any]] = {}
-    for event in ledger.events("ask", "chosen"):
+    known = Searching([], {}, {}, set())
+    for event in ledger.events("ask", "race", "chosen"):
         cell = event.body["cell"]
         if event.kind == "ask" and event.body["number"] == 0 and cell in cells:
-            asked = [earlier for earlier in asked if earlier.body["cell"] != cell]
-            won.pop(cell, None)
-        if cell in cells and event.kind == "ask":
-            asked.append(event)
-        elif cell in cells:
-            won[cell] = event.body
-    return asked, won
+            known.asked[:] = [earlier for earlier in known.asked if earlier.body["cell"] != cell]
+            known.won.pop(cell, None)
+            known.raced.pop(cell, None)
+        if cell in cells:
+            _note(known, cell, event)
+    return known
+
+
+def _note(known: Searching, cell: str, event: Event) -> None:
+    known.racing.discard(cell)
+    if event.kind == "ask":
+        known.asked.append(event)
+    elif event.kind == "race":
+        known.raced.setdefault(cell, [])[event.body["seeds"] - 1 :] = [event.body["slots"]]
+        known.racing.add(cell)
+    else:
+        known.won[cell] = event.body
+        known.raced[cell] = known.raced.get(cell, [])[: event.body.get("race", {}).get("seeds", 0)]
 
 
 def _searched_slots(plan: Plan, ledger: Ledger) -> list[Slot]:
     """The slots that the plan's searches have added: what they tried, and what confirms what they have won."""
     cells = {cell.id: cell for cell in plan.cells}
-    asked, won = searching(plan, ledger)
-    bodies = [(event.body["cell"], event.body["slot"]) for event in asked]
-    bodies += [(cell, slot) for cell in cells if cell in won for slot in won[cell]["slots"]]  # in the plan's order
+    known = searching(plan, ledger)
+    bodies = [(event.body["cell"], event.body["slot"]) for event in known.asked]
+    bodies += [(cell, slot) for cell in cells for seed in known.raced.get(cell, ()) for slot in seed]
+    bodies += [
+        (cell, slot) for cell in cells if cell in known.won for slot in known.won[cell]["slots"]
+    ]  # in the plan's order
     slots = [
         as_under(place, cells[cell], Slot(**body)) if cells[cell].also else Slot(**body)
         for cell, body in bodies
@@ -262,14 +293,15 @@ def stored(plan: Plan, paths: SweepPaths) -> dict[str, tuple[str, Path]]:
 def _stored_teachers(plan: Plan, paths: SweepPaths) -> dict[str, float]:
     """Accuracies of the teachers that the plan takes as they are stored."""
     passports = {name: file for name, (_, file) in stored(plan, paths).items()}
-    return {name: json.loads(file.read_text())["test_acc"] for name, file in passports.items()}
+    return {name: json.loads(file.read_bytes())["test_acc"] for name, file in passports.items()}
 
 
 def _searches(plan: Plan, ledger: Ledger) -> dict[str, Searched]:
-    events, won = searching(plan, ledger)
-    asked = Counter(event.body["cell"] for event in events)
+    known = searching(plan, ledger)
+    asked = Counter(event.body["cell"] for event in known.asked)
     searches = {}
     for cell in plan.cells:
-        body = won.get(cell.id, {"states": {}, "chosen": []})
-        searches[cell.id] = Searched(asked[cell.id], body["states"], tuple(body["chosen"]), cell.id in won)
+        body = known.won.get(cell.id, {"states": {}, "chosen": []})
+        ends = {"ended": cell.id in known.won, "racing": cell.id in known.racing, "race": body.get("race", {})}
+        searches[cell.id] = Searched(asked[cell.id], body["states"], tuple(body["chosen"]), **ends)
     return searches

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import statistics
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from sweep.plan.labels import label
 from sweep.plan.slots import Plan, SearchedCell, Slot
 from sweep.results.read import Results, Searched, Trial, merit
-from sweep.results.statistics import deviation
+from sweep.statistics.paired import deviation
 from sweep.text import signed
 
 Shown = Literal["best", "last"]
 """Which epoch's test accuracy is the number shown."""
+MOST_TIED = 3
+"""Configurations of a race that are named."""
 Standing = Literal["best", "tied", "worse", ""]
 """Beside the others of its column; see :mod:`sweep.results.significance`. Empty where nothing could be tested."""
 
@@ -206,7 +208,8 @@ def _with_findings(results: Results, confirmed: list[Row]) -> list[Row]:
 def _empty(cell: SearchedCell, search: Searched) -> Row:
     """The row of a search that has won nothing yet."""
     left = max(cell.budget - search.asked, 0)
-    missing = {"to try": left} if left else {"nothing found" if search.ended else "searching": 1}
+    state = "racing" if search.racing else "nothing found" if search.ended else "searching"
+    missing = {"to try": left} if left else {state: 1}
     place = (cell.recipe, cell.pair, cell.method, cell.label, cell.varied)
     return Row(*place, values={}, best={}, last={}, delta=None, missing=missing, budget=cell.budget)
 
@@ -241,4 +244,19 @@ def _finding(cell: SearchedCell, row: Row, search: Searched) -> str:
         )
         return f"{named}; on the Pareto front of {sum(states.values())}"
     other = ", ".join(f"{states[state]} {state}" for state in ("pruned", "failed") if states.get(state))
-    return f"{label('', values).strip()}, the best of {sum(states.values())}" + (f" ({other})" if other else "")
+    found = f"{label('', values).strip()}, the best of {sum(states.values())}" + (f" ({other})" if other else "")
+    return f"{found}; {raced(search.race)}" if search.race else found
+
+
+def raced(race: Mapping[str, Any]) -> str:
+    """How a race went: ``ahead of 3 others in a race over 5 seeds, not told apart from w2=2 k=3 (17 trials, 3 saved)``.
+
+    Args:
+        race: as :func:`sweep.search.racing.outcome` has it.
+    """
+    others, seeds, tied = race["contestants"] - 1, race["seeds"], race["tied"]
+    head = f"ahead of {others} other{'s' if others > 1 else ''} in a race over {seeds} seed{'s' if seeds > 1 else ''}"
+    named = " and ".join(label("", params).strip() for params in tied[:MOST_TIED])
+    more = f" and {len(tied) - MOST_TIED} more" if len(tied) > MOST_TIED else ""
+    told = f"not told apart from {named}{more}" if tied else "and the only one left"
+    return f"{head}, {told} ({race['trials']} trials, {race['saved']} saved)"

@@ -1,13 +1,13 @@
 """Which rows of the table are told apart: each column's best, its ties, and what differs from the baseline.
 
 A column is one pair (and one recipe). Two rows are compared by the noise that the rows of the column have in common
-(:mod:`sweep.results.noise`), in two families. **Against the baseline**: every other row, planned comparisons, corrected
-by Holm. **Against the highest mean**: every other row, corrected by Holm over all pairs of rows, since the same seeds
-have picked it; where one of the two is the baseline, the planned comparison of the two counts, so that no row has its
-star beside a baseline that it is "not told apart" from. A row is the **best** only where every other row is shown to be
-worse; otherwise the highest mean and the rows that it is not told apart from are **tied**. A row of too few seeds is
-tied, however high its mean: one lucky seed neither wins nor keeps the others from being compared. Over all cells of a
-row the same is done with the rows' mean differences under each pair in place of the seeds.
+(:mod:`sweep.statistics.noise`), in two families. **Against the baseline**: every other row, planned comparisons,
+corrected by Holm. **Against the highest mean**: every other row, corrected by Holm over all pairs of rows, since the
+same seeds have picked it; where one of the two is the baseline, the planned comparison of the two counts, so that no
+row has its star beside a baseline that it is "not told apart" from. A row is the **best** only where every other row
+is shown to be worse; otherwise the highest mean and the rows that it is not told apart from are **tied**. A row of too
+few seeds is tied, however high its mean: one lucky seed neither wins nor keeps the others from being compared. Over all
+cells of a row the same is done with the rows' mean differences under each pair in place of the seeds.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from sweep.results.noise import Column, Contrast, corrected
 from sweep.results.rows import Row, Standing
-from sweep.results.statistics import FEWEST, mean, paired, shows
+from sweep.statistics.noise import Column, against
+from sweep.statistics.paired import FEWEST, mean, paired, shows
 
 
 @dataclass(frozen=True)
@@ -78,24 +78,6 @@ def _with(
     place = (row.recipe, row.pair, row.label)
     verdict = verdicts.get(place, Verdict(""))
     return replace(row, standing=verdict.standing, p_best=verdict.p, p_delta=deltas.get(place))
-
-
-def against(
-    column: Column, reference: str | None, names: Iterable[str], *, picked: bool = False
-) -> dict[str, float | None]:
-    """Corrected p-values of every other row's difference to one row.
-
-    Args:
-        column: of all rows.
-        reference: the row that the others are compared with.
-        names: all rows of the column.
-        picked: whether the same numbers have picked the reference. Then the family is all pairs of the rows that can
-            be compared with it: of `k`, k(k - 1) / 2, which is k / 2 times as many as have it.
-    """
-    found = column.against(str(reference), [name for name in names if name != reference])
-    contrasts: list[Contrast | None] = list(found.values())
-    choice = (1 + sum(one is not None for one in contrasts)) / 2 if picked else 1.0
-    return dict(zip(found, corrected(contrasts, choice), strict=True))
 
 
 def standings(

@@ -23,11 +23,13 @@ class Standing:
     """Trials of each search that have ended, by the cell's id; 0 where none is named."""
     confirmed: Mapping[str, int] = field(default_factory=dict)
     """And of those that confirm what it has won, beside the search's own."""
+    raced: Mapping[str, int] = field(default_factory=dict)
+    """And of its best's race; of one that is over all that it might have had, whatever it saved."""
 
     @property
     def tried(self) -> dict[str, int]:
-        """Both together."""
-        return dict(Counter(self.searched) + Counter(self.confirmed))
+        """All together."""
+        return dict(Counter(self.searched) + Counter(self.confirmed) + Counter(self.raced))
 
     @property
     def trials(self) -> int:
@@ -54,22 +56,26 @@ def standing(plan: Plan, teachers: Mapping[str, TeacherConfig], ledger: Ledger |
     return Standing(frozenset(over), *_of_searches(plan, ledger, finals))
 
 
-def _of_searches(plan: Plan, ledger: Ledger, finals: set[str]) -> tuple[dict[str, int], dict[str, int]]:
-    """Trials that have ended, by cell: those of the search, and others that confirm what it has won."""
+def _of_searches(plan: Plan, ledger: Ledger, finals: set[str]) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
+    """Trials that have ended, by cell: those of the search, others that confirm what it has won, and those of its
+    race."""
     ended = finals | {event.trial or "" for event in ledger.events("pruned")}
     started = {slot: key for _, key, slot in ledger.starts()}
-    events, chosen = read.searching(plan, ledger)
-    won = {cell: body["slots"] for cell, body in chosen.items()}
+    known = read.searching(plan, ledger)
+    won = {cell: body["slots"] for cell, body in known.won.items()}
     asked: dict[str, list[str]] = {cell.id: [] for cell in plan.cells}
-    for event in events:
+    for event in known.asked:
         asked[event.body["cell"]].append(event.trial or "")
     searched = {cell: sum(key in ended for key in keys) for cell, keys in asked.items()}
-    confirmed = {}
+    confirmed, raced = {}, {}
     for cell in plan.cells:
         if searched[cell.id] >= cell.budget:  # a search that grew may choose others
             confirming = {started.get(slot["id"], "") for slot in won.get(cell.id, ())}
             confirmed[cell.id] = len((confirming - set(asked[cell.id])) & finals)
-    return searched, confirmed
+            racing = {started.get(slot["id"], "") for slots in known.raced.get(cell.id, ()) for slot in slots}
+            over = cell.id in won and cell.id not in known.racing
+            raced[cell.id] = cell.race_trials if over else len(racing & finals)
+    return searched, confirmed, raced
 
 
 def no_longer_needed(
@@ -101,12 +107,14 @@ def _is_over(
     cell: SearchedCell, teachers: Mapping[str, TeacherConfig], over: Standing, plan: Plan, ledger: Ledger
 ) -> bool:
     """Whether a search has tried all that it may, and what it has won was run to its end with every seed."""
-    _, won = read.searching(plan, ledger)
+    known = read.searching(plan, ledger)
     teacher = teachers.get(cell.teacher or "")
-    if teacher is None or over.searched.get(cell.id, 0) < cell.budget or cell.id not in won:
+    if teacher is None or over.searched.get(cell.id, 0) < cell.budget or cell.id not in known.won:
+        return False
+    if cell.id in known.racing or bool(cell.racing) != ("race" in known.won[cell.id]):
         return False
     finals = ledger.finals()
-    return all(Slot(**slot).trial(teacher).key in finals for slot in won[cell.id]["slots"])
+    return all(Slot(**slot).trial(teacher).key in finals for slot in known.won[cell.id]["slots"])
 
 
 def ended(plan: Plan, teachers: Mapping[str, TeacherConfig], ledger: Ledger) -> set[str]:
@@ -125,9 +133,9 @@ def trials_of(plan: Plan, ledger: Ledger) -> list[read.Trial]:
 def exit_code(plan: Plan, ledger: Ledger) -> int:
     """Some failed where a trial of the table did, or a search trial broke; its bad ends are part of a search."""
     trials = trials_of(plan, ledger)
-    good = {"search": ("finished", "pruned", "diverged")}
+    good = {"search": ("finished", "pruned", "diverged"), "race": ("finished", "diverged")}
     fine = all(trial.state in good.get(trial.slot.stage, ("finished",)) for trial in trials)
-    won = {cell for cell, body in read.searching(plan, ledger)[1].items() if body["slots"]}
+    won = {cell for cell, body in read.searching(plan, ledger).won.items() if body["slots"]}
     return DONE if fine and {cell.id for cell in plan.cells} <= won else SOME_FAILED
 
 

@@ -17,9 +17,10 @@ from sweep.plan.labels import label, untuned
 from sweep.plan.slots import Plan, SearchedCell
 from sweep.results.read import Trial, merit, read
 from sweep.search import looking_back
-from sweep.search.cell_search import CellSearch, Chosen
+from sweep.search.cell_search import CellSearch, Chosen, tried
 from sweep.search.importance import importances
 from sweep.search.looking_back import GivenUp
+from sweep.search.race import Fallen, Place, Race, race, races
 from sweep.search.searches import Searches
 from trainers.errors import InputError
 
@@ -44,6 +45,8 @@ class Study:
     search: CellSearch
     noise: Noise | None
     """Of what it has won, between the seeds that it did not choose by; None of fewer than two."""
+    race: Race | None = None
+    """Of its best; None where none race, or not yet."""
 
     @property
     def cell(self) -> SearchedCell:
@@ -96,7 +99,27 @@ def studies(ledger: Ledger) -> list[Study]:
         name = results.plan.name
         raise InputError(f"sweep '{name}' searches nothing; a range or a choice in its spec would be searched")
     searches = Searches.read(results.plan, ledger)
-    return [Study(search, _noise(results.plan, search.cell, results.trials)) for search in searches]
+    return [
+        Study(search, _noise(results.plan, search.cell, results.trials), _race(search, results.trials))
+        for search in searches
+    ]
+
+
+def _race(search: CellSearch, trials: Iterable[Trial]) -> Race | None:
+    cell, best = search.cell, search.best()
+    if not search.complete or not races(cell, best):
+        return None
+    points = {repr(one.params): one.number for one in best}
+    numbers: dict[Place, float | None] = {}
+    for trial in trials:
+        slot = trial.slot
+        number = points.get(repr(tried(cell, slot)))
+        if (slot.stage, slot.pair, slot.recipe, slot.method) == ("race", cell.pair, cell.recipe, cell.method):
+            ended = trial.body and trial.state not in ("running", "interrupted")
+            if number is not None and ended:
+                finished = trial.state == "finished"
+                numbers[number, slot.seed] = search.values_of(trial.body)[0] if finished else None
+    return race(cell, best, numbers)
 
 
 def _noise(plan: Plan, cell: SearchedCell, trials: Iterable[Trial]) -> Noise | None:
@@ -162,7 +185,26 @@ def record(study: Study) -> dict[str, Any]:
         "promised_end": _end(ahead.end if ahead else None),
         "noise": _rounded(noise.deviation if noise else None),
         "noise_seeds": noise.seeds if noise else None,
+        "race": _raced(study.race) if study.race else None,
     }
+
+
+def _raced(race: Race) -> dict[str, Any]:
+    left = [{"number": one.number, "params": one.params, "mean": _rounded(race.means[one.number])} for one in race.left]
+    return {
+        "over": not race.waits,
+        "seeds": race.seeds,
+        "of_seeds": race.of_seeds,
+        "trials": len(race.asked),
+        "saved": 0 if race.waits else race.saved,
+        "left": left,
+        "fallen": [_fell(one) for one in race.fallen],
+    }
+
+
+def _fell(one: Fallen) -> dict[str, Any]:
+    number = {"number": one.chosen.number, "params": one.chosen.params}
+    return number | {"seeds": one.seeds, "difference": _rounded(one.difference), "p": _rounded(one.p)}
 
 
 def _ground(one: GivenUp) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from sweep.plan.labels import shown
 from sweep.results.board import Leaderboard
 from sweep.results.rows import Row
 from sweep.results.significance import judged
-from sweep.results.statistics import mean, paired
+from sweep.statistics.paired import mean, paired
 from trainers.errors import InputError
 
 Place = tuple[str, str, str]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sweep.plan.slots import SearchedCell, Slot, filled
+from sweep.plan.slots import LATENCY, SearchedCell, Slot, filled
 from sweep.search import suggest
 from sweep.search.pruning import Pruner, make_pruner
 from sweep.search.suggest import Asked, State
@@ -63,6 +63,8 @@ class CellSearch:
         self.pruner: Pruner = by_it or make_pruner(cell.search, cell.epochs)
         self.settled = False
         """Whether what it has won was handed out."""
+        self.winner: int | None = None
+        """Number of the suggestion that has won the race of its best (:mod:`sweep.search.race`), where that is over."""
 
     @property
     def budget(self) -> int:
@@ -108,15 +110,28 @@ class CellSearch:
         else:
             params = suggest.suggest(
                 self.cell.space,
-                self.asked,
+                self._seen,
                 sampler=search["sampler"],
-                metrics=search["metrics"],
+                metrics=[metric for metric in search["metrics"] if metric != LATENCY],
                 seed=seed,
                 rules=self.cell.rules,
             )
         if params is None:
             raise RuntimeError(f"{self.cell.name}: the space has no more points than {len(self.asked)}")
         return params
+
+    @property
+    def _seen(self) -> list[Asked]:
+        """What a sampler learns from: all but the latency, which is one number for all of a cell's trials, and another
+        one on another machine. So what is tried depends on no machine."""
+        metrics = self.cell.search["metrics"]
+        if LATENCY not in metrics:
+            return self.asked
+        kept = [place for place, metric in enumerate(metrics) if metric != LATENCY]
+        return [
+            replace(asked, values=tuple(asked.values[place] for place in kept)) if asked.values else asked
+            for asked in self.asked
+        ]
 
     def _looking_ahead(self) -> CurveSearch | None:
         if "curves" not in (self.cell.search["sampler"], self.cell.search["pruner"]):
@@ -129,6 +144,7 @@ class CellSearch:
         """Note a suggestion, and the trial that it is."""
         self.asked.append(Asked(params))
         self.keys.append(key)
+        self.winner = None  # there may be a better one
         self.past.append(Moment(len(self.asked) - 1, 0, "running"))
 
     def repeat(self, key: str) -> bool:
@@ -178,7 +194,7 @@ class CellSearch:
         """Note how a trial ended that was not given up; `body` is that of its final event."""
         if state == "failed":
             self.pruner.forget(key)
-        values = self._values(body) if state == "finished" and body else None
+        values = self.values_of(body) if state == "finished" and body else None
         for number in self._running(key):
             self.asked[number] = replace(self.asked[number], state=state, values=values)
             self.past.append(Moment(number, 0, state))
@@ -194,6 +210,11 @@ class CellSearch:
         return bool(self._running(key))
 
     def chosen(self) -> list[Chosen]:
+        """What it has won: the winner of a race, where that is over, and else its best."""
+        best = self.best()
+        return [one for one in best if one.number == self.winner] or best
+
+    def best(self) -> list[Chosen]:
         """The best configurations, as many as are to be confirmed, best first; equal ones count once.
 
         With several metrics, those that no other finished one beats in all of them (the Pareto front).
@@ -222,10 +243,11 @@ class CellSearch:
         """Its values, each so that more is better."""
         return tuple(sign * value for sign, value in zip(self._signs, chosen.values, strict=True))
 
-    def _values(self, body: dict[str, Any]) -> tuple[float, ...]:
+    def values_of(self, body: dict[str, Any]) -> tuple[float, ...]:
         """A finished trial's metrics; accuracies are those of the epoch that the table shows."""
         shown = body["best"] if body.get("best_by") == "test_acc" else body["last"]
-        known = {"student_macs": float(self.cell.student_macs), "device_seconds": float(body["seconds"])}
+        known = {"student_macs": float(self.cell.student_macs), LATENCY: self.cell.student_latency}
+        known |= {"device_seconds": float(body["seconds"])}
         return tuple(
             known[metric] if metric in known else float(shown[metric]) for metric in self.cell.search["metrics"]
         )

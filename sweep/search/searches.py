@@ -16,6 +16,8 @@ from sweep.plan.labels import label
 from sweep.plan.slots import Plan, SearchedCell, Slot
 from sweep.search.begun import rules_of
 from sweep.search.cell_search import CellSearch, Chosen, tried
+from sweep.search.race import races
+from sweep.search.racing import End, Racing, outcome
 from sweep.search.suggest import State
 
 
@@ -29,6 +31,10 @@ class Searches:
         self.unfinished: dict[str, Slot] = {}
         """Search trials of earlier runs that have not come to their end, by key."""
         self._recorded: dict[str, dict[str, Any]] = {}
+        self._races: dict[str, Racing] = {}
+        """By cell, of those searches that have come to their end."""
+        self._seeds_recorded: dict[str, list[dict[str, Any]]] = {}
+        """Of each cell's race, a body of the event `race` for each seed."""
         if ledger is not None:
             self._replay(ledger)
 
@@ -37,7 +43,12 @@ class Searches:
         """The searches as a ledger has them; writes nothing."""
         searches = cls(plan)
         searches._replay(ledger)
-        return list(searches._all.values())
+        return searches.all
+
+    @property
+    def all(self) -> list[CellSearch]:
+        """The searches, in the plan's order."""
+        return list(self._all.values())
 
     def _replay(self, ledger: Ledger) -> None:
         """Bring the searches to where the ledger's events leave them; epochs of a sweep without any are not read."""
@@ -50,6 +61,7 @@ class Searches:
             "failed": self._replay_failed,
             "pruned": end,
             "final": end,
+            "race": self._replay_race,
             "chosen": self._replay_chosen,
         }
         for event in ledger.events(*replayed):
@@ -88,8 +100,19 @@ class Searches:
         epochs = partial(ledger.events, "epoch", trial=event.trial or "")
         return under_protocol(event.body, self.plan.protocol, lambda: [epoch.body for epoch in epochs()])
 
+    def _replay_race(self, event: Event) -> None:
+        self._note_seed(event.body, None)
+        self._recorded.pop(event.body["cell"], None)  # what was won before counts no more
+        self._replay_winner(event.body["cell"], None)
+
     def _replay_chosen(self, event: Event) -> None:
         self._recorded[event.body["cell"]] = event.body
+        raced = event.body["chosen"] if "race" in event.body else []
+        self._replay_winner(event.body["cell"], raced[0]["number"] if raced else None)
+
+    def _replay_winner(self, cell: str, number: int | None) -> None:
+        if cell in self._all and self._all[cell].cell.racing:
+            self._all[cell].winner = number
 
     def _drop_given_up(self) -> None:
         """Nothing waits for a trial that its search gave up; where the driver was killed before it could note that, it
@@ -135,6 +158,8 @@ class Searches:
         self.unfinished.pop(key, None)
         for search in self.of(key):
             search.tell(key, told, body)
+        for racing in self._races.values():
+            racing.tell(key, told, body)
 
     def ask(
         self,
@@ -197,6 +222,8 @@ class Searches:
     def _begin_anew(self, cell: str) -> None:
         before = self._all[cell]
         self._all[cell] = CellSearch(before.cell)
+        self._races.pop(cell, None)
+        self._seeds_recorded.pop(cell, None)
         self.unfinished = {key: slot for key, slot in self.unfinished.items() if self.of(key) or key not in before.keys}
 
     def lose(self, teacher: str) -> list[SearchedCell]:
@@ -204,6 +231,7 @@ class Searches:
         lost = [search.cell for search in self._all.values() if search.cell.teacher == teacher]
         for cell in lost:
             del self._all[cell.id]
+            self._races.pop(cell.id, None)
         return lost
 
     @property
@@ -211,16 +239,70 @@ class Searches:
         """Whether every search has come to its end, and its confirming slots were handed out."""
         return all(search.complete and search.settled for search in self._all.values())
 
-    def confirming(self) -> list[Slot]:
-        """The slots that confirm what complete searches have won; each search's once."""
+    @property
+    def racing(self) -> set[str]:
+        """Keys of the trials that races wait for."""
+        return {key for racing in self._races.values() for key in racing.waits}
+
+    def confirming(
+        self,
+        ready: Callable[[str | None], bool],
+        key_of: Callable[[Slot], str],
+        broken: Callable[[str], bool] = lambda key: False,
+    ) -> list[Slot]:
+        """The slots that complete searches ask for: those of the next seed of a race, and when it is over, or there is
+        none, those that confirm what was won; each once.
+
+        Args:
+            ready: whether a slot's teacher is there. A race waits for it, since its trials are known by their keys.
+            key_of: the key of the trial that a slot is.
+            broken: whether a trial that has no final event is not tried again in this run.
+        """
         slots: list[Slot] = []
         for search in self._all.values():
-            if search.complete and not search.settled:
-                search.settled = True
-                slots += self._settle(search)
+            waits = search.cell.racing and not ready(search.cell.teacher)
+            if search.complete and not search.settled and not waits:
+                slots += self._raced(search, key_of, broken)
         return slots
 
-    def _settle(self, search: CellSearch) -> list[Slot]:
+    def _raced(self, search: CellSearch, key_of: Callable[[Slot], str], broken: Callable[[str], bool]) -> list[Slot]:
+        """What a complete search asks for, by its race or after it."""
+        if not races(search.cell, search.best()):
+            return self._settle(search, {})
+        racing = self._races.setdefault(search.cell.id, Racing(search))
+        slots = racing.go_on(key_of, partial(self._end_of, broken), partial(self._ask_seed, search.cell.id))
+        if not racing.waits:
+            search.winner = racing.now.winner.number
+            return self._settle(search, {"race": self.outcome(search)})
+        return slots
+
+    def outcome(self, search: CellSearch) -> dict[str, Any]:
+        """How the race of a search went (:func:`sweep.search.racing.outcome`); nothing where none has raced."""
+        racing = self._races.get(search.cell.id)
+        return outcome(racing.now) if racing and not racing.waits else {}
+
+    def _ask_seed(self, cell: str, seeds: int, slots: list[Slot]) -> None:
+        body = {"cell": cell, "seeds": seeds, "slots": [asdict(slot) for slot in slots]}
+        self._note_seed(body, self._ledger)
+
+    def _note_seed(self, body: dict[str, Any], ledger: Ledger | None) -> None:
+        """One more seed of a race, which takes the place of what was noted of that seed and of later ones."""
+        noted, place = self._seeds_recorded.setdefault(body["cell"], []), body["seeds"] - 1
+        if noted[place : place + 1] != [body]:
+            noted[place:] = [body]
+            if ledger is not None:
+                ledger.append("race", body=body)
+
+    def _end_of(self, broken: Callable[[str], bool], key: str) -> End | None:
+        """How a trial has ended, where it has."""
+        ends = self._ledger.events("final", trial=key) if self._ledger is not None else iter(())
+        event = next(ends, None)
+        if event is None or self._ledger is None:
+            return ("failed", None) if broken(key) else None
+        return "finished" if event.body["state"] == "finished" else "failed", self._body(event, self._ledger)
+
+    def _settle(self, search: CellSearch, raced: dict[str, Any]) -> list[Slot]:
+        search.settled = True
         won = search.chosen()
         cell = search.cell
         slots = [cell.slot(chosen.params, "confirm", seed) for seed in cell.seeds for chosen in won]
@@ -232,6 +314,7 @@ class Searches:
             "chosen": [_body(chosen) for chosen in won],
             "states": dict(states),
             "slots": [asdict(slot) for slot in slots],
+            **raced,
         }
         if self._ledger is not None and self._recorded.get(search.cell.id) != body:
             self._ledger.append("chosen", body=body)

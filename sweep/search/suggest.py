@@ -35,6 +35,7 @@ DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {
     "val_acc": "maximize",
     "test_acc": "maximize",
     "student_macs": "minimize",
+    "student_latency": "minimize",
     "device_seconds": "minimize",
 }
 """Of each metric that a search can be asked for."""

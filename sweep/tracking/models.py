@@ -67,6 +67,8 @@ def passport_tags(passport: Passport) -> dict[str, str]:
     }
     if passport.val_acc is not None:
         tags["val_acc"] = f"{passport.val_acc:.2f}"
+    if passport.normalisation is not None:
+        tags["normalisation"] = str(passport.normalisation)
     if isinstance(origin, TrialConfig):
         recipe = canonical_json(origin.recipe.model_dump(mode="json"))
         return tags | {"epochs": str(passport.epochs), "seed": str(origin.seed), "recipe": recipe}
@@ -183,12 +185,14 @@ class ModelDelivery:
         return ""
 
     def _network(self, candidate: Candidate) -> Network:
+        from trainers.config import Normalisation
         from trainers.exported import read_network
         from trainers.teacher.store import TeacherStore
 
         if candidate.is_teacher:
             store = TeacherStore(self._root.teachers, self._root.storage)
-            return store.network(store.passport(candidate.id))
+            given = Normalisation.model_construct(**{name: self._plan.images[name] for name in ("mean", "std")})
+            return store.network(store.passport(candidate.id), given)
         height, width = self._plan.images["size"]
         path = self._paths.trial(candidate.id) / "weights.pt"
         self._root.storage.pull(path)

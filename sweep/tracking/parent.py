@@ -238,7 +238,8 @@ def won(ledger: Ledger, body: dict[str, Any]) -> dict[str, Any] | None:
     """What the parent run's tag tells of a search that has come to its end; None of one that no plan holds.
 
     That is `cell`, how its trials ended as `states`, and as `chosen` those that won, best first: what the ledger has of
-    each, the `key` of the search's trial, and the `label` and the `row` that it counts for in the table.
+    each, the `key` of the search's trial, and the `label` and the `row` that it counts for in the table. Where its best
+    have raced, `race` says how that went.
     """
     cell = _cell(ledger, body["cell"])
     if cell is None:
@@ -250,7 +251,8 @@ def won(ledger: Ledger, body: dict[str, Any]) -> dict[str, Any] | None:
     for winner in body["chosen"]:
         slot = slot_of(winner, slots)
         winners.append(winner | {"key": keys[winner["number"]], "label": slot.label, "row": slot.row})
-    return {"cell": cell | {"config": {}}, "states": body["states"], "chosen": winners}
+    raced = {"race": body["race"]} if "race" in body else {}
+    return {"cell": cell | {"config": {}}, "states": body["states"], "chosen": winners} | raced
 
 
 def _cell(ledger: Ledger, cell: str) -> dict[str, Any] | None:

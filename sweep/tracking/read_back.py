@@ -45,7 +45,7 @@ PLAN = {"sweep.name", "dataset", "protocol", "baseline"}
 """Tags of the parent run that has been told its plan."""
 PLACE = {"stage", "pair", "method", "label", "recipe", "seed", "state"}
 """Tags of every other run."""
-STAGES: dict[str, Stage] = {"teacher": "teacher", "search": "search", "confirm": "confirm"}
+STAGES: dict[str, Stage] = {"teacher": "teacher", "search": "search", "race": "race", "confirm": "confirm"}
 Part = Literal["teacher", "tried", "fixed", "tuned"]
 """What a trial is in its sweep: a teacher; a search's; one of a row that nobody searched for; one that counts for a
 row that a search has won, with a seed of its own or as the search's own trial."""
@@ -142,7 +142,9 @@ def _search(tag: str) -> _Search:
     """A search from the tag's value, which :meth:`sweep.tracking.delivery.Delivery._won` makes."""
     content = json.loads(tag)
     states = content["states"]
-    searched = Searched(sum(states.values()), states, tuple(content["chosen"]), ended=True)
+    searched = Searched(
+        sum(states.values()), states, tuple(content["chosen"]), ended=True, race=content.get("race", {})
+    )
     return _Search(SearchedCell(**content["cell"]), searched)
 
 
@@ -242,7 +244,7 @@ def _member(trial: Trial, cells: list[SearchedCell]) -> _Member:
     slot = trial.slot
     if slot.stage == "teacher":
         return _Member(trial, "teacher")
-    if slot.stage == "search":
+    if slot.stage in ("search", "race"):
         return _Member(trial, "tried")
     if TUNED not in slot.label:
         return _Member(trial, "fixed")

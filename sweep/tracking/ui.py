@@ -49,7 +49,7 @@ def serve(root: Root, given: str | None, port: int) -> int:
     if uri.startswith(("http:", "https:")):
         raise InputError(f"{without_password(uri)} is a server already: open it in a browser")
     if uri.startswith("sqlite:") and given is None and not root.mlflow_database.exists():
-        raise InputError(f"nothing has been tracked below {root.path} yet; first: sweep run SPEC")
+        raise InputError(f"nothing has been tracked below {root.path} yet; first: {root.typed('run SPEC')}")
     _check_free(port)
     token = _token()
     if uri == own_database(root):

@@ -268,7 +268,7 @@ def a_worker_dies_a_trial_diverges_and_the_tracking_server_is_away(user: User, t
     assert "diverged: resnet14→resnet8 · dhkd α=1e+39 · seed 0: loss term 'loss' became" in done.out
     assert "2 diverged" in done.out
     assert done.out.count("is away") == 1
-    assert "sync small --tracking-uri http://***@127.0.0.1:9" in done.out
+    assert "sync small --tracking-uri 'http://***@127.0.0.1:9'" in done.out
     assert "secret" not in done.out + done.err
     assert "loss term 'loss' became" in user.sweep("status", "--format", "csv").out
     new = {event.trial: event.body for event in user.events("start") if event.seq > before}

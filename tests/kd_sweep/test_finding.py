@@ -76,7 +76,7 @@ def test_processes_that_are_spawned_find_ours(own: Path, start: str) -> None:
     work = f"""
 import sys, kd_sweep
 from multiprocessing import get_context
-from trainers.process import cores
+from trainers.allotment import cores
 before = sys.path[:]
 process = get_context({start!r}).Process(target=cores)
 with kd_sweep.spawning():

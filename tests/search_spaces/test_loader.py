@@ -466,10 +466,23 @@ def test_a_grid_beyond_measure_is_refused_at_once() -> None:
     assert found == "5: methods[0].dhkd: a grid of 7,880,599 points; at most 2,000"
 
 
-def test_duplicate_keys_aliases_and_tags_stop_the_reading() -> None:
+def test_anchors_and_merge_keys_save_writing_twice() -> None:
+    found = spec(
+        recipe="{base: digits, weight_decay: &slow 0.01}",
+        pairs="[resnet20 -> resnet8, resnet14 -> resnet8: {recipe: {lr: *slow}}]",
+        methods="[dhkd: &d {alpha: [1, 2], head: nonlinear}, dhkd: {<<: *d, head: linear}]",
+    )
+    assert [pair.recipes[0].value.lr for pair in found.pairs] == [RECIPES["digits"].lr, 0.01]
+    assert [[v.chosen for v in grid.variants] for grid in found.methods] == [
+        [{"alpha": 1.0, "head": "nonlinear"}, {"alpha": 2.0, "head": "nonlinear"}],
+        [{"head": "linear", "alpha": 1.0}, {"head": "linear", "alpha": 2.0}],
+    ]
+
+
+def test_duplicate_keys_endless_aliases_and_tags_stop_the_reading() -> None:
     assert the_mistake(seeds="2\nseeds: 3") == "7: seeds: this key stands here twice"
-    assert mistakes(text(methods="[&m kd, *m]")) == [
-        "5: methods[1]: anchors and aliases (&, *) are not read; write the value out"
+    assert mistakes(text(methods="&m [kd, *m]")) == [
+        "5: methods[1]: an alias (*) that stands inside of its own anchor (&) has no end"
     ]
     assert "tags such as !!python/object:os.system are not read" in the_mistake(
         compute="!!python/object:os.system {cpus: 1}"
@@ -521,6 +534,26 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.yaml"
     path.write_bytes(b"name: a\n\xff\xfe\x00")
     with pytest.raises(InputError, match=r"weights.yaml is not a text file \(byte 8 is not UTF-8\): not a spec"):
+        load_spec(str(path))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
+def test_a_spec_in_any_form_of_unicode_is_read(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "windows.yaml"
+    path.write_bytes(text(description="Größe → α").replace("\n", "\r\n").encode(encoding))
+    assert load_spec(str(path)).description == "Größe → α"
+
+
+def test_a_spec_in_a_regional_encoding_is_one_message_with_the_cure(tmp_path: Path) -> None:
+    path = tmp_path / "old.yaml"
+    path.write_bytes(text(description="Größe").encode("latin-1"))
+    with pytest.raises(InputError) as error:
+        load_spec(str(path))
+    assert str(error.value) == (
+        f"{path}, line 7: a spec is text in UTF-8, which the byte F6, 'ö' in Latin-1, is not; save the file as UTF-8"
+    )
+    path.write_bytes(text(description="α").encode("utf-16")[:-1])
+    with pytest.raises(InputError, match=r"is not a text file \(byte \d+ is not UTF-16\): not a spec"):
         load_spec(str(path))
 
 
@@ -580,7 +613,7 @@ def test_any_file_is_a_spec_or_a_list_of_mistakes(tmp_path_factory: pytest.TempP
         assert all(1 <= mistake.line <= content.count(b"\n") + content.count(b"\r") + 2 for mistake in error.mistakes)
         str(error).encode()
     except InputError as error:
-        assert "not a text file" in str(error)
+        assert "not a text file" in str(error) or "a spec is text in UTF-8" in str(error)
     else:
         assert isinstance(found, Spec)
         assert found.methods

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 from search_spaces.loader import parse_spec
 from search_spaces.schema import Pair, Spec
 from trainers.errors import SpecError
+from trainers.storage.endings import WEIGHTS
 
 BASE: dict[str, Any] = {
     "name": "pairs",
@@ -123,3 +125,92 @@ def test_a_method_may_stand_inside_a_method() -> None:
     mistake = the_mistake(methods=[{"dhkd": {"main": ["kd", "crd"]}}])
     assert "methods[0].dhkd.main[1]: unknown method for the main head 'crd'" in mistake
     assert "gdkd: w9" in the_mistake(methods=[{"dhkd": {"main": {"gdkd": {"w9": 4}}}}])
+
+
+# -- teachers in files ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", [*WEIGHTS, ".pth.tar", ".TH", ".Ckpt", ".PTH.TAR"])
+def test_every_usual_ending_names_a_file(tmp_path: Path, ending: str) -> None:
+    file = tmp_path / f"resnet20{ending}"
+    file.touch()
+    (pair,) = spec_of(pairs=[f"{file} -> resnet8"]).pairs
+    assert pair.kind == "file"
+    assert f"there is no file nowhere/t{ending}" in the_mistake(pairs=[f"nowhere/t{ending} -> resnet8"])
+
+
+@pytest.mark.parametrize("name", ["teacher", "teacher.pkl", "teachers.tar.gz", "resnet20 (best)"])
+def test_a_file_that_is_there_is_one_whatever_its_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    assert spec_of(pairs=[f"{tmp_path / name} -> resnet8"]).pairs[0].kind == "file"
+    assert "unknown model" in the_mistake(pairs=["nowhere/teacher -> resnet8"])
+
+
+def test_a_model_s_name_is_no_file_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "resnet20").touch()
+    assert spec_of().pairs[0].kind == "architecture"
+
+
+def test_the_home_folder_may_be_written_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "t.pth").touch()
+    (pair,) = spec_of(pairs=["~/t.pth -> resnet8"]).pairs
+    assert (pair.kind, pair.teacher) == ("file", "~/t.pth")
+    assert "there is no file ~/u.pth" in the_mistake(pairs=["~/u.pth -> resnet8"])
+    assert "there is no file ~nobody-here/u.pth" in the_mistake(pairs=["~nobody-here/u.pth -> resnet8"])
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "t.pth").touch()
+    return tmp_path / "t.pth"
+
+
+@pytest.mark.parametrize(
+    ("said", "mean", "std"),
+    [
+        ({"mean": 0.5, "std": 0.25}, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
+        ({"mean": [0.1, 0.2, 0.3], "std": [1, 1, 1]}, (0.1, 0.2, 0.3), (1, 1, 1)),
+    ],
+)
+def test_a_pair_says_what_the_teacher_in_a_file_was_trained_with(
+    file: Path, said: dict[str, Any], mean: tuple[float, ...], std: tuple[float, ...]
+) -> None:
+    plain, own = spec_of(pairs=["resnet20 -> resnet8", {f"{file} -> resnet8": {"teacher": said}}]).pairs
+    assert plain.normalisation is None
+    assert own.normalisation is not None
+    assert (own.normalisation.mean, own.normalisation.std) == (mean, std)
+    assert own.recipes == plain.recipes
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"mean": 123.7, "std": 58.4}, "less than or equal to 1"),
+        ({"mean": 0.5}, "std"),
+        ({"mean": 0.5, "std": 0}, "greater than 0"),
+        ({"mean": [0.5, 0.5], "std": 1}, "mean"),
+        ({"mean": 0.5, "std": 1, "size": 3}, "size"),
+        (0.5, "teacher"),
+    ],
+)
+def test_a_mistake_in_what_a_pair_says_of_its_teacher_is_told(file: Path, said: Any, message: str) -> None:
+    found = the_mistake(pairs=[{f"{file} -> resnet8": {"teacher": said}}])
+    assert message in found
+    assert re.search(r"spec.yaml:\d+: pairs\[0\]", found)
+
+
+def test_mean_and_std_are_said_of_files_alone() -> None:
+    said = {"teacher": {"mean": 0.5, "std": 0.5}}
+    assert "others have the data set's" in the_mistake(pairs=[{"resnet20 -> resnet8": said}])
+    assert "its own in its passport" in the_mistake(pairs=[{"resnet20@0123abcd -> resnet8": said}])
+
+
+def test_all_pairs_of_a_file_say_the_same(file: Path) -> None:
+    one, other = ({"teacher": {"mean": mean, "std": 0.5}} for mean in (0.5, 0.4))
+    same = spec_of(pairs=[{f"{file} -> resnet8": one}, {f"{file} -> resnet14": copy.deepcopy(one)}]).pairs
+    assert same[0].normalisation == same[1].normalisation
+    for second in (other, None):
+        mistake = the_mistake(pairs=[{f"{file} -> resnet8": one}, {f"{file} -> resnet14": second}])
+        assert "says another mean and std (`teacher:`), or none" in mistake

@@ -289,6 +289,12 @@ def test_a_search_is_read_as_written() -> None:
         ("{trials: 0}", "search.trials: should be greater than or equal to 1, found 0"),
         ("{trials: 10001}", "search.trials: should be less than or equal to 10000, found 10001"),
         ("{trials: true}", "search.trials: should be a valid integer, found true"),
+        ("{confirm: 4, race: 2}", "search.race: should be greater than or equal to 3, found 2"),
+        ("{race: 5}", "search: race needs several configurations: say with confirm how many race, 4 for example"),
+        (
+            "{confirm: 4, race: 5, metrics: [val_acc, student_macs]}",
+            "search: a race is about one accuracy: give one of val_acc and test_acc as metrics, or none",
+        ),
         ("{confirm: 0}", "search.confirm: should be greater than or equal to 1, found 0"),
         ("{reduction: 1}", "search.reduction: should be greater than or equal to 2, found 1"),
         ("{grace: 0}", "search.grace: should be greater than or equal to 1, found 0"),
@@ -309,6 +315,15 @@ def test_a_search_is_read_as_written() -> None:
 )
 def test_a_wrong_search_is_told_with_its_line(written: str, message: str) -> None:
     assert the_mistake(search=written).startswith(f"{LAST}: {message}")
+
+
+def test_a_race_needs_seeds_that_neither_it_nor_the_search_has_seen() -> None:
+    assert spec(search="{confirm: 4, race: 5}").search.race == 5
+    needs = "needs two seeds or more: the first is the search's, and what has won is run with the others"
+    assert the_mistake(search="{confirm: 4, race: 5}", seeds="1") == f"{LAST}: search.race: {needs}"
+    own = "has seeds of its own, 1000000 to 1000004; seeds must be others"
+    assert the_mistake(search="{confirm: 4, race: 5}", seeds="[0, 1000004]") == f"{LAST}: search.race: {own}"
+    assert spec(search="{confirm: 4, race: 5}", seeds="[0, 1000005]").seeds == (0, 1000005)
 
 
 @pytest.mark.parametrize("written", ["{}", "{trials: 5}"])

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search_spaces.yaml_lines import Document, dotted
+from trainers.errors import SpecError
 
 BILLION_LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "\n".join(
     f"{name}: &{name} [{', '.join(['*' + before] * 9)}]" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
@@ -80,8 +81,11 @@ def test_paths_are_written_as_a_person_writes_them() -> None:
     [
         ("a: 1\na: 2", ["2: a: this key stands here twice"]),
         ("x: {b: 1,\n  b: 2}", ["2: x.b: this key stands here twice"]),
-        ("a: &x [1]\nb: *x", ["2: b: anchors and aliases (&, *) are not read; write the value out"]),
-        ("a: &x\n  b: *x", ["2: a.b: anchors and aliases (&, *) are not read; write the value out"]),
+        ("a: &x\n  b: *x", ["2: a.b: an alias (*) that stands inside of its own anchor (&) has no end"]),
+        ("a: &x [1, *x]", ["1: a[1]: an alias (*) that stands inside of its own anchor (&) has no end"]),
+        ("a: &x\n  <<: *x", ["2: << takes a mapping, or a list of mappings, each an alias (*name) of one"]),
+        ("a: 1\nb: {<<: 5}", ["2: << takes a mapping, or a list of mappings"]),
+        ("a: &x [1]\nb:\n  <<: *x", ["3: << takes a mapping"]),
         ("a: 1\n b: 2", ["2: not YAML: mapping values are not allowed here"]),
         ("a: [1, 2\nb: 3", ["2: not YAML: expected ',' or ']', but got ':'"]),
         ("a: 'open\nb: 3\n", ["3: not YAML: found unexpected end of stream"]),
@@ -129,10 +133,96 @@ def test_python_tags_are_refused_and_do_nothing(value: str, tmp_path: Path) -> N
     assert not path.exists()
 
 
-def test_aliases_are_not_expanded() -> None:
-    found = mistakes(BILLION_LAUGHS)  # 9**9 values, if they were
-    assert len(found) == 8 * 9
-    assert all("anchors and aliases" in one for one in found)
+def test_an_alias_is_its_anchors_value_once_more() -> None:
+    found = data("a: &a {x: 1, y: [2, &b 3]}\nb: *a\nc: [*b, *b]\nd: *b")
+    assert found == {"a": {"x": 1, "y": [2, 3]}, "b": {"x": 1, "y": [2, 3]}, "c": [3, 3], "d": 3}
+    assert found["a"] is not found["b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "merged"),
+    [
+        ("{<<: *one}", {"x": 1, "y": 2}),
+        ("{<<: *one, y: 3}", {"y": 3, "x": 1}),
+        ("{y: 3, <<: *one}", {"y": 3, "x": 1}),
+        ("{<<: [*one, *two]}", {"x": 1, "y": 2, "z": 9}),
+        ("{<<: [*two, *one]}", {"y": 8, "z": 9, "x": 1}),
+        ("{<<: *two, z: null, <<: *one}", {"z": None, "y": 8, "x": 1}),
+        ("{<<: {<<: *one, y: 5}}", {"y": 5, "x": 1}),
+        ("{<<: []}", {}),
+        ("{'<<': 7}", {"<<": 7}),
+    ],
+)
+def test_merge_keys_stand_in_for_what_is_not_written_out(text: str, merged: dict[str, Any]) -> None:
+    anchors = "one: &one {x: 1, y: 2}\ntwo: &two {y: 8, z: 9}\n"
+    assert data(f"{anchors}b: {text}")["b"] == merged
+
+
+def test_what_comes_by_an_alias_knows_its_anchors_lines() -> None:
+    document = Document("a: &a\n  x: 1\nb:\n  <<: *a\n  y: 2\nc: *a\n", "f.yaml")
+    for path in (("b", "x"), ("b", "y"), ("c",), ("c", "x")):
+        document.add(path, "wrong")
+    assert [mistake.line for mistake in document.mistakes] == [2, 5, 6, 2]
+
+
+MERGED_LAUGHS = "a: &a {x: 1}\n" + "\n".join(
+    f"{name}: &{name} {{<<: [{', '.join(['*' + before] * 9)}]}}"
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize("text", [BILLION_LAUGHS, MERGED_LAUGHS], ids=["aliases", "merge keys"])
+def test_aliases_that_unfold_beyond_measure_are_one_mistake(text: str) -> None:
+    with pytest.raises(SpecError) as error:
+        Document(text, "f.yaml")  # 9**9 values
+    (mistake,) = error.value.mistakes
+    assert mistake.message.endswith("anchors and aliases (&, *) unfold to more than 100,000 values; write them out")
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        ("010", "010 is read to the base of 8, as 8; write 10, or put it in quotes where text is meant"),
+        ("0010", "0010 is read to the base of 8, as 8; write 10, "),
+        ("-010", "-010 is read to the base of 8, as -8; write -10, "),
+        ("+0_1_7", "+0_1_7 is read to the base of 8, as 15; write 17, "),
+        ("007", "007 begins with a zero; write 7, "),
+        ("000", "000 begins with a zero; write 0, "),
+        ("010.5", "010.5 begins with a zero; write 10.5, "),
+        ("00.5", "00.5 begins with a zero; write 0.5, "),
+        ("01e3", "01e3 "),
+        ("1:30", "1:30 is read to the base of 60, as 90; write 90, or put it in quotes where text is meant"),
+        ("-2:00:00", "-2:00:00 is read to the base of 60, as -7200; write -7200, "),
+        ("1:30.5", "1:30.5 is read to the base of 60, as 90.5; write 90.5, "),
+        ("!!int '010'", "010 is read to the base of 8, as 8; write 10, "),
+        ("1_", "1_ has a '_' that does not stand between two digits; write 1, "),
+        ("1__0", "1__0 has a '_' that does not stand between two digits; write 10, "),
+        ("1._5", "1._5 has a '_' that does not stand between two digits; write 1.5, "),
+    ],
+)
+def test_numbers_that_are_not_what_they_seem_are_refused(number: str, message: str) -> None:
+    for text, place in ((f"a: {number}", "a"), (f"a: {{b: [1, {number}]}}", "a.b[1]")):
+        (found,) = mistakes(text)
+        assert found.startswith(f"1: {place}: {message}")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *(("0", 0), ("-0", 0), ("0.5", 0.5), ("-0.05", -0.05), ("0e3", 0.0), ("0x1F", 31), ("0.007", 0.007)),
+        *(("0b11", 3), ("1_000", 1000), ("10", 10), ("100", 100), ("0xdead_beef", 0xDEADBEEF)),
+        *(("'010'", "010"), ("'1:30'", "1:30"), ("08:30", "08:30"), ("2026-01-01 08:00", "2026-01-01 08:00")),
+        *(("resnet20@007", "resnet20@007"), ("0o17", "0o17"), ("a:b", "a:b")),
+    ],
+)
+def test_numbers_and_texts_that_are_what_they_seem_are_read(text: str, value: Any) -> None:
+    assert data(f"a: {text}") == {"a": value}
+
+
+def test_what_is_no_text_is_known_as_it_is_written() -> None:
+    document = Document("a: 2024-01-01\nb: no\nc: [1.50, text, '7']\nd:\n", "f.yaml")
+    written = {path: document.written(path) for path in [("a",), ("b",), ("c", 0), ("c", 1), ("c", 2), ("d",), ("e",)]}
+    assert list(written.values()) == ["2024-01-01", "no", "1.50", None, None, "", None]
 
 
 @pytest.mark.parametrize("text", ["[" * 1500, "{a: " * 1500, "- " * 1500, "[" * 1500 + "]" * 1500])

@@ -110,6 +110,8 @@ class User:
         self.folder = folder
         self.program: tuple[str, ...] = ("-m", "sweep.cli")
         """What Python runs for `sweep`."""
+        self.encoding: str | None = None
+        """Of what a command prints; None: the test's own."""
         self.home = folder / "home"
         self.home.mkdir(parents=True, exist_ok=True)
         self.write(spec)
@@ -136,6 +138,7 @@ class User:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            encoding=self.encoding,
             start_new_session=True,
         )
 

@@ -10,7 +10,7 @@ import io
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +198,12 @@ def run(world: World, plan: Plan, chance: random.Random, *, workers: int, kills:
             for job in live:  # workers that were in the middle of an epoch may have finished it
                 if chance.random() < 0.5 and world.done(job.key) < job.slot.epochs:
                     _ignoring_errors(world.train, job)
+
+
+def break_off(world: World, plan: Plan, chance: random.Random, *, workers: int) -> None:
+    """Run a plan until its driver is killed, or to its end where that comes first."""
+    with suppress(Killed), driver(world, plan, chance.randint(1, 60), workers) as one:
+        _to_the_end(one, chance, workers, [])
 
 
 def _to_the_end(one: Driver, chance: random.Random, workers: int, live: list[Job]) -> None:

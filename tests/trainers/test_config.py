@@ -19,8 +19,27 @@ def changed(config: TrialConfig, **fields: Any) -> TrialConfig:
     return TrialConfig.model_validate(config.model_dump() | fields)
 
 
+OTHERS: dict[str, Any] = {
+    "optimizer": "adamw",
+    "lr": 0.1,
+    "min_lr": 0.01,
+    "label_smoothing": 0.1,
+    "warmup_start": 0.5,
+    "drop_path": 0.1,
+    "layer_decay": 0.75,
+    "ema": {"decay": 0.9},
+    "randaugment": {},
+    "random_erasing": 0.5,
+    "mixup": 0.2,
+    "cutmix": 1.0,
+}
+"""Where no rule makes one."""
+
+
 def another_value(name: str) -> Any:
     """A valid value of a recipe's field that is not its default."""
+    if name in OTHERS:
+        return OTHERS[name]
     field, default = Recipe.model_fields[name], getattr(Recipe(), name)
     if choices := [choice for choice in typing.get_args(field.annotation) if isinstance(choice, str)]:
         return next(choice for choice in choices if choice != default)
@@ -91,12 +110,35 @@ def test_configs_are_frozen() -> None:
         ({"samples_per_class": 0}, "greater than or equal to 1"),
         ({"precision": "fp16"}, "'fp32' or 'bf16'"),
         ({"schedule": "linear"}, "'step', 'cosine' or 'constant'"),
+        ({"optimizer": "adam"}, "unknown optimiser 'adam'; did you mean 'adamw'?"),
+        ({"optimizer": {"sgd": {"momentum": 0.9}}}, "`momentum` and `nesterov` are fields of the recipe"),
+        ({"optimizer": {"adamw": {"betas": [0.9, 1.0]}}}, r"adamw.betas.1: .*less than 1"),
+        ({"optimizer": {"adamw": {"beta": 0.9}}}, "adamw.beta: Extra inputs are not permitted"),
+        ({"min_lr": 0.06}, r"min_lr \(0.06\) must not be above lr \(0.05\)"),
+        ({"warmup_start": 1.5}, "less than or equal to 1"),
+        ({"label_smoothing": 1.0}, "less than 1"),
+        ({"clip_norm": 0}, "greater than 0"),
+        ({"ema": {"decay": 1}}, "less than 1"),
+        ({"mixup": -1}, "greater than or equal to 0"),
+        ({"random_erasing": 2}, "less than or equal to 1"),
+        ({"randaugment": {"magnitude": 11}}, "less than or equal to 10"),
+        ({"views": "autoaugment", "randaugment": {}}, "two policies for one view"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )
 def test_impossible_recipes_are_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         Recipe(**fields)
+
+
+def test_an_optimiser_is_one_however_it_is_written() -> None:
+    plain, written, whole = (
+        Recipe(optimizer=given)  # type: ignore[arg-type]
+        for given in ("adamw", {"adamw": None}, {"adamw": {"betas": [0.9, 0.999], "eps": 1e-8}})
+    )
+    assert plain == written == whole == Recipe.model_validate_json(plain.model_dump_json(), strict=True)
+    assert plain.model_dump(mode="json")["optimizer"] == {"adamw": {"betas": [0.9, 0.999], "eps": 1e-8}}
+    assert Recipe(optimizer={"sgd": {}}) == Recipe()  # type: ignore[arg-type]
 
 
 def test_unknown_parts_of_a_trial_are_refused() -> None:
@@ -117,3 +159,34 @@ def test_every_knob_is_explained() -> None:
     models = [Recipe, *(method.Params for method in METHODS.values()), *DATASETS.values()]
     unexplained = [f"{m.__name__}.{name}" for m in models for name, f in m.model_fields.items() if not f.description]
     assert unexplained == []
+
+
+def test_deit_is_the_paper_s() -> None:
+    """arXiv 2012.12877, table 9; the rates before and after the cosine are the release's."""
+    deit = RECIPES["deit"]
+    assert (deit.epochs, deit.batch_size, deit.lr, deit.weight_decay) == (300, 1024, 0.0005 * 1024 / 512, 0.05)
+    assert (deit.schedule, deit.warmup_epochs, deit.min_lr) == ("cosine", 5, 1e-5)
+    assert deit.warmup_start == pytest.approx(1e-6 / deit.lr)
+    assert deit.optimizer == Recipe(optimizer="adamw").optimizer  # type: ignore[arg-type]
+    assert (deit.label_smoothing, deit.drop_path, deit.clip_norm, deit.ema) == (0.1, 0.1, None, None)
+    assert (deit.mixup, deit.cutmix, deit.random_erasing) == (0.8, 1.0, 0.25)
+    assert deit.randaugment is not None
+    assert (deit.randaugment.magnitude, deit.randaugment.std, deit.randaugment.operations) == (9, 0.5, 2)
+
+
+def test_a3_is_the_paper_s() -> None:
+    """arXiv 2110.00476, table 2; the rates before and after the cosine are the release's."""
+    a3 = RECIPES["timm-a3"]
+    assert (a3.epochs, a3.batch_size, a3.lr, a3.weight_decay) == (100, 2048, 8e-3, 0.02)
+    assert (a3.schedule, a3.warmup_epochs, a3.min_lr) == ("cosine", 5, 1e-6)
+    assert a3.warmup_start == pytest.approx(1e-4 / a3.lr)
+    assert a3.optimizer == Recipe(optimizer="lamb").optimizer  # type: ignore[arg-type]
+    assert (a3.label_loss, a3.label_smoothing, a3.drop_path, a3.clip_norm, a3.ema) == ("bce", 0, 0, None, None)
+    assert (a3.mixup, a3.cutmix, a3.random_erasing) == (0.1, 1.0, 0)
+    assert a3.randaugment is not None
+    assert (a3.randaugment.magnitude, a3.randaugment.std, a3.randaugment.operations) == (6, 0.5, 2)
+
+
+@pytest.mark.parametrize("name", ["deit", "timm-a3"])
+def test_recipes_for_large_networks_spare_norms_and_biases(name: str) -> None:
+    assert not RECIPES[name].decay_norms_and_biases

@@ -8,7 +8,7 @@ from torch import nn
 from trainers.config import MethodConfig, Recipe
 from trainers.distillers import Distiller, Setting, build_distiller
 from trainers.loop.data_parallel import ALONE, Group
-from trainers.loop.step import optimizer_of
+from trainers.loop.optimizers import optimizer_of
 from trainers.training import _seed_torch, seeded_model
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from trainers.code.files import MOST_BYTES, Code, check_size, is_name, module_of
 from trainers.errors import InputError
-from trainers.storage.inputs import FILE, FOLDER, kind, read_file, readable
+from trainers.storage.inputs import FILE, FOLDER, expanded, kind, read_file, readable
 
 MAIN = "__main__.py"
 """What ``python -m mypaper`` runs: a script, which no module imports."""
@@ -34,7 +34,7 @@ def read(paths: Sequence[str], folder: Path) -> Code:
     folders: dict[str, str] = {}
     size = 0
     for path in paths:
-        place = folder / path
+        place = folder / expanded(Path(path))
         for name, file in _python_files(place, path):
             if name in files:
                 raise InputError(f"{path}: there is a file {name} under `code` already; a module's name stands for one")

@@ -124,6 +124,8 @@ class ImageData:
     std: tuple[float, float, float]
     fingerprint: str = ""
     """The content hash, from a source that knows it already; empty: images in memory, hashed when it is asked for."""
+    remarks: tuple[str, ...] = ()
+    """What was taken of the files and what was left out, where one may wonder; a sentence each."""
 
     @property
     def num_classes(self) -> int:

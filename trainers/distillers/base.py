@@ -18,10 +18,10 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 from torch._functorch import config as functorch
-from torch.nn import functional as F
 
 from trainers.accelerator import compiled_forgotten
 from trainers.config import Frozen
+from trainers.distillers.labels import AS_THEY_ARE, LabelReading, Partners, label_loss
 from trainers.models import Features, Network
 from trainers.models.batch_counts import count_on_host
 
@@ -77,10 +77,18 @@ class Batch:
 
     strong: View | None = None
     """The strong view of the same images, for methods with :attr:`Distiller.strong_view`."""
+    reading: LabelReading = AS_THEY_ARE
+    """How the recipe reads labels."""
+    partners: Partners | None = None
+    """What the images were mixed with; None where each is its own."""
 
     def __len__(self) -> int:
         """`B`."""
         return len(self.targets)
+
+    def ce(self, logits: Tensor) -> Tensor:
+        """The cross-entropy of logits ``[B, C]`` with the labels, as the recipe reads them: what a method's `ce` is."""
+        return label_loss(logits, self.targets, self.reading, self.partners)
 
     def need_teacher(self) -> Features:
         """The teacher's pass; raises TypeError where a method was wired without one."""
@@ -126,6 +134,9 @@ class Distiller(nn.Module, ABC):
     """Whether it copies some of the teacher's weights when it is built, though it reads nothing but logits."""
     strong_view: bool = False
     """Whether batches must carry a strong view as well; a method may settle it by its hyperparameters."""
+    reads_labels: bool = False
+    """Whether a term beside the cross-entropy reads the label of each image, which must then be one; a method may
+    settle it by its hyperparameters."""
     remembers_images: ClassVar[bool] = False
     """Whether it keeps something of every training image from one step to the next."""
     one_graph: bool = True
@@ -267,7 +278,7 @@ class LogitDistiller(Distiller):
         """
         logits = self.passed(batch.images).logits.float()
         teacher = batch.need_teacher().logits.float()
-        ce = F.cross_entropy(logits, batch.targets)
+        ce = batch.ce(logits)
         return Losses(logits, {"ce": ce, **self.terms(logits, teacher, batch.targets)})
 
 
@@ -292,7 +303,7 @@ class FeatureDistiller(Distiller):
             TypeError: where the batch carries no teacher's pass.
         """
         student = self.passed(batch.images).float()
-        ce = F.cross_entropy(student.logits, batch.targets)
+        ce = batch.ce(student.logits)
         return Losses(student.logits, {"ce": ce, **self.terms(student, batch.need_teacher().float(), batch)})
 
 

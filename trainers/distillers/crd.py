@@ -165,6 +165,7 @@ class CRD(MapDistiller):
 
     Params: ClassVar[type[MethodParams]] = CRDParams
     summary: ClassVar[str] = "contrast of embeddings against a memory of all images (arXiv 1910.10699)"
+    reads_labels = True
     remembers_images: ClassVar[bool] = True
     params: CRDParams
     index: Tensor  # int64 [N]

@@ -31,7 +31,6 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional as F
 
 from trainers.distillers.base import Batch, Distiller, Losses, MethodParams, Setting
 from trainers.distillers.partition import kl_divergence
@@ -145,7 +144,7 @@ class CRLD(Distiller):
             weak_threshold=params.weak_threshold,
             strong_threshold=params.strong_threshold,
         )
-        ce, ce_strong = (F.cross_entropy(logits, batch.targets) for logits in (views[0], views[2]))
+        ce, ce_strong = (batch.ce(logits) for logits in (views[0], views[2]))
         return Losses(views[0], {"ce": ce, "ce_strong": ce_strong, "within": within, "cross": cross})
 
     def _seen(self, batch: Batch) -> tuple[Tensor, Tensor]:

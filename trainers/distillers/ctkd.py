@@ -28,7 +28,6 @@ from typing import Any, ClassVar
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from trainers.distillers.base import Batch, Distiller, Losses, MethodParams, Setting
 from trainers.distillers.kd import soft_kl
@@ -97,7 +96,7 @@ class CTKD(Distiller):
         logits = self.passed(batch.images).logits.float()
         teacher = batch.need_teacher().logits.float().detach()
         kd = soft_kl(logits, teacher, self.temperature(batch.epoch))
-        return Losses(logits, {"ce": F.cross_entropy(logits, batch.targets), "ctkd": kd})
+        return Losses(logits, {"ce": batch.ce(logits), "ctkd": kd})
 
     def weights(self, epoch: int) -> dict[str, float]:
         """`ce_weight` for `ce` and `kd_weight` for `ctkd`; what changes over the epochs is the gradient of `theta`

@@ -109,7 +109,7 @@ class DHKD(Distiller):
         super().__init__(student, setting)
         self.params = params
         self._main = (main,)  # in a tuple, so that its student is not registered as a second one
-        self.one_graph = main.one_graph
+        self.one_graph, self.reads_labels = main.one_graph, main.reads_labels
         self.aux_head: nn.Module | None = None
         if params.head != "shared":
             self.aux_head = auxiliary_head(
@@ -157,7 +157,7 @@ class DHKD(Distiller):
         aux_logits = logits if self.aux_head is None else self.aux_head(passed.pooled.float())
         teacher = batch.need_teacher().logits.float()
         aux = AUX_LOSSES[self.params.aux_loss](aux_logits, teacher, temperature=self.params.temperature)
-        main = {"ce": F.cross_entropy(logits, batch.targets), **self._main[0].terms(logits, teacher, batch.targets)}
+        main = {"ce": batch.ce(logits), **self._main[0].terms(logits, teacher, batch.targets)}
         return Losses(logits, {**main, self.params.aux_loss: aux})
 
     def weights(self, epoch: int) -> dict[str, float]:

@@ -31,7 +31,6 @@ from typing import Any, ClassVar
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from trainers.distillers.base import Batch, Distiller, Losses, MethodParams, Setting
 from trainers.distillers.kd import kd_loss
@@ -146,7 +145,7 @@ class DHO(Distiller):
         teacher = batch.need_teacher().logits.float()
         dho = dho_loss(distilled, teacher, temperature=params.temperature)
         mixed = mixed_logits(labelled.detach(), distilled.detach(), alpha=params.alpha, beta=params.beta)
-        return Losses(mixed, {"ce": F.cross_entropy(labelled, batch.targets), "dho": dho})
+        return Losses(mixed, {"ce": batch.ce(labelled), "dho": dho})
 
     def weights(self, epoch: int) -> dict[str, float]:
         """`ce_weight` for `ce` and `kd_weight` for `dho`, in every epoch."""

@@ -27,9 +27,10 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
-from trainers.distillers.base import LogitDistiller, MethodParams, ramp
+from trainers.distillers.base import LogitDistiller, MethodParams, Setting, ramp
 from trainers.distillers.lskd import standardize
 from trainers.distillers.partition import Direction, divergences, ranking
+from trainers.models import Network
 
 
 def dkd_terms(
@@ -102,6 +103,10 @@ class DKD(LogitDistiller):
     Params: ClassVar[type[MethodParams]] = DKDParams
     summary: ClassVar[str] = "KD's loss taken apart: target and other classes (arXiv 2203.08679)"
     params: DKDParams
+
+    def __init__(self, params: DKDParams, student: Network, setting: Setting) -> None:
+        super().__init__(params, student, setting)
+        self.reads_labels = params.partition == "target"
 
     def terms(self, student: Tensor, teacher: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """`tckd` and `nckd`, scalars of :func:`dkd_terms`, from logits ``[B, C]``, standardised first where

@@ -67,13 +67,16 @@ def survey(network: Network, setting: Setting, method: str, *, stages: int = 0, 
     passed = shapes(network, setting.image_size)
     _check_stages(network, len(passed.stages), method, stages)
     if unpooled and passed.unpooled.ndim != 4:
-        raise InputError(f"{method} reads the map in front of the average pooling, and a {_name(network)} has none")
+        raise InputError(
+            f"{method} reads the map in front of the average pooling, and a {name_of(network)} has none: what its"
+            " classifier reads is not the mean of a map"
+        )
     return passed
 
 
 def _check_stages(network: Network, found: int, method: str, least: int) -> None:
     if found < least:
-        raise InputError(f"{method} compares stages, and a {_name(network)} gives {found}, not {least} or more")
+        raise InputError(f"{method} compares stages, and a {name_of(network)} gives {found}, not {least} or more")
 
 
 def _check_pooled(network: Network, setting: Setting) -> None:
@@ -81,8 +84,8 @@ def _check_pooled(network: Network, setting: Setting) -> None:
     network.classifier  # noqa: B018 - raises InputError where it is not known
 
 
-def _name(network: Network) -> str:
-    """What a user calls a network of his own; of ours, the family."""
+def name_of(network: Network) -> str:
+    """What a user calls a network of his own, or one of timm's; of ours, the family."""
     return str(getattr(network, "name", type(network).__name__))
 
 

@@ -192,6 +192,7 @@ class LA(LogitDistiller):
     Params: ClassVar[type[MethodParams]] = LAParams
     summary: ClassVar[str] = "KD with the teacher's first class and the label exchanged (RLD's baseline)"
     params: LAParams
+    reads_labels = True
 
     def terms(self, student: Tensor, teacher: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """`la`: :func:`la_loss`, a scalar, from logits ``[B, C]``."""
@@ -208,6 +209,7 @@ class RC(LogitDistiller):
     Params: ClassVar[type[MethodParams]] = RCParams
     summary: ClassVar[str] = "KD, and the student's own logits with the label raised (RLD's baseline)"
     params: RCParams
+    reads_labels = True
 
     def terms(self, student: Tensor, teacher: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """`kd` and `rc`, scalars of :func:`rc_terms`, from logits ``[B, C]``."""
@@ -228,6 +230,7 @@ class LR(LogitDistiller):
     Params: ClassVar[type[MethodParams]] = LRParams
     summary: ClassVar[str] = "logits of right answers, label-revised probabilities of others (RLD's baseline)"
     params: LRParams
+    reads_labels = True
 
     def terms(self, student: Tensor, teacher: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """`ce_right`, `lr_logit` and `lr_revised`, scalars of :func:`lr_terms`, from logits ``[B, C]``."""

@@ -32,7 +32,6 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional as F
 
 from trainers.distillers.base import Batch, Distiller, Losses, MethodParams, Setting
 from trainers.distillers.sld import Temperatures
@@ -237,7 +236,7 @@ class MLKD(Distiller):
             class_conf=params.class_conf,
             mask=params.mask,
         )
-        terms = {"ce": F.cross_entropy(logits, batch.targets), **levels._asdict()}
+        terms = {"ce": batch.ce(logits), **levels._asdict()}
         if self.strong_view:
             terms |= self._strong_terms(logits, teacher, batch.need_strong())
         return Losses(logits, terms)
@@ -249,7 +248,7 @@ class MLKD(Distiller):
             temperatures=self.softened,
             read_on_weak=READ_ON_WEAK if self.params.strong == "released" else (),
         )
-        return {"ce_strong": F.cross_entropy(views[2], strong.targets), "kd_strong": kd}
+        return {"ce_strong": strong.ce(views[2]), "kd_strong": kd}
 
     def _seen(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The student's and the teacher's logits of one view."""

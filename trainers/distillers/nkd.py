@@ -81,6 +81,7 @@ class NKD(LogitDistiller):
     Params: ClassVar[type[MethodParams]] = NKDParams
     summary: ClassVar[str] = "soft label class, other classes normalised (arXiv 2303.13005)"
     params: NKDParams
+    reads_labels = True
 
     def terms(self, student: Tensor, teacher: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """`nkd_target` and `nkd_other`, scalars of :func:`nkd_terms`, from logits ``[B, C]``."""

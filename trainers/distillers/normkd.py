@@ -132,6 +132,7 @@ class NormKDDKD(LogitDistiller):
     Params: ClassVar[type[MethodParams]] = NormKDDKDParams
     summary: ClassVar[str] = "DKD at temperatures in proportion to each sample's logits (arXiv 2308.00520)"
     params: NormKDDKDParams
+    reads_labels = True
 
     def terms(self, student: Tensor, teacher: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """`tckd` and `nckd`, scalars of :func:`normkd_dkd_terms`, from logits ``[B, C]``."""

@@ -38,7 +38,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainers.distillers.base import Batch, MethodParams, Setting
-from trainers.distillers.feature_maps import MapDistiller, survey
+from trainers.distillers.feature_maps import MapDistiller, name_of, survey
 from trainers.errors import InputError
 from trainers.models import Features, Network
 
@@ -120,7 +120,7 @@ class OFD(MapDistiller):
         norms = teacher.last_norms()
         if not norms:
             raise InputError(
-                f"ofd: the teacher, a {type(teacher).__name__}, has no batch norm in front of each stage's last ReLU"
+                f"ofd: the teacher, a {name_of(teacher)}, has no batch norm in front of each stage's last ReLU"
                 " to take margins from; choose a teacher of another family"
             )
         networks = (student, teacher)

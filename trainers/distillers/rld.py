@@ -131,6 +131,7 @@ class RLD(LogitDistiller):
     Params: ClassVar[type[MethodParams]] = RLDParams
     summary: ClassVar[str] = "confidence, and the classes ranked below the label (arXiv 2408.07703)"
     params: RLDParams
+    reads_labels = True
 
     def terms(self, student: Tensor, teacher: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """`scd` and `mcd`, scalars of :func:`rld_terms`, from logits ``[B, C]``."""

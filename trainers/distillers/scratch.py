@@ -14,7 +14,6 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from trainers.distillers.base import Batch, LogitDistiller, Losses, MethodParams
 
@@ -37,7 +36,7 @@ class Scratch(LogitDistiller):
     def losses(self, batch: Batch) -> Losses:
         """`ce` alone, of the student's float32 logits; the batch need not carry a teacher's pass."""
         logits = self.passed(batch.images).logits.float()
-        return Losses(logits, {"ce": F.cross_entropy(logits, batch.targets)})
+        return Losses(logits, {"ce": batch.ce(logits)})
 
     def weights(self, epoch: int) -> dict[str, float]:
         """1 for `ce`, in every epoch."""

@@ -193,6 +193,7 @@ class SDD(MapDistiller):
     Params: ClassVar[type[MethodParams]] = SDDParams
     summary: ClassVar[str] = "KD, DKD or NKD of every region of the last map (arXiv 2403.13512)"
     params: SDDParams
+    reads_labels = True
     teacher_weight: Tensor  # [C, D]
     teacher_bias: Tensor | None  # [C]
 

@@ -144,7 +144,7 @@ class SimKD(Distiller):
         """
         teacher = batch.need_teacher().float()
         passed = self.predictor.reused(self.passed(batch.images).float())
-        ce = F.cross_entropy(passed.logits, batch.targets)
+        ce = batch.ce(passed.logits)
         return Losses(passed.logits, {"ce": ce, "simkd": simkd_loss(passed.unpooled, teacher.unpooled)})
 
     def weights(self, epoch: int) -> dict[str, float]:

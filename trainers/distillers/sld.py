@@ -29,7 +29,6 @@ from typing import Annotated, Any, ClassVar
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional as F
 
 from trainers.distillers.base import Batch, Distiller, Losses, MethodParams, Setting
 from trainers.distillers.softening import Softening, softening
@@ -141,6 +140,7 @@ class SLD(Distiller):
     Params: ClassVar[type[MethodParams]] = SLDParams
     summary: ClassVar[str] = "mistakes of teacher and student swapped away, in two views (arXiv 2504.20108)"
     strong_view = True
+    reads_labels = True
 
     def __init__(self, params: SLDParams, student: Network, setting: Setting) -> None:
         super().__init__(student, setting)
@@ -168,7 +168,7 @@ class SLD(Distiller):
         logits, temperatures = self.passed(batch.images).logits.float(), self.softened
         teacher = batch.need_teacher().logits.float()
         return logits, {
-            "ce": F.cross_entropy(logits, batch.targets),
+            "ce": batch.ce(logits),
             "swap_teacher": teacher_swap_loss(logits, teacher, batch.targets, temperatures=temperatures),
             "swap_student": student_swap_loss(
                 logits, batch.targets, temperatures=temperatures, detach=self.params.detach

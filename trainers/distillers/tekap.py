@@ -26,7 +26,6 @@ from typing import Any, ClassVar
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional as F
 
 from trainers.distillers.base import Batch, Distiller, Losses, MethodParams, Setting
 from trainers.distillers.kd import kd_loss
@@ -139,7 +138,7 @@ class TeKAP(Distiller):
         self.at(batch.epoch)
         logits, teacher = self.passed(batch.images).logits.float(), batch.need_teacher().logits.float()
         noise = _drawn(self.beginning, batch.index, params.draws, self.num_classes)
-        ce = F.cross_entropy(logits, batch.targets)
+        ce = batch.ce(logits)
         kd = kd_loss(logits, teacher, temperature=params.temperature)
         perturbed = perturbed_loss(logits, teacher, noise, temperature=params.temperature, mix=params.mix)
         return Losses(logits, {"ce": ce, "kd": kd, "tekap": perturbed})

@@ -177,6 +177,7 @@ class WKD(LogitDistiller):
     copies_teacher: ClassVar[bool] = True
     stateless: ClassVar[bool] = False
     params: WKDParams
+    reads_labels = True
     distances: Tensor  # [C, C]
 
     def __init__(self, params: WKDParams, student: Network, setting: Setting) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from trainers.distillers import Batch, View
+from trainers.distillers.labels import Partners
 from trainers.models import Features
 
 
@@ -79,7 +80,10 @@ def changed(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
     images, targets, index = map(change, (batch.images, batch.targets, batch.index))
     strong = batch.strong and View(change(batch.strong.images), _changed(batch.strong.teacher, change))
     teacher = _changed(batch.teacher, change)
-    return replace(batch, images=images, targets=targets, index=index, teacher=teacher, strong=strong)
+    partners = batch.partners and Partners(*map(change, batch.partners))
+    return replace(
+        batch, images=images, targets=targets, index=index, teacher=teacher, strong=strong, partners=partners
+    )
 
 
 def _changed(passed: Features | None, change: Callable[[Tensor], Tensor]) -> Features | None:

@@ -9,26 +9,14 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 
-from trainers.config import Recipe
 from trainers.distillers import Distiller
 from trainers.errors import DivergedError
 from trainers.loop.data_parallel import ALONE, Group
 from trainers.loop.gradient_alignment import aligned_gradients
-from trainers.loop.sgd import SGD
+from trainers.loop.parameters import SCALE
 from trainers.loop.weighing import Objective, Weighing
-
-
-def optimizer_of(distiller: Distiller, recipe: Recipe) -> SGD:
-    """The optimiser that the recipe describes, of all that the method trains."""
-    return SGD(
-        distiller.parameters(),
-        lr=recipe.lr,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        weight_decay=recipe.weight_decay,
-        fused=True,
-    )
 
 
 def shares(terms: dict[str, Tensor], own: int, batch: int) -> dict[str, Tensor]:
@@ -43,10 +31,21 @@ def step(
     weighing: Weighing,
     lr: float,
     group: Group = ALONE,
+    clip_norm: float | None = None,
 ) -> None:
-    """Step the optimiser once, by the gradient of the weighted sum of the terms."""
+    """Step the optimiser once, by the gradient of the weighted sum of the terms.
+
+    Args:
+        distiller: whose parameters these are.
+        optimizer: of all of them.
+        terms: unweighted scalars by name, this process's shares.
+        weighing: of the epoch.
+        lr: learning rate.
+        group: the processes that train together.
+        clip_norm: a gradient that is longer, over all parameters, is scaled down to it.
+    """
     for parameters_group in optimizer.param_groups:
-        parameters_group["lr"] = lr
+        parameters_group["lr"] = lr * parameters_group.get(SCALE, 1.0)
     counted = weighing.counted(terms)
     if distiller.anchors.isdisjoint(counted) or distiller.anchors.issuperset(counted):
         optimizer.zero_grad(set_to_none=True)
@@ -54,6 +53,8 @@ def step(
         group.sum_all([parameter.grad for parameter in distiller.parameters()])
     else:
         _align(distiller, [weighing.objective(terms, names) for names in _apart(counted, distiller.anchors)], group)
+    if clip_norm is not None:
+        clip_grad_norm_(distiller.parameters(), clip_norm)
     optimizer.step()
 
 

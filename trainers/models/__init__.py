@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from trainers.errors import InputError
 from trainers.models import (
     imagenet_mobilenetv2,
     imagenet_resnet,
@@ -20,7 +21,7 @@ from trainers.models import (
 )
 from trainers.models.base import Features, Network
 from trainers.models.dual_head import auxiliary_head
-from trainers.models.timm_networks import TIMM, Models
+from trainers.models.timm_networks import TIMM, Models, TimmNetwork, without_drop_path
 
 MODELS = Models("model")
 for _family in (
@@ -31,13 +32,18 @@ for _family in (
         MODELS.add(_name, _builder)
 
 
-def build(name: str, *, num_classes: int) -> Network:
-    """A freshly initialised network (from torch's global generator).
+def build(name: str, *, num_classes: int, drop_path: float = 0.0) -> Network:
+    """A freshly initialised network (from torch's global generator), whose weights `drop_path` leaves as they are.
 
     Raises:
-        InputError: for a name that does not exist, with the valid ones.
+        InputError: for a name that does not exist, with the valid ones, and for a drop path where there is none.
     """
-    return MODELS[name](num_classes)
+    builder = MODELS[name]
+    if drop_path == 0:
+        return builder(num_classes)
+    if not name.startswith(TIMM):
+        raise InputError(without_drop_path(name))
+    return TimmNetwork(name.removeprefix(TIMM), num_classes, drop_path)
 
 
 __all__ = ["MODELS", "TIMM", "Features", "Network", "auxiliary_head", "build"]

@@ -75,6 +75,15 @@ class Network(nn.Module, ABC):
         """
         return ()
 
+    def layer_depths(self) -> dict[str, int]:
+        """The layer of each parameter, by its name, counted from 0 at the image; here, none is known."""
+        return {}
+
+    def undecayed(self) -> frozenset[str]:
+        """Names of the parameters that weight decay spares beside norms and biases, where it spares these: here, none
+        others."""
+        return frozenset()
+
     def init_head(self, head: nn.Linear) -> None:
         """Initialise `head`, the main one or one beside it, as the authors do: here, as torch left it."""
 

@@ -16,6 +16,7 @@ Shapes: `B` batch, `C` classes, `D` features, `H`, `W` pixels of an image, `h`, 
 
 from __future__ import annotations
 
+import fnmatch
 import importlib
 import importlib.util
 from collections.abc import Callable
@@ -37,13 +38,19 @@ INSTALL = "pip install timm"
 class TimmNetwork(Network):
     """One of timm's networks behind the interface of ours.
 
+    Args:
+        name: timm's.
+        num_classes: `C`.
+        drop_path: probability with which an image skips the last block in training; 0 at the first.
+
     Raises:
-        InputError: where its last layer is not one linear layer.
+        InputError: where its last layer is not one linear layer, or it has no drop path and is to have one.
     """
 
-    def __init__(self, name: str, num_classes: int) -> None:
+    def __init__(self, name: str, num_classes: int, drop_path: float = 0.0) -> None:
         super().__init__()
-        self.network = _created(name, num_classes)
+        self.name = f"{TIMM}{name}"
+        self.network = _created(name, num_classes, drop_path)
         if not isinstance(self.network.get_classifier(), nn.Linear):
             raise InputError(f"model '{TIMM}{name}' does not end in one linear layer; take one that does")
         self.feature_dim = self.classifier.in_features
@@ -57,6 +64,20 @@ class TimmNetwork(Network):
     @property
     def _has_stages(self) -> bool:
         return hasattr(self.network, "forward_intermediates") and hasattr(self.network, "feature_info")
+
+    def layer_depths(self) -> dict[str, int]:
+        """As timm groups the parameters: stem, blocks one by one, and the head, to which the last norm belongs."""
+        if not hasattr(self.network, "group_matcher"):
+            return {}
+        grouped = _timm().models.group_parameters(self.network, self.network.group_matcher(coarse=False), reverse=True)
+        last = max(grouped.values())
+        return {f"network.{name}": grouped.get(name, last) for name, _ in self.network.named_parameters()}
+
+    def undecayed(self) -> frozenset[str]:
+        """What timm itself names: position embeddings, class tokens and the like."""
+        patterns: set[str] = getattr(self.network, "no_weight_decay", set)()
+        names = [name for name, _ in self.network.named_parameters()]
+        return frozenset(f"network.{name}" for pattern in patterns for name in fnmatch.filter(names, pattern))
 
     def features(self, images: Tensor) -> Features:
         """One pass over ``[B, 3, H, W]``; `unpooled` is empty where the head does more than average the last map.
@@ -87,13 +108,27 @@ class TimmNetwork(Network):
         return getattr(pool, "pool_type", None) == "avg" and bool(self.network.num_features == self.feature_dim)
 
 
-def _created(name: str, num_classes: int) -> Any:
+def _created(name: str, num_classes: int, drop_path: float) -> Any:
     """timm's network, with a position embedding that adapts to the image where it has one."""
+    options = {"drop_path_rate": drop_path} if drop_path > 0 else {}
     create = partial(_timm().create_model, name, pretrained=False, num_classes=num_classes)
     try:
-        return create(dynamic_img_size=True)
+        network = create(dynamic_img_size=True, **options)
     except TypeError:  # not a transformer of that kind: its constructor knows no such option
-        return create()
+        try:
+            network = create(**options)
+        except TypeError as error:
+            if not options:
+                raise
+            raise InputError(without_drop_path(f"{TIMM}{name}")) from error
+    if options and not any(getattr(module, "drop_prob", 0) for module in network.modules()):
+        raise InputError(without_drop_path(f"{TIMM}{name}"))
+    return network
+
+
+def without_drop_path(name: str) -> str:
+    """The sentence for a network that is to have a drop path and has none."""
+    return f"model '{name}' has no drop path; leave out recipe.drop_path"
 
 
 def _timm() -> Any:

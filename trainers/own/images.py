@@ -76,7 +76,10 @@ def _items(given: Any, what: str) -> tuple[Tensor, Tensor]:
 
 def _one(image: Any, what: str) -> Tensor:
     """One image, uint8 ``[3, H, W]``."""
-    array = np.array(rgb(image)) if isinstance(image, Image.Image) else image
+    try:
+        array = np.array(rgb(image)) if isinstance(image, Image.Image) else image
+    except ValueError as error:
+        raise InputError(f"{what}: {error}") from error
     if not is_array(array):
         raise InputError(f"{what}: its image is {type(image).__name__}; give one of Pillow's, an array or a tensor")
     return _planes(array[None], what)[0]

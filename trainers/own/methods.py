@@ -19,7 +19,6 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional as F
 
 from trainers.distillers.base import Batch, Distiller, LogitDistiller, Losses, MethodParams, Setting, ramp
 from trainers.distillers.registry import METHODS
@@ -106,6 +105,9 @@ def _of_class(name: str, given: type, origin: Origin, plain: bool, summary: str)
         raise origin.refuse(f"method '{name}' has no Params: a class of its hyperparameters that extends MethodParams")
     for field, info in given.Params.model_fields.items():
         check_order(field, info.annotation, origin)
+    theirs = [part for part in given.__mro__ if not part.__module__.startswith("trainers.")]
+    if not any("reads_labels" in part.__dict__ for part in theirs):
+        given.reads_labels = True  # nobody can know what it makes of `targets`
     lacking = sorted(given.__abstractmethods__)
     if lacking:
         raise origin.refuse(f"method '{name}' lacks what every method has: {', '.join(lacking)}")
@@ -149,7 +151,7 @@ class FunctionDistiller(Distiller):
             other = batch.need_strong()
             strong = {"strong_student": self._part(self.passed(other.images)), "strong_teacher": self._teacher(other)}
         given = Given.of(batch, self._part(whole), self._teacher(batch), **strong)
-        ce = F.cross_entropy(whole.logits, batch.targets)
+        ce = batch.ce(whole.logits)
         return Losses(whole.logits, {"ce": ce, self.name: self.computed(given)})
 
     def computed(self, given: Given) -> Tensor:
@@ -224,6 +226,7 @@ def _of_function(
         "name": name,
         "loss": staticmethod(loss),
         "reads": tuple(reads),
+        "reads_labels": "targets" in reads,
         "origin": origin,
         "__module__": origin.module,
     }

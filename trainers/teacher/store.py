@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from trainers.config import DatasetConfig, TeacherConfig, TrialConfig
+from trainers.config import DatasetConfig, Normalisation, TeacherConfig, TrialConfig
 from trainers.data.base import ImageData
 from trainers.errors import CheckpointError, InputError
 from trainers.models import MODELS, Network, build
@@ -22,8 +22,9 @@ from trainers.storage.checkpoint import from_bytes, to_bytes
 from trainers.storage.content import file_sha256, tensors_key
 from trainers.storage.files import write_atomically
 from trainers.storage.shared import NOWHERE, Storage
+from trainers.teacher.normalisation import normalisation_of, renormalised
 from trainers.teacher.passport import Passport
-from trainers.teacher.pretrained import Imported, Pretrained
+from trainers.teacher.pretrained import NORMALISATION, Imported, Pretrained
 from trainers.teacher.probe import Note, probe, top1
 
 WEIGHTS, PASSPORT = "weights.pt", "passport.json"
@@ -81,6 +82,7 @@ class TeacherStore:
             InputError: when the data set has another number of classes or images of a size that the network does not
                 take, or the store has these weights for other data.
         """
+        pretrained = pretrained.on(data)
         what = f"teacher {pretrained.origin.file} ({pretrained.architecture})"
         if pretrained.num_classes != data.num_classes:
             raise InputError(
@@ -90,8 +92,8 @@ class TeacherStore:
         if self._is_whole(self.folder / pretrained.hash):
             self._offer(pretrained.hash)
             return self._known(what, pretrained.hash, dataset)
-        teacher = pretrained.network()
-        weights = _weights(pretrained.architecture, teacher)
+        teacher = pretrained.teacher(data)
+        weights = _weights(pretrained.architecture, pretrained.network(), pretrained.normalisation)
         try:
             probed = probe(teacher, data)
         except RuntimeError as error:  # such as an image too small to be halved once more
@@ -108,6 +110,7 @@ class TeacherStore:
             probe_acc=probed,
             test_acc=top1(teacher, data.test, data, device),
             file_sha256=hashlib.sha256(weights).hexdigest(),
+            normalisation=pretrained.normalisation,
         )
         self._write(passport, weights)
         self._offer(passport.hash)
@@ -204,7 +207,7 @@ class TeacherStore:
                 f"teacher {wanted.architecture} ({wanted.hash}): its passport is that of {passport.architecture}"
                 f" ({passport.hash})"
             )
-        teacher = self.network(passport)
+        teacher = self.network(passport, normalisation_of(data))
         note = Note(self.folder / passport.hash, passport, data, device)
         known = note.read() if not MODELS.module(passport.architecture) else None  # another's code may have changed
         measured = probe(teacher, data, device) if known is None else known
@@ -217,15 +220,20 @@ class TeacherStore:
             note.write(measured)
         return teacher
 
-    def network(self, passport: Passport) -> Network:
+    def network(self, passport: Passport, given: Normalisation) -> Network:
         """A stored teacher, in evaluation mode, on the CPU, without measuring it again.
+
+        Args:
+            passport: the teacher's.
+            given: what the images that it will get are normalised by; one with a normalisation of its own changes them.
 
         Raises:
             CheckpointError: when the file is missing or damaged, or is not what the passport says.
         """
         self._storage.pull(self.folder / passport.hash)
         self.check(passport)
-        return self._built(passport, self.folder / passport.hash / WEIGHTS).eval()
+        built = self._built(passport, self.folder / passport.hash / WEIGHTS).eval()
+        return renormalised(built, passport.normalisation, given)
 
     def passport(self, content_hash: str) -> Passport:
         """The passport of the teacher of that hash. Raises CheckpointError where there is none, or none to be read."""
@@ -275,5 +283,7 @@ class TeacherStore:
             raise CheckpointError(f"teacher passport {path} cannot be read; remove {path.parent}: {error}") from error
 
 
-def _weights(architecture: str, teacher: Network) -> bytes:
-    return to_bytes({"architecture": architecture, "state_dict": teacher.state_dict()})
+def _weights(architecture: str, network: Network, own: Normalisation | None = None) -> bytes:
+    """The file of a network, and of what its images are normalised by where that is not the data set's."""
+    behind = {NORMALISATION: own.model_dump(mode="json")} if own is not None else {}
+    return to_bytes({"architecture": architecture, **behind, "state_dict": network.state_dict()})

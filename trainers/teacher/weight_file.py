@@ -1,13 +1,13 @@
 """What lies in a weight file that others have published, read as data.
 
-A file is never trusted. It is read with `weights_only=True`, and what would need code to be read is refused. Nothing is
-made for what a file only claims to hold: its parts are measured before they are unpacked, and its tensors before
-anybody computes with them, since one of a few bytes can claim any shape.
+A file is never trusted. It is read with `weights_only=True`, and what would need code to be read is refused; plain data
+beside the weights are read around (:mod:`trainers.teacher.aside`). Nothing is made for what a file only claims to hold:
+its parts are measured before they are unpacked, and its tensors before anybody computes with them, since one of a few
+bytes can claim any shape.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import io
 import re
@@ -18,31 +18,26 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, BinaryIO
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from trainers.errors import CheckpointError, InputError
-from trainers.storage.inputs import is_folder, open_file, readable
+from trainers.storage.inputs import expanded, is_folder, open_file, readable
+from trainers.storage.safetensors import LENGTH
+from trainers.teacher.aside import LET_THROUGH
+from trainers.teacher.foreign import what_it_is
 
 BEGINNING = 40
-"""Bytes of a file that is none of torch's that a message shows: a pointer of Git LFS or a web page is known by them."""
+"""Bytes of a file that is none of torch's that a message shows."""
+PICKLED = (b"PK", b"\x80")
+"""How files of `torch.save` begin: an archive with a pickle, or, before torch 1.6, pickles one after the other."""
 MOST_UNPACKED = 4
 """How many times the file's size its parts may claim. torch compresses nothing; who packs weights gains little."""
+SAFETENSORS = ".safetensors"
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 """Numbers that weights may be."""
 COUNTS = (torch.int64, torch.int32, torch.int16, torch.bool)
 """Numbers that may lie beside them: how many batches, which place, which mask."""
-
-_SCALAR = np.float64(0).__reduce__()[0]
-_HARMLESS: list[Any] = [
-    argparse.Namespace,  # RepDistiller keeps its options beside the weights
-    np.dtype,
-    *{type(np.dtype(code)) for code in np.typecodes["AllInteger"] + np.typecodes["Float"] + "?"},
-    (_SCALAR, "numpy.core.multiarray.scalar"),  # a best accuracy, as NumPy 1 wrote it
-    (_SCALAR, "numpy._core.multiarray.scalar"),
-]
-"""What a checkpoint may hold beside tensors and plain values: none of it runs anything when it is made."""
 
 
 class _Unnumbered(io.BufferedReader):
@@ -60,21 +55,26 @@ def read_content(path: Path) -> tuple[Any, str]:
         InputError: when there is no such file.
         CheckpointError: when it is no weight file, or needs code to be read.
     """
+    path = expanded(path)
     if is_folder(path):
         raise InputError(f"{readable(path)} is a folder; name a weight file in it")
     with _Unnumbered(open_file(path).detach()) as file:
-        content = _safetensors(path) if path.suffix == ".safetensors" else _torch(file, path)
+        foreign = what_it_is(file)
+        if foreign is not None:
+            raise CheckpointError(f"{readable(path)} {foreign}")
+        content = _safetensors(path) if _is_safetensors(file, path) else _torch(file, path)
         file.seek(0)
         return content, hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _torch(file: BinaryIO, path: Path) -> Any:
     """What `torch.save` has written."""
+    file.seek(0)
     beginning = file.read(BEGINNING)
     try:
         _check_parts(file)
         file.seek(0)
-        with torch.serialization.safe_globals(_HARMLESS), warnings.catch_warnings(action="ignore"):
+        with torch.serialization.safe_globals(LET_THROUGH), warnings.catch_warnings(action="ignore"):
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged or foreign file raises anything from EOFError to UnpicklingError
         refused = re.search(r"GLOBAL (\S+)", str(error))
@@ -86,7 +86,18 @@ def _torch(file: BinaryIO, path: Path) -> Any:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         if isinstance(error, UnpicklingError):  # torch's message goes on to advise reading the file as code
             reason = f"it begins with {beginning!r}"
+            if "Unsupported operand" in str(error) and beginning.startswith(PICKLED):
+                reason = "it is no file of torch.save's, or of another pickle protocol than the default, 2"
         raise CheckpointError(f"{path} cannot be read as a torch weight file: {reason}") from error
+
+
+def _is_safetensors(file: BinaryIO, path: Path) -> bool:
+    """Whether a file is named so, or begins with the length of a head of JSON and that head, whatever its name."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    head = file.read(LENGTH.size + 1)
+    begins = len(head) > LENGTH.size and LENGTH.unpack_from(head)[0] < size and head[LENGTH.size :] == b"{"
+    return begins or path.suffix.lower() == SAFETENSORS
 
 
 def _check_parts(file: BinaryIO) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import NamedTuple
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor
 from trainers.config import Recipe
 from trainers.data.base import Framing, Images, Split
 from trainers.distillers import Batch, View
+from trainers.distillers.labels import LabelReading, Partners
 from trainers.teaching.lesson import Teaching
 from trainers.views.views import Views
 
@@ -49,12 +51,16 @@ class Preparation:
     pupils: tuple[Pupil, ...]
     """One for each kind of batch. What several of them have is made once."""
 
-    def batches(self, parts: Sequence[Tensor], epoch: int) -> Iterator[tuple[Batch, ...]]:
+    def batches(
+        self, parts: Sequence[Tensor], epoch: int, partners: Sequence[Tensor] | None = None
+    ) -> Iterator[tuple[Batch, ...]]:
         """The batches of an epoch, one for each of the pupils.
 
         Args:
             parts: int64 ``[B]`` each, the positions of one batch after the other.
             epoch: counted from 1; the teachers are ready for it.
+            partners: int64 ``[B]`` each, the positions of what the images of each batch are mixed with, where the
+                recipe mixes them; None: each batch in reverse.
 
         Raises:
             InputError: when an image cannot be read; its file is named.
@@ -62,6 +68,10 @@ class Preparation:
         framing = Framing(self.seed, epoch, self.recipe.flip) if self.recipe.views != "none" else None
         chunks = list(chunked(parts, self.images))
         together = [torch.cat(chunk) if len(chunk) > 1 else chunk[0] for chunk in chunks]
+        if partners is not None and self.recipe.mixes:
+            others = iter(partners)
+            beside = [torch.cat([next(others) for _ in chunk]) for chunk in chunks]
+            together = [torch.cat(pair) for pair in zip(together, beside, strict=True)]
         for chunk, pixels in zip(chunks, self.train.batches(together, framing), strict=True):
             yield from self._cut(pixels, [len(part) for part in chunk], epoch)
 
@@ -72,25 +82,57 @@ class Preparation:
             return 1
         height, width = self.train.image_size
         most = CHUNK_IMAGES_CPU if self.train.labels.device.type == "cpu" else CHUNK_IMAGES
-        return min(most, CHUNK_BYTES // (3 * height * width * torch.float32.itemsize * (1 + self._strong)))
+        return min(
+            most, CHUNK_BYTES // (3 * height * width * torch.float32.itemsize * (1 + self._strong + self.recipe.mixes))
+        )
+
+    def _mixed(
+        self, chunk: Split, images: Tensor, sizes: list[int], epoch: int
+    ) -> tuple[Split, Tensor, Iterator[Partners]]:
+        """The chunk without partners from elsewhere, its views mixed, and what each batch is mixed with."""
+        count = sum(sizes)
+        ends = torch.tensor(sizes).cumsum(0).tolist()
+        reverse = torch.cat([torch.arange(end - 1, end - size - 1, -1) for end, size in zip(ends, sizes, strict=True)])
+        others = (reverse if len(chunk) == count else torch.arange(count, len(chunk))).to(images.device)
+        own = Split(chunk.images[:count], chunk.labels[:count], chunk.index[:count])
+        mixed, share = self.views.mixed(images[:count], images[others], own.index, self.seed, epoch)
+        labels = torch.split(chunk.labels[others], sizes)
+        return own, mixed, map(Partners, labels, torch.split(share, sizes))
+
+    @property
+    def _reading(self) -> LabelReading:
+        return LabelReading(self.recipe.label_smoothing, self.recipe.label_loss == "bce")
 
     @property
     def _strong(self) -> bool:
         return any(pupil.strong for pupil in self.pupils)
 
     def _cut(self, chunk: Split, sizes: list[int], epoch: int) -> Iterator[tuple[Batch, ...]]:
-        """The batches of a chunk, of `sizes` images."""
+        """The batches of a chunk, of `sizes` images; partners that are no part of these batches come after them."""
         images = self.views.training(chunk.images, chunk.index, self.seed, epoch)
+        partners: Iterator[Partners | None] = repeat(None)
+        if self.recipe.mixes:
+            chunk, images, partners = self._mixed(chunk, images, sizes, epoch)
         weak = {taught: taught.view(images, chunk.index, sizes) for taught in self._teachings(strong=False)}
         strong: dict[Teaching, Iterator[View]] = {}
         if self._strong:
             images = self.views.strong(chunk.images, chunk.index, self.seed, epoch)
             strong = {taught: taught.strong(images, chunk.index, sizes) for taught in self._teachings(strong=True)}
-        for labels, index in zip(torch.split(chunk.labels, sizes), torch.split(chunk.index, sizes), strict=True):
+        labelled = zip(torch.split(chunk.labels, sizes), torch.split(chunk.index, sizes), strict=True)
+        for (labels, index), mixed_with in zip(labelled, partners, strict=False):
             seen = {taught: next(views) for taught, views in weak.items()}
             beside = {taught: next(views) for taught, views in strong.items()}
             yield tuple(
-                Batch(seen[taught].images, labels, index, epoch, seen[taught].teacher, beside[taught] if also else None)
+                Batch(
+                    seen[taught].images,
+                    labels,
+                    index,
+                    epoch,
+                    seen[taught].teacher,
+                    beside[taught] if also else None,
+                    self._reading,
+                    mixed_with,
+                )
                 for taught, also in self.pupils
             )
 

@@ -4,8 +4,8 @@ Methods that read the teacher's logits alone get them from a table that is made 
 epoch will see, from the logit bank as far as it holds them (:mod:`trainers.teaching.logit_bank`), the rest computed.
 The numbers are those of the bank in any case, rounded as the recipe says, whether one is there, is warm, cold or full:
 on the CPU an image's logits are computed by one thread, in passes of always the same number of images, and do not
-depend on who else is in the pass. Methods that read the teacher's maps, and data sets that are decoded batch by batch,
-run the teacher on each batch.
+depend on who else is in the pass. Methods that read the teacher's maps, recipes that mix images with one another, and
+data sets that are decoded batch by batch, run the teacher on each batch.
 
 Shapes: `B` batch, `n` images of several, `N` training images, `C` classes, `H`, `W` pixels.
 """
@@ -305,7 +305,8 @@ def teaching(lesson: Lesson | None, bank: LogitBank | None, autocast: torch.auto
     """
     if lesson is None:
         return NoTeacher()
-    if METHODS[lesson.config.method.name].teacher_needs == "features" or not lesson.train.at_hand:
+    needs, recipe = METHODS[lesson.config.method.name].teacher_needs, lesson.config.recipe
+    if needs == "features" or not lesson.train.at_hand or recipe.mixes:
         network = rounded(lesson.live, torch.bfloat16) if lesson.bf16 else lesson.live
         return LiveTeacher(network.to(memory_format=torch.channels_last), autocast)
     return BankedTeacher(lesson, bank, strong=strong)

@@ -30,6 +30,7 @@ PIXEL_OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "invert": lambda images, magnitude: ops.invert(images),
     "posterize": ops.posterize,
     "solarize": ops.solarize,
+    "solarize_add": ops.solarize_add,
     "brightness": ops.brightness,
     "color": ops.color,
     "contrast": ops.contrast,

@@ -68,8 +68,14 @@ def solarize(images: Tensor, threshold: Tensor) -> Tensor:
     return torch.where(images < _beside(threshold), images, invert(images))
 
 
+def solarize_add(images: Tensor, addend: Tensor) -> Tensor:
+    """Add a whole number, float ``[N]`` in [0, 128), to what is below the middle of the range."""
+    raised = images + _beside(addend).to(torch.uint8)  # of the lower half, which stays in the range
+    return torch.where(images < LEVELS // 2, raised, images)
+
+
 def posterize(images: Tensor, bits: Tensor) -> Tensor:
-    """Keep the highest `bits` bits, ``[N]`` in [1, 8]; a fraction counts as the integer below."""
+    """Keep the highest `bits` bits, ``[N]`` in [0, 8]; a fraction counts as the integer below."""
     dropped = (1 << (8 - _beside(bits).long())) - 1
     return images & (LEVELS - 1 - dropped).to(torch.uint8)
 

@@ -2,9 +2,10 @@
 
 A view is drawn by address (seed, epoch, sample), so it is the same for every method, batch size and device. The
 training view is what a recipe's `views` says: one of finitely many of an image, which have numbers, unless it goes
-through AutoAugment. The strong view, for methods that compare two, is cropped and mirrored by draws of its own, then
-goes through RandAugment and loses a grey square (:mod:`trainers.views.augment`). Images that come cropped already
-(:meth:`trainers.data.base.Images.recipe_left`) have one crop, which both views share.
+through AutoAugment or RandAugment, or may lose a box of noise. Training views may be mixed with one another
+(:mod:`trainers.views.mixing`). The strong view, for methods that compare two, is cropped and mirrored by draws of its
+own, then goes through RandAugment and loses a grey square (:mod:`trainers.views.augment`). Images that come cropped
+already (:meth:`trainers.data.base.Images.recipe_left`) have one crop, which both views share.
 
 Shapes: `B` batch, `H`, `W` pixels.
 """
@@ -21,6 +22,9 @@ from trainers.config import Recipe
 from trainers.data.base import ImageData
 from trainers.draws import integers
 from trainers.views.augment import autoaugment, black_square, grey_square, randaugment
+from trainers.views.erasing import erased
+from trainers.views.increasing import increasing
+from trainers.views.mixing import Mixed, mixed
 
 
 class Views:
@@ -43,7 +47,18 @@ class Views:
             pixels = autoaugment(pixels.contiguous(), index, seed, epoch)
             pixels = black_square(pixels, index, seed, epoch, side=self.recipe.cutout)
             pixels = pixels.contiguous(memory_format=torch.channels_last)
-        return self.plain(pixels)
+        if self.recipe.randaugment is not None:
+            pixels = increasing(pixels.contiguous(), index, seed, epoch, self.recipe.randaugment)
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
+        images = self.plain(pixels)
+        if self.recipe.random_erasing > 0:
+            images = erased(images, index, seed, epoch, chance=self.recipe.random_erasing)
+        return images
+
+    def mixed(self, images: Tensor, partners: Tensor, index: Tensor, seed: int, epoch: int) -> Mixed:
+        """Training views ``[B, 3, H, W]`` of images `index`, each mixed with its partner's, as the recipe says."""
+        recipe = self.recipe
+        return mixed(images, partners, index, seed, epoch, mixup=recipe.mixup, cutmix=recipe.cutmix)
 
     def strong(self, images: Tensor, index: Tensor, seed: int, epoch: int) -> Tensor:
         """uint8 ``[B, 3, H, W]`` to the normalised strong view of each image in this epoch: SLD's and MLKD's."""
@@ -57,7 +72,11 @@ class Views:
     def family(self) -> dict[str, Any]:
         """What decides the training views, as JSON."""
         fields = {"none": (), "weak": ("pad", "flip"), "autoaugment": ("pad", "flip", "cutout")}[self.recipe.views]
-        return self._about("views", *fields)
+        recipe = self.recipe
+        later: dict[str, Any] = {"random_erasing": recipe.random_erasing} if recipe.random_erasing > 0 else {}
+        if recipe.randaugment is not None:
+            later |= {"randaugment": recipe.randaugment.model_dump(mode="json")}
+        return self._about("views", *fields) | later
 
     @property
     def strong_family(self) -> dict[str, Any]:
@@ -71,6 +90,8 @@ class Views:
     @property
     def count(self) -> int | None:
         """Training views of an image: 162 with 4 pixels of padding and flips; None where there is no end of them."""
+        if self.recipe.randaugment is not None or self.recipe.random_erasing > 0:
+            return None
         if self.recipe.views == "weak":
             return (2 * self.recipe.pad + 1) ** 2 * (1 + int(self.recipe.flip))
         return 1 if self.recipe.views == "none" else None

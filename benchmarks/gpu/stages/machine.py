@@ -10,8 +10,8 @@ from contextlib import suppress
 import torch
 
 from benchmarks.gpu.asked import Asked
+from trainers.allotment import cores
 from trainers.machine import processor
-from trainers.process import cores
 from trainers.versions import releases
 
 PACKAGES = ("torch", "torchvision", "triton", "numpy", "pyarrow", "pydantic")

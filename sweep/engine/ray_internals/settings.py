@@ -11,3 +11,8 @@ then."""
 NO_WORKERS_AHEAD = {"RAY_prestart_worker_first_driver": "0"}
 """Environment: a Ray that starts does not start a worker for each core ahead of the first driver. None of those would
 have the environment that Ray Tune asks for, so all would be started in vain."""
+NO_MEMORY_MONITOR = {"RAY_memory_monitor_refresh_ms": "0"}
+"""Environment: Ray kills no worker because the machine's memory is short. Ray reads a limit of the outermost control
+group alone, a container's; in a job of a shared machine it would watch what everybody uses there."""
+NO_DRAINING = {"RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"}
+"""Environment: a node that is told to end does so at once. Ray would give its tasks 30 s, where none is left."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -13,7 +14,7 @@ from sweep.cli.app import app, main
 from sweep.cli.studies import line
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
-from sweep.plan.slots import Plan
+from sweep.plan.slots import Plan, Slot
 from tests.support.boards import better_with_k, searched_plan
 from tests.support.examples import begin, play
 from tests.support.simulation import World, run
@@ -87,6 +88,45 @@ def test_a_rule_that_compares_says_what_the_trial_should_have_had(root: Root) ->
     told = typed("--root", str(root.path)).stdout
     (row,) = json.loads(typed("--root", str(root.path), "--format", "json").stdout)
     assert f"not among the best 1/3 of those that had come so far, who had {row['given_up'][-1]['bar']:.2f}" in told
+
+
+def racing(root: Root, trials: int | None, behind: float = 0.0) -> tuple[str, dict[str, Any]]:
+    """A sweep whose three best race: what is told of it as text, and its race as JSON. The first of the grid's points
+    is `behind`, but with the search's seed."""
+    plan = searched_plan(seeds=2, search={"trials": 4, "sampler": "grid", "pruner": "none", "confirm": 3, "race": 4})
+
+    def accuracy(slot: Slot) -> float:
+        worst = slot.varied.get("k") == 3 and slot.varied.get("kl") == "forward" and slot.seed > 0
+        return 70.0 + random.Random(f"{slot.varied} {slot.seed}").random() - (behind if worst else 0.0)
+
+    with Ledger(root.sweep(plan.name).ledger) as ledger:
+        play(ledger, plan, accuracy, trials=trials)
+    (row,) = json.loads(typed("--root", str(root.path), "--format", "json").stdout)
+    return " ".join(typed("--root", str(root.path)).stdout.split()), row["race"]
+
+
+def test_a_race_among_equals_says_that_they_are_not_told_apart(root: Root) -> None:
+    told, race = racing(root, None)
+    assert (race["over"], race["seeds"], race["trials"], race["saved"], race["fallen"]) == (True, 4, 12, 0, [])
+    assert [one["mean"] for one in race["left"]] == sorted((one["mean"] for one in race["left"]), reverse=True)
+    first = race["left"][0]
+    assert f"race not told apart over 4 seeds: k={first['params']['k']} kl={first['params']['kl']}" in told
+    assert "(12 trials, 0 saved)" in told
+
+
+def test_a_race_says_who_was_given_up_and_what_that_saved(root: Root) -> None:
+    told, race = racing(root, None, behind=30.0)
+    (fell,) = race["fallen"]
+    assert (fell["params"], fell["seeds"]) == ({"k": 3, "kl": "forward"}, 3)
+    assert (race["trials"], race["saved"], len(race["left"])) == (3 * 3 + 2, 1, 2)
+    assert f"k=3 kl=forward given up after 3 seeds: {fell['difference']:+.2f} to the highest mean, p" in told
+    assert "(11 trials, 1 saved)" in told
+
+
+def test_a_race_that_goes_on_says_how_far_it_is(root: Root) -> None:
+    told, race = racing(root, 4 + 3 + 1)
+    assert (race["over"], race["seeds"], race["trials"]) == (False, 2, 6)
+    assert "race 3 of 3 are in it, with seed 2 of 4 (6 trials)" in told
 
 
 @pytest.mark.parametrize("how", ["csv", "markdown", "latex"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,23 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from torch.nn import functional
 from typer.testing import CliRunner
 
 from sweep.cli.app import main
-from sweep.cli.teachers import read_dataset, teachers, weight_files
+from sweep.cli.teachers import normalisation_said, read_dataset, teachers, weight_files
 from sweep.layout import Root
 from tests.support.command import SMALL, User
 from tests.trainers.storage.test_checkpoint import Touch
+from trainers.config import Normalisation, Recipe
+from trainers.data import ImageData
 from trainers.errors import InputError
 from trainers.fit import seeded_model
+from trainers.models import Network
+from trainers.teacher.normalisation import Renormalised, normalisation_of
+from trainers.teacher.probe import top1
 from trainers.teacher.store import TeacherStore
+from trainers.views.views import Views
 
 DIGITS = "digits: {image_size: 8}"
 COMMANDS = [command.name or "" for command in teachers.registered_commands]
@@ -71,7 +79,10 @@ def test_a_folder_is_imported_and_the_bad_file_is_named(user: User, capsys: pyte
     )
     assert eight["teacher"].startswith("resnet8@")
     assert eight["remarks"].startswith("a low accuracy: was it trained on this data set, at this image size,")
-    assert err.splitlines() == [f"reading cifar_teachers/{row['file']}" for row in (evil, fourteen, eight)]
+    assert err.splitlines() == [
+        "passed over 1 other file: 1 .md",
+        *(f"reading cifar_teachers/{row['file']}" for row in (evil, fourteen, eight)),
+    ]
     first = {path: path.stat().st_mtime_ns for path in user.root.teachers.rglob("*")}
     assert told(main, capsys, *command)[:2] == (1, out)
     assert {path: path.stat().st_mtime_ns for path in user.root.teachers.rglob("*")} == first
@@ -102,6 +113,15 @@ WRONG = {
         ["hundred.pth", "--dataset", DIGITS, "--architecture", "resnet9"],
         "unknown model 'resnet9'; did you mean 'resnet8'?",
     ),
+    "a mean without its deviation": (["x.pth", "--dataset", DIGITS, "--mean", "0.5"], "--mean and --std go together"),
+    "pixels up to 255": (
+        ["x.pth", "--dataset", DIGITS, "--mean", "123.7, 116.3, 103.5", "--std", "58.4, 57.1, 57.4"],
+        "of pixels up to 255, divide both by 255",
+    ),
+    "two means": (["x.pth", "--dataset", DIGITS, "--mean", "0.5, 0.4", "--std", "1"], "must be one number or three"),
+    "words for a mean": (["x.pth", "--dataset", DIGITS, "--mean", "imagenet", "--std", "1"], "must be one number or"),
+    "an archive": (["teachers.tar", "--dataset", DIGITS], "teachers.tar is a tar archive: unpack it and import the"),
+    "an empty file": (["empty.pth", "--dataset", DIGITS], "empty.pth is empty"),
     "another architecture": (
         ["hundred.pth", "--dataset", DIGITS, "--architecture", "vgg8"],
         "hundred.pth is no vgg8: ",
@@ -114,6 +134,9 @@ def test_what_is_wrong_is_said_in_one_message(
     user: User, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     torch.save(seeded_model("resnet8", 100, seed=0).state_dict(), user.folder / "hundred.pth")
+    (user.folder / "empty.pth").touch()
+    with tarfile.open(user.folder / "teachers.tar", "w") as archive:
+        archive.add(user.folder / "hundred.pth", "hundred.pth")
     code, out, err = told(main, capsys, "teachers", "import", *arguments)
     assert (code, out) == (2, "")
     assert message in err
@@ -137,8 +160,81 @@ def test_only_weight_files_are_taken_from_a_folder(user: User) -> None:
     (user.folder / "cifar_teachers" / "deep" / "er").mkdir(parents=True)
     (user.folder / "cifar_teachers" / "deep" / "er" / "model_best.pth.tar").touch()
     (user.folder / "cifar_teachers" / "folder.pth").mkdir()
-    names = [file.name for file in weight_files(user.folder / "cifar_teachers")]
+    said: list[str] = []
+    names = [file.name for file in weight_files(user.folder / "cifar_teachers", said.append)]
     assert names == ["model_best.pth.tar", "evil.pt", "ckpt_epoch_240.pth", "ckpt_epoch_240.pth"]
+    assert said == ["passed over 1 other file: 1 .md"]
+    assert weight_files(user.folder / "spec.yaml", said.append) == [user.folder / "spec.yaml"]
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "read"),
+    [
+        ("0.5", "0.25", ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))),
+        ("0.1, 0.2, 0.3", "0.4,0.5,0.6", ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))),
+        ("(0.1, 0.2, 0.3)", "[0.4 0.5 0.6]", ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))),
+        ("0", "1", ((0, 0, 0), (1, 1, 1))),
+    ],
+)
+def test_mean_and_std_are_read_as_they_stand_in_code_and_papers(mean: str, std: str, read: Any) -> None:
+    said = normalisation_said(mean, std)
+    assert said is not None
+    assert (said.mean, said.std) == read
+    assert normalisation_said(None, None) is None
+
+
+def test_a_teacher_of_another_normalisation_is_doubted_until_it_is_said(
+    user: User, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = read_dataset(DIGITS)[1]
+    network = Renormalised(seeded_model("resnet8", 10, seed=0), Normalisation(mean=0, std=1), normalisation_of(data))
+    trained(network, data)
+    state = network.network.state_dict()
+    accuracy = top1(network, data.test, data)
+    torch.save({"state_dict": state, "best_acc": accuracy / 100}, user.folder / "resnet8_unit.th")
+    command = ("teachers", "import", "resnet8_unit.th", "--dataset", DIGITS, "--format", "json")
+    code, out, _ = told(main, capsys, *command)
+    (doubted,) = json.loads(out)
+    assert code == 0
+    assert doubted["remarks"].startswith(
+        f"the file states {accuracy:.2f} (best_acc), well above what is measured here:"
+    )
+    code, out, _ = told(main, capsys, *command, "--mean", "0", "--std", "1")
+    (believed,) = json.loads(out)
+    assert believed["test_acc"] == f"{accuracy:.2f}"
+    assert believed["remarks"] == "sees images with its own normalisation: mean 0, 0, 0, std 1, 1, 1"
+    assert {passport.normalisation for passport in TeacherStore(user.root.teachers).passports()} == {
+        None,
+        Normalisation(mean=0, std=1),
+    }
+
+
+def trained(network: Network, data: ImageData) -> None:
+    """A few epochs, until the network tells most digits apart."""
+    views = Views(Recipe(views="none"), data, torch.device("cpu"))
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
+    shuffled = torch.Generator().manual_seed(0)
+    network.train()
+    for _ in range(6):
+        for part in data.train.batches(torch.randperm(len(data.train), generator=shuffled).split(64)):
+            optimiser.zero_grad()
+            functional.cross_entropy(network(views.plain(part.images)), part.labels).backward()
+            optimiser.step()
+    network.eval()
+
+
+def test_a_folder_in_the_home_folder_is_imported(
+    user: User, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(user.folder))
+    (user.folder / "cifar_teachers" / "evil.pt").unlink()
+    code, out, _ = told(main, capsys, "teachers", "import", "~/cifar_teachers", "--dataset", DIGITS, "--format", "json")
+    assert code == 0
+    assert [row["file"] for row in json.loads(out)] == [
+        "resnet14_vanilla/ckpt_epoch_240.pth",
+        "resnet8_vanilla/ckpt_epoch_240.pth",
+    ]
 
 
 @pytest.mark.slow(45)

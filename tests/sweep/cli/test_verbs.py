@@ -73,6 +73,7 @@ def test_the_verbs_are_those_of_the_documents() -> None:
         "report",
         "rerun",
         "run",
+        "slurm",
         "status",
         "studies",
         "submit",
@@ -137,6 +138,15 @@ def test_what_the_data_set_cannot_give_is_refused(user: User, capsys: pytest.Cap
     assert "k must be smaller than the number of classes (10), found 10" in refused(capsys, "plan", "spec.yaml")
 
 
+@pytest.mark.parametrize(("time", "message"), {"soon": "is no time; write", "1000000000": "has passed"}.items())
+def test_a_time_that_is_none_or_has_passed_is_refused(
+    user: User, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, time: str, message: str
+) -> None:
+    assert message in refused(capsys, "run", "spec.yaml", "--until", time)
+    monkeypatch.setenv("SLURM_JOB_END_TIME", time)
+    assert message in refused(capsys, "run", "spec.yaml")
+
+
 def test_a_root_that_is_a_file_is_refused(user: User, capsys: pytest.CaptureFixture[str]) -> None:
     (user.folder / "file").write_text("in the way")
     assert "cannot write file/" in refused(capsys, "run", "spec.yaml", "--root", "file")
@@ -155,7 +165,7 @@ def test_a_read_only_root_is_refused(user: User, capsys: pytest.CaptureFixture[s
         subprocess.run(["umount", str(user.root.path)], check=True)
 
 
-@pytest.mark.parametrize("uri", ["ftp://somewhere", "nonsense", "file:./mlruns", "http://["])
+@pytest.mark.parametrize("uri", ["ftp://somewhere", "nonsense", "http://["])
 def test_a_tracking_uri_that_mlflow_cannot_read_is_refused(
     user: User, capsys: pytest.CaptureFixture[str], uri: str
 ) -> None:

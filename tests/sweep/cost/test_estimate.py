@@ -141,7 +141,7 @@ def test_a_trial_that_stands_under_two_pairs_is_paid_for_once(root: Root, ledger
 
 
 def test_devices_are_cores_or_shares_of_gpus(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.setattr("sweep.cost.estimate.cores", lambda: 8)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     for compute, room, share in (({"cpus": 3}, 2, 3), ({"cpus": 1, "gpus": 0.5}, 4, 0.5), ({"cpus": 9}, 0, 9)):
         left = estimate(build_plan(small_spec(compute=compute)), set(), {}, root)
@@ -167,7 +167,7 @@ def test_an_estimate_in_words() -> None:
 def test_the_disk_holds_every_trials_weights_and_the_checkpoints_of_the_live_ones(
     monkeypatch: pytest.MonkeyPatch, small_plan: Plan
 ) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    monkeypatch.setattr("sweep.cost.estimate.cores", lambda: 3)
     size = {
         name: 4 * sum(p.numel() for p in build(name, num_classes=10).parameters()) for name in ("resnet20", "resnet8")
     }
@@ -180,5 +180,5 @@ def test_the_disk_holds_every_trials_weights_and_the_checkpoints_of_the_live_one
 @pytest.mark.parametrize(("gpus", "each", "fit"), [(8, 0.3, 24), (4, 0.7, 4), (2, 0.25, 8), (8, 3, 2), (1, 1 / 3, 3)])
 def test_a_share_of_a_gpu_never_spans_two(gpus: int, each: float, fit: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
-    monkeypatch.setattr("os.cpu_count", lambda: 100)
+    monkeypatch.setattr("sweep.cost.estimate.cores", lambda: 100)
     assert _room(build_plan(small_spec(compute={"gpus": each}))) == fit

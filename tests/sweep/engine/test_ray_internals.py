@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import ray
+from ray._private import ray_constants
 from ray._private.node import Node
 from ray.air.execution._internal import RayActorManager
 from ray.core.generated.gcs_pb2 import ActorTableData, PlacementGroupTableData
@@ -33,7 +34,13 @@ from ray.tune.utils.object_cache import _ObjectCache
 from sweep.engine import session
 from sweep.engine.ray_internals import READ_IN
 from sweep.engine.ray_internals.processes import LOG_READER, NEVER, fewer_processes
-from sweep.engine.ray_internals.settings import NO_WORKERS_AHEAD, OLD_OUTPUT, TEMPORARY_FOLDER
+from sweep.engine.ray_internals.settings import (
+    NO_DRAINING,
+    NO_MEMORY_MONITOR,
+    NO_WORKERS_AHEAD,
+    OLD_OUTPUT,
+    TEMPORARY_FOLDER,
+)
 from sweep.engine.ray_internals.trainer import Trainer
 from sweep.engine.ray_internals.workers import ActorManager, IdleWorkers, end_worker, has_worker
 from sweep.layout import Root
@@ -185,7 +192,8 @@ def test_ray_reads_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
         assert get_air_verbosity(AirVerbosity.SILENT) is None
     raylet = (Path(ray.__file__).parent / "core" / "src" / "ray" / "raylet" / "raylet").read_bytes()
-    assert all(name.removeprefix("RAY_").encode() in raylet for name in NO_WORKERS_AHEAD)
+    assert all(name.removeprefix("RAY_").encode() in raylet for name in NO_WORKERS_AHEAD | NO_MEMORY_MONITOR)
+    assert NO_DRAINING.keys() <= set(vars(ray_constants))
     assert TEMPORARY_FOLDER in inspect.unwrap(ray.init).__code__.co_consts
 
 

@@ -14,7 +14,9 @@ from ray.exceptions import RaySystemError
 from sweep.cost.budget import BudgetWatch
 from sweep.engine.job import Job
 from sweep.engine.ray_callback import LOOK_SECONDS
-from sweep.engine.recorder import LAST_SECONDS, Recorder
+from sweep.engine.ray_search import StopAfterEpoch
+from sweep.engine.recorder import LAST_SECONDS, NEARLY_UP, Recorder
+from sweep.engine.until import Until
 from sweep.engine.vigil import LEAST_FIRST_SECONDS, LEAST_SECONDS, Vigil
 from sweep.ledger.store import Kind
 from sweep.plan.expand import build_plan
@@ -480,3 +482,63 @@ def test_a_user_s_stop_waits_for_the_epochs_in_flight(sweep: Driver, clock: Cloc
     passes(sweep, clock, 3 * LEAST_SECONDS)
     assert sweep.out.getvalue().count("stopping") == 1
     assert not sweep.recorder.out_of_time()
+
+
+# -- the time that a run was given -----------------------------------------------------------------------------------
+
+
+def given(sweep: Driver, clock: Clock, seconds: float) -> Recorder:
+    """A sweep that has so much time, of which a tenth is kept for its own end."""
+    recorder = sweep.recorder
+    recorder._until = Until(seconds, clock=lambda: clock.now)
+    sweep.stopper = StopAfterEpoch(recorder.stopped, recorder.out_of_time, recorder.foresee)
+    return recorder
+
+
+def told_of(sweep: Driver, clock: Clock, seconds: float) -> None:
+    """An epoch of a search's trial, which took so long."""
+    passes(sweep, clock, seconds)
+    body = epoch_body(1, 1.0, 1.0) | {"seconds": seconds}
+    sweep.tell(search_jobs(sweep)[0].key, {"epochs": [body], "done": False})
+
+
+def test_no_epoch_begins_that_cannot_end_in_the_time_that_is_left(sweep: Driver, clock: Clock) -> None:
+    """Of 1000 s 100 are the run's own; an epoch takes 300."""
+    recorder = given(sweep, clock, 1000)
+    told_of(sweep, clock, 300)
+    passes(sweep, clock, 299)
+    assert not recorder.stopped()
+    live = {job.key for job in sweep.queue.live}
+    passes(sweep, clock, 2)
+    assert recorder.stopped()
+    assert recorder.time_up
+    assert NEARLY_UP in sweep.out.getvalue()
+    assert {job.key for job in sweep.queue.live} == live, "what is in its epoch ends it"
+    told_of(sweep, clock, 20)
+    assert len(sweep.queue.live) == len(live) - 1
+    assert not sweep.stopper.stop_all()
+
+
+def test_the_very_first_epoch_says_how_long_the_second_would_take(sweep: Driver, clock: Clock) -> None:
+    recorder = given(sweep, clock, 1000)
+    first = search_jobs(sweep)[0]
+    told_of(sweep, clock, 500)
+    assert recorder.time_up
+    assert first not in sweep.queue.live
+    assert kinds(sweep, first)[-1] == "interrupted"
+
+
+def test_an_epoch_that_takes_longer_than_any_before_is_broken_off_in_time(sweep: Driver, clock: Clock) -> None:
+    recorder = given(sweep, clock, 1000)
+    told_of(sweep, clock, 10)
+    passes(sweep, clock, 880)
+    assert recorder.stopped()
+    assert not sweep.stopper.stop_all()
+    passes(sweep, clock, 11)
+    assert sweep.stopper.stop_all()
+
+
+def test_a_run_that_is_given_no_time_is_stopped_by_none(sweep: Driver, clock: Clock) -> None:
+    told_of(sweep, clock, 500)
+    passes(sweep, clock, 10_000)
+    assert not sweep.recorder.stopped()

@@ -43,6 +43,7 @@ def holds(path):
 def words(path):
     return path.read_text().split("\\0") if path.exists() else []
 
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # as a job of a cluster is
 with session(None, verbose=False) as temporary:
     @ray.remote
     def ask():
@@ -55,6 +56,7 @@ with session(None, verbose=False) as temporary:
     processes = children(os.getpid())
     commands = [Path(f"/proc/{pid}/cmdline") for pid in [os.getpid(), *processes]]
     told["processes"] = len(processes)
+    told["cores"] = ray.cluster_resources()["CPU"]
     told["programs"] = sorted(Path(word).name for path in commands for word in words(path)[:3])
     told["commands"] = [str(path) for path in commands if holds(path)]
     told["looked"] = len(files(temporary, root.path))
@@ -113,6 +115,11 @@ def test_nothing_is_started_that_no_sweep_uses(told: dict[str, Any]) -> None:
     programs = set(told["programs"])
     assert programs >= {"gcs_server", "raylet"}
     assert not programs & {"dashboard.py", "monitor.py", "log_monitor.py"}
+
+
+def test_a_ray_of_our_own_has_the_cores_that_this_process_was_given(told: dict[str, Any]) -> None:
+    """Ray by itself counts the machine's."""
+    assert told["cores"] == 1
 
 
 def test_workers_have_what_makes_them_fast_but_for_what_the_user_has_set(told: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import tempfile
 import weakref
@@ -19,6 +20,7 @@ from ray._common.utils import load_class
 from ray.exceptions import AuthenticationError
 
 from kd_sweep import find_ours_first
+from sweep.engine.ray_internals.settings import NO_MEMORY_MONITOR
 from sweep.engine.session import environment, put_back, session
 from sweep.layout import Root
 from trainers.errors import InputError
@@ -33,6 +35,7 @@ CREDENTIALS = {
     "MLFLOW_BACKEND_STORE_URI": "postgresql://me:hidden@there/db",
 }
 CLUSTER = "ray-head:6379"
+(MONITOR,) = NO_MEMORY_MONITOR
 
 
 @pytest.fixture
@@ -104,6 +107,30 @@ def test_ray_s_files_lie_in_a_folder_that_only_we_may_enter(started: list[dict[s
     with session(None, verbose=False) as folder:
         assert folder.stat().st_mode & 0o077 == 0
         assert Path(started[0]["_temp_dir"]).parent == folder
+
+
+def test_a_ray_of_our_own_takes_no_more_cores_than_it_was_given(
+    started: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweep.engine.session.cores", lambda: 5)
+    assert begun(None, started)["num_cpus"] == 5
+
+
+@pytest.mark.parametrize(
+    ("limit", "before", "right"),
+    [(None, {}, None), (2**30, {}, "0"), (2**30, {MONITOR: "250"}, "250")],
+    ids=["machine", "job", "job-of-one-who-knows-better"],
+)
+def test_ray_does_not_watch_the_memory_of_a_machine_that_a_job_shares(
+    limit: int | None, before: dict[str, str], right: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweep.engine.session.job_memory", lambda: limit)
+    others = {name: value for name, value in os.environ.items() if name != MONITOR}
+    monkeypatch.setattr(os, "environ", others | before)
+    with put_back():
+        environment(Root(tmp_path), verbose=False, address=None)
+        assert os.environ.get(MONITOR) == right
+    assert os.environ.get(MONITOR) == before.get(MONITOR)
 
 
 def test_a_cluster_is_joined_at_its_address(started: list[dict[str, Any]]) -> None:
@@ -192,3 +219,19 @@ def test_a_cluster_that_lets_nobody_in_wants_a_token_or_another_process(monkeypa
     token()
     with pytest.raises(InputError, match="join the cluster from another process"), session(CLUSTER, verbose=False):
         pass
+
+
+@pytest.mark.parametrize(("address", "deaf"), [(None, True), (CLUSTER, False)])
+def test_processes_of_a_ray_of_our_own_do_not_hear_sigterm_and_this_one_does(
+    address: str | None, deaf: bool, started: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch system sends it to all of a job's processes at once; what a process blocks, those that it starts do."""
+    blocked: list[bool] = []
+
+    def init(**options: Any) -> None:
+        blocked.append(signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+    monkeypatch.setattr(ray, "init", init)
+    with session(address, verbose=False):
+        assert blocked == [deaf]
+        assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

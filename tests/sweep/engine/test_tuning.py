@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from sweep.engine import tuning
 from sweep.engine.display import PlainDisplay
 from sweep.engine.queue import TrialQueue
 from sweep.engine.running import Run
+from sweep.engine.until import Until
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
@@ -45,10 +47,22 @@ def test_what_runs_ends_after_its_epoch_and_at_once_when_that_does_not_come(
     recorder = tuning._recorder(run)
     tuning._tuner(run, recorder, tmp_path)
     stop = given[0].stop
-    assert not stop("a trial", {})
+    assert not stop("a trial", {"epochs": []})
     assert not stop.stop_all()
     recorder.tick()  # the deadline has come
-    assert stop("a trial", {})
+    assert stop("a trial", {"epochs": []})
     assert not stop.stop_all()
     recorder.vigil._clock.now += 60
     assert stop.stop_all()
+
+
+def test_a_run_begins_no_epoch_that_cannot_end_in_its_time(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[RunConfig] = []
+    monkeypatch.setattr(Tuner, "__init__", lambda self, trainable, tune_config, run_config: given.append(run_config))
+    limited = replace(run, watch=BudgetWatch(replace(run.plan, budget={}), run.ledger), until=Until(100, lambda: 0.0))
+    tuning._tuner(limited, tuning._recorder(limited), tmp_path)
+    stop = given[0].stop
+    assert not stop("a trial", {"epochs": [{"seconds": 89.0}, {"seconds": 1000.0, "replayed": True}]})
+    assert stop("a trial", {"epochs": [{"seconds": 90.0}]})

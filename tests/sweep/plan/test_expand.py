@@ -145,7 +145,38 @@ RECIPE = {
     "samples_per_class": 9,
     "test_per_class": 50,
     "split_seed": 1,
+    "optimizer": {"adamw": {"betas": [0.9, 0.95]}},
+    "decay_norms_and_biases": False,
+    "warmup_start": 0.1,
+    "min_lr": 1e-4,
+    "label_loss": "bce",
+    "label_smoothing": 0.1,
+    "clip_norm": 5,
+    "drop_path": 0.1,
+    "layer_decay": 0.75,
+    "ema": {"decay": 0.99},
+    "randaugment": {"magnitude": 6},
+    "random_erasing": 0.25,
+    "mixup": 0.8,
+    "cutmix": 1,
 }
+
+
+def test_the_plan_says_that_mixed_images_cost_the_teacher(small_plan: Plan) -> None:
+    assert not any("mixed" in note for note in small_plan.notes)
+    for field in ("mixup", "cutmix"):
+        plan = build_plan(small_spec(recipe=SPEC["recipe"] | {field: 0.5}))
+        assert any("teachers are run on every mixture" in note for note in plan.notes)
+    alone = build_plan(small_spec(recipe=SPEC["recipe"] | {"mixup": 0.5}, methods=["scratch"]))
+    assert not any("mixed" in note for note in alone.notes)
+
+
+def test_methods_that_need_one_label_are_refused_with_mixed_images_all_in_one_message() -> None:
+    with pytest.raises(InputError) as refused:
+        build_plan(small_spec(recipe=SPEC["recipe"] | {"cutmix": 1}, methods=["kd", "dkd", "sld"]))
+    assert "dkd: method 'dkd' takes every image to have one label" in str(refused.value)
+    assert "sld: method 'sld' compares two views of one image" in str(refused.value)
+    assert "kd: method 'kd'" not in str(refused.value)
 
 
 def test_every_field_of_the_recipe_can_be_checked() -> None:
@@ -154,7 +185,22 @@ def test_every_field_of_the_recipe_can_be_checked() -> None:
     assert set(RECIPE) == set(Recipe.model_fields)
 
 
-@pytest.mark.parametrize("field", RECIPE)
+OF_TIMM = ("drop_path", "layer_decay")
+
+
+@pytest.mark.parametrize("field", OF_TIMM)
+def test_what_only_timm_s_networks_have_is_refused_of_others(field: str) -> None:
+    with pytest.raises(InputError, match=f"model 'resnet8' .*leave out recipe.{field}"):
+        build_plan(small_spec(recipe=SPEC["recipe"] | {field: RECIPE[field]}))
+
+
+def test_a_teacher_that_cannot_be_trained_by_its_recipe_is_refused_before_anything_starts() -> None:
+    recipes = {"recipe": SPEC["recipe"], "teachers": {"recipe": {"drop_path": 0.1}}}
+    with pytest.raises(InputError, match=r"model 'resnet20' has no drop path; leave out recipe.drop_path"):
+        build_plan(small_spec(**recipes))
+
+
+@pytest.mark.parametrize("field", [field for field in RECIPE if field not in OF_TIMM])
 def test_another_recipe_is_another_trial(small_plan: Plan, field: str) -> None:
     plan = build_plan(small_spec(recipe=SPEC["recipe"] | {field: RECIPE[field]}))
     assert len(plan.slots) == len(small_plan.slots)

@@ -84,3 +84,9 @@ def test_rows_of_a_front_are_printed_under_the_name_of_their_search() -> None:
     assert printed_name(front, {"gdkd": "GDKD"}, "gdkd") == "GDKD tuned k=4 kl=both"
     assert printed_name(front, {front: "This one", "gdkd tuned": "Ours"}, "gdkd") == "This one"
     assert printed_name("kd", {"gdkd tuned": "Ours"}, "kd") == "kd"
+
+
+def test_options_are_written_as_a_person_reads_them() -> None:
+    adamw = {"adamw": {"betas": [0.9, 0.98], "eps": 1e-8}}
+    assert label("deit", {"optimizer": adamw}) == "deit optimizer=adamw(betas=[0.9, 0.98], eps=1e-08)"
+    assert label("deit", {"ema": {"decay": 0.99, "predicts": True}}) == "deit ema=(decay=0.99, predicts=true)"

@@ -90,6 +90,23 @@ def test_a_plan_counts_what_searches_cost_at_most() -> None:
     assert (fixed.count, fixed.cells) == (4, ())
 
 
+def test_a_plan_without_a_race_is_that_of_earlier_releases() -> None:
+    (cell,) = build_plan(small_spec(**SEARCHED)).cells
+    assert "race" not in cell.search
+    assert (cell.racing, cell.race_trials) == (0, 0)
+
+
+def test_a_race_has_seeds_of_its_own_and_one_winner() -> None:
+    search = {"trials": 6, "confirm": 4, "race": 5}
+    (cell,) = build_plan(small_spec(**(SEARCHED | {"search": search, "seeds": 3}))).cells
+    assert (cell.racing, cell.race_trials, cell.trials) == (5, 4 * 5, 6 + 4 * 5 + 2)
+    (few,) = build_plan(small_spec(**(SEARCHED | {"search": search | {"trials": 1}}))).cells
+    assert (few.race_trials, few.trials) == (0, 1 + 1), "one has nobody to race"
+    slot = cell.slot({"w2": 2.0, "k": 3}, "race", 1_000_000)
+    assert (slot.name, slot.label) == ("resnet20→resnet8 · gdkd w2=2 k=3 · race · seed 1000000", "gdkd w2=2 k=3")
+    assert slot.row == slot.label
+
+
 def test_where_epochs_are_searched_the_most_are_counted() -> None:
     for epochs in ({"range": [3, 7]}, {"choice": [7, 3, 5]}):
         plan = build_plan(small_spec(recipe=SPEC["recipe"] | {"epochs": epochs}, methods=["kd"], search={"trials": 2}))

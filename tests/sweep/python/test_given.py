@@ -13,6 +13,7 @@ from search_spaces.loader import parse_spec
 from sweep.plan.expand import build_plan
 from sweep.python.given import spec_of
 from tests.support.examples import SPEC, small_spec
+from trainers.config import Normalisation
 from trainers.errors import InputError
 
 
@@ -36,6 +37,13 @@ def test_the_same_object_twice_is_no_alias() -> None:
     teachers = {"recipe": {"epochs": 2, "warmup_epochs": 0}}
     pair = {"resnet20 -> resnet8": {"recipe": teachers["recipe"]}}
     assert "&" not in spec_of(SPEC | {"teachers": teachers, "pairs": [pair]}).text
+
+
+def test_a_teacher_in_a_file_has_its_own_normalisation(tmp_path: Path) -> None:
+    (tmp_path / "t.pth").touch()
+    said = {"teacher": {"mean": (np.float64(0.5), 0.4, 0.3), "std": 0.5}}
+    (pair,) = spec_of(SPEC | {"pairs": [{f"{tmp_path / 't.pth'} -> resnet8": said}]}).pairs
+    assert pair.normalisation == Normalisation(mean=(0.5, 0.4, 0.3), std=(0.5, 0.5, 0.5))
 
 
 def test_all_mistakes_are_told_by_their_keys() -> None:

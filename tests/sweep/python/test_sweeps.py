@@ -13,6 +13,7 @@ import torch
 import sweep
 from sweep.engine.display import PlainDisplay
 from sweep.engine.job import Job
+from sweep.engine.stop_signals import NOTICE
 from sweep.formats import Format
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
@@ -96,13 +97,14 @@ def test_a_sweep_runs_to_its_results_and_a_second_time_does_nothing(
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.slow(10)
+@pytest.mark.slow(20)
 @pytest.mark.usefixtures("own_environment")
+@pytest.mark.parametrize("number", [signal.SIGINT, NOTICE])
 def test_a_run_that_is_interrupted_says_so_and_the_same_call_goes_on(
-    tmp_path: Path, new_store: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, new_store: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     def interrupted(self: PlainDisplay, job: Job) -> None:
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
 
     uri, loaded = new_store("tracked.db"), sweep.load(TINY)
     with monkeypatch.context() as patch:

@@ -39,7 +39,11 @@ def test_what_went_wrong_is_what_broke_or_diverged(told: Ledger, small_plan: Pla
 
 
 @pytest.mark.parametrize(
-    "name", ["resnet20→resnet8 · kd · seed 1", "resnet20 -> resnet8 · kd · seed 1", "resnet20->resnet8  · kd · seed 1"]
+    "name",
+    [
+        *("resnet20→resnet8 · kd · seed 1", "resnet20 -> resnet8 · kd · seed 1", "resnet20->resnet8  · kd · seed 1"),
+        "resnet20->resnet8 - kd - seed 1",  # as a terminal without arrows and dots has it
+    ],
 )
 def test_a_trial_is_called_as_the_status_calls_it(told: Ledger, small_plan: Plan, name: str) -> None:
     assert Again(trials=(name,)).chosen(told) == keys(small_plan, ("kd", 1))

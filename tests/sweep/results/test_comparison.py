@@ -14,7 +14,7 @@ from sweep.plan.slots import Plan
 from sweep.results.answer import answer, render
 from sweep.results.board import Leaderboard, leaderboard
 from sweep.results.comparison import OVER_PAIRS, compare, contrasts, records
-from sweep.results.noise import Column
+from sweep.statistics.noise import Column
 from tests.support.examples import begin, record, small_spec
 from trainers.errors import InputError
 
@@ -129,6 +129,10 @@ def test_what_is_read_has_the_names_in_print_and_records_have_labels(board: Lead
     assert "| scratch | nothing |" in shown
     assert "1 diverged (dhkd α=0.5), 2 failed (scratch)" in shown
     assert '"mine": "kd"' in render(printed, found, Format.JSON)
+
+
+def test_a_row_is_named_as_a_terminal_without_greek_letters_has_it(board: Leaderboard) -> None:
+    assert compare(board, "dhkd alpha=0.5", "kd") == compare(board, "dhkd α=0.5", "kd")
 
 
 def test_a_row_against_itself_is_refused(board: Leaderboard) -> None:

@@ -15,7 +15,7 @@ from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.results.board import leaderboard
 from tests.support.examples import epoch_body, small_spec
-from tests.support.simulation import World, run
+from tests.support.simulation import World, break_off, run
 
 Content = dict[str, Any]
 METHODS: list[Any] = [
@@ -118,11 +118,17 @@ def protocol(spec: Content, chance: random.Random) -> None:
 
 
 def more_seeds(spec: Content, chance: random.Random) -> None:
-    spec["seeds"] = chance.randint(1, 4)
+    spec["seeds"] = chance.randint(2 if spec["search"].get("race") else 1, 4)
 
 
 def longer_search(spec: Content, chance: random.Random) -> None:
     spec["search"]["trials"] += 1
+
+
+def race(spec: Content, chance: random.Random) -> None:
+    """What a search has found races, over more or fewer seeds, or races no more."""
+    spec["search"] |= {"confirm": chance.randint(2, 3), "race": chance.choice([None, 3, 4])}
+    spec["seeds"] = max(spec["seeds"], 2)
 
 
 EDIT: list[Callable[[Content, random.Random], None]] = [
@@ -137,6 +143,7 @@ EDIT: list[Callable[[Content, random.Random], None]] = [
     protocol,
     more_seeds,
     longer_search,
+    race,
 ]
 
 
@@ -151,6 +158,21 @@ def table(folder: Path, spec: Content, chance: random.Random, world: Epochs | No
     rows = {(row.recipe, row.pair, row.label): row for row in board.rows}
     assert len(rows) == len(board.rows)
     return world, (rows, board.states, board.teachers, board.baseline)
+
+
+@pytest.mark.parametrize("case", range(4))
+def test_a_race_that_is_edited_gives_the_table_of_a_fresh_root(case: int, tmp_path: Path) -> None:
+    """It is made longer or shorter, broken off, left out and asked for again."""
+    chance = random.Random(case)
+    spec = first_spec(chance) | {"methods": ["kd", METHODS[5]]}
+    world, _ = table(tmp_path / "edited", spec, chance)
+    for edit in (race, longer_search, race, protocol, race):
+        spec = copy.deepcopy(spec)
+        edit(spec, chance)
+        break_off(world, build_plan(small_spec(**spec)), chance, workers=2)
+    _, edited = table(tmp_path / "edited", spec, chance, world)
+    _, fresh = table(tmp_path / "fresh", spec, chance)
+    assert edited[:2] == fresh[:2], "rows and states; a teacher whose end was lost is noted with another number here"
 
 
 @pytest.mark.parametrize("case", range(EDITS))

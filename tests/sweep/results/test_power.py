@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sweep.results.noise import Contrast
 from sweep.results.power import MOST, POWER, power, seeds_needed
+from sweep.statistics.noise import Contrast
 
 
 def alone(size: float, places: int = 5) -> Contrast:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from sweep.ledger.bodies import final_body
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan, Slot
+from sweep.results.board import leaderboard
 from sweep.results.preview import look_ahead, preview
 from tests.support.examples import SPEC, begin, epoch_body, play, record, slot_of, small_spec
 from tests.support.shared_trials import finish, plan_of, slots_of
@@ -158,6 +160,39 @@ def test_what_a_search_has_done_is_counted_while_it_goes_on(
     assert counts(root) == {"search": (4, search), "confirm": (4, confirm)}
     (row,) = [row for row in json.loads(preview(small_spec(**SEARCHED), root, Format.JSON)) if row["method"] == "kd"]
     assert row["done"] == 0  # its teacher is not in the store
+
+
+RACING = {"search": SEARCHED["search"] | {"confirm": 3, "race": 3}}
+
+
+def luck(slot: Slot) -> float:
+    """No configuration is better than another."""
+    return 70.0 + random.Random(f"{slot.varied} {slot.seed}").random()
+
+
+@pytest.mark.parametrize(
+    ("trials", "search", "race", "confirm"),
+    [(0, 0, 0, 0), (4, 4, 0, 0), (4 + 2, 4, 2, 0), (4 + 3, 4, 3, 0), (4 + 9, 4, 9, 0), (None, 4, 9, 2)],
+)
+def test_a_race_is_planned_and_counted(
+    root: Root, ledger: Ledger, trials: int | None, search: int, race: int, confirm: int
+) -> None:
+    plan = build_plan(small_spec(**(SEARCHED | RACING)))
+    assert plan.cells[0].trials == 4 + 3 * 3 + 2, "the winner alone has the sweep's other seeds"
+    play(ledger, plan, luck, trials=trials)
+    assert counts(root, **RACING) == {"search": (4, search), "race": (9, race), "confirm": (2, confirm)}
+    if trials == 4 + 2:
+        assert "racing" in {name for row in leaderboard(ledger).rows for name in row.missing}
+
+
+def test_what_a_race_saves_is_not_left_to_do(root: Root, ledger: Ledger) -> None:
+    plan = build_plan(small_spec(**(SEARCHED | RACING | {"search": RACING["search"] | {"race": 5}})))
+    play(ledger, plan, lambda slot: luck(slot) + 20.0 * (slot.varied.get("k") == 4))
+    changes = {"search": RACING["search"] | {"race": 5}}
+    assert counts(root, **changes) == {"search": (4, 4), "race": (15, 15), "confirm": (2, 2)}
+    assert sum(event.body["stage"] == "race" for event in ledger.events("start")) == 9
+    (row,) = [row for row in leaderboard(ledger).rows if row.label == "gdkd tuned"]
+    assert row.tuned.endswith("ahead of 2 others in a race over 3 seeds, and the only one left (9 trials, 6 saved)")
 
 
 def test_trials_that_were_given_up_are_done(root: Root, ledger: Ledger) -> None:

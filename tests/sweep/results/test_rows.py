@@ -167,6 +167,18 @@ def test_of_several_confirmed_none_wins_by_seeds_that_others_lack(
     assert cell(leaderboard(ledger), "gdkd tuned").values == shown
 
 
+def test_a_race_that_is_left_out_again_leaves_nothing_behind(ledger: Ledger) -> None:
+    plan = searched_plan()
+    play(ledger, plan, better_with_k)
+    before = leaderboard(ledger)
+    racing = searched_plan(search=SEARCHED["search"] | {"confirm": 3, "race": 3})
+    assert [job.slot.stage for job in play(ledger, racing, better_with_k, trials=2)] == ["race"] * 2
+    assert leaderboard(ledger).states != before.states
+    play(ledger, plan, better_with_k)
+    after = leaderboard(ledger)
+    assert (after.rows, after.states, after.findings) == (before.rows, before.states, before.findings)
+
+
 def test_test_accuracy_chooses_nothing_where_images_are_held_out(ledger: Ledger) -> None:
     plan = searched_plan(search={"trials": 3, "sampler": "grid", "pruner": "none", "confirm": 2}, seeds=1)
     (found,) = plan.cells

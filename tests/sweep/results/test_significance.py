@@ -10,11 +10,11 @@ from scipy.stats import ttest_rel
 
 from sweep.results import significance
 from sweep.results.metrics import METRICS
-from sweep.results.noise import Column
 from sweep.results.rows import Row
 from sweep.results.significance import common_seeds, judged, overall, standings, untested_ties
-from sweep.results.statistics import shows
 from sweep.search.suggest import DIRECTIONS
+from sweep.statistics.noise import Column
+from sweep.statistics.paired import shows
 
 
 def row(label: str, values: Sequence[float] | Mapping[int, float], pair: str = "a→b", recipe: str = "r") -> Row:

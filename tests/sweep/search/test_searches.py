@@ -406,6 +406,50 @@ def test_with_another_teacher_the_search_begins_anew(plan: Plan, book: Ledger, w
     assert again.exhausted
 
 
+@pytest.fixture(scope="module")
+def racing() -> Plan:
+    """The three best of four race, over three seeds at most."""
+    return searched_plan(trials=4, confirm=3, race=3, pruner="none")
+
+
+def test_a_race_waits_for_a_teacher_that_is_no_longer_stored(racing: Plan, book: Ledger) -> None:
+    queue = new_queue(racing, book)
+    raced = 0
+    while (job := queue.next()) is not None and raced < 4:
+        raced += job.slot.stage == "race"
+        note(book, queue, job, *[50.0] * EPOCHS, final=True)
+    gone = TrialQueue(racing, {}, set(book.finals()), Searches(racing, book))
+    (teacher,) = taken(gone)
+    assert teacher.slot.stage == "teacher"
+    gone.finished(teacher.key, teacher_of(teacher.slot))
+    while (job := gone.next()) is not None:
+        raced += job.slot.stage == "race"
+        note(book, gone, job, *[50.0] * EPOCHS, final=True)
+    assert gone.exhausted
+    assert raced == 9
+
+
+def test_with_another_teacher_the_race_begins_anew(racing: Plan, book: Ledger) -> None:
+    queue = new_queue(racing, book)
+    for _ in range(4 + 2):  # the search, and two of a race; the third waits
+        job = queue.next()
+        assert job is not None
+        note(book, queue, job, *[50.0] * EPOCHS, final=True)
+    assert any(slot.stage == "race" for slot in queue._waiting)
+    (slot,) = racing.teachers
+    other = replace_hash(teacher_of(slot))
+    queue.teachers[slot.id] = other  # as it comes out when it is trained again
+    queue._renew_searches()
+    assert not any(slot.stage == "race" for slot in queue._waiting)
+    stages = []
+    while (job := queue.next()) is not None:
+        assert job.trial.teacher == other
+        stages.append(job.slot.stage)
+        note(book, queue, job, *[50.0] * EPOCHS, final=True)
+    assert queue.exhausted
+    assert (stages.count("search"), stages.count("race")) == (4, 9)
+
+
 def replace_hash(teacher: TeacherConfig) -> TeacherConfig:
     return teacher.model_copy(update={"hash": teacher.hash[::-1]})
 

@@ -10,8 +10,18 @@ import pytest
 from sweep.layout import Root
 from sweep.plan.slots import Plan
 from tests.support.shared_trials import opened
-from tests.support.simulation import World, run
-from tests.sweep.search.test_simulated import accuracy, asks, board_of, check, chosen, events, searched_plan
+from tests.support.simulation import Curve, World, run
+from tests.sweep.search.test_simulated import (
+    accuracy,
+    asks,
+    board_of,
+    check,
+    chosen,
+    events,
+    noisy,
+    raced,
+    searched_plan,
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +42,15 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sweep.ledger.neighbours.PAUSE_SECONDS", 0.0)
 
 
-def world(root: Root, name: str, *, shares: bool = True) -> World:
-    made = World(root.sweep(name).folder, accuracy)
+def world(root: Root, name: str, *, shares: bool = True, curve: Curve = accuracy) -> World:
+    made = World(root.sweep(name).folder, curve)
     made.shares = shares
     return made
 
 
-def beside(first: World, root: Root) -> World:
+def beside(first: World, root: Root, *, curve: Curve = accuracy) -> World:
     """Another sweep, whose teachers the first one has stored."""
-    second = world(root, "second")
+    second = world(root, "second", curve=curve)
     second.teachers = dict(first.teachers)
     return second
 
@@ -84,6 +94,19 @@ def test_what_it_has_won_is_confirmed_by_what_is_there(root: Root, whole: Plan) 
     second = ran(beside(first, root), whole)
     assert alike(first, second)
     assert trained(second) == set()
+
+
+@pytest.mark.parametrize("kills", [0, 4])
+def test_a_race_is_taken_over_seed_by_seed(root: Root, kills: int) -> None:
+    plan = searched_plan(search={"pruner": "none", "sampler": "brute_force", "trials": 6, "confirm": 4, "race": 5})
+    first = ran(world(root, "first", curve=noisy), plan)
+    second = ran(beside(first, root, curve=noisy), plan, kills=kills)
+    check(second, plan, fails=True)
+    assert alike(first, second)
+    assert raced(first) == raced(second) != {}
+    failed = {event.trial for event in events(first, "final") if event.body["state"] != "finished"}
+    failed |= {event.trial for event in events(first, "failed")}
+    assert trained(second) <= failed
 
 
 def test_a_search_that_minds_the_time_trains_all(root: Root) -> None:

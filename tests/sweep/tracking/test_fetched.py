@@ -17,6 +17,7 @@ from torch import Tensor, nn
 import sweep
 from sweep.layout import Root
 from sweep.python.results import Results
+from sweep.students.loading import load_student
 from sweep.tracking.model_files import images_of, save
 from sweep.tracking.sync import log_models, sync
 from tests.support.examples import SPEC
@@ -93,6 +94,41 @@ def test_a_student_off_a_server_says_what_the_one_below_the_root_says_and_runs_n
     assert student.eval() is student
     with pytest.raises(InputError, match=r"to train it on, open the sweep where it ran"):
         student.train()
+
+
+@pytest.mark.parametrize("form", ["onnx", "torch-export"])
+def test_a_student_off_a_server_is_exported_as_the_graph_that_it_is(
+    ran: tuple[Results, str], elsewhere: Results, tmp_path: Path, form: str
+) -> None:
+    seed = logged_seed(ran[0])
+    student = elsewhere.student(PAIR, "kd", seed)
+    check = student.export(form, tmp_path / "out")
+    assert check.on.endswith("as the server does not tell which its images are")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "| data set | `digits`, its content hash is not known |" in card
+    assert "| teacher | `resnet8`, its content hash is not known" in card
+    assert "Their names are not known: these are numbers." in card
+    with pytest.raises(
+        InputError, match=r"has its graph alone: export it as onnx or torch-export, or where the sweep ran"
+    ):
+        student.export("safetensors", tmp_path / "weights")
+    assert not (tmp_path / "weights").exists()
+
+
+def test_a_network_of_one_s_own_becomes_a_graph_that_needs_none_of_its_code(
+    ran: tuple[Results, str], tmp_path: Path
+) -> None:
+    student = ran[0].student(PAIR, "kd", logged_seed(ran[0]))
+    for form in ("onnx", "torch-export", "safetensors"):
+        student.export(form, tmp_path / "out")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "its network is the sweep's own code, which must be imported before" in card
+    unload()
+    images = torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8)
+    graph = torch.export.load(tmp_path / "out" / "model.pt2").module()
+    torch.testing.assert_close(graph(images.float() / 255), student(images))
+    with pytest.raises(CheckpointError, match="unknown model 'tinynet'"):
+        load_student(tmp_path / "out" / "model.safetensors")
 
 
 def test_a_student_that_was_not_logged_is_refused_with_those_that_were(

@@ -19,15 +19,17 @@ from sweep.ledger.bodies import final_body, start_body
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan, Slot
+from sweep.plan.teachers import store_named_files
 from sweep.tracking.address import quiet_mlflow
 from sweep.tracking.candidates import allowed, candidates
 from sweep.tracking.models import Outcome, passport_tags
 from sweep.tracking.sync import log_models, sync, told_everything
 from tests.support.examples import begin, play, record, slot_of, small_spec
 from tests.support.mlflow_server import TrackingServer
-from trainers.config import TeacherConfig
+from trainers.config import Normalisation, TeacherConfig
 from trainers.errors import StorageError
 from trainers.exported import read_network
+from trainers.fit import seeded_model
 from trainers.teacher.store import TeacherStore
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow(2)
 
 NewStore = Callable[..., str]
+GIVEN = Normalisation(mean=0.5, std=0.5)
+"""What images are normalised by, which a teacher without a normalisation of its own takes no notice of."""
 QUICK = {"base": "digits", "epochs": 1, "warmup_epochs": 0, "samples_per_class": 4, "test_per_class": 4}
 SMALLEST = "resnet8 -> resnet8"
 """Of one architecture: to export a network takes a second for every eight of its layers."""
@@ -187,7 +191,7 @@ def test_a_teacher_is_a_registered_model_whose_version_carries_its_passport(shar
     assert json.loads(version.tags["recipe"])["epochs"] == 1
     images = torch.randn(3, 3, 8, 8)
     loaded = pytorch.load_model("models:/resnet14-digits/1")
-    torch.testing.assert_close(loaded(images), store.network(passport)(images))
+    torch.testing.assert_close(loaded(images), store.network(passport, GIVEN)(images))
 
 
 # -- again and again ------------------------------------------------------------------------------------------------
@@ -313,10 +317,37 @@ def test_a_server_is_given_models_and_versions_too(
         store = TeacherStore(root.teachers)
         assert version.tags == passport_tags(store.passport(version.tags["hash"]))
         images = torch.randn(3, 3, 8, 8)
-        ours = store.network(store.passport(version.tags["hash"]))
+        ours = store.network(store.passport(version.tags["hash"]), GIVEN)
         torch.testing.assert_close(pytorch.load_model("models:/resnet8-digits/1")(images), ours(images))
     finally:
         server.kill()
+
+
+def test_a_teacher_of_another_normalisation_is_logged_with_it(
+    tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import pytorch
+
+    network = seeded_model("resnet8", 10, seed=3).eval()
+    torch.save(network.state_dict(), tmp_path / "theirs.pth")
+    pair = {f"{tmp_path / 'theirs.pth'} -> resnet8": {"teacher": {"mean": 0.5, "std": 0.5}}}
+    spec, root = small_spec(recipe=QUICK, pairs=[pair], methods=["kd"], seeds=1), Root(tmp_path / "runs")
+    store = TeacherStore(root.teachers)
+    store_named_files(spec, store, lambda line: None)
+    plan = build_plan(spec, store)
+    with Ledger(root.sweep("small").ledger) as ledger:
+        begin(ledger, plan, spec)
+        for slot in plan.slots:
+            _train(ledger, plan, root, Job(slot, slot.trial()))
+        ledger.append("stop", body={"exit_code": 0})
+    assert deliver(root, uri) == Outcome(logged=2)
+    (version,) = client_of(uri).search_model_versions("name = 'resnet8-digits'")
+    assert version.tags["normalisation"] == "mean 0.5, 0.5, 0.5, std 0.5, 0.5, 0.5"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    pixels = torch.rand(3, 3, 8, 8)
+    mean, std = (torch.tensor(plan.images[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
+    logged = pytorch.load_model("models:/resnet8-digits/1")((pixels - mean) / std)
+    torch.testing.assert_close(logged, network((pixels - 0.5) / 0.5), rtol=1e-4, atol=1e-4)
 
 
 # -- which are logged -----------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -140,6 +141,21 @@ def test_a_pareto_front_stands_in_its_searchs_place(root: Root, ledger: Ledger, 
     ours, theirs = both(root, "small", new_store("mlflow.db"))
     assert [row.label.split()[0] for row in ours.rows] == ["kd"] * 3 + ["dkd"] * 3
     assert cells(theirs) == cells(ours)
+
+
+def test_a_race_is_told_of_on_a_server_as_well(root: Root, ledger: Ledger, new_store: Store) -> None:
+    search = {"trials": 4, "sampler": "grid", "pruner": "none", "confirm": 3, "race": 3}
+    methods = ["kd", {"gdkd": {"k": {"choice": [2, 3, 4, 5]}}}]
+    plan = build_plan(small_spec(methods=methods, seeds=2, search=search))
+    for teacher in plan.teachers:
+        record(ledger, plan, teacher, [97.0], val_accs=[96.0])
+    play(ledger, plan, lambda slot: 70.0 + random.Random(f"{slot.varied} {slot.seed}").random())
+    ours, theirs = both(root, "small", new_store("mlflow.db"))
+    assert "ahead of 2 others in a race over 3 seeds, not told apart from k=" in "".join(ours.findings)
+    assert theirs.findings == ours.findings
+    assert cells(theirs) == cells(ours)
+    assert theirs.states == ours.states
+    assert said(theirs) == said(ours)
 
 
 def test_a_search_that_stands_under_several_pairs_has_its_place_under_each(

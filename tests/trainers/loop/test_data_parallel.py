@@ -102,9 +102,22 @@ TRIALS = {
     "dhkd nonlinear": small_trial("dhkd", {"head": "nonlinear"}),
     "dhkd without dropout": small_trial("dhkd", {"head": "nonlinear", "dropout": 0.0}),
     "dhkd aligned": small_trial("dhkd", {"align": True}),
+    "mixed, averaged, by AdamW": small_trial(
+        "kd",
+        optimizer="adamw",
+        lr=0.002,
+        decay_norms_and_biases=False,
+        clip_norm=0.5,
+        label_smoothing=0.1,
+        ema={"decay": 0.5},
+        mixup=0.8,
+        cutmix=1.0,
+        random_erasing=0.5,
+    ),
+    "averaged with a share's statistics": small_trial("kd", sync_batch_norm=False, ema={"decay": 0.5}),
     "a share's statistics": small_trial("kd", sync_batch_norm=False),
 }
-EXACT = ("kd", "dhkd without dropout", "dhkd aligned")
+EXACT = ("kd", "dhkd without dropout", "dhkd aligned", "mixed, averaged, by AdamW")
 """Without what is drawn by each process (dropout)."""
 
 

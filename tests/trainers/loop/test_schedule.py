@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,6 +40,53 @@ def test_warm_up_rises_evenly_to_the_peak(schedule: str) -> None:
 def test_milestones_count_from_the_first_epoch_warm_up_included() -> None:
     recipe = Recipe(epochs=10, milestones=(3,), warmup_epochs=2, lr=1.0)
     assert [learning_rate(recipe, epoch, 0, 1) for epoch in range(1, 6)] == pytest.approx([0.5, 1.0, 1.0, 0.1, 0.1])
+
+
+def rates(recipe: Recipe, steps: int) -> list[float]:
+    """Of every step of a recipe."""
+    return [learning_rate(recipe, epoch, step, steps) for epoch in range(1, recipe.epochs + 1) for step in range(steps)]
+
+
+COSINE = Recipe(epochs=12, schedule="cosine", lr=0.004, min_lr=1e-5, warmup_epochs=3, warmup_start=0.01)
+STEPS = 7
+WARM, ALL = COSINE.warmup_epochs * STEPS, COSINE.epochs * STEPS
+
+
+def test_cosine_to_a_floor_after_warm_up_is_timm_s_step_for_step() -> None:
+    scheduling = pytest.importorskip("timm.scheduler")
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=COSINE.lr)
+    schedule = scheduling.CosineLRScheduler(
+        optimizer,
+        t_initial=ALL - WARM,
+        lr_min=COSINE.min_lr,
+        warmup_t=WARM,
+        warmup_lr_init=0.01 * COSINE.lr,
+        warmup_prefix=True,
+        t_in_epochs=False,
+    )
+    found = []
+    for step in range(ALL):
+        schedule.step_update(step)
+        found.append(optimizer.param_groups[0]["lr"])
+    assert rates(COSINE, STEPS) == pytest.approx(found, rel=1e-12)
+
+
+def test_cosine_to_a_floor_after_warm_up_is_torch_s_step_for_step() -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=COSINE.lr)
+    warming = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.01, total_iters=WARM)
+    falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, ALL - WARM, eta_min=COSINE.min_lr)
+    schedule = torch.optim.lr_scheduler.SequentialLR(optimizer, [warming, falling], [WARM])
+    found = []
+    for _ in range(ALL):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates(COSINE, STEPS) == pytest.approx(found, rel=1e-9)
+
+
+def test_a_warm_up_from_all_of_the_rate_is_none() -> None:
+    recipe = Recipe(epochs=4, schedule="constant", lr=0.3, warmup_epochs=2, warmup_start=1)
+    assert rates(recipe, 3) == pytest.approx([0.3] * 12)
 
 
 @given(

@@ -16,6 +16,14 @@ from trainers.models.resnet import ARCHITECTURES, BasicBlock
 
 INDEX = goldens.index("resnet")
 ARRAYS = goldens.arrays("resnet")
+OPTION_A = {
+    "resnet20a": 269_722,
+    "resnet32a": 464_154,
+    "resnet44a": 658_586,
+    "resnet56a": 853_018,
+    "resnet110a": 1_727_962,
+}
+"""Parameters for ten classes, as the paper rounds them: 0.27 M, 0.46 M, 0.66 M, 0.85 M, 1.7 M (its table 6)."""
 
 
 @dataclass
@@ -46,7 +54,7 @@ def assert_near(found: Tensor, expected: Tensor, share: float) -> None:
 
 
 def test_the_goldens_cover_the_family() -> None:
-    assert set(INDEX) == set(ARCHITECTURES)
+    assert set(INDEX) == set(ARCHITECTURES) - set(OPTION_A)
     assert set(ARCHITECTURES) <= set(MODELS)
 
 
@@ -120,3 +128,46 @@ def test_images_of_any_size_from_4_pixels_on_go_through(size: int) -> None:
     passed = build("resnet8", num_classes=7).eval().features(torch.randn(2, 3, size, size + 1))
     assert passed.logits.shape == (2, 7)
     assert passed.stages[-1].shape == (2, 64, -(-size // 4), -(-(size + 1) // 4))
+
+
+# -- option A ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", OPTION_A)
+def test_option_a_has_as_many_parameters_as_the_paper_s_networks(name: str) -> None:
+    with torch.device("meta"):
+        network, projected = build(name, num_classes=10), build(name.removesuffix("a"), num_classes=10)
+    assert sum(parameter.numel() for parameter in network.parameters()) == OPTION_A[name]
+    without = [key for key in projected.state_dict() if "downsample" not in key]
+    assert list(network.state_dict()) == without
+
+
+@torch.no_grad()
+def _by_hand(network: Network, images: Tensor) -> Tensor:
+    """A pass of an option-A network, its shortcuts spelt out."""
+    state = network.state_dict()
+
+    def normed(x: Tensor, at: str) -> Tensor:
+        statistics = (state[f"{at}.{name}"] for name in ("running_mean", "running_var", "weight", "bias"))
+        return F.batch_norm(x, *statistics)
+
+    x = F.relu(normed(F.conv2d(images, state["conv1.weight"], padding=1), "bn1"))
+    for key in [key.removesuffix(".conv1.weight") for key in state if key.endswith(".conv1.weight")]:
+        first = state[f"{key}.conv1.weight"]
+        stride = 2 if first.shape[0] != first.shape[1] else 1
+        out = F.relu(normed(F.conv2d(x, first, stride=stride, padding=1), f"{key}.bn1"))
+        out = normed(F.conv2d(out, state[f"{key}.conv2.weight"], padding=1), f"{key}.bn2")
+        shortcut = torch.zeros_like(out)
+        aside = (out.shape[1] - x.shape[1]) // 2
+        shortcut[:, aside : aside + x.shape[1]] = x[:, :, ::stride, ::stride]
+        x = F.relu(out + shortcut)
+    return F.linear(x.mean(dim=(2, 3)), state["fc.weight"], state["fc.bias"])
+
+
+@pytest.mark.parametrize("size", [(32, 32), (7, 10)])
+def test_option_a_passes_every_second_pixel_between_channels_of_zeros(size: tuple[int, int]) -> None:
+    network = build("resnet20a", num_classes=10).eval()
+    goldens.fill(network)
+    images = goldens.images(0, 2, 3, *size)
+    with torch.no_grad():
+        assert_near(network(images), _by_hand(network, images), 1e-6)

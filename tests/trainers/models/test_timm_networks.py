@@ -109,3 +109,26 @@ def test_without_timm_the_command_that_installs_it_is_named() -> None:
     with pytest.raises(InputError, match=r"models named 'timm:…' need the package timm: pip install timm"):
         build("timm:test_vit", num_classes=3)
     assert "resnet8" in MODELS
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_convnext", "resnet18", "regnety_002"])
+def test_drop_path_leaves_the_weights_and_the_evaluation_as_they_are(name: str) -> None:
+    torch.manual_seed(0)
+    plain = build(f"timm:{name}", num_classes=7)
+    torch.manual_seed(0)
+    made = build(f"timm:{name}", num_classes=7, drop_path=0.4)
+    state = plain.state_dict()
+    assert all(torch.equal(value, state[key]) for key, value in made.state_dict().items())
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        for parameter in (*plain.parameters(), *made.parameters()):
+            if parameter.ndim == 1:
+                parameter.fill_(1)  # the last norm of a branch starts at 0, where nothing is lost with it
+        assert torch.equal(plain.eval()(images), made.eval()(images))
+        assert not torch.equal(plain.train()(images), made.train()(images))
+
+
+@pytest.mark.parametrize("name", ["resnet8", "imagenet/ResNet18", "timm:vgg11"])
+def test_where_there_is_no_drop_path_none_is_promised(name: str) -> None:
+    with torch.device("meta"), pytest.raises(InputError, match=f"model '{name}' has no drop path; leave out"):
+        build(name, num_classes=7, drop_path=0.1)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from trainers.data.base import Split
 from trainers.data.sources.held_out import held_out
+from trainers.errors import InputError
 from trainers.own.images import cut_off, split_of
 
 GREY = np.arange(2 * 4 * 5, dtype=np.uint8).reshape(2, 4, 5)
@@ -94,3 +95,11 @@ def test_which_they_are_never_changes() -> None:
     """Somebody else's results stand on the same test set."""
     hashes = [f"{number * 7919 % 101:03}" for number in range(20)]
     assert torch.nonzero(held_out(hashes, [n % 2 for n in range(20)], 0.2)).flatten().tolist() == [0, 5, 10, 15]
+
+
+def test_a_picture_whose_white_nobody_tells_is_refused() -> None:
+    pictures_of = [Image.fromarray(GREY[0]), Image.fromarray(GREY[1].astype(np.float32))]
+    with pytest.raises(InputError, match="x, item 1: its pixels are fractions, and the file does not say which"):
+        split_of(list(zip(pictures_of, [0, 1], strict=True)), "x")
+    deep = [Image.fromarray(image.astype(np.uint16) * 257) for image in GREY]
+    assert torch.equal(split_of(list(zip(deep, [0, 1], strict=True)), "x").images[:, 0], torch.from_numpy(GREY))

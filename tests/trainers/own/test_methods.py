@@ -10,6 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from tests.support.own import MYKD, Folder
+from tests.trainers.examples import small_trial
+from trainers.check import refuse_mixed
 from trainers.config import MethodConfig
 from trainers.distillers import METHODS, Batch, Distiller, LogitDistiller, Setting, build_distiller
 from trainers.distillers.base import View
@@ -253,3 +255,40 @@ def test_a_loss_is_called_thousands_of_times_without_a_look_at_its_source(
     own = made(folder, MYKD, "mykd")
     monkeypatch.setattr("inspect.unwrap", lambda *given: pytest.fail("looked up at each step"))
     own.losses(batch())
+
+
+OWN_CLASS = """
+from trainers.distillers import LogitDistiller, MethodParams
+
+@method('own')
+class Own(LogitDistiller):
+    Params = MethodParams
+    {said}
+
+    def terms(self, student, teacher, targets):
+        return {{'own': (student - teacher).square().mean()}}
+
+    def weights(self, epoch):
+        return {{'ce': 1.0, 'own': 1.0}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "reads"),
+    [
+        ("@method('own')\ndef own(student, teacher, targets):\n    return student.mean()\n", True),
+        ("@method('own')\ndef own(student, teacher):\n    return student.mean()\n", False),
+        ("@method('own')\ndef own(student, targets, epoch):\n    return student.mean()\n", True),
+        ("@method('own')\ndef own(student, index, epoch):\n    return student.mean()\n", False),
+        (OWN_CLASS.format(said=""), True),
+        (OWN_CLASS.format(said="reads_labels = False"), False),
+    ],
+)
+def test_one_that_may_read_labels_refuses_mixed_images(folder: Folder, text: str, reads: bool) -> None:
+    distiller = made(folder, text)
+    assert distiller.reads_labels is reads
+    if not reads:
+        return refuse_mixed(distiller, small_trial("kd", mixup=0.5))
+    with pytest.raises(InputError, match="takes every image to have one label"):
+        refuse_mixed(distiller, small_trial("kd", mixup=0.5))
+    return None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import zipfile
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -46,6 +49,8 @@ MAKERS: dict[str, tuple[str, Maker]] = {
     "zip inside": ("zip.pth", repacked),
     "legacy": ("legacy.pth", spoilt),
     "legacy inside": ("legacy.pth", head_damaged),
+    "company": ("company.pth", repacked),
+    "company, legacy": ("company-legacy.pth", head_damaged),
     "safetensors": ("a.safetensors", spoilt),
     "safetensors inside": ("a.safetensors", head_damaged),
 }
@@ -58,6 +63,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory, network: Network) -> Path:
     torch.save(state, folder / "zip.pth")
     torch.save(state, folder / "legacy.pth", _use_new_zipfile_serialization=False)
     save_file(state, folder / "a.safetensors")
+    behind = {f"module.{key}": value for key, value in state.items()} | {"n_averaged": torch.tensor(3)}
+    beside = {"path": Path("x"), "steps": defaultdict(list, a=[1]), "mean": np.zeros(3), "acc": np.float64(72.3)}
+    company = {"ema": behind, "options": argparse.Namespace(**beside), "best_acc": np.float32(0.7)} | beside
+    torch.save(company, folder / "company.pth")
+    torch.save(company, folder / "company-legacy.pth", _use_new_zipfile_serialization=False)
     return folder
 
 

@@ -236,7 +236,7 @@ def test_a_whole_module_is_refused(tmp_path: Path, network: Network) -> None:
         ([1], "holds a list; expected a state dict"),
         ({}, "holds a dict with the keys ; expected"),
         ({"epoch": 3, "model": {"lr": 0.1}}, "holds a dict with the keys epoch, model; expected a state dict, or one"),
-        ({"weight": torch.zeros(3)}, "fits no architecture; the nearest is"),
+        ({"weight": torch.zeros(3)}, "fits no architecture, and none is near; its own keys begin with weight"),
         ({0: torch.zeros(3)}, "holds a dict with the keys 0; expected"),
         (torch.zeros(3), "holds a Tensor; expected"),
         (nn.Linear(64, 10).state_dict(), "fits no architecture"),
@@ -251,12 +251,10 @@ def test_what_is_no_network_is_refused(tmp_path: Path, content: Any, message: st
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "cannot be read as a torch weight file"),
-        (b"version https://git-lfs.github.com/spec/v1\n", r"it begins with b'version https://git-lfs"),
-        (b"<!DOCTYPE html><html>", "it begins with b'<!DOCTYPE html>"),
+        (b"\x00\x01\x02", r"it begins with b'\\x00\\x01\\x02'"),
         (b"\x80\x02" + bytes(range(200)), "cannot be read as a torch weight file"),
     ],
-    ids=["empty", "lfs", "web page", "noise"],
+    ids=["bytes", "noise"],
 )
 def test_what_is_no_weight_file_is_refused(tmp_path: Path, data: bytes, message: str) -> None:
     (tmp_path / "a.pth").write_bytes(data)
@@ -280,7 +278,8 @@ def test_other_shapes_are_refused_with_what_differs(tmp_path: Path, network: Net
     del state["layer1.0.bn1.weight"], state["conv1.weight"]
     state["extra"] = torch.zeros(1)
     with pytest.raises(
-        CheckpointError, match=r"conv1.weight is missing; layer1.0.bn1.weight is missing; extra is unknown$"
+        CheckpointError,
+        match=r"conv1.weight is missing; layer1.0.bn1.weight is missing; extra is unknown; its own keys",
     ):
         read(written(tmp_path, state), "resnet8")
 

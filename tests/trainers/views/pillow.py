@@ -21,6 +21,7 @@ PILLOW: dict[str, Operation] = {
     "invert": lambda image, v, fill: ImageOps.invert(image),
     "posterize": lambda image, v, fill: ImageOps.posterize(image, int(v)),
     "solarize": lambda image, v, fill: ImageOps.solarize(image, v),  # type: ignore[arg-type]
+    "solarize_add": lambda image, v, fill: image.point(lambda x: x + int(v) if x < 128 else x),
     "brightness": lambda image, v, fill: ImageEnhance.Brightness(image).enhance(v),
     "color": lambda image, v, fill: ImageEnhance.Color(image).enhance(v),
     "contrast": lambda image, v, fill: ImageEnhance.Contrast(image).enhance(v),

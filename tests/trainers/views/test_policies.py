@@ -202,4 +202,6 @@ def test_every_pair_and_sign_comes_up() -> None:
         assert 100 < len(members) < 230
         signs = integers(0, "autoaugment-sign-0", 1, members, 2).float()
         assert 0.3 < signs.mean() < 0.7
-    assert {name for pair in AUTOAUGMENT for name, _, _ in pair} | {"identity", "shear_x"} == set(OPERATIONS)
+    assert {name for pair in AUTOAUGMENT for name, _, _ in pair} | {"identity", "shear_x", "solarize_add"} == set(
+        OPERATIONS
+    )

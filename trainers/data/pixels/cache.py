@@ -36,7 +36,7 @@ from trainers.data.pixels.mapped import MappedSplit
 from trainers.errors import StorageError
 from trainers.storage.content import content_key
 from trainers.storage.files import write_atomically
-from trainers.storage.inputs import readable
+from trainers.storage.inputs import expanded, readable
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +44,8 @@ VARIABLE = "SWEEP_CACHE"
 """Environment variable that names the cache's folder."""
 DEFAULT_FOLDER = "runs/cache"
 """Where the cache lies otherwise, below the working directory."""
-FORMAT = 1
-"""Of an entry; another number is another key."""
+FORMAT = 2
+"""Of an entry; another number is another key. In the first one, grey images of 16 bits in PGM files were white."""
 ABOUT = "about.json"
 """An entry's file of everything but pixels and labels."""
 SPLITS = ("train", "test")
@@ -70,7 +70,7 @@ class Contents:
 
 def cache_folder() -> Path:
     """Where the cache lies."""
-    return Path(os.environ.get(VARIABLE) or DEFAULT_FOLDER)
+    return expanded(Path(os.environ.get(VARIABLE) or DEFAULT_FOLDER))
 
 
 def decoded(

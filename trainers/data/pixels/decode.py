@@ -2,8 +2,8 @@
 
 Pillow decodes, in this process and by itself: nothing in a file is run, and no other program is (:data:`DECODED`). What
 an image will take is known from its head, before its pixels are read (:data:`MOST_PIXELS`). Colours come out as RGB:
-grey is repeated, a palette looked up, transparency dropped, 16 bits cut to 8. The orientation that a camera notes
-(EXIF) is not followed, as in torchvision's loaders.
+grey is repeated, a palette looked up, transparency dropped, more bits cut to 8 (:mod:`trainers.data.pixels.depth`). The
+orientation that a camera notes (EXIF) is not followed, as in torchvision's loaders.
 
 Shapes: `N` images, `H`, `W` pixels.
 """
@@ -24,8 +24,9 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 from torch import Tensor
 
+from trainers.allotment import cores
+from trainers.data.pixels.depth import check_depth, high_bits, is_deep
 from trainers.errors import InputError
-from trainers.process import cores
 from trainers.storage.inputs import check_file, readable
 
 Pixels = NDArray[np.uint8]
@@ -87,12 +88,12 @@ def files_part(files: Sequence[tuple[Path, int]], frame: Frame) -> Part:
 
 
 def rgb(image: Image.Image) -> Image.Image:
-    """The image in 8-bit RGB."""
+    """The image in 8-bit RGB. Raises ValueError where it is not known which of its values is white."""
     if image.mode == "RGB":
         return image
-    if image.mode.startswith("I;16"):
-        high_bytes = (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
-        return Image.fromarray(high_bytes).convert("RGB")
+    check_depth(image)
+    if is_deep(image):
+        return Image.fromarray(high_bits(image)).convert("RGB")
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
     return image.convert("RGB")
@@ -110,6 +111,7 @@ def opened(encoded: Encoded, resize: int | None = None) -> Image.Image:
     try:
         with _recognised(io.BytesIO(content) if isinstance(content, bytes) else content) as image:
             _check_pixels(image.size, resize)
+            check_depth(image)
             image.load()
             _check_pixels(image.size, resize)  # an icon's size is known only now
             return rgb(image)
@@ -142,10 +144,12 @@ def _check_pixels(size: tuple[int, int], resize: int | None) -> None:
 
 
 def inspect(path: Path, resize: int | None = None) -> None:
-    """Whether the file begins as an image does, of a size that can be resized; not decoded. Raises InputError."""
+    """Whether the file begins as an image does, of a size and a depth that can be read; not decoded. Raises
+    InputError."""
     try:
         with _recognised(path) as image:
             _check_pixels(image.size, resize)
+            check_depth(image)
             image.verify()
     except Exception as error:  # as above
         raise InputError(f"{readable(path)} is not a readable image: {reason(error)}") from error

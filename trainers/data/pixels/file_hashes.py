@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from trainers.allotment import cores
 from trainers.errors import InputError
-from trainers.process import cores
 from trainers.storage.content import content_key, file_sha256
 from trainers.storage.files import write_atomically
 from trainers.storage.inputs import check_file, readable

@@ -31,6 +31,7 @@ from trainers.data.pixels.decode import Encoded, Frame, Pixels, framed, opened, 
 from trainers.draws import bits, integers
 from trainers.errors import InputError
 from trainers.storage.inputs import readable
+from trainers.storage.sockets import room_for_sockets
 
 DRAWN = ("area", "aspect", "top", "left")
 """What is drawn of a crop."""
@@ -120,7 +121,7 @@ class StreamedSplit(Images):
             pin_memory=on_gpu,
             generator=torch.Generator(),  # its own: the loop's draws (dropout) do not depend on a loader
         )
-        with spawning():
+        with spawning(), room_for_sockets():
             decoded = iter(loader)
         for part, images in zip(parts, decoded, strict=True):
             if isinstance(images, str):

@@ -31,11 +31,12 @@ def check_labels(labels: Sequence[object], classes: int, where: Where, advice: s
     for position, label in enumerate(labels):
         if not isinstance(label, int) or not 0 <= label < classes:
             raise InputError(f"{where(position)}: label {shown(label)} is not one of 0 to {classes - 1}{advice}")
-    return [label for label in labels if isinstance(label, int)]
+    return [int(label) for label in labels if isinstance(label, int)]
 
 
-def check_classes(labels: Sequence[int], classes: Sequence[str], what: str) -> None:
-    """Whether there are classes to tell apart, each with a training image; raises InputError, which names `what`.
+def check_classes(labels: Sequence[int], classes: Sequence[str], what: str, more: str = "") -> None:
+    """Whether there are classes to tell apart, each with a training image; raises InputError, which names `what`, and
+    says `more` of a class without one.
 
     The test split may lack some.
     """
@@ -43,7 +44,7 @@ def check_classes(labels: Sequence[int], classes: Sequence[str], what: str) -> N
     present = set(labels)
     missing = [name for label, name in enumerate(classes) if label not in present]
     if missing:
-        raise InputError(f"{what}: no training image of class {named(missing)}")
+        raise InputError(f"{what}: no training image of class {named(missing)}{more}")
 
 
 def named(classes: Sequence[str]) -> str:

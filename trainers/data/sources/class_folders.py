@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-import os
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
 
-from PIL import Image
-
 from trainers.data.sources.checks import check_classes, named
+from trainers.data.sources.class_files import (
+    Below,
+    entries,
+    grouped,
+    images_below,
+    is_archive,
+    is_image,
+    left_out,
+    subfolders,
+)
 from trainers.data.sources.held_out import held_out
 from trainers.errors import InputError
 from trainers.storage.inputs import is_folder, readable
 
-TRAIN_FOLDERS = ("train",)
-TEST_FOLDERS = ("val", "test", "validation")
-"""The first that is there is taken."""
+ALIAS = "training"
+"""Of ``train``; no message asks for it."""
+TRAIN_FOLDERS = ("train", ALIAS)
+TEST_FOLDERS = ("val", "test", "validation", "valid", "testing")
+"""In any case. The first that is there, and holds class folders, is taken."""
+USUAL_TEST_FOLDERS = ("val", "test")
+"""Of which nobody wonders whether they were taken, where nothing else is there."""
+SPLIT_ALREADY = ("val", "test", "validation")
+"""Beside class folders, none of them: `valid` may be the class beside `invalid`."""
+IMAGENET = re.compile(r"ILSVRC2012_val_\d+")
+"""What the validation images are called in ImageNet's own archive, which has no classes."""
 LEAST = 2
 """Different images of a class that is to be split."""
 
@@ -33,6 +49,8 @@ class Listing:
     classes: tuple[str, ...]
     train: list[tuple[str, int]]
     test: list[tuple[str, int]]
+    remarks: tuple[str, ...] = ()
+    """Which folder was taken, and what was left out."""
 
     @property
     def paths(self) -> list[Path]:
@@ -46,17 +64,21 @@ def split_by_folders(root: Path) -> Listing:
     Raises:
         InputError: where one of the two folders, an image of a class or a class of the training images is missing.
     """
-    folders = (_split_folder(root, TRAIN_FOLDERS), _split_folder(root, TEST_FOLDERS))
-    names = _class_folders(root / folders[0])
-    unknown = [name for name in _subfolders(root / folders[1]) if name not in names]
+    train_folder, _ = _split_folder(root, TRAIN_FOLDERS)
+    test_folder, others = _split_folder(root, TEST_FOLDERS)
+    folders, names = (train_folder, test_folder), _class_folders(root / train_folder)
+    there = grouped(subfolders(root / test_folder))
+    unknown = [folders_of[0] for name, folders_of in there.items() if name not in names]
     if unknown:
-        raise InputError(f"{readable(root / folders[1] / unknown[0])}: training has no class folder of that name")
-    train, test = (_files(root / folder, root, names) for folder in folders)
-    classes = tuple(readable(name) for name in names)
-    check_classes([label for _, label in train], classes, readable(root / folders[0]))
-    if not test:
-        raise InputError(f"{readable(root / folders[1])} holds no image in a class folder")
-    return Listing(root, folders, classes, train, test)
+        raise InputError(f"{readable(root / test_folder / unknown[0])}: training has no class folder of that name")
+    train = images_below(root / train_folder, root, list(names.values()))
+    test = images_below(root / test_folder, root, [there.get(name, []) for name in names])
+    classes = _shown(names)
+    _check_classes(train, classes, root / train_folder)
+    if not test.images:
+        raise InputError(_no_class_folder(root / test_folder, "image in a class folder"))
+    remarks = _which_was_taken(root, test_folder, others) + _remarks(root, folders, (train, test))
+    return Listing(root, folders, classes, train.images, test.images, tuple(remarks))
 
 
 def not_yet_split(path: Path, fraction: float) -> Listing:
@@ -68,12 +90,17 @@ def not_yet_split(path: Path, fraction: float) -> Listing:
         InputError: where there is no class folder, a class without an image, or a test split that somebody has made.
     """
     _refuse_a_test_split(path)
-    train = [path / name for name in TRAIN_FOLDERS if is_folder(path / name)]
+    train = [path / name for name in TRAIN_FOLDERS[:1] if is_folder(path / name)]
     root = train[0] if train else path
-    names = _class_folders(root, leave_out=() if train else TEST_FOLDERS)
-    images, classes = _files(root, root, names), tuple(readable(name) for name in names)
-    check_classes([label for _, label in images], classes, readable(root))
-    return Listing(root, fraction, classes, images, [])
+    names = _class_folders(root, leave_out=() if train else SPLIT_ALREADY)
+    below, classes = images_below(root, root, list(names.values())), _shown(names)
+    _check_classes(below, classes, root)
+    return Listing(root, fraction, classes, below.images, [], tuple(_remarks(root, ["."], [below])))
+
+
+def _shown(names: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """What classes are called: as the first of their folders is."""
+    return tuple(readable(folders[0]) for folders in names.values())
 
 
 def split_by_content(listing: Listing, fraction: float, hashes: Mapping[Path, str]) -> Listing:
@@ -102,15 +129,28 @@ def split_by_content(listing: Listing, fraction: float, hashes: Mapping[Path, st
     return replace(listing, train=train, test=test)
 
 
-def _split_folder(root: Path, names: tuple[str, ...]) -> str:
+def _split_folder(root: Path, names: Sequence[str]) -> tuple[str, list[str]]:
+    """The folder of a split, as it is written there, and the others that might be it. Of several the first that holds
+    class folders is taken. Raises InputError where there is none."""
+    there = _present(root, names)
+    if not there:
+        wanted = " or ".join(f"{name}/" for name in names if name != ALIAS)
+        raise InputError(
+            f"no folder {wanted} in {readable(root.absolute())}: expected train/CLASS/ and val/CLASS/ (or test/CLASS/)"
+            " with the images of each class (option path), or class folders alone and the option test_fraction"
+        )
+    taken = next((name for name in there if subfolders(root / name)), there[0])
+    return taken, [name for name in there if name != taken]
+
+
+def _present(root: Path, names: Sequence[str]) -> list[str]:
+    """The folders of these names, in any case; of one name in several cases the usual one."""
+    folders = subfolders(root) if is_folder(root) else []
+    found = []
     for name in names:
-        if is_folder(root / name):
-            return name
-    wanted = " or ".join(f"{name}/" for name in names)
-    raise InputError(
-        f"no folder {wanted} in {readable(root.absolute())}: expected train/CLASS/ and val/CLASS/ (or test/CLASS/) with"
-        " the images of each class (option path), or class folders alone and the option test_fraction"
-    )
+        alike = [folder for folder in folders if folder.lower() == name]
+        found += [name] if name in alike else alike[:1]
+    return found
 
 
 def _refuse_a_test_split(path: Path) -> None:
@@ -118,72 +158,57 @@ def _refuse_a_test_split(path: Path) -> None:
         raise InputError(
             f"no folder {readable(path.absolute())}: expected a folder of images for each class (option path)"
         )
-    for name in TEST_FOLDERS:
-        if is_folder(path / name) and _names(path / name):
+    for name in SPLIT_ALREADY:
+        if is_folder(path / name) and entries(path / name):
             raise InputError(
                 f"{readable(path / name)} is a test split already: leave test_fraction out, or move that folder away"
             )
 
 
-def _class_folders(root: Path, leave_out: Sequence[str] = ()) -> list[str]:
-    names = [name for name in _subfolders(root) if name not in leave_out]
-    if not names:
-        raise InputError(f"{readable(root)} holds no class folder")
-    return names
+def _class_folders(root: Path, leave_out: Sequence[str] = ()) -> dict[str, list[str]]:
+    classes = grouped(name for name in subfolders(root) if name not in leave_out)
+    if not classes:
+        raise InputError(_no_class_folder(root, "class folder"))
+    return classes
 
 
-def _subfolders(folder: Path) -> list[str]:
-    return sorted(name for name, is_folder in _names(folder).items() if is_folder)
+def _no_class_folder(folder: Path, what: str) -> str:
+    """That a folder holds none of what is wanted, or what lies there instead and what to do about it."""
+    there, files = readable(folder), [name for name, is_one in sorted(entries(folder).items()) if not is_one]
+    images, archives = (list(filter(one, files)) for one in (is_image, is_archive))
+    if images:
+        own = " (docs/datasets.md#folder-imagenet has the lines that do it)" if IMAGENET.match(images[0]) else ""
+        lie = f"the {len(images):,} images in {there} lie" if len(images) > 1 else f"the image in {there} lies"
+        return f"{lie} in no class folder: move each into {there}/CLASS/{own}"
+    if archives:
+        packed = f"{len(archives):,} archives ({readable(archives[0])} …)" if len(archives) > 1 else archives[0]
+        return f"{there} holds no {what} but {packed}: unpack each into a folder of its class's name"
+    return f"{there} holds no {what}"
 
 
-def _names(folder: Path) -> dict[str, bool]:
-    """What lies in a folder, and of each whether it is one; hidden names are left out."""
-    try:
-        with os.scandir(folder) as entries:
-            return {entry.name: entry.is_dir() for entry in entries if not entry.name.startswith(".")}
-    except OSError as error:
-        raise _unlisted(error) from error
+def _check_classes(below: Below, classes: Sequence[str], folder: Path) -> None:
+    """Raises InputError where there is nothing to tell apart, or a class has no image to train on."""
+    passed = left_out(below.passed_over)
+    more = f"; files that are no images by their endings: {passed}" if passed else ""
+    check_classes([label for _, label in below.images], classes, readable(folder), more)
 
 
-def _files(split: Path, root: Path, classes: list[str]) -> list[tuple[str, int]]:
-    """Every image of a split, by its name below `root`: hidden files, and files whose ending no image format has, are
-    left out."""
-    endings = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-    labelled = []
-    for label, name in enumerate(classes):
-        for folder, files in _walked(split / name):
-            below = os.path.relpath(folder, root)
-            images = sorted(file for file in files if not file.startswith(".") and _ending(file) in endings)
-            labelled += [(f"{below}/{file}", label) for file in images]
-    return labelled
+def _remarks(root: Path, folders: Sequence[str], belows: Sequence[Below]) -> list[str]:
+    """What was passed over in the folders of the splits."""
+    remarks = []
+    for name, below in zip(folders, belows, strict=True):
+        flat = sum(is_image(file) for file, is_one in entries(root / name).items() if not is_one)
+        if flat:
+            remarks.append(f"{readable(root / name)}: {flat:,} images that lie in no class folder are left out")
+        if below.passed_over:
+            passed = left_out(below.passed_over)
+            remarks.append(f"{readable(root / name)}: files that are no images by their endings are left out: {passed}")
+    return remarks
 
 
-def _walked(top: Path) -> Iterator[tuple[str, list[str]]]:
-    """Every folder below `top`, links followed, with the names in it that are no folders'; both in order.
-
-    Raises:
-        InputError: for a folder that cannot be listed, and for a link to a folder that it lies in.
-    """
-    if not is_folder(top):
-        return  # a class that the test split lacks
-    above: dict[Path, frozenset[tuple[int, int]]] = {top: frozenset()}
-    for folder, folders, files in os.walk(top, onerror=_not_listed, followlinks=True):
-        folders.sort()
-        here = Path(folder)
-        status, around = here.stat(), above.pop(here)
-        if (status.st_dev, status.st_ino) in around:
-            raise InputError(f"{readable(here)} is a link to a folder that it lies in: its images have no end")
-        above |= {here / below: around | {(status.st_dev, status.st_ino)} for below in folders}
-        yield folder, files
-
-
-def _not_listed(error: OSError) -> None:
-    raise _unlisted(error) from error
-
-
-def _unlisted(error: OSError) -> InputError:
-    return InputError(f"cannot list {readable(error.filename)}: {error.strerror}")
-
-
-def _ending(name: str) -> str:
-    return Path(name).suffix.lower()
+def _which_was_taken(root: Path, taken: str, others: Sequence[str]) -> list[str]:
+    """Which folder is the test set, where one may wonder."""
+    if not others and taken in USUAL_TEST_FOLDERS:
+        return []
+    unused = "; not used: " + ", ".join(f"{readable(name)}/" for name in others) if others else ""
+    return [f"the test set is {readable(root / taken)}/{unused}"]

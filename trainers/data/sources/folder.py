@@ -12,6 +12,7 @@ Where there are class folders alone, `test_fraction` takes some of each class to
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -45,7 +46,7 @@ class Folder(DataSource):
     """Mean and standard deviation; None measures them where the set is decoded, and takes ImageNet's where streamed."""
 
     path: Place
-    """Folder that holds `train` and `val` (or `test`), or its URI."""
+    """Folder that holds `train` and `val` (or `test`, `validation`, `valid`), or its URI."""
     image_size: int = Field(224, ge=8, le=1024)
     """Side in pixels of what the network sees."""
     resize: int | None = Field(None, ge=8, le=2048)
@@ -77,7 +78,8 @@ class Folder(DataSource):
         path, fraction = local_copy(self.path), self.test_fraction
         listing = split_by_folders(path) if fraction is None else not_yet_split(path, fraction)
         size = (len(listing.train) + len(listing.test)) * CHANNELS * self.image_size**2
-        return self._streamed(listing) if size > self.memory_gb * GIGABYTE else self._decoded(listing)
+        data = self._streamed(listing) if size > self.memory_gb * GIGABYTE else self._decoded(listing)
+        return replace(data, remarks=listing.remarks)
 
     @property
     def _shorter_side(self) -> int:

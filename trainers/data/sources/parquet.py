@@ -1,9 +1,9 @@
 """Images in Parquet files, as Hugging Face's data sets are published.
 
-`path` is a folder of shards (`train-*.parquet`, `test-*.parquet` or `validation-*.parquet`; also in a folder `data`
-inside it), or one file, with which the test shards are found beside it. A row has an image (a struct of `bytes` and
-`path`, plain bytes, or the path of a file inside the folder) and a label (a whole number, or a class name). Class names
-are those in the schema's Hugging Face metadata, else the labels themselves.
+`path` is a folder of shards (:mod:`trainers.data.sources.parquet_shards`), or one file, with which the test shards are
+found beside it. A row has an image (a struct of `bytes` and `path`, plain bytes, or the path of a file inside the
+folder) and a label (a whole number, a class name, or true or false). Class names are those in the schema's Hugging Face
+metadata, else the labels themselves.
 
 Where training and test images lie in the same files, `split_column` or `test_fraction` tells them apart.
 
@@ -13,7 +13,6 @@ Shapes: `N` images, `H`, `W` pixels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
@@ -24,18 +23,12 @@ from trainers.data.pixels.cache import Contents, decoded
 from trainers.data.pixels.decode import Frame, Part, fill
 from trainers.data.pixels.remote import Place, local_copy
 from trainers.data.sources.checks import check_classes, check_labels, shown
+from trainers.data.sources.class_files import grouped
 from trainers.data.sources.parquet_rows import Rows, by_column, by_content
+from trainers.data.sources.parquet_shards import ALL_SHARDS, TEST_SHARDS, TRAIN_SHARDS, root_of, shards_of
 from trainers.data.sources.parquet_table import Table
 from trainers.errors import InputError
-from trainers.storage.inputs import FILE, FOLDER, is_folder, kind, readable
-
-TRAIN_SHARDS = ("train-*.parquet", "train.parquet")
-TEST_SHARDS = ("test-*.parquet", "test.parquet", "validation-*.parquet", "valid-*.parquet", "val-*.parquet")
-"""The first pattern that some file fits is taken."""
-ALL_SHARDS = ("*.parquet",)
-"""Where one table holds both splits."""
-SUBFOLDER = "data"
-"""Where the hub's repositories keep their shards."""
+from trainers.storage.inputs import FILE, FOLDER, kind, readable
 
 
 class Parquet(DataSource):
@@ -47,13 +40,13 @@ class Parquet(DataSource):
     path: Place
     """Folder of the shards, or the training file; or its URI."""
     train: str | None = None
-    """Pattern of the training shards' names; null: `train-*.parquet`."""
+    """Pattern of the training shards' names; null: `train-*.parquet`, or what lies in a folder `train`."""
     test: str | None = None
-    """Pattern of the test shards' names; null: `test-*.parquet`, else `validation-*.parquet`."""
+    """Pattern of the test shards' names; null: `test-*.parquet`, else `validation-*.parquet`, or such a folder."""
     image: str | None = None
     """Column of the images; null: `image`, `img`, or the only one of a fitting type."""
     label: str | None = None
-    """Column of the labels; null: `label`, `fine_label`, or the only one of whole numbers."""
+    """Column of the labels; null: `label`, `fine_label`, or the only one of a fitting type."""
     image_size: int | None = Field(None, ge=8, le=1024)
     """Side in pixels to which every image is brought (shorter side resized, centre cut out); null: as they are."""
     split_column: str | None = None
@@ -72,7 +65,7 @@ class Parquet(DataSource):
         """Open the shards, decoding them on the first call."""
         tables = self._tables()
         files = sorted({source for table in tables for source in table.sources})
-        shards = [[shard.name for shard in table.shards] for table in tables]
+        shards = [[shard.relative_to(table.root).as_posix() for shard in table.shards] for table in tables]
         later = {name: None for name in ("split_column", "test_fraction") if getattr(self, name) is None}
         told = {name: value for name, value in self.identity.items() if name not in later}  # an entry's key stays
         return decoded("parquet", tables[0].root, files, told | {"shards": shards}, lambda: self._read(tables))
@@ -84,13 +77,11 @@ class Parquet(DataSource):
         if found not in (FILE, FOLDER):
             there = "no such folder or file" if found is None else f"{found}, where a folder or a file is wanted"
             raise InputError(f"no Parquet files at {readable(folder.absolute())}: there is {there} (option path)")
-        train = [folder] if found == FILE else None
-        root = folder.parent if found == FILE else folder
-        if train is None and not list(root.glob("*.parquet")) and is_folder(root / SUBFOLDER):
-            root = root / SUBFOLDER
         together = self.split_column is not None or self.test_fraction is not None
-        train = train or _shards(root, self.train, (*TRAIN_SHARDS, *(ALL_SHARDS if together else ())), "train")
-        splits = [train] if together else [train, _shards(root, self.test, TEST_SHARDS, "test")]
+        usual = (*TRAIN_SHARDS, *(ALL_SHARDS if together else ()))
+        root = folder.parent if found == FILE else root_of(folder, self.train, usual)
+        train = [folder] if found == FILE else shards_of(root, self.train, usual, "train")
+        splits = [train] if together else [train, shards_of(root, self.test, TEST_SHARDS, "test")]
         return [Table(root, tuple(shards), self.image, self.label) for shards in splits]
 
     def _rows(self, tables: Sequence[Table]) -> tuple[Rows, Rows]:
@@ -116,30 +107,6 @@ class Parquet(DataSource):
 
 def _decode(images: Tensor, rows: Rows, frame: Frame) -> None:
     fill(images, rows.encoded(), frame)
-
-
-def _shards(root: Path, pattern: str | None, usual: Sequence[str], option: str) -> list[Path]:
-    """The files of one split, in the order of their names."""
-    for candidate in [pattern] if pattern is not None else usual:
-        shards = sorted(path for path in _fitting(root, candidate, option) if path.is_file())
-        if shards:
-            return shards
-    looked = f"'{pattern}'" if pattern is not None else " or ".join(f"'{name}'" for name in usual)
-    present = sorted(path.name for path in root.glob("*.parquet"))
-    held = f"the folder holds {', '.join(present[:5])}" if present else "the folder holds no Parquet file"
-    raise InputError(
-        f"no {option} shards in {readable(root.absolute())}: looked for {looked} (option {option}); {held}"
-    )
-
-
-def _fitting(root: Path, pattern: str, option: str) -> list[Path]:
-    """What a pattern fits. Raises InputError for what is no pattern, such as one that begins at the root."""
-    try:
-        return list(root.glob(pattern))
-    except (ValueError, NotImplementedError, OSError) as error:
-        raise InputError(
-            f"'{readable(pattern)}' is no pattern of files below {readable(root)} (option {option})"
-        ) from error
 
 
 def _labels(train: Rows, test: Rows) -> tuple[tuple[str, ...], list[int], list[int]]:
@@ -182,11 +149,16 @@ def _counted_classes(train: Rows, labels: list[Any]) -> tuple[str, ...]:
 def _named_labels(
     train: Rows, test: Rows, train_names: list[Any], test_names: list[Any]
 ) -> tuple[tuple[str, ...], list[int], list[int]]:
-    """The same where labels are class names: their order is that of the sorted names."""
-    classes = tuple(sorted({name for name in train_names if name is not None}))
-    numbers = {name: number for number, name in enumerate(classes)}
-    for rows, names in ((train, train_names), (test, test_names)):
-        for position, name in enumerate(names):
+    """The same where labels are class names: their order is that of the sorted names, of which those that differ only
+    in their Unicode form are one."""
+    forms = grouped(sorted({name for name in train_names if name is not None}))
+    classes = tuple(names[0] for names in forms.values())
+    numbers = {name: number for number, names in enumerate(forms.values()) for name in names}
+    others = {name for name in test_names if name is not None} - numbers.keys()
+    for form, names in grouped(sorted(others)).items():
+        numbers |= {name: list(forms).index(form) for name in names if form in forms}
+    for rows, written in ((train, train_names), (test, test_names)):
+        for position, name in enumerate(written):
             if name not in numbers:
                 raise InputError(f"{rows.where(position)}: label '{shown(name)}' is no class of the training split")
     several_classes(classes, readable(train.table.root))

@@ -1,13 +1,13 @@
 """The rows of Parquet shards: which columns hold images and labels, and what stands in them.
 
 An image is a struct of `bytes` and `path`, plain bytes, or the path of a file inside the folder; a label is a whole
-number or the name of a class.
+number, the name of a class (plain, or a category), or true or false.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,14 +19,14 @@ import pyarrow.parquet as pq
 
 from trainers.data.pixels.decode import Encoded, opened, reason
 from trainers.data.sources.checks import shown
+from trainers.data.sources.parquet_columns import IMAGES, LABELS, alike, is_text, is_truth, only
 from trainers.errors import InputError
 from trainers.storage.inputs import check_file, kind, readable
 
-IMAGE_COLUMNS = ("image", "img", "images", "picture")
-LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target")
-"""Usual names, the likeliest first."""
 HUB_METADATA = b"huggingface"
 """Key of the schema's metadata under which the hub's library describes the columns."""
+TRUTHS = ("false", "true")
+"""The classes of a column of truth values."""
 MOST_ROWS = 20_000_000
 """Of a split: more than any labelled set of images has (ImageNet-21k: 14 million)."""
 LONGEST_PATH = 4096
@@ -61,7 +61,7 @@ class Table:
         first: pa.Schema = schemas[0]
         for shard, schema in zip(self.shards, schemas, strict=True):
             for column in (self._image_column(first), self._label_column(first)):
-                if schema.names.count(column) != 1 or schema.field(column).type != first.field(column).type:
+                if schema.names.count(column) != 1 or not alike(schema.field(column).type, first.field(column).type):
                     raise InputError(
                         f"{readable(shard)}: column '{column}' is missing, or of another type than in"
                         f" {self.shards[0].name}"
@@ -69,10 +69,10 @@ class Table:
         return first
 
     def _image_column(self, schema: pa.Schema) -> str:
-        return _column(schema, self.image, IMAGE_COLUMNS, _holds_images, "image", self.shards[0])
+        return IMAGES.column(schema, self.image, self.shards[0])
 
     def _label_column(self, schema: pa.Schema) -> str:
-        return _column(schema, self.label, LABEL_COLUMNS, _holds_labels, "label", self.shards[0])
+        return LABELS.column(schema, self.label, self.shards[0])
 
     @property
     def image_column(self) -> str:
@@ -102,15 +102,18 @@ class Table:
         """Whether an image may be a path rather than bytes, by the column's type and its count of nulls."""
         kind = self.schema.field(self.image_column).type
         if not pa.types.is_struct(kind):
-            return _is_text(kind)
+            return is_text(kind)
         return any(_has_nulls(shard, f"{self.image_column}.bytes") for shard in self.shards)
 
     def named_classes(self) -> tuple[str, ...] | None:
-        """The class names that the hub's library wrote into the schema; None where it wrote none.
+        """The class names that the hub's library wrote into the schema, or those of two truth values; None where there
+        are none.
 
         Raises:
             InputError: where they are no list of names.
         """
+        if is_truth(self.schema.field(self.label_column).type):
+            return TRUTHS
         try:
             features = json.loads((self.schema.metadata or {})[HUB_METADATA])["info"]["features"]
             names = features[self.label_column]["names"]
@@ -128,7 +131,7 @@ class Table:
     @property
     def labels_are_names(self) -> bool:
         """Whether rows are labelled by the names of their classes, not by whole numbers."""
-        return _is_text(self.schema.field(self.label_column).type)
+        return is_text(self.schema.field(self.label_column).type)
 
     def labels(self) -> list[Any]:
         """Every row's label, as it stands there."""
@@ -144,9 +147,9 @@ class Table:
         for shard in self.shards:
             with _named(shard), pq.ParquetFile(shard) as file:
                 schema = file.schema.to_arrow_schema()
-                texts = [field.name for field in schema if _is_text(field.type)]
+                texts = [field.name for field in schema if is_text(field.type)]
                 if column in texts:
-                    values += _values(file.read(columns=[_only(schema, column, shard)])[column], shard)
+                    values += _values(file.read(columns=[only(schema, column, shard)])[column], shard)
             if column not in texts:
                 there = ", ".join(texts) or "none"
                 raise InputError(f"{readable(shard)}: no column '{column}' of text; columns of text: {there}")
@@ -251,58 +254,6 @@ def _is_utf8(value: Any) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _column(
-    schema: pa.Schema,
-    named: str | None,
-    usual: Sequence[str],
-    fits: Callable[[pa.DataType], bool],
-    what: str,
-    shard: Path,
-) -> str:
-    """The column that the option names, else the usual one, else the only one whose type fits."""
-    fitting = [field.name for field in schema if fits(field.type)]
-    if named is not None:
-        if named not in fitting:
-            raise InputError(
-                f"{readable(shard)}: no column '{named}' that holds {what}s; columns that do:"
-                f" {', '.join(fitting) or 'none'}"
-            )
-        return _only(schema, named, shard)
-    likely = [name for name in usual if name in fitting] or (fitting if len(fitting) == 1 else [])
-    if not likely:
-        columns = ", ".join(f"{field.name} ({field.type})" for field in schema)
-        raise InputError(
-            f"{readable(shard)}: which column holds the {what}? Name it with the option {what}; columns: {columns}"
-        )
-    return _only(schema, likely[0], shard)
-
-
-def _only(schema: pa.Schema, name: str, shard: Path) -> str:
-    if schema.names.count(name) > 1:
-        raise InputError(f"{readable(shard)}: two columns are called '{name}'")
-    return name
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
-
-
-def _holds_images(kind: pa.DataType) -> bool:
-    if pa.types.is_struct(kind):
-        fields = {field.name: field.type for field in kind}
-        inside, beside = fields.get("bytes", pa.null()), fields.get("path", pa.null())
-        return _is_bytes(inside) or (pa.types.is_null(inside) and _is_text(beside))
-    return _is_bytes(kind) or _is_text(kind)
-
-
-def _holds_labels(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind)) or _is_text(kind)
 
 
 def _has_nulls(shard: Path, column: str) -> bool:

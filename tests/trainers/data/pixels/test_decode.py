@@ -7,9 +7,11 @@ import os
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import EpsImagePlugin, Image
 
 from tests.trainers.data.examples import encode, pixels
@@ -105,3 +107,90 @@ def test_a_pipe_is_no_picture(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.png")
     assert fault(tmp_path / "a.png") == f"{tmp_path}/a.png is a pipe, not a file"
     assert fault(Path("/dev/zero")) == "/dev/zero is a device, not a file"
+
+
+# -- more than 8 bits -------------------------------------------------------------------------------------------------
+
+RAMP = np.linspace(0, 65_535, 32 * 32).reshape(32, 32)
+HIGH = (RAMP.astype(np.uint16) >> 8).astype(np.uint8)
+"""What every file of that ramp is cut to."""
+
+
+def pgm(values: NDArray[np.float64], most: int) -> bytes:
+    return f"P5\n32 32\n{most}\n".encode() + values.astype(">u2").tobytes()
+
+
+def saved(values: NDArray[Any], kind: str) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, kind)
+    return file.getvalue()
+
+
+def tiff(values: bytes, bits: int, sample: int, order: str = "<") -> bytes:
+    """An uncompressed grey TIFF of 32 × 32, as Pillow writes none: `sample` 1 is whole numbers, 2 those with a sign."""
+    tags = {256: 32, 257: 32, 258: bits, 259: 1, 262: 1, 273: 8, 277: 1, 278: 32, 279: len(values), 339: sample}
+    entries = b"".join(struct.pack(f"{order}HHII", tag, 4, 1, value) for tag, value in tags.items())
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8 + len(values))
+    return head + values + struct.pack(f"{order}H", len(tags)) + entries + bytes(4)
+
+
+def twelve(values: NDArray[np.float64]) -> bytes:
+    """Values below 4,096, two in three bytes."""
+    pairs = values.astype(np.uint32).reshape(-1, 2)
+    return b"".join(int(high << 12 | low).to_bytes(3, "big") for high, low in pairs)
+
+
+DEEP = {
+    "PNG": saved(RAMP.astype(np.uint16), "PNG"),
+    "PGM": pgm(RAMP, 65_535),
+    "PGM in text": b"P2\n32 32\n65535\n" + b" ".join(str(int(value)).encode() for value in RAMP.flat),
+    "TIFF": saved(RAMP.astype(np.uint16), "TIFF"),
+    "TIFF, big end first": tiff(RAMP.astype(">u2").tobytes(), 16, 1, ">"),
+    "TIFF of 12 bits": tiff(twelve(RAMP // 16), 12, 1),
+    "JPEG 2000": saved(RAMP.astype(np.uint16), "JPEG2000"),
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_grey_of_more_than_8_bits_is_cut_to_8(name: str, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(DEEP[name])
+    for content in (DEEP[name], tmp_path / "a"):
+        found = np.asarray(opened(Encoded("one", content)))
+        assert found.shape == (32, 32, 3)
+        assert all(np.array_equal(found[:, :, channel], HIGH) for channel in range(3))
+    inspect(tmp_path / "a")
+
+
+def test_a_pgm_of_another_depth_is_brought_to_8_bits_too() -> None:
+    for most in (255, 256, 1_023, 4_095, 40_000):
+        scaled = np.floor(RAMP / 65_535 * most)
+        content = pgm(scaled, most) if most > 255 else b"P5\n32 32\n255\n" + scaled.astype(np.uint8).tobytes()
+        found = np.asarray(opened(Encoded("one", content)))[:, :, 0]
+        assert np.abs(found.astype(int) - HIGH).max() <= 1 + 256 // most
+
+
+def test_colours_of_16_bits_are_cut_to_8() -> None:
+    values = np.stack([RAMP, RAMP[::-1], RAMP.T], axis=2).astype(">u2")
+    found = np.asarray(opened(Encoded("one", b"P6\n32 32\n65535\n" + values.tobytes())))
+    assert np.abs(found.astype(int) - (values >> 8)).max() <= 1  # Pillow rounds these
+
+
+UNTOLD = {
+    "whole numbers of 32 bits in TIFF": saved(RAMP.astype(np.int32), "TIFF"),
+    "with a sign in TIFF": tiff(np.zeros((32, 32), np.int16).tobytes(), 16, 2),
+    "fractions to 1 in TIFF": saved((RAMP / 65_535).astype(np.float32), "TIFF"),
+    "fractions to 65,535 in TIFF": saved(RAMP.astype(np.float32), "TIFF"),
+    "fractions in PFM": b"Pf\n32 32\n-1.0\n" + (RAMP / 65_535).astype("<f4").tobytes(),
+}
+
+
+@pytest.mark.parametrize("name", UNTOLD)
+def test_a_picture_whose_white_nobody_tells_is_refused_by_its_head(name: str, tmp_path: Path) -> None:
+    """And where a set is streamed, before anything trains."""
+    kind = "fractions" if "fractions" in name else "whole numbers of 32 bits, or with a sign"
+    message = f"is not a readable image: its pixels are {kind}, and the file does not say which of them is white; save"
+    assert message in fault(UNTOLD[name])
+    (tmp_path / "a").write_bytes(UNTOLD[name])
+    assert message in fault(tmp_path / "a")
+    with pytest.raises(InputError, match="does not say which of them is white"):
+        inspect(tmp_path / "a")

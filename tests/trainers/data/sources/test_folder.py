@@ -299,7 +299,7 @@ def test_missing_folders_are_named(folder: Path, tmp_path: Path) -> None:
         " each class (option path), or class folders alone and the option test_fraction"
     )
     (folder / "val").rename(folder / "exam")
-    assert fault(folder).startswith(f"no folder val/ or test/ or validation/ in {folder}: ")
+    assert fault(folder).startswith(f"no folder val/ or test/ or validation/ or valid/ or testing/ in {folder}: ")
     (folder / "val").mkdir()
     assert fault(folder) == f"{folder}/val holds no image in a class folder"
     (tmp_path / "empty" / "train").mkdir(parents=True)
@@ -383,5 +383,5 @@ def test_one_class_is_no_data_set(folder: Path, memory_gb: float) -> None:
 
 
 def test_a_path_of_no_file_is_named(tmp_path: Path) -> None:
-    assert fault(tmp_path / "a\0b").endswith("a\\0b/train: no file can have such a name")
+    assert fault(tmp_path / "a\0b").endswith("a\\0b: no file can have such a name")
     assert fault(Path("~nobody-of-that-name")).endswith("there is no such home folder")

@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.results.statistics import FEWEST, LEVEL, NO_SPREAD, Place, holm
+from sweep.statistics.paired import FEWEST, LEVEL, NO_SPREAD, Place, holm
 
 SET_ASIDE = 0.01
 """Level of the F test by which a row is too noisy to say anything of the others' noise."""
@@ -247,3 +247,21 @@ def _contrast(found: Tests, row: int, places: int) -> Contrast | None:
     if own_error * math.sqrt(places) < NO_SPREAD:
         return None
     return Contrast(places, difference, error, freedom, p, own_error, own_p)
+
+
+def against(
+    column: Column, reference: str | None, names: Iterable[str], *, picked: bool = False
+) -> dict[str, float | None]:
+    """Corrected p-values of every other row's difference to one row.
+
+    Args:
+        column: of all rows.
+        reference: the row that the others are compared with.
+        names: all rows of the column.
+        picked: whether the same numbers have picked the reference. Then the family is all pairs of the rows that can
+            be compared with it: of `k`, k(k - 1) / 2, which is k / 2 times as many as have it.
+    """
+    found = column.against(str(reference), [name for name in names if name != reference])
+    contrasts: list[Contrast | None] = list(found.values())
+    choice = (1 + sum(one is not None for one in contrasts)) / 2 if picked else 1.0
+    return dict(zip(found, corrected(contrasts, choice), strict=True))

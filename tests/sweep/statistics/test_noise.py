@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from sweep.results.noise import Column, Contrast, corrected, noise
-from sweep.results.statistics import LEVEL
+from sweep.statistics.noise import Column, Contrast, corrected, noise
+from sweep.statistics.paired import LEVEL
 
 accuracies = st.floats(0, 100).map(lambda value: round(value, 2))
 

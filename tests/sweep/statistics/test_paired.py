@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
 
-from sweep.results.statistics import LEVEL, deviation, holm, paired, shows, spread
+from sweep.statistics.paired import LEVEL, deviation, holm, paired, shows, spread
 
 ps = st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=8)
 

@@ -1,0 +1,259 @@
+"""A student as files: each is read as its users read it, and gives the student's logits for any number of images."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sweep.students.about import About
+from sweep.students.checking import TOLERANCE
+from sweep.students.exporting import export
+from sweep.students.file_formats import FORMATS, OPSET
+from sweep.students.loading import load_student
+from sweep.students.student import Student
+from tests.support.students import data_of, images_of, settled, student_of
+from trainers.distillers.dho import two_heads
+from trainers.distillers.simkd import reused_classifier
+from trainers.errors import CheckpointError, InputError
+from trainers.fit import seeded_model
+from trainers.own.models import PlainNetwork
+
+GRAPHS = ("onnx", "torch-export")
+FAMILIES = [
+    ("resnet8", 8),
+    pytest.param("wrn_16_1", 16, marks=pytest.mark.slow(3)),
+    pytest.param("vgg8", 32, marks=pytest.mark.slow(3)),
+    pytest.param("MobileNetV2", 32, marks=pytest.mark.slow(10)),
+    pytest.param("imagenet/MobileNetV2", 64, marks=pytest.mark.slow(15)),
+    pytest.param("ShuffleV1", 32, marks=pytest.mark.slow(8)),
+    pytest.param("ShuffleV2", 32, marks=pytest.mark.slow(8)),
+    pytest.param("timm:resnet10t", 32, marks=pytest.mark.slow(5)),
+    pytest.param("timm:deit_tiny_patch16_224", 32, marks=pytest.mark.slow(10)),
+]
+
+
+def run_onnx(file: Path, images: Tensor) -> Tensor:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    return torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
+
+
+def run_graph(file: Path, images: Tensor) -> Tensor:
+    with torch.no_grad():
+        return torch.export.load(file).module()(images)
+
+
+def run_weights(file: Path, images: Tensor) -> Tensor:
+    with torch.no_grad():
+        return load_student(file)(images)
+
+
+RUN = {"onnx": run_onnx, "torch-export": run_graph, "safetensors": run_weights}
+
+
+def same_logits(found: Tensor, student: Student, images: Tensor) -> None:
+    with torch.no_grad():
+        expected = student(images)
+    assert expected.abs().max() > 0.01, "the logits say something"
+    assert expected.std(dim=0).max() > 1e-3, "and not the same of every image"
+    torch.testing.assert_close(found, expected, rtol=0, atol=TOLERANCE * max(1.0, float(expected.abs().max())))
+
+
+def tiny(size: int = 8) -> tuple[Student, About]:
+    return student_of(settled(seeded_model("resnet8", 10, 3), size), size, "resnet8")
+
+
+@pytest.mark.parametrize(("model", "size"), FAMILIES)
+def test_every_family_gives_its_logits_in_every_format(model: str, size: int, tmp_path: Path) -> None:
+    student, about = student_of(settled(seeded_model(model, 10, 3), size), size, model)
+    images, _ = images_of(data_of(size), 5)
+    for form in FORMATS:
+        made = export(student, about, form, tmp_path / "out")
+        same_logits(RUN[form](made.file, images.float() / 255), student, images)
+        assert made.check.on == "200 test images of digits"
+        assert made.check.largest_difference <= made.check.allowed
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("method", ["simkd", "dho"])
+def test_methods_that_predict_through_more_than_the_student_are_exported_whole(
+    form: str, method: str, tmp_path: Path
+) -> None:
+    student, teacher = seeded_model("resnet8", 10, 3), seeded_model("vgg8", 10, 4)
+    config: dict[str, Any]
+    if method == "simkd":
+        network: nn.Module = reused_classifier(student, teacher, (8, 8), factor=2)
+        config = {"method": {"name": "simkd", "params": {"factor": 2}}}
+    else:
+        network = two_heads(student, 10, alpha=0.3, beta=0.7)
+        config = {"method": {"name": "dho", "params": {"alpha": 0.3, "beta": 0.7}}}
+    whole, about = student_of(settled(network, 8), 8, "resnet8", **config)
+    about = About(**{**vars(about), "teacher": {"architecture": "vgg8", "hash": "a" * 16}})
+    made = export(whole, about, form, tmp_path / "out")
+    images, _ = images_of(data_of(8), 5)
+    same_logits(RUN[form](made.file, images.float() / 255), whole, images)
+
+
+@pytest.mark.parametrize("form", GRAPHS)
+@pytest.mark.parametrize("count", [1, 3, 64])
+def test_a_graph_reads_bytes_or_floats_of_any_number_of_images(form: str, count: int, tmp_path: Path) -> None:
+    student, about = tiny()
+    images, _ = images_of(data_of(8), count)
+    as_bytes = export(student, about, form, tmp_path / "bytes", pixels="uint8").file
+    as_floats = export(student, about, form, tmp_path / "floats").file
+    with torch.no_grad():
+        expected = student(images)
+    for file, given in ((as_bytes, images), (as_floats, images.float() / 255)):
+        torch.testing.assert_close(RUN[form](file, given), expected, rtol=0, atol=1e-4)
+
+
+def test_an_onnx_file_is_one_file_that_names_its_axes_opset_and_classes(tmp_path: Path) -> None:
+    import onnx
+
+    student, about = tiny()
+    file = export(student, about, "onnx", tmp_path / "out").file
+    model = onnx.load(str(file))
+    onnx.checker.check_model(model, full_check=True)
+    assert [one.version for one in model.opset_import if one.domain == ""] == [OPSET]
+    (read,), (said,) = model.graph.input, model.graph.output
+    shapes = [[d.dim_param or d.dim_value for d in one.type.tensor_type.shape.dim] for one in (read, said)]
+    assert shapes == [["batch", 3, 8, 8], ["batch", 10]]
+    told = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
+    assert told["classes"] == [str(digit) for digit in range(10)]
+    assert told["preprocessing"] == about.images
+    assert sorted(path.name for path in file.parent.iterdir()) == ["README.md", "model.onnx", "student.json"]
+
+
+def test_a_folder_holds_one_student_in_several_formats(tmp_path: Path) -> None:
+    student, about = tiny()
+    for form in FORMATS:
+        export(student, about, form, tmp_path)
+    told = json.loads((tmp_path / "student.json").read_text())
+    assert sorted(told["files"]) == ["model.onnx", "model.pt2", "model.safetensors"]
+    assert told["files"]["model.onnx"]["pixels"] == "float"
+    assert "pixels" not in told["files"]["model.safetensors"]
+    card = (tmp_path / "README.md").read_text()
+    assert all(f"`{name}`" in card for name in told["files"])
+    export(student, about, "onnx", tmp_path, pixels="uint8")
+    assert json.loads((tmp_path / "student.json").read_text())["files"]["model.onnx"]["pixels"] == "uint8"
+
+
+def test_what_else_lies_in_a_folder_is_not_touched(tmp_path: Path) -> None:
+    student, about = tiny()
+    export(student, about, "safetensors", tmp_path / "one")
+    other = student_of(settled(seeded_model("resnet8", 10, 4), 8), 8, "resnet8")
+    with pytest.raises(InputError, match=r"one holds another student \(kd, seed 0\); name another folder with --out"):
+        export(*other, "safetensors", tmp_path / "one")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "README.md").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "student.json").write_text("[]")
+    for name, says in (("mine", "other files"), ("file", r"a student\.json that was not"), ("odd", "that was not")):
+        with pytest.raises(InputError, match=f"{name} holds .*{says}"):
+            export(student, about, "safetensors", tmp_path / name)
+    assert (tmp_path / "mine" / "README.md").read_text() == "mine"
+
+
+class Changes(nn.Module):
+    """One whose graph is not what it computes: exactly what the check is for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(192, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = self.head(images.flatten(1))
+        return logits + 0.01 if torch.compiler.is_exporting() else logits
+
+
+class Counts(Changes):
+    """One that takes one number of images alone, in its graph."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(images.reshape(len(images), 192))
+
+
+class Asks(Changes):
+    """One whose path depends on the pixels."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(images.flatten(1) if images.mean() > 0 else -images.flatten(1))
+
+
+@pytest.mark.parametrize("form", GRAPHS)
+def test_a_file_that_gives_other_logits_is_removed_and_named(form: str, tmp_path: Path) -> None:
+    student, about = student_of(PlainNetwork("mine", Changes(), 10).eval(), 8, "mine")
+    says = r"does not give the student's logits on 200 test images of digits: they differ by at most 1\.0e-02 .*removed"
+    with pytest.raises(CheckpointError, match=says):
+        export(student, about, form, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("form", GRAPHS)
+@pytest.mark.parametrize("network", [Counts, Asks])
+def test_a_network_without_such_a_graph_is_refused_by_name(form: str, network: type[Changes], tmp_path: Path) -> None:
+    student, about = student_of(PlainNetwork("mine", network(), 10).eval(), 8, "mine")
+    with pytest.raises(InputError) as error:
+        export(student, about, form, tmp_path / "out")
+    assert str(error.value).startswith(
+        "the student of resnet20→mine · kd · seed 0 (mine) cannot be exported as a graph"
+    )
+    assert "--format safetensors needs no graph" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("form", "pixels", "says"),
+    [
+        ("onxx", "float", "unknown format 'onxx'; did you mean 'onnx'"),
+        ("onnx", "int8", "unknown pixels 'int8'; did you mean 'uint8'"),
+    ],
+)
+def test_words_that_are_none_are_refused(form: str, pixels: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=says):
+        export(*tiny(), form, tmp_path / "out", pixels=pixels)
+
+
+def test_a_package_that_is_missing_is_named_with_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else real(name))
+    with pytest.raises(InputError, match=r"--format onnx needs onnxruntime: uv sync --extra onnx"):
+        export(*tiny(), "onnx", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    export(*tiny(), "torch-export", tmp_path / "out")
+
+
+def test_without_its_data_set_a_student_is_checked_on_random_pixels(tmp_path: Path) -> None:
+    student, about = tiny()
+    other = {"dataset": about.config["dataset"] | {"content": "f" * 16}}
+    gone = {"dataset": {"name": "cifar10", "options": {}, "content": "f" * 16}}
+    for name, config, says in (("a", other, "is another one"), ("b", gone, "not at hand")):
+        source = {"path": str(tmp_path / "none"), "download": True} if name == "b" else about.source
+        known = About(**{**vars(about), "config": about.config | config, "source": source})
+        made = export(student, known, "onnx", tmp_path / name)
+        assert made.check.on.startswith("200 images of random pixels, as ")
+        assert says in made.check.on
+
+
+@pytest.mark.parametrize("damage", [b"", b"nothing of the kind", b"{}" * 100])
+def test_a_file_that_is_no_student_is_refused(damage: bytes, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(damage)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors cannot be read as a safetensors file"):
+        load_student(tmp_path / "model.safetensors")
+
+
+def test_weights_that_do_not_say_what_their_images_are_are_refused(tmp_path: Path) -> None:
+    from trainers.storage.safetensors import to_bytes
+
+    (tmp_path / "model.safetensors").write_bytes(to_bytes({"weight": torch.ones(3)}, {"format": '"pt"'}))
+    with pytest.raises(CheckpointError, match="do not say what their images are"):
+        load_student(tmp_path / "model.safetensors")
