@@ -246,6 +246,10 @@ class Recipe(Keyed):
             raise ValueError(f"warmup_epochs ({self.warmup_epochs}) must be fewer than epochs ({self.epochs})")
         if self.min_lr > self.lr:
             raise ValueError(f"min_lr ({self.min_lr:g}) must not be above lr ({self.lr:g})")
+        if self.label_smoothing > 0 and self.label_loss == "bce":
+            raise ValueError(
+                "label_loss 'bce' takes a class as there or not, so label_smoothing says nothing; set it to 0"
+            )
         if self.randaugment is not None and self.views == "autoaugment":
             raise ValueError("views 'autoaugment' and randaugment are two policies for one view; choose one")
         return self

@@ -66,7 +66,12 @@ def _recipes(root: Root) -> list[dict[str, Any]]:
 def _side_by_side(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Recipes as a person compares them: a column for each, and a row for each field, as a spec writes it."""
     fields = [field for field in found[0] if field != "recipe"]
-    return [{"field": field} | {recipe["recipe"]: shown(recipe[field]) for recipe in found} for field in fields]
+    return [{"field": field} | {recipe["recipe"]: _cut(shown(recipe[field])) for recipe in found} for field in fields]
+
+
+def _cut(text: str) -> str:
+    """What a column of recipes has room for; other formats have all of it."""
+    return text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"
 
 
 def _specs(root: Root) -> list[dict[str, Any]]:
@@ -118,5 +123,7 @@ LISTINGS: dict[str, Callable[[Root], list[dict[str, Any]]]] = {
     "specs": _specs,
     "sweeps": _sweeps,
 }
+WIDEST = 15
+"""Characters of a recipe's value beside those of other recipes."""
 REGISTERED = frozenset({"methods", "models", "datasets", "recipes"})
 """Listings of what installed packages may add to."""

@@ -106,14 +106,22 @@ def _mixing(students: Iterable[Slot], cells: dict[str, SearchedCell]) -> list[st
     """What it costs that students with a teacher see mixed images."""
     from trainers.distillers import METHODS
 
-    configs = [*(slot.config for slot in students), *(cell.config for cell in cells.values())]
-    taught = [config["recipe"] for config in configs if METHODS[config["method"]["name"]].teacher_needs != "nothing"]
-    if not any(recipe["mixup"] or recipe["cutmix"] for recipe in taught):
+    def taught(config: dict[str, Any]) -> bool:
+        return METHODS[config["method"]["name"]].teacher_needs != "nothing"
+
+    recipes = [slot.config["recipe"] for slot in students if taught(slot.config)]
+    searched = [cell.config["recipe"] | _of_recipe(cell.space) for cell in cells.values() if taught(cell.config)]
+    if not any(recipe["mixup"] or recipe["cutmix"] for recipe in [*recipes, *searched]):
         return []
     return [
         "images are mixed (recipe.mixup, recipe.cutmix): teachers are run on every mixture, in every epoch, and the"
         " logit bank keeps nothing of them"
     ]
+
+
+def _of_recipe(space: dict[str, Any]) -> dict[str, Any]:
+    """What of a space is searched of the recipe, by field."""
+    return {path.removeprefix("recipe."): of for path, of in space.items() if path.startswith("recipe.")}
 
 
 def _teachers_take(spec: Spec) -> list[str]:

@@ -20,11 +20,19 @@ from tests.support.examples import epoch_body, small_spec
 from tests.sweep.ledger.test_damage import APPEND, EARLIER
 from trainers.storage.content import content_key
 
+RECIPE_THEN = (
+    *("epochs", "batch_size", "lr", "momentum", "nesterov", "weight_decay", "schedule", "milestones", "lr_decay"),
+    *("warmup_epochs", "views", "pad", "flip", "cutout", "randaugment_ops", "strong_cutout", "precision"),
+    *("teacher_logits", "compile", "sync_batch_norm", "val_fraction", "samples_per_class", "test_per_class"),
+    *("diagnostics", "diagnostics_every", "split_seed"),
+)
+"""The fields of a recipe that that release knew."""
+
 
 def config_then(config: dict[str, Any]) -> dict[str, Any]:
-    """A trial's config as that release wrote it, which knew no code but its own, and no settings of a GPU."""
+    """A trial's config as that release wrote it, which knew no code but its own, and fewer fields of a recipe."""
     assert config["code"] == {}
-    recipe = {name: value for name, value in config["recipe"].items() if name not in ("tf32", "deterministic")}
+    recipe = {name: config["recipe"][name] for name in RECIPE_THEN}
     return {name: value for name, value in config.items() if name != "code"} | {"recipe": recipe}
 
 

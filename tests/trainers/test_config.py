@@ -117,6 +117,7 @@ def test_configs_are_frozen() -> None:
         ({"min_lr": 0.06}, r"min_lr \(0.06\) must not be above lr \(0.05\)"),
         ({"warmup_start": 1.5}, "less than or equal to 1"),
         ({"label_smoothing": 1.0}, "less than 1"),
+        ({"label_smoothing": 0.1, "label_loss": "bce"}, "a class as there or not, so label_smoothing says nothing"),
         ({"clip_norm": 0}, "greater than 0"),
         ({"ema": {"decay": 1}}, "less than 1"),
         ({"mixup": -1}, "greater than or equal to 0"),

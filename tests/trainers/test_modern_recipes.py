@@ -56,7 +56,9 @@ EVERY = {
     "maps": trial("fitnet"),
     "two heads": trial("dho"),
     "sgd": trial(optimizer="sgd", lr=0.05),
-    "lamb and binary cross-entropy": trial(optimizer="lamb", lr=0.01, label_loss="bce", clip_norm=None),
+    "lamb and binary cross-entropy": trial(
+        optimizer="lamb", lr=0.01, label_loss="bce", label_smoothing=0.0, clip_norm=None
+    ),
 }
 
 

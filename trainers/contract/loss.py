@@ -16,11 +16,14 @@ from trainers.check import check
 from trainers.contract.case import IMAGES, Case, losses, reads_logits, total
 from trainers.contract.training import one_epoch, small_set
 from trainers.distillers import Batch, Distiller, LogitDistiller, Losses
+from trainers.distillers.labels import LabelReading
 from trainers.models import Features
 from trainers.storage.content import canonical_json
 
 EPOCHS = (1, 2, 20, 151, 240)
 """At which weights are asked for."""
+SMOOTHING = 0.3
+"""A recipe's, that a method's cross-entropy must take notice of."""
 FAR = 1e4
 """Logits as large as they come."""
 
@@ -79,6 +82,10 @@ def the_students(case: Case) -> str | None:
         return "it gives no term 'ce', the cross-entropy with the labels"
     if not _close(given.terms["ce"], F.cross_entropy(method.labelled(batch.images).float(), batch.targets)):
         return "its term 'ce' is not the cross-entropy of its logits with the labels"
+    smoothed = method.losses(replace(batch, reading=LabelReading(SMOOTHING))).terms["ce"]
+    labelled = method.labelled(batch.images).float()
+    if not _close(smoothed, F.cross_entropy(labelled, batch.targets, label_smoothing=SMOOTHING)):
+        return "its term 'ce' takes no notice of the recipe's label_smoothing; let it be `batch.ce(logits)`"
     return None
 
 

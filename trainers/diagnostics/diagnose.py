@@ -23,6 +23,7 @@ from trainers.diagnostics.conflict import auxiliary_head, gradient_conflict
 from trainers.diagnostics.fidelity import fidelity
 from trainers.diagnostics.neural_collapse import neural_collapse
 from trainers.distillers import Batch, Distiller
+from trainers.distillers.labels import AS_THEY_ARE, LabelReading, reading_of
 from trainers.draws import bits
 from trainers.loop.evaluate import images_of_a_pass
 from trainers.models import Features, Network
@@ -69,6 +70,8 @@ class Sample:
     """Images per pass with gradients: what training has memory for."""
     teacher_train: Tensor | None  # float32 [N, C], of the plain view
     teacher_test: Tensor | None
+    reading: LabelReading = AS_THEY_ARE
+    """How the recipe reads labels."""
 
     @classmethod
     def draw(
@@ -93,7 +96,8 @@ class Sample:
         """
         chosen = some_of_each(train, recipe.split_seed, per_class)
         taught = [None if teacher is None else logits_of(teacher, images, views, autocast) for images in (chosen, test)]
-        return cls(chosen, test, views, autocast, recipe.batch_size, *taught)
+        reading = reading_of(recipe)
+        return cls(chosen, test, views, autocast, recipe.batch_size, taught[0], taught[1], reading)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """The training images in their plain view, with the teacher's logits and no other of its stations."""
@@ -103,7 +107,8 @@ class Sample:
         for part, place in zip(self.train.batches(parts), parts, strict=True):
             logits = self.teacher_train[place]
             teacher = Features.of_logits(logits)
-            yield Batch(self.views.plain(part.images), part.labels, part.index, epoch, teacher)
+            images = self.views.plain(part.images)
+            yield Batch(images, part.labels, part.index, epoch, teacher, None, self.reading)
 
 
 def diagnose(distiller: Distiller, sample: Sample, epoch: int) -> dict[str, float]:

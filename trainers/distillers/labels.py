@@ -26,6 +26,8 @@ from typing import NamedTuple
 from torch import Tensor
 from torch.nn import functional as F
 
+from trainers.config import Recipe
+
 THERE = 0.2
 """A class whose share of a label is more than this is in the image, to `binary`."""
 
@@ -49,6 +51,11 @@ class LabelReading(NamedTuple):
 
 
 AS_THEY_ARE = LabelReading()
+
+
+def reading_of(recipe: Recipe) -> LabelReading:
+    """How a recipe reads labels."""
+    return LabelReading(recipe.label_smoothing, recipe.label_loss == "bce")
 
 
 def label_loss(logits: Tensor, targets: Tensor, reading: LabelReading, partners: Partners | None) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor
 from trainers.config import Recipe
 from trainers.data.base import Framing, Images, Split
 from trainers.distillers import Batch, View
-from trainers.distillers.labels import LabelReading, Partners
+from trainers.distillers.labels import Partners, reading_of
 from trainers.teaching.lesson import Teaching
 from trainers.views.views import Views
 
@@ -100,10 +100,6 @@ class Preparation:
         return own, mixed, map(Partners, labels, torch.split(share, sizes))
 
     @property
-    def _reading(self) -> LabelReading:
-        return LabelReading(self.recipe.label_smoothing, self.recipe.label_loss == "bce")
-
-    @property
     def _strong(self) -> bool:
         return any(pupil.strong for pupil in self.pupils)
 
@@ -130,7 +126,7 @@ class Preparation:
                     epoch,
                     seen[taught].teacher,
                     beside[taught] if also else None,
-                    self._reading,
+                    reading_of(self.recipe),
                     mixed_with,
                 )
                 for taught, also in self.pupils

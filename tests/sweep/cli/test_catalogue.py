@@ -78,12 +78,13 @@ def test_recipes_stand_side_by_side_in_a_table(root: Root) -> None:
     lines = printed("recipes", root, Format.TABLE).splitlines()
     assert lines[0].split() == ["field", *RECIPES]
     assert [line.split()[0] for line in lines[1:]] == list(Recipe.model_fields)
-    assert max(map(len, lines)) <= 100
+    assert max(map(len, lines)) <= 125
     written = {line.split()[0]: re.split(" {2,}", line)[1:] for line in lines[1:]}
-    assert written["lr"] == ["0.05", "0.01", "0.2", "0.05"]
-    assert written["samples_per_class"] == ["null", "null", "null", "10"]
-    assert written["flip"] == ["true", "true", "true", "false"]
+    assert written["lr"] == ["0.05", "0.01", "0.2", "0.001", "0.008", "0.05"]
+    assert written["samples_per_class"] == [*["null"] * 5, "10"]
+    assert written["flip"] == [*["true"] * 5, "false"]
     assert written["milestones"][2] == "[30, 60, 90]"
+    assert written["randaugment"][3] == "(magnitude=9, …"
 
 
 def test_programs_get_a_row_for_each_recipe(root: Root) -> None:

@@ -29,7 +29,7 @@ def test_all_sweeps_are_listed_and_the_broken_one_says_so(crowded: Root) -> None
     found = {row["sweep"]: row for row in rows("sweeps", crowded)}
     assert set(found) == {"small", "broken"}
     assert (found["small"]["trials"], found["small"]["finished"], found["small"]["running"]) == (9, 9, "")
-    assert found["broken"]["running"] == "unreadable: sweep status broken"
+    assert found["broken"]["running"] == f"unreadable: sweep status broken --root {crowded.path}"
     assert found["small"].keys() == found["broken"].keys()
 
 

@@ -124,4 +124,4 @@ def test_a_long_list_of_what_went_wrong_is_cut(paths: SweepPaths, ledger: Ledger
         broken(ledger, plan, slot, "failed", f"ValueError: {slot.seed}")
     found = troubles(paths)
     assert len(found) == MOST_TROUBLES + 1
-    assert found[-1] == "and 2 other reasons: sweep status small"
+    assert found[-1] == f"and 2 other reasons: sweep status small --root {paths.root.path}"

@@ -167,6 +167,8 @@ def test_the_plan_says_that_mixed_images_cost_the_teacher(small_plan: Plan) -> N
     for field in ("mixup", "cutmix"):
         plan = build_plan(small_spec(recipe=SPEC["recipe"] | {field: 0.5}))
         assert any("teachers are run on every mixture" in note for note in plan.notes)
+    searched = build_plan(small_spec(recipe=SPEC["recipe"] | {"mixup": {"range": [0, 1]}}))
+    assert any("teachers are run on every mixture" in note for note in searched.notes)
     alone = build_plan(small_spec(recipe=SPEC["recipe"] | {"mixup": 0.5}, methods=["scratch"]))
     assert not any("mixed" in note for note in alone.notes)
 

@@ -126,6 +126,15 @@ CLASSES = {
         "resumes bit for bit",
         "keep what is remembered in a buffer",
     ),
+    "labels that are not read as the recipe says": (
+        "def losses(self, batch):\n"
+        "        given = super().losses(batch)\n"
+        "        given.terms['ce'] = F.cross_entropy(given.logits, batch.targets)\n"
+        "        return given\n"
+        "    def terms(self, student, teacher, targets): return {'mykd': (student - teacher.detach()).square().mean()}",
+        "the student's logits and cross-entropy",
+        "takes no notice of the recipe's label_smoothing; let it be `batch.ce(logits)`",
+    ),
     "a term without a weight": (
         "def terms(self, student, teacher, targets): return {'mykd': student.mean(), 'other': student.mean()}",
         "a weight for every term",

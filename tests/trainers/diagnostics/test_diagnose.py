@@ -277,3 +277,14 @@ def test_each_module_keeps_its_mode_also_after_an_error(build: Any, sample: Samp
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         diagnose(distiller, sample, 1)
     assert [module.training for module in distiller.modules()] == modes
+
+
+@pytest.mark.parametrize("reading", [{"label_smoothing": 0.5}, {"label_loss": "bce"}], ids=["smoothed", "binary"])
+def test_labels_are_read_as_in_training(
+    reading: dict[str, Any], recipe: Recipe, cut: TrainingData, views: Views, teacher: Network, build: Any
+) -> None:
+    drawn = Sample.draw(recipe.model_copy(update=reading), cut.train, cut.test, views, PLAIN, teacher)
+    plain = Sample.draw(recipe, cut.train, cut.test, views, PLAIN, teacher)
+    distiller = build("dhkd", head="shared")
+    found, usual = (diagnose(distiller, one, 1)["conflict_backbone"] for one in (drawn, plain))
+    assert abs(found - usual) > 1e-3
