@@ -23,6 +23,7 @@ from sweep.slurm.disks import free, whereabouts
 from sweep.slurm.script import written
 from sweep.slurm.submit import SUBMIT
 from sweep.slurm.wanted import Wanted
+from sweep.text import counted
 from trainers.errors import KDError
 
 if TYPE_CHECKING:
@@ -157,9 +158,9 @@ def _devices(plan: Plan, wanted: Wanted) -> Finding:
         return Finding("devices", False, f"a trial asks for {cpus * workers:g} CPUs, and the job for {wanted.cpus}")
     if given not in (None, "0") and not gpus:
         return Finding("devices", False, "the job asks for GPUs, and compute.gpus is 0: no trial would use them")
-    return Finding(
-        "devices", True if wanted.cpus else None, "" if wanted.cpus else "how many CPUs is left to Slurm: --cpus"
-    )
+    if wanted.cpus is None:
+        return Finding("devices", None, "how many CPUs is left to Slurm: --cpus")
+    return Finding("devices", True, f"a trial asks for {counted(cpus, 'CPU')} and {counted(gpus, 'GPU')}")
 
 
 def _room(plan: Plan, root: Root) -> Finding:

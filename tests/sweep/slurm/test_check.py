@@ -66,6 +66,7 @@ def test_where_all_is_well_each_check_says_so_and_nothing_is_left_but_data_and_s
     places = ["Python", "its standard library", "this project", "the root", "this folder"]
     checks = [*("spec and code", "data and teachers", "file locks"), *places]
     assert list(told) == [*checks, "without internet", "devices", "room", "GPU driver", "Slurm"]
+    assert all(finding.found for finding in told.values())
     assert told["Slurm"].found.startswith("Job 7 to start at")
     assert {path.name for path in (folder / "runs").iterdir()} <= {".gitignore", "cache", "slurm"}
 
