@@ -14,6 +14,8 @@ from sweep.plan.labels import SYMBOLS, shown, untuned
 from sweep.results.studies import Study, flat, overview, record, studies
 from sweep.search import importance
 from sweep.search.looking_back import GivenUp, foretells
+from sweep.search.race import Fallen
+from sweep.text import counted
 
 MOST_TOLD = 20
 """Searches that are told of one by one below the table."""
@@ -120,15 +122,23 @@ def _race(study: Study) -> Iterator[str]:
     means = [f"{params(one.params)} {race.means[one.number]:.2f}" for one in race.left]
     if race.waits:
         head = f"{len(race.left)} of {len(race.contestants)} are in it, with seed {race.seeds} of {race.of_seeds}"
+    elif not race.left:
+        whole = "both" if len(race.contestants) == 2 else f"all {len(race.contestants)}"
+        head = f"{whole} broke off within {counted(race.seeds, 'seed')}, so none has won"
     elif len(race.left) > 1:
         head = f"not told apart over {race.seeds} seeds: {', '.join(means)}"
     else:
-        head = f"{', '.join(means) or 'nothing'} is left of {len(race.contestants)}, after {race.seeds} seeds"
+        head = f"{', '.join(means)} is left of {len(race.contestants)}, after {counted(race.seeds, 'seed')}"
     saved = "" if race.waits else f", {race.saved} saved"
     yield _filled(f"{head} ({len(race.asked)} trials{saved})", "race")
     for one in race.fallen:
-        why = "broke off" if one.p is None else f"{one.difference:+.2f} to the highest mean, p {one.p:.2g}"
-        yield _filled(f"#{one.chosen.number} {params(one.chosen.params)} given up after {one.seeds} seeds: {why}", "")
+        yield _filled(f"#{one.chosen.number} {params(one.chosen.params)} {_why(one)}", "")
+
+
+def _why(one: Fallen) -> str:
+    if one.broke_off:
+        return f"broke off with seed {one.seeds}"
+    return f"given up after {one.seeds} seeds: {one.difference:+.2f} to the highest mean, p {one.p:.2g}"
 
 
 def _importance(study: Study) -> Iterator[str]:

@@ -50,7 +50,7 @@ Kind = Literal[
 - `race`: the best of a search that has come to its end are given another seed; body: the cell, how
   many `seeds` its race has by then, and the slots of this one. What was noted of it and of later seeds counts no more.
 - `chosen`: a search has come to its end, and its race, where it has one; body: the cell, what it has won, the slots
-  that confirm it, and how the race went.
+  that confirm it, and how the race went. What was noted of seeds beyond those of that race counts no more.
 - `report`: tables and figures were made; body: their content.
 - `stop`: the driver ended; body: its exit code.
 """

@@ -145,13 +145,19 @@ def _selection(board: Leaderboard) -> str:
     best, then = "the best", ""
     if "race" in search:
         best = f"the best {search['confirm']}"
-        then = f", once it has won a race of these over at most {search['race']} seeds of its own"
+        then = f", once it has won a race of these over at most {search['race']} seeds of its own{_none_won(board)}"
     elif search["confirm"] > 1:
         best, then = f"the best {search['confirm']}", ", and of these the one with the best mean, which favours it"
     return (
         f"Tuned rows: in each cell {best} of {_budgets(plan.cells)} configurations {how} by {_searched_by(search)},"
         f" {_run_again(plan)}{then}; every other row is shown as the spec has it."
     )
+
+
+def _none_won(board: Leaderboard) -> str:
+    """In how many rows the race had no winner."""
+    rows = sum(row.none_won for row in board.rows)
+    return f" (for {rows} of the rows all of these broke off, so that the search's best is shown)" if rows else ""
 
 
 def _run_again(plan: Plan) -> str:

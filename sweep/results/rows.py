@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from sweep.plan.labels import label
 from sweep.plan.slots import Plan, SearchedCell, Slot
 from sweep.results.read import Results, Searched, Trial, merit
 from sweep.statistics.paired import deviation
-from sweep.text import signed
+from sweep.text import counted, signed
 
 Shown = Literal["best", "last"]
 """Which epoch's test accuracy is the number shown."""
@@ -47,6 +47,8 @@ class Row:
     """How the hyperparameters were found, where a search found them: ``w2=3.2, the best of 20 (4 pruned)``."""
     budget: int = 0
     """Configurations that the search tried to find them, or may try; 0 where nothing was searched."""
+    none_won: bool = False
+    """Whether the search's best have raced and all broke off, so that the search alone has chosen."""
     config: dict[str, Any] = field(default_factory=dict)
     """The config that its trials share: the content of :class:`~trainers.config.TrialConfig`; empty where there is
     none yet."""
@@ -199,7 +201,8 @@ def _with_findings(results: Results, confirmed: list[Row]) -> list[Row]:
         won = [place for place, row in enumerate(confirmed) if search.ended and won_by(cell, row)]
         for place in won:
             finding = _finding(cell, told[place], search)
-            told[place] = replace(told[place], tuned=finding, budget=sum(search.states.values()))
+            budget = sum(search.states.values())
+            told[place] = replace(told[place], tuned=finding, budget=budget, none_won=_none_won(search.race))
         if not won:
             told.append(_empty(cell, search))
     return told
@@ -251,12 +254,31 @@ def _finding(cell: SearchedCell, row: Row, search: Searched) -> str:
 def raced(race: Mapping[str, Any]) -> str:
     """How a race went: ``ahead of 3 others in a race over 5 seeds, not told apart from w2=2 k=3 (17 trials, 3 saved)``.
 
+    Those that broke off are not among the others: ``ahead of 1 other in a race over 5 seeds, in which 2 broke off, …``.
+
     Args:
         race: as :func:`sweep.search.racing.outcome` has it.
     """
-    others, seeds, tied = race["contestants"] - 1, race["seeds"], race["tied"]
-    head = f"ahead of {others} other{'s' if others > 1 else ''} in a race over {seeds} seed{'s' if seeds > 1 else ''}"
+    contestants, tied, broke = race["contestants"], race["tied"], race.get("broke_off", 0)
+    seeds, others = counted(race["seeds"], "seed"), contestants - 1 - broke
+    if _none_won(race):
+        all_of = "both" if contestants == 2 else f"all {contestants}"
+        return f"{all_of} that raced broke off within {seeds}, so none has won ({race['trials']} trials)"
+    if others:
+        ahead = f"ahead of {counted(others, 'other')} in a race over {seeds}"
+        head = f"{ahead}, in which {broke} broke off" if broke else ahead
+        told = f"{head}, {_tied(tied) if tied else 'and the only one left'}"
+    else:
+        rest = "the other" if contestants == 2 else "the others"
+        told = f"the only one left of {contestants} in a race over {seeds}, in which {rest} broke off"
+    return f"{told} ({race['trials']} trials, {race['saved']} saved)"
+
+
+def _none_won(race: Mapping[str, Any]) -> bool:
+    return bool(race) and race.get("broke_off", 0) == race["contestants"]
+
+
+def _tied(tied: Sequence[dict[str, Any]]) -> str:
     named = " and ".join(label("", params).strip() for params in tied[:MOST_TIED])
     more = f" and {len(tied) - MOST_TIED} more" if len(tied) > MOST_TIED else ""
-    told = f"not told apart from {named}{more}" if tied else "and the only one left"
-    return f"{head}, {told} ({race['trials']} trials, {race['saved']} saved)"
+    return f"not told apart from {named}{more}"

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.ledger.store import Ledger
 from sweep.plan.labels import label, untuned
-from sweep.plan.slots import Plan, SearchedCell
-from sweep.results.read import Trial, merit, read
+from sweep.plan.slots import Plan, SearchedCell, Slot
+from sweep.results.read import Trial, merit, read, searching
 from sweep.search import looking_back
 from sweep.search.cell_search import CellSearch, Chosen, tried
 from sweep.search.importance import importances
@@ -95,30 +95,30 @@ def studies(ledger: Ledger) -> list[Study]:
         InputError: where it has no plan, or searches nothing.
     """
     results = read(ledger)
+    trials = results.trials
     if not results.plan.cells:
         name = results.plan.name
         raise InputError(f"sweep '{name}' searches nothing; a range or a choice in its spec would be searched")
-    searches = Searches.read(results.plan, ledger)
+    raced = searching(results.plan, ledger).raced
     return [
-        Study(search, _noise(results.plan, search.cell, results.trials), _race(search, results.trials))
-        for search in searches
+        Study(search, _noise(results.plan, search.cell, trials), _race(search, raced.get(search.cell.id, []), trials))
+        for search in Searches.read(results.plan, ledger)
     ]
 
 
-def _race(search: CellSearch, trials: Iterable[Trial]) -> Race | None:
+def _race(search: CellSearch, seeds: Iterable[list[dict[str, Any]]], trials: Iterable[Trial]) -> Race | None:
+    """The race of a search, by the slots that it has noted, seed by seed: those of another search may look alike."""
     cell, best = search.cell, search.best()
     if not search.complete or not races(cell, best):
         return None
     points = {repr(one.params): one.number for one in best}
+    ended = {trial.slot.id: trial for trial in trials if trial.body and trial.state not in ("running", "interrupted")}
     numbers: dict[Place, float | None] = {}
-    for trial in trials:
-        slot = trial.slot
-        number = points.get(repr(tried(cell, slot)))
-        if (slot.stage, slot.pair, slot.recipe, slot.method) == ("race", cell.pair, cell.recipe, cell.method):
-            ended = trial.body and trial.state not in ("running", "interrupted")
-            if number is not None and ended:
-                finished = trial.state == "finished"
-                numbers[number, slot.seed] = search.values_of(trial.body)[0] if finished else None
+    for slot in (Slot(**body) for slots in seeds for body in slots):
+        number, trial = points.get(repr(tried(cell, slot))), ended.get(slot.id)
+        if number is not None and trial is not None:
+            finished = trial.state == "finished"
+            numbers[number, slot.seed] = search.values_of(trial.body)[0] if finished else None
     return race(cell, best, numbers)
 
 

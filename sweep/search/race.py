@@ -43,6 +43,11 @@ class Fallen:
     difference: float | None = None
     """Of its mean to the highest."""
 
+    @property
+    def broke_off(self) -> bool:
+        """Whether it has no number with its last seed, and was not compared."""
+        return self.p is None
+
 
 @dataclass(frozen=True)
 class Race:
@@ -70,6 +75,11 @@ class Race:
     def saved(self) -> int:
         """Trials that were not needed, of all contestants with all seeds."""
         return len(self.contestants) * self.of_seeds - len(self.asked)
+
+    @property
+    def broke_off(self) -> int:
+        """How many failed or diverged with a seed."""
+        return sum(one.broke_off for one in self.fallen)
 
     @property
     def winner(self) -> Chosen:

@@ -68,7 +68,11 @@ class Racing:
 
 
 def outcome(race: Race) -> dict[str, Any]:
-    """What the event `chosen` says of a race that is over; `tied` are those that are not told apart from the winner."""
+    """What the event `chosen` says of a race that is over; `tied` are those that are not told apart from the winner.
+
+    Where some failed or diverged with a seed, `broke_off` is how many. As many as `contestants`: none has won.
+    """
     counts = {"contestants": len(race.contestants), "seeds": race.seeds, "of_seeds": race.of_seeds}
     counts |= {"trials": len(race.asked), "saved": race.saved}
+    counts |= {"broke_off": race.broke_off} if race.broke_off else {}
     return counts | {"tied": [one.params for one in race.left[1:]]}

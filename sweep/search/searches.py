@@ -102,11 +102,10 @@ class Searches:
 
     def _replay_race(self, event: Event) -> None:
         self._note_seed(event.body, None)
-        self._recorded.pop(event.body["cell"], None)  # what was won before counts no more
         self._replay_winner(event.body["cell"], None)
 
     def _replay_chosen(self, event: Event) -> None:
-        self._recorded[event.body["cell"]] = event.body
+        self._note_chosen(event.body, None)
         raced = event.body["chosen"] if "race" in event.body else []
         self._replay_winner(event.body["cell"], raced[0]["number"] if raced else None)
 
@@ -224,6 +223,7 @@ class Searches:
         self._all[cell] = CellSearch(before.cell)
         self._races.pop(cell, None)
         self._seeds_recorded.pop(cell, None)
+        self._recorded.pop(cell, None)
         self.unfinished = {key: slot for key, slot in self.unfinished.items() if self.of(key) or key not in before.keys}
 
     def lose(self, teacher: str) -> list[SearchedCell]:
@@ -290,8 +290,17 @@ class Searches:
         noted, place = self._seeds_recorded.setdefault(body["cell"], []), body["seeds"] - 1
         if noted[place : place + 1] != [body]:
             noted[place:] = [body]
+            self._recorded.pop(body["cell"], None)  # what was won before counts no more
             if ledger is not None:
                 ledger.append("race", body=body)
+
+    def _note_chosen(self, body: dict[str, Any], ledger: Ledger | None) -> None:
+        """What a search has won; of its race no more counts than the seeds that led to that."""
+        if self._recorded.get(body["cell"]) != body:
+            self._recorded[body["cell"]] = body
+            del self._seeds_recorded.get(body["cell"], [])[body.get("race", {}).get("seeds", 0) :]
+            if ledger is not None:
+                ledger.append("chosen", body=body)
 
     def _end_of(self, broken: Callable[[str], bool], key: str) -> End | None:
         """How a trial has ended, where it has."""
@@ -316,8 +325,7 @@ class Searches:
             "slots": [asdict(slot) for slot in slots],
             **raced,
         }
-        if self._ledger is not None and self._recorded.get(search.cell.id) != body:
-            self._ledger.append("chosen", body=body)
+        self._note_chosen(body, self._ledger)
         return slots
 
 

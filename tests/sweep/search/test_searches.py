@@ -18,6 +18,7 @@ from sweep.ledger.bodies import final_body
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan, SearchedCell
+from sweep.results import read
 from sweep.search.cell_search import CellSearch
 from sweep.search.searches import Searches
 from tests.support.examples import epoch_body, job_of, small_spec, teacher_of
@@ -448,6 +449,24 @@ def test_with_another_teacher_the_race_begins_anew(racing: Plan, book: Ledger) -
         note(book, queue, job, *[50.0] * EPOCHS, final=True)
     assert queue.exhausted
     assert (stages.count("search"), stages.count("race")) == (4, 9)
+
+
+@pytest.mark.parametrize("race", [3, None])
+def test_what_a_search_that_was_begun_anew_wins_is_noted_though_it_is_the_same(race: int | None, book: Ledger) -> None:
+    """Readers forget what it had won before."""
+    plan = searched_plan(trials=4, confirm=3, race=race, pruner="none")
+    queue = new_queue(plan, book)
+    while (job := queue.next()) is not None:
+        note(book, queue, job, *[50.0] * EPOCHS, final=True)
+    (slot,) = plan.teachers
+    queue.teachers[slot.id] = replace_hash(teacher_of(slot))
+    queue._renew_searches()
+    while (job := queue.next()) is not None:
+        note(book, queue, job, *[50.0] * EPOCHS, final=True)
+    first, second = (event.body for event in book.events("chosen"))
+    assert first == second
+    known = read.searching(plan, book)
+    assert (list(known.won), known.racing) == ([cell.id for cell in plan.cells], set())
 
 
 def replace_hash(teacher: TeacherConfig) -> TeacherConfig:
