@@ -15,7 +15,7 @@ from tests.support.ray_cluster import program
 SPEC = """\
 name: small
 dataset: {digits: {image_size: 8}}
-recipe: {base: digits, epochs: 6, warmup_epochs: 0, samples_per_class: 20, test_per_class: 20}
+recipe: {base: digits, epochs: 24, warmup_epochs: 0, samples_per_class: 20, test_per_class: 20}
 teachers: {recipe: {samples_per_class: null, epochs: 2}}
 pairs: [resnet14 -> resnet8]
 methods: [scratch, kd, {dhkd: {alpha: {range: [0.1, 10], log: true}, head: nonlinear}}]
@@ -24,7 +24,8 @@ search: {trials: 4, deterministic: true, grace: 2}
 compute: {retries: 20}
 tracking: {models: none}
 """
-"""A teacher, six trials of the table, and a search of four whose pruner gives some up."""
+"""A teacher, six trials of the table, and a search of four whose pruner gives some up: so many epochs that the sweep is not at
+its end before all that is to go wrong has."""
 
 
 def begin(user: User, *options: str, **environment: str) -> subprocess.Popen[str]:
