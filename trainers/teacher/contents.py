@@ -31,6 +31,8 @@ DEEPEST = 4
 """Names under each other at which state dicts are looked for."""
 MOST = 1000
 """Of a mapping, entries that are looked into; of a list, too."""
+LONGEST, MOST_KEYS = 500, 50_000
+"""Characters of a weight's name, and how many weights a network has. What has more is no state dict."""
 SHOWN = 3
 """Names that a remark lists."""
 
@@ -124,7 +126,7 @@ def _entries(value: Any) -> list[tuple[str, Any]]:
 
 def _as_state_dict(value: Any, at: tuple[str, ...]) -> StateDict | None:
     """The tensors of a mapping that has names of weights; other values among them are left out."""
-    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+    if not isinstance(value, Mapping) or len(value) > MOST_KEYS or not all(map(_is_name, value)):
         return None
     tensors = {key: item for key, item in value.items() if isinstance(item, Tensor)}
     others = [key for key in value if key not in tensors]
@@ -132,6 +134,10 @@ def _as_state_dict(value: Any, at: tuple[str, ...]) -> StateDict | None:
         return None
     left = (f"left out beside the weights: {some(others)} (no tensors)",) if others else ()
     return StateDict(at, tensors, left)
+
+
+def _is_name(key: object) -> bool:
+    return isinstance(key, str) and len(key) <= LONGEST
 
 
 def _weights_in(tensors: Mapping[str, Tensor]) -> bool:
@@ -147,4 +153,9 @@ def some(items: Any, between: str = ", ") -> str:
     """The first few, and how many more there are."""
     listed = list(items)
     more = f"{between}and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
-    return between.join(shown(str(item)) for item in listed[:SHOWN]) + more
+    return between.join(map(_shown, listed[:SHOWN])) + more
+
+
+def _shown(item: object) -> str:
+    """A name, or a number; of any other key of a mapping only what it is."""
+    return shown(str(item)) if isinstance(item, str | int | float) else type(item).__name__

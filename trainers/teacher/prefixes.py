@@ -34,7 +34,9 @@ BESIDE = re.compile(r"(\w*_)?(criterion|criteria|loss|losses|metrics?|accuracy)\
 SECOND_HEAD = re.compile(r"(fc|linear|classifier)2\.")
 """DHKD's auxiliary head is called as the main one, with a 2."""
 MOST, MOST_NAMES = 64, 16
-"""Ways that are tried in all, and of one way the names that are taken from the front of its keys."""
+"""Ways that are tried of a state dict, and of one way the names that are taken from the front of its keys."""
+MOST_OF_A_FILE, MOST_KEYS = 128, 100_000
+"""Ways that are tried of all state dicts in a file, and keys in those."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,34 @@ class Reading:
     """Whether what is called averaged in it is a mean of anything."""
 
 
-def readings(tensors: dict[str, Tensor]) -> Iterator[Reading]:
-    """The ways to read a state dict, each once, the plainest first."""
+@dataclass
+class Ration:
+    """What may still be tried of a file. One that somebody made for it would otherwise keep an import for hours."""
+
+    ways: int = MOST_OF_A_FILE
+    keys: int = MOST_KEYS
+
+    @property
+    def spent(self) -> bool:
+        """Whether nothing more is to be tried."""
+        return self.ways <= 0 or self.keys <= 0
+
+    def take(self, reading: Reading) -> None:
+        """Count one way."""
+        self.ways -= 1
+        self.keys -= len(reading.tensors)
+
+
+def readings(tensors: dict[str, Tensor], ration: Ration | None = None) -> Iterator[Reading]:
+    """The ways to read a state dict, each once, the plainest first, as far as the file's ration goes."""
+    ration = ration or Ration()
     first = _without_company(Reading(tensors))
     waiting, seen = deque([first]), {frozenset(first.tensors)}
     for _ in range(MOST):
-        if not waiting:
+        if not waiting or ration.spent:
             return
         reading = waiting.popleft()
+        ration.take(reading)
         yield _without_second_heads(reading)
         for step in _steps(reading):
             names = frozenset(step.tensors)

@@ -25,13 +25,13 @@ from torch import Tensor
 
 from trainers.config import Frozen, Normalisation
 from trainers.data.base import ImageData
-from trainers.errors import CheckpointError
+from trainers.errors import CheckpointError, KDError
 from trainers.models import MODELS, Network, build
 from trainers.storage.content import tensors_key
 from trainers.storage.inputs import expanded
 from trainers.teacher.contents import WRAPPERS, StateDict, some, state_dicts
 from trainers.teacher.normalisation import normalisation_of, renormalised, state_behind
-from trainers.teacher.prefixes import readings
+from trainers.teacher.prefixes import Ration, readings
 from trainers.teacher.recognition import Fit, recognised
 from trainers.teacher.stated import Stated, stated_accuracy
 from trainers.teacher.weight_file import read_content
@@ -119,6 +119,17 @@ def read(path: Path, architecture: str | None = None, normalisation: Normalisati
     if architecture is not None:
         MODELS[architecture]  # an unknown name is refused before the file is read
     content, sha256 = read_content(path)
+    try:
+        return _pretrained(content, sha256, path, architecture, normalisation)
+    except KDError:
+        raise
+    except Exception as error:  # what a stranger has put together must not end an import of many files
+        raise CheckpointError(f"{path} cannot be read as weights: {type(error).__name__}: {error}") from error
+
+
+def _pretrained(
+    content: Any, sha256: str, path: Path, architecture: str | None, normalisation: Normalisation | None
+) -> Pretrained:
     form, notes, fit = _ours(content, path, architecture) or _theirs(content, path, architecture)
     for key, value in fit.state.items():
         if not value.isfinite().all():
@@ -175,9 +186,12 @@ def _theirs(content: Any, path: Path, architecture: str | None) -> _Read:
             f"{path} holds a {type(content).__name__}{keys}; expected a state dict, or one under {some(WRAPPERS)}"
         )
     wrong: list[CheckpointError] = []
+    ration = Ration()
     for state in found:
+        if ration.spent:
+            break
         try:
-            fit = recognised(readings(state.tensors), path, architecture)
+            fit = recognised(readings(state.tensors, ration), path, architecture)
         except CheckpointError as error:
             wrong.append(error)
             continue

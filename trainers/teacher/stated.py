@@ -6,7 +6,6 @@ Training scripts keep it beside the weights, under many names and as percent or 
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,6 +23,8 @@ OF_ANOTHER = frozenset({"train", "training", "trn", "top5", "acc5", "prec5", "5"
 """Words in the names of others: of the training images, among the first five, of another network."""
 IN_A_NAME = re.compile(r"([a-z][a-z0-9_@-]*)=(\d+(?:\.\d+)?)")
 """What the file names of Lightning's checkpoints say: ``epoch=10-val_acc=0.92.ckpt``."""
+HIGHEST = 100
+"""Percent."""
 DEEPEST = 3
 """Mappings in each other that are looked into."""
 MOST = 1000
@@ -75,7 +76,7 @@ def _monitored(callback: Mapping[Any, Any]) -> Iterator[Stated]:
 
 def _one(name: str, value: Any) -> Iterator[Stated]:
     number = _number(value) if is_accuracy(name) else None
-    if number is not None and 0 < number <= 100:
+    if number is not None and 0 < number <= HIGHEST:
         yield Stated(name=shown(name), percent=100 * number if number <= 1 else number)
 
 
@@ -96,7 +97,7 @@ def _number(value: Any) -> float | None:
     if isinstance(value, Tensor):
         plain = value.numel() == 1 and value.device.type == "cpu" and value.layout is torch.strided
         value = value.item() if plain and not value.is_complex() and not value.is_quantized else None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -HIGHEST <= value <= HIGHEST:
         return None
     return float(value)
 

@@ -26,6 +26,7 @@ from trainers.storage.inputs import expanded, is_folder, open_file, readable
 from trainers.storage.safetensors import LENGTH
 from trainers.teacher.aside import LET_THROUGH
 from trainers.teacher.foreign import what_it_is
+from trainers.teacher.pickles import check_nesting, without_attributes
 
 BEGINNING = 40
 """Bytes of a file that is none of torch's that a message shows."""
@@ -73,9 +74,10 @@ def _torch(file: BinaryIO, path: Path) -> Any:
     beginning = file.read(BEGINNING)
     try:
         _check_parts(file)
+        check_nesting(file)
         file.seek(0)
         with torch.serialization.safe_globals(LET_THROUGH), warnings.catch_warnings(action="ignore"):
-            return torch.load(file, map_location="cpu", weights_only=True)
+            return without_attributes(torch.load(file, map_location="cpu", weights_only=True))
     except Exception as error:  # a damaged or foreign file raises anything from EOFError to UnpicklingError
         refused = re.search(r"GLOBAL (\S+)", str(error))
         if refused:
