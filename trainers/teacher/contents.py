@@ -16,15 +16,12 @@ import torch
 from torch import Tensor
 
 from trainers.errors import shortened
+from trainers.teacher.roles import is_averaged, is_student, is_teacher, words
 
 WRAPPERS = ("model", "state_dict", "model_state_dict", "net", "network", "student", "weights", "params")
 """Keys under which training scripts keep the state dict, the usual ones first."""
-AVERAGED = frozenset({"ema", "swa", "averaged", "average", "avg", "shadow", "polyak"})
-"""Words in the names of averaged weights: `state_dict_ema`, `model_ema`, `swa_model`."""
 OTHERS = re.compile(r"(opt|optim|optimi[sz]er|sched|scheduler|scaler|criterion|loss|callback|loop|metric|rng)(s|es)?")
 """Words in the names of what lies beside a network's weights and may hold tensors too."""
-TAUGHT_BY = frozenset({"teacher", "t"})
-"""Words in the names of the teacher that a student's weights lie beside."""
 COUNT = "n_averaged"
 """How many weights torch's `AveragedModel` has the mean of, beside them."""
 DEEPEST = 4
@@ -63,6 +60,11 @@ class StateDict:
         return self.count != 0 and self.claims
 
     @property
+    def of_a_teacher(self) -> bool:
+        """Whether they lie under a teacher's name."""
+        return any(map(is_teacher, self.at))
+
+    @property
     def claims(self) -> bool:
         """Whether they say that they are a mean over the training."""
         return self.count is not None or any(map(is_averaged, self.at))
@@ -70,23 +72,18 @@ class StateDict:
     @property
     def count(self) -> int | None:
         """Of how many weights they are the mean; None where it is not said."""
-        return count_in(self.tensors)
+        return next(iter(counts_in(self.tensors).values()), None)
 
 
-def count_in(tensors: Mapping[str, Tensor]) -> int | None:
-    """What :data:`COUNT` says; None where there is none, or none that is a whole number in memory."""
-    count = next((value for key, value in tensors.items() if key.rpartition(".")[2] == COUNT), None)
-    whole = count is not None and count.dtype == torch.int64 and count.numel() == 1 and count.device.type == "cpu"
-    return int(count) if count is not None and whole and count.layout is torch.strided else None
+def counts_in(tensors: Mapping[str, Tensor]) -> dict[str, int]:
+    """What each :data:`COUNT` says that is a whole number in memory, by the names that stand before it."""
+    counts = ((key.rpartition("."), value) for key, value in tensors.items() if key.rpartition(".")[2] == COUNT)
+    return {at: int(value) for (at, _, _), value in counts if _is_whole(value)}
 
 
-def is_averaged(name: str) -> bool:
-    """Whether a name is that of averaged weights."""
-    return not AVERAGED.isdisjoint(_words(name))
-
-
-def _words(name: str) -> list[str]:
-    return re.split(r"[^a-z0-9]+", name.lower())
+def _is_whole(count: Tensor) -> bool:
+    in_memory = count.device.type == "cpu" and count.layout is torch.strided
+    return in_memory and count.dtype == torch.int64 and count.numel() == 1
 
 
 def state_dicts(content: Any) -> list[StateDict]:
@@ -96,10 +93,9 @@ def state_dicts(content: Any) -> list[StateDict]:
 
 def _rank(found: StateDict) -> tuple[bool, bool, bool, int, int]:
     """Low for what is taken first; equal ones stay in the file's order."""
-    teacher = any(not TAUGHT_BY.isdisjoint(_words(name)) for name in found.at)
     last = found.at[-1] if found.at else None
     known = WRAPPERS.index(last) if last in WRAPPERS else len(WRAPPERS) if found.at else -1
-    return found.claims and not found.averaged, teacher, not found.averaged, len(found.at), known
+    return found.claims and not found.averaged, found.of_a_teacher, not found.averaged, len(found.at), known
 
 
 def _found(value: Any, at: tuple[str, ...], seen: set[int]) -> Iterator[StateDict]:
@@ -113,7 +109,7 @@ def _found(value: Any, at: tuple[str, ...], seen: set[int]) -> Iterator[StateDic
         return
     if len(at) < DEEPEST:
         for name, item in _entries(value):
-            if isinstance(item, Mapping | list | tuple) and not any(map(OTHERS.fullmatch, _words(name))):
+            if isinstance(item, Mapping | list | tuple) and not any(map(OTHERS.fullmatch, words(name))):
                 yield from _found(item, (*at, name), seen)
 
 
@@ -130,7 +126,8 @@ def _as_state_dict(value: Any, at: tuple[str, ...]) -> StateDict | None:
         return None
     tensors = {key: item for key, item in value.items() if isinstance(item, Tensor)}
     others = [key for key in value if key not in tensors]
-    if not tensors or not (_weights_in(tensors) or (not at and not others)):
+    named = (not at and not others) or (bool(at) and is_student(at[-1]))
+    if not tensors or not (named or _weights_in(tensors)):
         return None
     left = (f"left out beside the weights: {some(others)} (no tensors)",) if others else ()
     return StateDict(at, tensors, left)

@@ -65,13 +65,13 @@ def _check(opcodes: Iterable[tuple[pickletools.OpcodeInfo, Any, int | None]]) ->
         for opcode, argument, _ in opcodes:
             _follow(opcode.name, argument, stacks, memo)
     except (ValueError, IndexError, KeyError, MemoryError) as error:
-        if isinstance(error, _Nested):
+        if isinstance(error, _NestedError):
             raise
         return False
     return True
 
 
-class _Nested(ValueError):
+class _NestedError(ValueError):
     """Tuples lie too deep in each other."""
 
 
@@ -88,7 +88,7 @@ def _follow(name: str, argument: Any, stacks: list[list[int]], memo: dict[int, i
         taken = stacks.pop() if count == MARKED else [stacks[-1].pop() for _ in range(count)]
         depth = 1 + max(taken, default=0) if name.startswith("TUPLE") else 0
         if depth > DEEPEST:
-            raise _Nested(f"it nests tuples more than {DEEPEST} deep")
+            raise _NestedError(f"it nests tuples more than {DEEPEST} deep")
         if name not in PUSH_NOTHING:
             stacks[-1].append(depth)
 

@@ -32,7 +32,7 @@ from trainers.storage.inputs import expanded
 from trainers.teacher.contents import WRAPPERS, StateDict, some, state_dicts
 from trainers.teacher.normalisation import normalisation_of, renormalised, state_behind
 from trainers.teacher.prefixes import Ration, readings
-from trainers.teacher.recognition import Fit, recognised
+from trainers.teacher.recognition import NOT_THE_TEACHER, Fit, recognised
 from trainers.teacher.stated import Stated, stated_accuracy
 from trainers.teacher.weight_file import read_content
 
@@ -187,7 +187,8 @@ def _theirs(content: Any, path: Path, architecture: str | None) -> _Read:
         )
     wrong: list[CheckpointError] = []
     ration = Ration()
-    for state in found:
+    taught = [state for state in found if not state.of_a_teacher] or found
+    for state in taught:
         if ration.spent:
             break
         try:
@@ -196,7 +197,7 @@ def _theirs(content: Any, path: Path, architecture: str | None) -> _Read:
             wrong.append(error)
             continue
         return _Read(state.form, (*state.notes, *_beside(state, found)), fit)
-    raise wrong[0]
+    raise CheckpointError(f"{wrong[0]}{NOT_THE_TEACHER}") if len(taught) < len(found) else wrong[0]
 
 
 def _beside(taken: StateDict, found: list[StateDict]) -> list[str]:

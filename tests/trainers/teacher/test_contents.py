@@ -16,8 +16,9 @@ from trainers.errors import CheckpointError
 from trainers.fit import seeded_model
 from trainers.models import Network
 from trainers.storage.content import tensors_key
-from trainers.teacher.contents import is_averaged, state_dicts
+from trainers.teacher.contents import state_dicts
 from trainers.teacher.pretrained import read
+from trainers.teacher.roles import is_averaged
 
 
 @pytest.fixture(scope="module")
