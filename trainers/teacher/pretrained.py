@@ -29,15 +29,17 @@ from trainers.errors import CheckpointError, KDError
 from trainers.models import MODELS, Network, build
 from trainers.storage.content import tensors_key
 from trainers.storage.inputs import expanded
-from trainers.teacher.contents import WRAPPERS, StateDict, some, state_dicts
+from trainers.teacher.contents import WRAPPERS, StateDict, shown, some, state_dicts
 from trainers.teacher.normalisation import normalisation_of, renormalised, state_behind
 from trainers.teacher.prefixes import Ration, readings
 from trainers.teacher.recognition import NOT_THE_TEACHER, Fit, recognised
 from trainers.teacher.stated import Stated, stated_accuracy
-from trainers.teacher.weight_file import read_content
+from trainers.teacher.weight_file import SAFETENSORS, read_content
 
 OURS = "weights.pt of this project"
 """How the weights lie in a file that this project has written."""
+EXPORTED = "an exported student of this project"
+"""The same, of a `.safetensors` file."""
 NORMALISATION = "normalisation"
 """Under which a stored teacher's `weights.pt` has its own."""
 OUR_KEYS = frozenset({"architecture", "method", "teacher", "classes", NORMALISATION, "state_dict"})
@@ -154,14 +156,20 @@ class _Read(NamedTuple):
 
 
 def _ours(content: Any, path: Path, architecture: str | None) -> _Read | None:
-    """What a `weights.pt` of this project holds; None for any other file."""
+    """What a `weights.pt` of this project holds, or a student that it has exported; None for any other file."""
     if not isinstance(content, dict) or not {"architecture", "state_dict"} <= content.keys() <= OUR_KEYS:
         return None
     named, tensors = content["architecture"], content["state_dict"]
-    if not isinstance(named, str) or named not in MODELS or not _all_tensors(tensors):
+    if not isinstance(named, str) or not _all_tensors(tensors):
         return None
-    _refuse_more_than_a_student(content, named, path)
-    return _Read(OURS, (), recognised(readings(tensors), path, architecture or named))
+    _refuse_more_than_a_student(content, shown(named), path)
+    if named not in MODELS:
+        return None
+    return _Read(
+        EXPORTED if path.suffix.lower() == SAFETENSORS else OURS,
+        (),
+        recognised(readings(tensors), path, architecture or named),
+    )
 
 
 def _own_normalisation(content: Mapping[str, Any], path: Path) -> Normalisation | None:
@@ -217,7 +225,7 @@ def _refuse_more_than_a_student(content: Mapping[str, Any], named: str, path: Pa
     """What a method predicts with, such as both of DHO's heads, would be cut down to a student that it never was."""
     if any(key.startswith("student.") for key in content["state_dict"]):
         method = content.get("method")
-        name = method.get("name") if isinstance(method, Mapping) else None
+        name = shown(str(method.get("name"))) if isinstance(method, Mapping) else None
         raise CheckpointError(
             f"{path} holds a {named} with what the method '{name}' predicts through besides; a teacher is one"
             " architecture alone: import a trial's of another method"
