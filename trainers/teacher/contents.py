@@ -22,6 +22,10 @@ WRAPPERS = ("model", "state_dict", "model_state_dict", "net", "network", "studen
 """Keys under which training scripts keep the state dict, the usual ones first."""
 OTHERS = re.compile(r"(opt|optim|optimi[sz]er|sched|scheduler|scaler|criterion|loss|callback|loop|metric|rng)(s|es)?")
 """Words in the names of what lies beside a network's weights and may hold tensors too."""
+NETWORKS = frozenset({"model", "net", "network", "student", "teacher", "weights", "params"})
+"""Words that make such a name a network's all the same, which comes after others: `best_loss_model`."""
+BEST, LAST = frozenset({"best"}), frozenset({"last", "latest", "final", "current"})
+"""Words in the names of weights of one training, of which the best are what is published."""
 COUNT = "n_averaged"
 """How many weights torch's `AveragedModel` has the mean of, beside them."""
 DEEPEST = 4
@@ -91,11 +95,15 @@ def state_dicts(content: Any) -> list[StateDict]:
     return sorted(_found(content, (), set()), key=_rank)
 
 
-def _rank(found: StateDict) -> tuple[bool, bool, bool, int, int]:
+def _rank(found: StateDict) -> tuple[bool, bool, bool, bool, int, int, int]:
     """Low for what is taken first; equal ones stay in the file's order."""
     last = found.at[-1] if found.at else None
     known = WRAPPERS.index(last) if last in WRAPPERS else len(WRAPPERS) if found.at else -1
-    return found.claims and not found.averaged, found.of_a_teacher, not found.averaged, len(found.at), known
+    said = {word for name in found.at for word in words(name)}
+    age = 0 if said & BEST else 2 if said & LAST else 1
+    beside = any(map(_is_another, found.at))
+    never = found.claims and not found.averaged
+    return never, found.of_a_teacher, beside, not found.averaged, age, len(found.at), known
 
 
 def _found(value: Any, at: tuple[str, ...], seen: set[int]) -> Iterator[StateDict]:
@@ -109,8 +117,13 @@ def _found(value: Any, at: tuple[str, ...], seen: set[int]) -> Iterator[StateDic
         return
     if len(at) < DEEPEST:
         for name, item in _entries(value):
-            if isinstance(item, Mapping | list | tuple) and not any(map(OTHERS.fullmatch, words(name))):
+            if isinstance(item, Mapping | list | tuple) and (not _is_another(name) or NETWORKS & set(words(name))):
                 yield from _found(item, (*at, name), seen)
+
+
+def _is_another(name: str) -> bool:
+    """Whether a name has a word of what lies beside weights."""
+    return any(map(OTHERS.fullmatch, words(name)))
 
 
 def _entries(value: Any) -> list[tuple[str, Any]]:
