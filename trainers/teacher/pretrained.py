@@ -216,7 +216,7 @@ def _beside(taken: StateDict, found: list[StateDict]) -> list[str]:
         return []
     if taken.averaged:
         return [f"the averaged weights taken, not those under {where}"]
-    if others[0].averaged:
+    if others[0].averaged and not others[0].of_a_teacher:
         return [f"not taken: the weights under {where}, of which the averaged fit no architecture"]
     return [f"not taken: the weights under {where}"]
 

@@ -112,6 +112,11 @@ def test_beside_a_student_that_fits_nothing_the_teacher_is_refused(
         read(written(tmp_path, content(odd, teacher)))
 
 
+def test_an_averaged_teacher_is_a_teacher(tmp_path: Path, student: State, other: State) -> None:
+    found = read(written(tmp_path, {"teacher_ema": other, "state_dict": student}))
+    assert (found.hash, found.origin.notes) == (tensors_key(student), ("not taken: the weights under 'teacher_ema'",))
+
+
 @pytest.mark.parametrize("wrap", [lambda state: {"teacher": state}, lambda state: behind("teacher.", state)])
 def test_a_teacher_alone_is_taken(tmp_path: Path, teacher: State, wrap: Callable[[State], Any]) -> None:
     assert read(written(tmp_path, wrap(teacher))).hash == tensors_key(teacher)
