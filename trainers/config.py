@@ -23,7 +23,8 @@ from trainers.recipe_parts import RandAugment as RandAugment
 from trainers.storage.content import content_key
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Deviation = Annotated[float, Field(gt=0, le=1)]
+Deviation = Annotated[float, Field(ge=1 / 255, le=1)]
+"""No less than one step of a pixel, by which images are still divided into numbers that a network can take."""
 
 
 def _of_each_channel(value: Any) -> Any:

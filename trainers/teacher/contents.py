@@ -16,21 +16,24 @@ import torch
 from torch import Tensor
 
 from trainers.errors import shortened
+from trainers.teacher.roles import is_averaged, is_student, is_teacher, words
 
 WRAPPERS = ("model", "state_dict", "model_state_dict", "net", "network", "student", "weights", "params")
 """Keys under which training scripts keep the state dict, the usual ones first."""
-AVERAGED = frozenset({"ema", "swa", "averaged", "average", "avg", "shadow", "polyak"})
-"""Words in the names of averaged weights: `state_dict_ema`, `model_ema`, `swa_model`."""
 OTHERS = re.compile(r"(opt|optim|optimi[sz]er|sched|scheduler|scaler|criterion|loss|callback|loop|metric|rng)(s|es)?")
 """Words in the names of what lies beside a network's weights and may hold tensors too."""
-TAUGHT_BY = frozenset({"teacher", "t"})
-"""Words in the names of the teacher that a student's weights lie beside."""
+NETWORKS = frozenset({"model", "net", "network", "student", "teacher", "weights", "params"})
+"""Words that make such a name a network's all the same, which comes after others: `best_loss_model`."""
+BEST, LAST = frozenset({"best"}), frozenset({"last", "latest", "final", "current"})
+"""Words in the names of weights of one training, of which the best are what is published."""
 COUNT = "n_averaged"
 """How many weights torch's `AveragedModel` has the mean of, beside them."""
 DEEPEST = 4
 """Names under each other at which state dicts are looked for."""
 MOST = 1000
 """Of a mapping, entries that are looked into; of a list, too."""
+LONGEST, MOST_KEYS = 500, 50_000
+"""Characters of a weight's name, and how many weights a network has. What has more is no state dict."""
 SHOWN = 3
 """Names that a remark lists."""
 
@@ -61,6 +64,11 @@ class StateDict:
         return self.count != 0 and self.claims
 
     @property
+    def of_a_teacher(self) -> bool:
+        """Whether they lie under a teacher's name."""
+        return any(map(is_teacher, self.at))
+
+    @property
     def claims(self) -> bool:
         """Whether they say that they are a mean over the training."""
         return self.count is not None or any(map(is_averaged, self.at))
@@ -68,23 +76,18 @@ class StateDict:
     @property
     def count(self) -> int | None:
         """Of how many weights they are the mean; None where it is not said."""
-        return count_in(self.tensors)
+        return next(iter(counts_in(self.tensors).values()), None)
 
 
-def count_in(tensors: Mapping[str, Tensor]) -> int | None:
-    """What :data:`COUNT` says; None where there is none, or none that is a whole number in memory."""
-    count = next((value for key, value in tensors.items() if key.rpartition(".")[2] == COUNT), None)
-    whole = count is not None and count.dtype == torch.int64 and count.numel() == 1 and count.device.type == "cpu"
-    return int(count) if count is not None and whole and count.layout is torch.strided else None
+def counts_in(tensors: Mapping[str, Tensor]) -> dict[str, int]:
+    """What each :data:`COUNT` says that is a whole number in memory, by the names that stand before it."""
+    counts = ((key.rpartition("."), value) for key, value in tensors.items() if key.rpartition(".")[2] == COUNT)
+    return {at: int(value) for (at, _, _), value in counts if _is_whole(value)}
 
 
-def is_averaged(name: str) -> bool:
-    """Whether a name is that of averaged weights."""
-    return not AVERAGED.isdisjoint(_words(name))
-
-
-def _words(name: str) -> list[str]:
-    return re.split(r"[^a-z0-9]+", name.lower())
+def _is_whole(count: Tensor) -> bool:
+    in_memory = count.device.type == "cpu" and count.layout is torch.strided
+    return in_memory and count.dtype == torch.int64 and count.numel() == 1
 
 
 def state_dicts(content: Any) -> list[StateDict]:
@@ -92,12 +95,15 @@ def state_dicts(content: Any) -> list[StateDict]:
     return sorted(_found(content, (), set()), key=_rank)
 
 
-def _rank(found: StateDict) -> tuple[bool, bool, bool, int, int]:
+def _rank(found: StateDict) -> tuple[bool, bool, bool, bool, int, int, int]:
     """Low for what is taken first; equal ones stay in the file's order."""
-    teacher = any(not TAUGHT_BY.isdisjoint(_words(name)) for name in found.at)
     last = found.at[-1] if found.at else None
     known = WRAPPERS.index(last) if last in WRAPPERS else len(WRAPPERS) if found.at else -1
-    return found.claims and not found.averaged, teacher, not found.averaged, len(found.at), known
+    said = {word for name in found.at for word in words(name)}
+    age = 0 if said & BEST else 2 if said & LAST else 1
+    beside = any(map(_is_another, found.at))
+    never = found.claims and not found.averaged
+    return never, found.of_a_teacher, beside, not found.averaged, age, len(found.at), known
 
 
 def _found(value: Any, at: tuple[str, ...], seen: set[int]) -> Iterator[StateDict]:
@@ -111,8 +117,13 @@ def _found(value: Any, at: tuple[str, ...], seen: set[int]) -> Iterator[StateDic
         return
     if len(at) < DEEPEST:
         for name, item in _entries(value):
-            if isinstance(item, Mapping | list | tuple) and not any(map(OTHERS.fullmatch, _words(name))):
+            if isinstance(item, Mapping | list | tuple) and (not _is_another(name) or NETWORKS & set(words(name))):
                 yield from _found(item, (*at, name), seen)
+
+
+def _is_another(name: str) -> bool:
+    """Whether a name has a word of what lies beside weights."""
+    return any(map(OTHERS.fullmatch, words(name)))
 
 
 def _entries(value: Any) -> list[tuple[str, Any]]:
@@ -124,14 +135,19 @@ def _entries(value: Any) -> list[tuple[str, Any]]:
 
 def _as_state_dict(value: Any, at: tuple[str, ...]) -> StateDict | None:
     """The tensors of a mapping that has names of weights; other values among them are left out."""
-    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+    if not isinstance(value, Mapping) or len(value) > MOST_KEYS or not all(map(_is_name, value)):
         return None
     tensors = {key: item for key, item in value.items() if isinstance(item, Tensor)}
     others = [key for key in value if key not in tensors]
-    if not tensors or not (_weights_in(tensors) or (not at and not others)):
+    named = (not at and not others) or (bool(at) and is_student(at[-1]))
+    if not tensors or not (named or _weights_in(tensors)):
         return None
     left = (f"left out beside the weights: {some(others)} (no tensors)",) if others else ()
     return StateDict(at, tensors, left)
+
+
+def _is_name(key: object) -> bool:
+    return isinstance(key, str) and len(key) <= LONGEST
 
 
 def _weights_in(tensors: Mapping[str, Tensor]) -> bool:
@@ -147,4 +163,9 @@ def some(items: Any, between: str = ", ") -> str:
     """The first few, and how many more there are."""
     listed = list(items)
     more = f"{between}and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
-    return between.join(shown(str(item)) for item in listed[:SHOWN]) + more
+    return between.join(map(_shown, listed[:SHOWN])) + more
+
+
+def _shown(item: object) -> str:
+    """A name, or a number; of any other key of a mapping only what it is."""
+    return shown(str(item)) if isinstance(item, str | int | float) else type(item).__name__

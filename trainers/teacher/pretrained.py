@@ -25,19 +25,21 @@ from torch import Tensor
 
 from trainers.config import Frozen, Normalisation
 from trainers.data.base import ImageData
-from trainers.errors import CheckpointError
+from trainers.errors import CheckpointError, KDError
 from trainers.models import MODELS, Network, build
 from trainers.storage.content import tensors_key
 from trainers.storage.inputs import expanded
-from trainers.teacher.contents import WRAPPERS, StateDict, some, state_dicts
+from trainers.teacher.contents import WRAPPERS, StateDict, shown, some, state_dicts
 from trainers.teacher.normalisation import normalisation_of, renormalised, state_behind
-from trainers.teacher.prefixes import readings
-from trainers.teacher.recognition import Fit, recognised
+from trainers.teacher.prefixes import Ration, readings
+from trainers.teacher.recognition import NOT_THE_TEACHER, Fit, recognised
 from trainers.teacher.stated import Stated, stated_accuracy
-from trainers.teacher.weight_file import read_content
+from trainers.teacher.weight_file import SAFETENSORS, read_content
 
 OURS = "weights.pt of this project"
 """How the weights lie in a file that this project has written."""
+EXPORTED = "an exported student of this project"
+"""The same, of a `.safetensors` file."""
 NORMALISATION = "normalisation"
 """Under which a stored teacher's `weights.pt` has its own."""
 OUR_KEYS = frozenset({"architecture", "method", "teacher", "classes", NORMALISATION, "state_dict"})
@@ -119,6 +121,17 @@ def read(path: Path, architecture: str | None = None, normalisation: Normalisati
     if architecture is not None:
         MODELS[architecture]  # an unknown name is refused before the file is read
     content, sha256 = read_content(path)
+    try:
+        return _pretrained(content, sha256, path, architecture, normalisation)
+    except KDError:
+        raise
+    except Exception as error:  # what a stranger has put together must not end an import of many files
+        raise CheckpointError(f"{path} cannot be read as weights: {type(error).__name__}: {error}") from error
+
+
+def _pretrained(
+    content: Any, sha256: str, path: Path, architecture: str | None, normalisation: Normalisation | None
+) -> Pretrained:
     form, notes, fit = _ours(content, path, architecture) or _theirs(content, path, architecture)
     for key, value in fit.state.items():
         if not value.isfinite().all():
@@ -143,14 +156,20 @@ class _Read(NamedTuple):
 
 
 def _ours(content: Any, path: Path, architecture: str | None) -> _Read | None:
-    """What a `weights.pt` of this project holds; None for any other file."""
+    """What a `weights.pt` of this project holds, or a student that it has exported; None for any other file."""
     if not isinstance(content, dict) or not {"architecture", "state_dict"} <= content.keys() <= OUR_KEYS:
         return None
     named, tensors = content["architecture"], content["state_dict"]
-    if not isinstance(named, str) or named not in MODELS or not _all_tensors(tensors):
+    if not isinstance(named, str) or not _all_tensors(tensors):
         return None
-    _refuse_more_than_a_student(content, named, path)
-    return _Read(OURS, (), recognised(readings(tensors), path, architecture or named))
+    _refuse_more_than_a_student(content, shown(named), path)
+    if named not in MODELS:
+        return None
+    return _Read(
+        EXPORTED if path.suffix.lower() == SAFETENSORS else OURS,
+        (),
+        recognised(readings(tensors), path, architecture or named),
+    )
 
 
 def _own_normalisation(content: Mapping[str, Any], path: Path) -> Normalisation | None:
@@ -175,14 +194,18 @@ def _theirs(content: Any, path: Path, architecture: str | None) -> _Read:
             f"{path} holds a {type(content).__name__}{keys}; expected a state dict, or one under {some(WRAPPERS)}"
         )
     wrong: list[CheckpointError] = []
-    for state in found:
+    ration = Ration()
+    taught = [state for state in found if not state.of_a_teacher] or found
+    for state in taught:
+        if ration.spent:
+            break
         try:
-            fit = recognised(readings(state.tensors), path, architecture)
+            fit = recognised(readings(state.tensors, ration), path, architecture)
         except CheckpointError as error:
             wrong.append(error)
             continue
         return _Read(state.form, (*state.notes, *_beside(state, found)), fit)
-    raise wrong[0]
+    raise CheckpointError(f"{wrong[0]}{NOT_THE_TEACHER}") if len(taught) < len(found) else wrong[0]
 
 
 def _beside(taken: StateDict, found: list[StateDict]) -> list[str]:
@@ -193,7 +216,7 @@ def _beside(taken: StateDict, found: list[StateDict]) -> list[str]:
         return []
     if taken.averaged:
         return [f"the averaged weights taken, not those under {where}"]
-    if others[0].averaged:
+    if others[0].averaged and not others[0].of_a_teacher:
         return [f"not taken: the weights under {where}, of which the averaged fit no architecture"]
     return [f"not taken: the weights under {where}"]
 
@@ -202,7 +225,7 @@ def _refuse_more_than_a_student(content: Mapping[str, Any], named: str, path: Pa
     """What a method predicts with, such as both of DHO's heads, would be cut down to a student that it never was."""
     if any(key.startswith("student.") for key in content["state_dict"]):
         method = content.get("method")
-        name = method.get("name") if isinstance(method, Mapping) else None
+        name = shown(str(method.get("name"))) if isinstance(method, Mapping) else None
         raise CheckpointError(
             f"{path} holds a {named} with what the method '{name}' predicts through besides; a teacher is one"
             " architecture alone: import a trial's of another method"

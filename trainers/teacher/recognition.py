@@ -36,6 +36,7 @@ FOR_A_NAME = 0.25
 LEAST_ALIKE = 0.3
 """Share of shapes that must agree for an architecture to be called the nearest."""
 MISSING, UNKNOWN = "is missing", "is unknown"
+NOT_THE_TEACHER = "; the teacher beside it is not taken in its place: save that by itself to import it"
 OPTION_A = "a"
 """What ends the names of the ResNets whose shortcuts have no parameters."""
 
@@ -109,6 +110,12 @@ def _other_name(architecture: str, named: list[str]) -> list[str]:
 def _no_fit(tried: list[Reading], path: Path, architecture: str | None) -> str:
     """What is wrong with weights that fit nothing, with the keys that the file itself has."""
     own = f"; its own keys begin with {some(tried[0].tensors)}"
+    return _differing(tried, path, architecture, own) + (
+        NOT_THE_TEACHER if any(reading.taught_by for reading in tried) else ""
+    )
+
+
+def _differing(tried: list[Reading], path: Path, architecture: str | None, own: str) -> str:
     if architecture is not None:
         reading = max(tried, key=lambda reading: _alike(architecture, reading.tensors))
         other = _fitting_any(tried, path)

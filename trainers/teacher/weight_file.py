@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import re
 import warnings
 import zipfile
@@ -26,6 +27,7 @@ from trainers.storage.inputs import expanded, is_folder, open_file, readable
 from trainers.storage.safetensors import LENGTH
 from trainers.teacher.aside import LET_THROUGH
 from trainers.teacher.foreign import what_it_is
+from trainers.teacher.pickles import check_nesting, without_attributes
 
 BEGINNING = 40
 """Bytes of a file that is none of torch's that a message shows."""
@@ -34,6 +36,8 @@ PICKLED = (b"PK", b"\x80")
 MOST_UNPACKED = 4
 """How many times the file's size its parts may claim. torch compresses nothing; who packs weights gains little."""
 SAFETENSORS = ".safetensors"
+TOLD = frozenset({"architecture", "method"})
+"""What an exported student says of itself that decides whether it is one network alone."""
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 """Numbers that weights may be."""
 COUNTS = (torch.int64, torch.int32, torch.int16, torch.bool)
@@ -73,9 +77,10 @@ def _torch(file: BinaryIO, path: Path) -> Any:
     beginning = file.read(BEGINNING)
     try:
         _check_parts(file)
+        check_nesting(file)
         file.seek(0)
         with torch.serialization.safe_globals(LET_THROUGH), warnings.catch_warnings(action="ignore"):
-            return torch.load(file, map_location="cpu", weights_only=True)
+            return without_attributes(torch.load(file, map_location="cpu", weights_only=True))
     except Exception as error:  # a damaged or foreign file raises anything from EOFError to UnpicklingError
         refused = re.search(r"GLOBAL (\S+)", str(error))
         if refused:
@@ -112,16 +117,28 @@ def _check_parts(file: BinaryIO) -> None:
         raise ValueError(f"its parts claim {unpacked:,} bytes, the file has {size:,}")
 
 
-def _safetensors(path: Path) -> dict[str, Tensor]:
+def _safetensors(path: Path) -> dict[str, Any]:
+    """The tensors in a file; of one that this project has exported, under the names that a ``weights.pt`` has."""
     try:
-        from safetensors import SafetensorError
+        from safetensors import SafetensorError, safe_open
         from safetensors.torch import load_file
     except ImportError as error:
         raise InputError(f"{path} needs the package safetensors: pip install safetensors (timm brings it)") from error
     try:
-        return load_file(path)
+        with safe_open(path, framework="pt") as file:
+            told = _told(file.metadata() or {})
+        tensors = load_file(path)
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{path} cannot be read as a safetensors file: {error}") from error
+    return {**told, "state_dict": tensors} if told.keys() == TOLD else tensors
+
+
+def _told(texts: Mapping[str, str]) -> dict[str, Any]:
+    """What a file says as this project writes it: of other files' texts nothing is read."""
+    try:
+        return {name: json.loads(texts[name]) for name in TOLD & texts.keys()}
+    except (ValueError, RecursionError):
+        return {}
 
 
 # -- its tensors ------------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from trainers.distillers.simkd import reused_classifier
 from trainers.errors import CheckpointError, InputError
 from trainers.fit import seeded_model
 from trainers.own.models import PlainNetwork
+from trainers.teacher.pretrained import read as read_teacher
 
 GRAPHS = ("onnx", "torch-export")
 FAMILIES = [
@@ -99,6 +100,18 @@ def test_methods_that_predict_through_more_than_the_student_are_exported_whole(
     made = export(whole, about, form, tmp_path / "out")
     images, _ = images_of(data_of(8), 5)
     same_logits(RUN[form](made.file, images.float() / 255), whole, images)
+    if form == "safetensors":  # as a teacher it would be cut down to a student that it never was
+        with pytest.raises(CheckpointError, match=f"holds a resnet8 with what the method '{method}' predicts through"):
+            read_teacher(made.file)
+
+
+def test_an_exported_student_may_teach(tmp_path: Path) -> None:
+    student, about = student_of(
+        settled(seeded_model("resnet8", 10, 3), 8), 8, "resnet8", method={"name": "kd", "params": {}}
+    )
+    found = read_teacher(export(student, about, "safetensors", tmp_path / "out").file)
+    assert (found.architecture, found.origin.notes) == ("resnet8", ())
+    assert found.origin.form == "an exported student of this project"
 
 
 @pytest.mark.parametrize("form", GRAPHS)

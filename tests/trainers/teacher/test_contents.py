@@ -16,8 +16,9 @@ from trainers.errors import CheckpointError
 from trainers.fit import seeded_model
 from trainers.models import Network
 from trainers.storage.content import tensors_key
-from trainers.teacher.contents import is_averaged, state_dicts
+from trainers.teacher.contents import state_dicts
 from trainers.teacher.pretrained import read
+from trainers.teacher.roles import is_averaged
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +149,25 @@ def test_of_a_student_and_a_teacher_the_student_is_taken(tmp_path: Path, network
     found = read(written(tmp_path, {"teacher": mean, "student": network.state_dict()}))
     assert found.hash == tensors_key(network.state_dict())
     assert found.origin.notes == ("not taken: the weights under 'teacher'",)
+
+
+@pytest.mark.parametrize("name", ["best_loss_model", "model_best_metric", "adam_opt_model", "metric_model", "lossNet"])
+def test_a_network_is_found_whatever_it_was_chosen_by(tmp_path: Path, network: Network, mean: State, name: str) -> None:
+    assert read(written(tmp_path, {name: network.state_dict()})).hash == tensors_key(network.state_dict())
+    both = {name: mean, "resnet8": network.state_dict()}
+    assert read(written(tmp_path, both)).hash == tensors_key(network.state_dict())
+
+
+@pytest.mark.parametrize("other", ["last", "model", "final_model", "latest"])
+@pytest.mark.parametrize("best", ["best", "best_model", "bestModel"])
+@pytest.mark.parametrize("first", [True, False], ids=["before", "behind"])
+def test_of_one_training_the_best_weights_are_taken(
+    tmp_path: Path, network: Network, mean: State, best: str, other: str, first: bool
+) -> None:
+    both = {best: dict(network.state_dict()), other: mean}
+    found = read(written(tmp_path, (both if first else dict(reversed(both.items()))) | {"best_acc": 93}))
+    assert found.hash == tensors_key(network.state_dict())
+    assert found.origin.notes == (f"not taken: the weights under '{other}'",)
 
 
 def test_where_none_fits_the_first_choice_is_explained(tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ def test_its_own_weight_file_brings_it_along(
     "numbers",
     [
         *({"mean": mean, "std": 1} for mean in (1.1, -0.1, "a", True, float("nan"), None, [0.5, 0.5], [0.5] * 4)),
-        *({"mean": 0.5, "std": std} for std in (0, -1, 1.1, [0.5, 0.5, 0])),
+        *({"mean": 0.5, "std": std} for std in (0, -1, 1.1, 1e-40, 0.0039, [0.5, 0.5, 0])),
         *({"mean": 123.7, "std": 58.4}, {"mean": 0.5}, {"std": 0.5}),
     ],
 )

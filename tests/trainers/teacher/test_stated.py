@@ -54,6 +54,7 @@ def test_names_of_top_1_accuracies_are_known(name: str) -> None:
     [
         *("train_acc", "trainAcc", "acc5", "acc@5", "top5", "top_5", "best_prec5", "acc_top5", "training_accuracy"),
         *("best_err1", "best_loss", "precision", "epoch", "account", "lr", "teacher_acc", "acc_loss", ""),
+        *("best_acc_epoch", "acc_threshold", "grad_acc", "num_acc", "acc_std", "target_acc", "accEpoch", "acc_steps"),
     ],
 )
 def test_others_are_not(name: str) -> None:
@@ -94,6 +95,9 @@ NESTED: dict[str, tuple[Any, str, float]] = {
         "val_acc",
         75.0,
     ),
+    "of the test images": ({"metrics": {"train": {"acc": 99.9}, "test": {"acc": 70.1}}}, "acc", 70.1),
+    "not a teacher's": ({"teacher": {"acc": 80.1}, "student": {"acc": 70.1}}, "acc", 70.1),
+    "among the weights": ({"fc.weight": torch.ones(1), "acc": torch.ones(1), "best_acc": 91.2}, "best_acc", 91.2),
     "lightning's name": ({"epoch": 3}, "val_acc", 92.0),
 }
 
@@ -116,6 +120,14 @@ def test_it_is_found_where_scripts_keep_it(content: Any, name: str, percent: flo
 )
 def test_nothing_is_stated_elsewhere(content: Any) -> None:
     assert stated_accuracy(content, Path("resnet8-epoch=3-loss=0.5.ckpt")) is None
+
+
+@pytest.mark.parametrize("name", ["resnet8-val_acc=92.51.pth.tar", "val-acc=92.51.ckpt", "epoch=1-test_acc=92.51.pth"])
+def test_what_stands_before_it_in_a_file_s_name_is_none_of_it(name: str) -> None:
+    found = stated_accuracy({}, Path(name))
+    assert found is not None
+    assert found.percent == 92.51
+    assert stated_accuracy({}, Path("resnet8-train-acc=92.51.ckpt")) is None
 
 
 def test_a_scalar_of_numpy_is_a_number_once_it_is_read() -> None:
