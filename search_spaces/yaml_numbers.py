@@ -2,8 +2,8 @@
 
 A whole number is to the base of 8 there as soon as it begins with a zero. With one digit behind the zero it is what it
 seems: ``05`` is 5 to either base, ``08`` and ``09`` are texts, which are refused where a number is wanted, and a list
-that is padded to two digits goes on with ``10``. So ``05`` is read. With several digits it may be another (``010``), and
-where it is not (``007``) its neighbours are: so all of these are refused. A fraction (``00.5``) is never to the base of 8.
+that is padded to two digits goes on with ``10``. So ``05`` is read. With several digits it may be another (``010``),
+and where it is not (``007``) its neighbours are: so all of these are refused. Fractions (``00.5``) have one base alone.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 OCTAL = re.compile(r"[-+]?0_*[0-9][0-9_]*[0-9]")
-"""A whole number to the base of 8 of several digits: ``007``, ``010``, ``-0_10``; not ``0``, ``05``, ``00.5``, ``0x1F``."""
+"""A whole number to the base of 8, of several digits: ``007``, ``010``, ``-0_10``; not ``05``, ``00.5`` or ``0x1F``."""
 LONE_UNDERSCORE = re.compile(r"(?<![0-9a-fA-F])_|_(?![0-9a-fA-F])")
 """One that does not stand between two digits."""
 OF_OTHERS = re.compile(r"0[oO][0-7]+")
