@@ -21,6 +21,7 @@ from trainers.errors import InputError
 Pixels = Literal["float", "uint8"]
 """What a graph reads: float32 in [0, 1], as torchvision's `ToTensor` gives them, or bytes as a decoder gives them."""
 PIXELS: tuple[Pixels, ...] = get_args(Pixels)
+TYPES: dict[Pixels, torch.dtype] = {"float": torch.float32, "uint8": torch.uint8}
 IMAGES, LOGITS, BATCH = "images", "logits", "batch"
 """Names of a graph's input and output, and of the input's first axis."""
 EXAMPLES = 2
@@ -30,7 +31,8 @@ EXAMPLES = 2
 class Graph(nn.Module):
     """What is exported: ``[B, 3, H, W]``, not normalised, to float32 ``[B, C]``.
 
-    It computes what a :class:`~sweep.students.student.Student` does, without its questions: a graph asks none.
+    It computes what a :class:`~sweep.students.student.Student` does, without its questions, which a graph does not
+    keep. It keeps an assertion of its pixels' type: bytes that are taken for floats would give logits too, wrong ones.
     """
 
     mean: Tensor
@@ -44,6 +46,7 @@ class Graph(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of images, of which :attr:`pixels` says what they hold."""
+        torch.ops.aten._assert_tensor_metadata.default(images, None, None, TYPES[self.pixels])
         scaled = images.to(torch.float32) / BRIGHTEST if self.pixels == "uint8" else images
         return self.network((scaled - self.mean) / self.std)  # type: ignore[no-any-return]
 
