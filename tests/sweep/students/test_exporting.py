@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -185,10 +186,41 @@ def test_what_else_lies_in_a_folder_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "student.json").write_text("[]")
-    for name, says in (("mine", "other files"), ("file", r"a student\.json that was not"), ("odd", "that was not")):
-        with pytest.raises(InputError, match=f"{name} holds .*{says}"):
+    for name, says in (
+        ("mine", "holds other files"),
+        ("file", "is a file, where a"),
+        ("odd", "was not written"),
+    ):
+        with pytest.raises(InputError, match=f"{name} .*{says}.*; name another.* with --out"):
             export(student, about, "safetensors", tmp_path / name)
     assert (tmp_path / "mine" / "README.md").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda entry: entry.pop("format"),
+        lambda entry: entry.pop("check"),
+        lambda entry: entry.pop("torch"),
+        lambda entry: entry.update(format="pickle"),
+        lambda entry: entry.update(format="onnx"),
+        lambda entry: entry["check"].pop("on"),
+        lambda entry: entry["check"].update(allowed="much"),
+        lambda entry: entry.update(check=[]),
+        lambda entry: entry.update(format=[]),
+    ],
+)
+def test_a_folder_whose_files_are_described_otherwise_is_not_ours(
+    damage: Callable[[dict[str, Any]], Any], tmp_path: Path
+) -> None:
+    student, about = tiny()
+    export(student, about, "safetensors", tmp_path)
+    told = json.loads((tmp_path / "student.json").read_text())
+    damage(told["files"]["model.safetensors"])
+    (tmp_path / "student.json").write_text(json.dumps(told))
+    with pytest.raises(InputError, match=r"holds a student\.json that was not written here; name another folder"):
+        export(student, about, "torch-export", tmp_path)
+    assert not (tmp_path / "model.pt2").exists()
 
 
 class Changes(nn.Module):
