@@ -17,6 +17,7 @@ from torch.export import Dim, ExportedProgram
 from sweep.students.student import BRIGHTEST, Student
 from sweep.text import first_line
 from trainers.errors import InputError
+from trainers.exported import hides_layers
 
 Pixels = Literal["float", "uint8"]
 """What a graph reads: float32 in [0, 1], as torchvision's `ToTensor` gives them, or bytes as a decoder gives them."""
@@ -72,21 +73,13 @@ def traced(student: Student, pixels: Pixels, name: str) -> ExportedProgram:
     graph, shapes = Graph(student, pixels).eval(), {IMAGES: {0: Dim(BATCH)}}
     try:
         with torch.no_grad(), quiet():
-            return torch.export.export(graph, (example,), dynamic_shapes=shapes, strict=_hides_layers(graph))
+            return torch.export.export(graph, (example,), dynamic_shapes=shapes, strict=hides_layers(graph))
     except Exception as error:  # whatever torch.export, or the network itself, says of a graph
         raise InputError(
             f"{name} cannot be exported as a graph of any number of images: {first_line(error)}. Its forward must not"
             " fix their number (len(images); images.shape[0] does not) nor ask for values of theirs; --format"
             " safetensors needs no graph"
         ) from error
-
-
-def _hides_layers(network: nn.Module) -> bool:
-    """Whether a layer is not what its name gives: MobileNetV2's published keys have `classifier.0`, and its classifier
-    is that layer. `torch.export` finds such a layer only where it reads the code itself (`strict`), which takes longer.
-    """
-    pairs = ((module, *named) for module in network.modules() for named in module._modules.items())
-    return any(getattr(module, name, None) is not layer for module, name, layer in pairs)
 
 
 @contextmanager
