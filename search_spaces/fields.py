@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from search_spaces import yaml_lines
 from search_spaces.hints import Fits, as_list, hint
-from search_spaces.limits import MOST_POINTS
+from search_spaces.limits import MOST_POINTS, MOST_SEEDS
 from search_spaces.schema import Choice, Range, Variant
 from search_spaces.space import corner_count, corners
 from search_spaces.yaml_lines import Document
@@ -327,3 +327,12 @@ def shown(value: Any) -> str:
         return "nothing"
     text = json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "…"
+
+
+def as_seeds(value: Any) -> tuple[int, ...]:
+    """The seeds that their number, or a list of them, stands for; none where it is neither."""
+    if is_int(value):
+        return tuple(range(value)) if 1 <= value <= MOST_SEEDS else ()
+    listed = value if isinstance(value, list) and len(value) <= MOST_SEEDS else []
+    fit = all(is_int(seed) and seed >= 0 for seed in listed) and len(set(listed)) == len(listed)
+    return tuple(listed) if fit else ()

@@ -33,8 +33,10 @@ def hint(value: Any, written: str | None, fits: Fits, several: bool = True) -> s
             return f"; write it without quotes: {value}"
     if written and fits(written):
         return f"; put it in quotes: '{written}'"
-    spelling = ours(value) if several else None
-    return "" if spelling is None else f"; {spelling}"
+    spelling = ours(value)
+    if spelling is not None and spelling.listed and fits(unquoted(spelling.listed)):
+        return f"; write {spelling.listed}"
+    return "" if spelling is None or not several else f"; {spelling.answer}"
 
 
 def as_list(value: Any) -> str:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from search_spaces import yaml_lines
-from search_spaces.fields import ONE_DATASET, FieldReader, is_int, shown
+from search_spaces.fields import ONE_DATASET, FieldReader, as_seeds, shown
 from search_spaces.files import is_file, spec_text
 from search_spaces.limits import MOST_CONFIGURATIONS, MOST_SEEDS, MOST_TRIED
 from search_spaces.named_teachers import Kind, kind_of, why_not_said
@@ -284,15 +284,12 @@ class _Reader(FieldReader):
         return tuple(methods)
 
     def _seeds(self, value: Any) -> tuple[int, ...]:
-        if is_int(value) and 1 <= value <= MOST_SEEDS:
-            return tuple(range(value))
-        listed = value if isinstance(value, list) and len(value) <= MOST_SEEDS else []
-        if listed and all(is_int(seed) and seed >= 0 for seed in listed) and len(set(listed)) == len(listed):
-            return tuple(listed)
-        wanted = f"a number of seeds from 1 on (at most {MOST_SEEDS:,}), or a list of different ones"
-        meant = self.meant(("seeds",), value, lambda other: is_int(other) and other >= 0)
-        self.add(("seeds",), f"must be {wanted}, found {shown(value)}{meant}")
-        return ()
+        seeds = as_seeds(value)
+        if not seeds:
+            wanted = f"a number of seeds from 1 on (at most {MOST_SEEDS:,}), or a list of different ones"
+            meant = self.meant(("seeds",), value, lambda other: bool(as_seeds(other)), several=False)
+            self.add(("seeds",), f"must be {wanted}, found {shown(value)}{meant}")
+        return seeds
 
     def _search(self, data: dict[str, Any], protocol: str, pairs: tuple[Pair, ...], seeds: tuple[int, ...]) -> Search:
         given = data.get("search", {})

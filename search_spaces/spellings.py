@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 LONGEST = 300
@@ -38,8 +39,18 @@ _WORD = re.compile(r"[\w.+-]+")
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 
 
-def ours(value: Any) -> str | None:
-    """How a spec writes what another tool would write so; None where that is not known."""
+@dataclass(frozen=True)
+class Meant:
+    """What another tool would write so."""
+
+    answer: str
+    """How a spec writes it."""
+    listed: str | None = None
+    """Of several values, these in a list."""
+
+
+def ours(value: Any) -> Meant | None:
+    """What another tool would write so, as a spec writes it; None where that is not known."""
     if isinstance(value, Mapping):
         return _of_mapping({_plain(str(key)): item for key, item in value.items()})
     if isinstance(value, str) and len(value) <= LONGEST:
@@ -47,10 +58,10 @@ def ours(value: Any) -> str | None:
     return None
 
 
-def _of_mapping(given: dict[str, Any]) -> str | None:
+def _of_mapping(given: dict[str, Any]) -> Meant | None:
     drawn = _plain(str(_first(given, ("distribution", "type", "sampling", "scale", "prior")) or ""))
     if NORMAL.fullmatch(drawn):
-        return NO_NORMAL
+        return Meant(NO_NORMAL)
     inner, listed = given.get("value"), drawn in (*CHOICES, "")
     values = inner if isinstance(inner, list) and listed else _first(given, VALUES)
     if isinstance(values, list):
@@ -65,7 +76,7 @@ def _of_mapping(given: dict[str, Any]) -> str | None:
         if len(given) == 1 and isinstance(arguments, list):
             return _called(name, [_written(one) for one in arguments], {})
     one = _first(given, ONE)
-    return None if one is None or drawn else f"here one value is written {_written(one)}"
+    return None if one is None or drawn else Meant(f"here one value is written {_written(one)}")
 
 
 def _are_exponents(ends: list[Any], drawn: str) -> bool:
@@ -79,7 +90,7 @@ def _powers(ends: list[Any], given: Mapping[str, Any]) -> list[float]:
     return [float(base if isinstance(base, int) and 1 < base <= 10 else math.e) ** end for end in ends]
 
 
-def _of_text(text: str) -> str | None:
+def _of_text(text: str) -> Meant | None:
     call = _CALL.search(text)
     if call is None:
         parts = [part.strip() for part in text.split(",")]
@@ -89,10 +100,10 @@ def _of_text(text: str) -> str | None:
     return _called(_plain(call[1]), [part for part in arguments if part and "=" not in part], named, text.lower())
 
 
-def _called(name: str, arguments: Sequence[str], named: Mapping[str, str], around: str = "") -> str | None:
+def _called(name: str, arguments: Sequence[str], named: Mapping[str, str], around: str = "") -> Meant | None:
     """What a call says, such as ``loguniform(0.1, 1)``, whose arguments are texts."""
     if NORMAL.fullmatch(name):
-        return NO_NORMAL
+        return Meant(NO_NORMAL)
     if name in CHOICES:
         return _several([part for part in arguments if not (name.startswith("suggest") and part == arguments[0])])
     numbers = [part for part in arguments if _NUMBER.fullmatch(part)]
@@ -112,7 +123,7 @@ def _called(name: str, arguments: Sequence[str], named: Mapping[str, str], aroun
     return _range(ends[0], high, log, None if log else named.get("step", third))
 
 
-def _python_range(numbers: list[float]) -> str:
+def _python_range(numbers: list[float]) -> Meant:
     """``range(stop)`` or ``range(start, stop, step)``, whose last value is before `stop`."""
     start, stop = (0.0, numbers[0]) if len(numbers) == 1 else numbers[:2]
     step = numbers[2] if len(numbers) > 2 and numbers[2] else 1.0
@@ -122,15 +133,15 @@ def _python_range(numbers: list[float]) -> str:
     return _range(_number(start), _number(stop - step), False, _number(step))
 
 
-def _several(values: Sequence[Any]) -> str:
+def _several(values: Sequence[Any]) -> Meant:
     written = [_written(value) for value in values[:MOST_LISTED]] + ["…"] * (len(values) > MOST_LISTED)
     listed = f"[{', '.join(written)}]"
-    return f"here a grid is written {listed}, and a choice that is searched {{choice: {listed}}}"
+    return Meant(f"here a grid is written {listed}, and a choice that is searched {{choice: {listed}}}", listed)
 
 
-def _range(low: Any, high: Any, log: bool, step: Any) -> str:
+def _range(low: Any, high: Any, log: bool, step: Any) -> Meant:
     more = ", log: true" if log else "" if step is None else f", step: {_written(step)}"
-    return f"here a search is written {{range: [{_written(low)}, {_written(high)}]{more}}}"
+    return Meant(f"here a search is written {{range: [{_written(low)}, {_written(high)}]{more}}}")
 
 
 def _first(given: Mapping[str, Any], names: Sequence[str]) -> Any:

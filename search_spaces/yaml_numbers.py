@@ -1,11 +1,17 @@
-"""Numbers that YAML 1.1 reads as others than a person means: ``010`` is 8 there, and ``1:30`` is 90."""
+"""Numbers that YAML 1.1 reads as others than a person means: ``010`` is 8 there, and ``1:30`` is 90.
+
+A whole number is to the base of 8 there as soon as it begins with a zero. With one digit behind the zero it is what it
+seems: ``05`` is 5 to either base, ``08`` and ``09`` are texts, which are refused where a number is wanted, and a list
+that is padded to two digits goes on with ``10``. So ``05`` is read. With several digits it may be another (``010``),
+and where it is not (``007``) its neighbours are: so all of these are refused. Fractions (``00.5``) have one base alone.
+"""
 
 from __future__ import annotations
 
 import re
 
-LEADING_ZERO = re.compile(r"([-+]?)0[0-9_]*[0-9]")
-"""How a number begins that is padded with zeros: ``007``, ``010``, ``-00.5``; not ``0``, ``0.5`` or ``0x1F``."""
+OCTAL = re.compile(r"[-+]?0_*[0-9][0-9_]*[0-9]")
+"""A whole number to the base of 8, of several digits: ``007``, ``010``, ``-0_10``; not ``05``, ``00.5`` or ``0x1F``."""
 LONE_UNDERSCORE = re.compile(r"(?<![0-9a-fA-F])_|_(?![0-9a-fA-F])")
 """One that does not stand between two digits."""
 OF_OTHERS = re.compile(r"0[oO][0-7]+")
@@ -22,7 +28,7 @@ def misleading(text: str, value: float) -> str | None:
     """
     if ":" in text:
         return f"{text} is read to the base of 60, as {value}; write {value}, {QUOTES}"
-    if LEADING_ZERO.match(text):
+    if OCTAL.fullmatch(text):
         meant = decimal(text)
         read = "begins with a zero" if meant == str(value) else f"is read to the base of 8, as {value}"
         return f"{text} {read}; write {meant}, {QUOTES}"

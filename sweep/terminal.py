@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 import sys
 import unicodedata
 from typing import Any
@@ -21,6 +22,8 @@ _WORDS = _PAIRS.split()
 SPELT = dict(zip(_WORDS[::2], _WORDS[1::2], strict=True))
 """Characters of ours, and how they are spelt."""
 GREEK = "GREEK "
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What moves a terminal's cursor, colours it or names its window; tabs and line breaks are ours."""
 
 
 def fit_streams() -> None:
@@ -35,6 +38,11 @@ def printable(text: str) -> str:
     """A text as standard output shows it: whoever aligns columns counts these characters."""
     encoding = getattr(sys.stdout, "encoding", None) or ""
     return spelt(text, encoding.removeprefix(PREFIX)) if encoding.startswith(PREFIX) else text
+
+
+def visible(text: str) -> str:
+    """A text whose control characters a terminal shows rather than obeys: what stands in a file may be anyone's."""
+    return CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def spelt(text: str, encoding: str) -> str:

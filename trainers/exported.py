@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from trainers.distillers.dho import two_heads
 from trainers.distillers.simkd import reused_classifier
 from trainers.errors import CheckpointError, InputError
@@ -128,3 +130,11 @@ def _portable_content(content: bytes, path: Path) -> dict[str, Any]:
         return {name: json.loads(text) for name, text in texts.items()} | {TENSORS: tensors}
     except ValueError as error:
         raise CheckpointError(f"weights {path} are not what they say they are: {error}") from error
+
+
+def hides_layers(network: nn.Module) -> bool:
+    """Whether a layer is not what its name gives: MobileNetV2's published keys have `classifier.0`, and its classifier
+    is that layer. `torch.export` finds such a layer only where it reads the code itself (`strict`), which takes longer.
+    """
+    pairs = ((module, *named) for module in network.modules() for named in module._modules.items())
+    return any(getattr(module, name, None) is not layer for module, name, layer in pairs)

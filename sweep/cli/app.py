@@ -18,7 +18,7 @@ import typer
 
 from sweep.cli import check, cluster, compare, new, packs, rerun, run, slurm, students, teachers, verbs
 from sweep.exit_codes import WRONG_INPUT
-from sweep.terminal import fit_streams
+from sweep.terminal import fit_streams, visible
 from trainers.errors import KDError
 from trainers.versions import at_work
 
@@ -74,5 +74,5 @@ def main(arguments: list[str] | None = None) -> Any:
     try:
         app(args=arguments, prog_name="sweep")
     except KDError as error:
-        print(f"sweep: {error}", file=sys.stderr)
+        print(f"sweep: {visible(str(error))}", file=sys.stderr)
         sys.exit(WRONG_INPUT)

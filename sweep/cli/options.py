@@ -19,6 +19,11 @@ CLUSTER = "SWEEP_ADDRESS"
 """The variable that names the cluster where no `--address` does."""
 
 
+def at_home(path: Path | None) -> Path | None:
+    """Where an option says that something is to be written; a leading ``~`` is the home folder."""
+    return None if path is None else expanded(path)
+
+
 def _complete_spec(incomplete: str) -> list[str]:
     folder = Path(__file__).parents[2] / "search_spaces"
     return sorted(path.stem for path in folder.glob(f"{incomplete}*.yaml"))

@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
-from sweep.cli.options import NameArgument, RootOption, StorageOption, chosen_sweep
+from sweep.cli.options import NameArgument, RootOption, StorageOption, at_home, chosen_sweep
 from sweep.cli.verbs import fonts
 from sweep.cli.waiting import telling
 from sweep.layout import DEFAULT_ROOT, Root
+from trainers.storage.inputs import expanded
 
 
 def pack(
@@ -19,7 +20,8 @@ def pack(
     root: RootOption = DEFAULT_ROOT,
     storage: StorageOption = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The file; by default NAME.sweep.zip in this folder.")
+        Path | None,
+        typer.Option("--output", "-o", callback=at_home, help="The file; by default NAME.sweep.zip in this folder."),
     ] = None,
 ) -> None:
     """Write a sweep as one file, to be kept or handed on: ledger, spec, code, table, report, best students."""
@@ -34,7 +36,7 @@ def pack(
 
 
 def unpack(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `sweep pack` has written.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", callback=expanded, help="What `sweep pack` has written.")],
     root: RootOption = DEFAULT_ROOT,
 ) -> None:
     """Make a sweep of a pack below the root; nothing that it holds is run."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sweep.cli.options import FormatOption, NamedArgument, RootOption, StorageOption, chosen_sweep
+from sweep.cli.options import FormatOption, NamedArgument, RootOption, StorageOption, at_home, chosen_sweep
 from sweep.cli.waiting import telling
 from sweep.formats import Format, listing
 from sweep.layout import DEFAULT_ROOT, Root
@@ -38,7 +38,9 @@ def students_export(
     pixels: PixelsOption = "float",
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="The folder; by default one in this folder, named after the student."),
+        typer.Option(
+            "--out", callback=at_home, help="The folder; by default one in this folder, named after the student."
+        ),
     ] = None,
     root: RootOption = DEFAULT_ROOT,
     storage: StorageOption = None,

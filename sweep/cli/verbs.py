@@ -24,6 +24,7 @@ from sweep.cli.options import (
     StorageOption,
     TableFormatOption,
     UriOption,
+    at_home,
     chosen_sweep,
     shrunk_spec,
 )
@@ -162,7 +163,10 @@ def export(
     root: RootOption = DEFAULT_ROOT,
     storage: StorageOption = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where to; by default epochs.parquet in the sweep's folder.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", callback=at_home, help="Where to; by default epochs.parquet in the sweep's folder."
+        ),
     ] = None,
 ) -> None:
     """Write every epoch of every trial as Parquet, for pandas, Polars or DuckDB."""
@@ -191,7 +195,10 @@ def report(
     root: RootOption = DEFAULT_ROOT,
     storage: StorageOption = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where to; by default report.html in the sweep's folder.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", callback=at_home, help="Where to; by default report.html in the sweep's folder."
+        ),
     ] = None,
 ) -> None:
     """Write a sweep's report as one HTML page, and its figures as PNG and PDF."""

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from sweep.students.about import About
-from sweep.students.file_formats import FileFormat
-from sweep.students.graph import Pixels, as_read
+from sweep.students.file_formats import FileFormat, Run
+from sweep.students.graph import PIXELS, Pixels, as_read
 from sweep.students.student import Student
 from sweep.text import first_line
 from trainers.data import DATASETS, ImageData
@@ -103,7 +103,7 @@ def check(kind: FileFormat, file: Path, student: Student, pixels: Pixels, on: Sa
         on: images.
 
     Raises:
-        CheckpointError: where it cannot be read or run, or gives other logits.
+        CheckpointError: where it cannot be read or run, gives other logits, or is a graph that takes other pixels too.
     """
     expected = student(on.images)
     try:
@@ -116,7 +116,19 @@ def check(kind: FileFormat, file: Path, student: Student, pixels: Pixels, on: Sa
     made = _compared(expected, found, on)
     if found.shape != expected.shape or not made.largest_difference <= made.allowed:
         raise CheckpointError(f"{kind.file} does not give {made.words}; it was removed")
+    for other in PIXELS if kind.graph else ():
+        if other != pixels and _runs(run, as_read(on.images[:1], other)):
+            raise CheckpointError(f"{kind.file} takes {other} pixels for {pixels} ones; it was removed")
     return made
+
+
+def _runs(run: Run, images: Tensor) -> bool:
+    """Whether a file says anything of images; it is to refuse what it would misread."""
+    try:
+        run(images)
+    except Exception:  # each runtime has an error of its own
+        return False
+    return True
 
 
 def _parts(images: Tensor) -> Iterator[Tensor]:

@@ -17,6 +17,7 @@ from sweep.results.board import board_of
 from sweep.results.read import Results, Trial, merit
 from sweep.results.rows import searched_with
 from sweep.results.significance import highest
+from sweep.terminal import spelt
 from trainers.errors import InputError, unknown_name
 
 
@@ -53,8 +54,12 @@ def row_at(trials: Iterable[Trial], pair: str, method: str, recipe: str | None) 
     """The trials of one row under a pair, one for each seed. Raises InputError where there is no such row, or several
     are meant."""
     some = _under(trials, pair, recipe)
-    labels = {trial.slot.row for trial in some}
-    some = _only("row", method, some, lambda trial: trial.slot.row if method in labels else trial.slot.method)
+    rows = [trial for trial in some if _is_called(trial.slot.row, method)]
+    if not rows:
+        rows = [trial for trial in some if trial.slot.method == method]
+    if not rows:
+        raise InputError(unknown_name("row", method, {name for trial in some for name in _names(trial)}))
+    some = rows
     several = list(dict.fromkeys((trial.slot.row, trial.slot.recipe) for trial in some))
     if len({row for row, _ in several}) > 1:
         raise InputError(f"'{method}' has several rows; name one of them: {', '.join(repr(row) for row, _ in several)}")
@@ -158,8 +163,18 @@ def _best_seed(plan: Plan, members: Sequence[Trial]) -> tuple[Trial, str]:
     return best, f"{number}: the highest validation accuracy ({best.body['last']['val_acc']:.2f} %) of {len(some)}"
 
 
+def _is_called(label: str, name: str) -> bool:
+    """Whether a label is meant, which may be named as a terminal spells it that has no Greek letters."""
+    return name in (label, spelt(label, "ascii"))
+
+
+def _names(trial: Trial) -> tuple[str, str]:
+    """What a row may be called."""
+    return trial.slot.row, trial.slot.method
+
+
 def _only(kind: str, name: str, trials: list[Trial], of: Callable[[Trial], str]) -> list[Trial]:
-    found = [trial for trial in trials if of(trial) == name]
+    found = [trial for trial in trials if _is_called(of(trial), name)]
     if not found:
         raise InputError(unknown_name(kind, name, {of(trial) for trial in trials}))
     return found

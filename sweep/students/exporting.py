@@ -101,18 +101,29 @@ def _refuse_a_graph(student: Student, form: Format, about: About) -> None:
 
 def _known(folder: Path, identity: str) -> dict[str, Any]:
     """The files of a student that a folder holds already. Raises InputError where it holds another's, or none's."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file, where a folder is wanted; name another with --out")
     try:
         content = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         if content["weights"] == identity:
-            return {name: entry for name, entry in content["files"].items() if (folder / name).is_file()}
+            files = {name: entry for name, entry in content["files"].items() if (folder / name).is_file()}
+            return {name: entry for name, entry in files.items() if _checked(name, entry)}
         whose = f"another student ({content['place']['row']}, seed {content['place']['seed']})"
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
             return {}
         whose = "other files"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         whose = f"a {ABOUT} that was not written here"
     raise InputError(f"{folder} holds {whose}; name another folder with --out")
+
+
+def _checked(name: str, entry: dict[str, Any]) -> bool:
+    """That an entry is one of :func:`_entry`, of which the card can be made; raises ValueError or TypeError if not."""
+    Check(**entry["check"]).words  # noqa: B018, as the card asks for them
+    if KINDS[entry["format"]].file != name or "torch" not in entry:
+        raise ValueError(name)
+    return True
 
 
 def _written(kind: FileFormat, student: Student, about: About, pixels: Pixels, folder: Path, on: Any) -> Check:

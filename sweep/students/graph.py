@@ -17,10 +17,12 @@ from torch.export import Dim, ExportedProgram
 from sweep.students.student import BRIGHTEST, Student
 from sweep.text import first_line
 from trainers.errors import InputError
+from trainers.exported import hides_layers
 
 Pixels = Literal["float", "uint8"]
 """What a graph reads: float32 in [0, 1], as torchvision's `ToTensor` gives them, or bytes as a decoder gives them."""
 PIXELS: tuple[Pixels, ...] = get_args(Pixels)
+TYPES: dict[Pixels, torch.dtype] = {"float": torch.float32, "uint8": torch.uint8}
 IMAGES, LOGITS, BATCH = "images", "logits", "batch"
 """Names of a graph's input and output, and of the input's first axis."""
 EXAMPLES = 2
@@ -30,7 +32,8 @@ EXAMPLES = 2
 class Graph(nn.Module):
     """What is exported: ``[B, 3, H, W]``, not normalised, to float32 ``[B, C]``.
 
-    It computes what a :class:`~sweep.students.student.Student` does, without its questions: a graph asks none.
+    It computes what a :class:`~sweep.students.student.Student` does, without its questions, which a graph does not
+    keep. It keeps an assertion of its pixels' type: bytes that are taken for floats would give logits too, wrong ones.
     """
 
     mean: Tensor
@@ -44,6 +47,7 @@ class Graph(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of images, of which :attr:`pixels` says what they hold."""
+        torch.ops.aten._assert_tensor_metadata.default(images, None, None, TYPES[self.pixels])
         scaled = images.to(torch.float32) / BRIGHTEST if self.pixels == "uint8" else images
         return self.network((scaled - self.mean) / self.std)  # type: ignore[no-any-return]
 
@@ -69,21 +73,13 @@ def traced(student: Student, pixels: Pixels, name: str) -> ExportedProgram:
     graph, shapes = Graph(student, pixels).eval(), {IMAGES: {0: Dim(BATCH)}}
     try:
         with torch.no_grad(), quiet():
-            return torch.export.export(graph, (example,), dynamic_shapes=shapes, strict=_hides_layers(graph))
+            return torch.export.export(graph, (example,), dynamic_shapes=shapes, strict=hides_layers(graph))
     except Exception as error:  # whatever torch.export, or the network itself, says of a graph
         raise InputError(
             f"{name} cannot be exported as a graph of any number of images: {first_line(error)}. Its forward must not"
             " fix their number (len(images); images.shape[0] does not) nor ask for values of theirs; --format"
             " safetensors needs no graph"
         ) from error
-
-
-def _hides_layers(network: nn.Module) -> bool:
-    """Whether a layer is not what its name gives: MobileNetV2's published keys have `classifier.0`, and its classifier
-    is that layer. `torch.export` finds such a layer only where it reads the code itself (`strict`), which takes longer.
-    """
-    pairs = ((module, *named) for module in network.modules() for named in module._modules.items())
-    return any(getattr(module, name, None) is not layer for module, name, layer in pairs)
 
 
 @contextmanager

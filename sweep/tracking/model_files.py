@@ -14,6 +14,7 @@ from sweep.tracking import mlflow_internals
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
+    from torch import Tensor, nn
 
     from trainers.models import Network
 
@@ -46,16 +47,34 @@ def save(network: Network, images: dict[str, Any], folder: Path, metadata: dict[
 
         shape = (CHANNELS, *images["size"])
         draws = numpy.random.default_rng(0).standard_normal((EXAMPLE_IMAGES, *shape))
+        example = (numpy.round(draws * EXAMPLE_STEP) / EXAMPLE_STEP).astype("float32")
         pytorch.save_model(
-            network,
+            _as_mlflow_follows(network, torch.from_numpy(example)),
             str(folder),
             signature=_signature(shape, images["classes"]),
-            input_example=(numpy.round(draws * EXAMPLE_STEP) / EXAMPLE_STEP).astype("float32"),
+            input_example=example,
             serialization_format="pt2",
             pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],
             metadata=metadata | {name: images[name] for name in ("mean", "std")},
         )
         mlflow_internals.read_graph(folder / GRAPH)
+
+
+def _as_mlflow_follows(network: nn.Module, example: Tensor) -> nn.Module:
+    """The network, or its graph where layers hide in it: MLflow has `torch.export` read no code, which misses them.
+
+    `example` is float32 ``[B, 3, H, W]``, of at least two images.
+    """
+    import torch
+
+    from trainers.exported import hides_layers
+
+    if not hides_layers(network):
+        return network
+    shapes = ({0: torch.export.Dim("batch")},)
+    with torch.no_grad():
+        graph = torch.export.export(network, (example,), dynamic_shapes=shapes, strict=True)
+    return graph.module()
 
 
 def images_of(about: Path) -> dict[str, Any]:

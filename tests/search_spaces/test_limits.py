@@ -205,7 +205,8 @@ def test_many_entries_of_a_method_are_refused_as_soon_as_there_are_too_many(monk
 
 def test_too_many_seeds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "at most 10,000" in the_mistake(seeds="10001")
-    monkeypatch.setattr(loader, "MOST_SEEDS", 5)
+    for module in (loader, fields):
+        monkeypatch.setattr(module, "MOST_SEEDS", 5)
     assert "at most 5" in the_mistake(seeds="[0, 1, 2, 3, 4, 5]")
 
 

@@ -119,8 +119,8 @@ def test_what_no_tool_writes_has_no_answer(value: str) -> None:
 def test_long_lists_are_cut() -> None:
     answer = ours({"values": list(range(1000))})
     assert answer is not None
-    assert len(answer) < 200
-    assert "10, 11, …]" in answer
+    assert len(answer.answer) < 200
+    assert "10, 11, …]" in answer.answer
 
 
 NAME = "1: name: must be letters, digits, '.', '_' and '-', at most 64, found {}; put it in quotes: '{}'"
@@ -128,6 +128,7 @@ INTEGER = 'should be a valid integer, found "{}"; write '
 LIST = 'must be a list with at least one entry, found "{0}"; write [{0}]'
 PAIRS = "resnet20 -> resnet8, resnet14 -> resnet8"
 BARE = "it without quotes: "
+MILESTONES = "3: recipe.milestones: should be a valid array, found {0}; write [{1}]"
 SEEDS = "a number of seeds from 1 on (at most 10,000), or a list of different ones"
 
 
@@ -156,6 +157,16 @@ SEEDS = "a number of seeds from 1 on (at most 10,000), or a list of different on
             {"recipe": "{nesterov: 'true'}"},
             f'3: recipe.nesterov: should be a valid boolean, found "true"; write {BARE}true',
         ),
+        *(
+            ({"seeds": text}, f'6: seeds: must be {SEEDS}, found "{text}"; write {listed}')
+            for text, listed in (("1,2", "[1, 2]"), ("range(3)", "[0, 1, 2]"), ("range(1, 7, 2)", "[1, 3, 5]"))
+        ),
+        ({"seeds": "{values: [4, 5]}"}, f'6: seeds: must be {SEEDS}, found {{"values": [4, 5]}}; write [4, 5]'),
+        *(({"seeds": text}, f'6: seeds: must be {SEEDS}, found "{text}"') for text in ("range(99)", "a, b", "1, 1")),
+        ({"recipe": "{milestones: '1, 2'}"}, MILESTONES.format('"1, 2"', "1, 2")),
+        ({"recipe": "{milestones: 'range(1, 4)'}"}, MILESTONES.format('"range(1, 4)"', "1, 2, 3")),
+        ({"recipe": "{milestones: {values: [3, 5]}}"}, MILESTONES.format('{"values": [3, 5]}', "3, 5")),
+        ({"compute": "{cpus: '1,2'}"}, '6: compute.cpus: should be a valid integer, found "1,2"'),
         ({"seeds": "'3'"}, f'6: seeds: must be {SEEDS}, found "3"; write {BARE}3'),
         ({"dataset": "{digits: {image_size: '8'}}"}, f"2: dataset.digits.image_size: {INTEGER.format('8')}{BARE}8"),
         ({"methods": "kd"}, f"5: methods: {LIST.format('kd')}"),

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from sweep import formats, terminal
-from sweep.terminal import PREFIX, SPELT, fit_streams, printable, spelt
+from sweep.terminal import PREFIX, SPELT, fit_streams, printable, spelt, visible
 
 
 def stdout(monkeypatch: pytest.MonkeyPatch, encoding: str) -> io.TextIOWrapper:
@@ -78,3 +78,7 @@ def test_what_is_captured_is_left_alone(capsys: pytest.CaptureFixture[str]) -> N
     print(LINE)
     assert capsys.readouterr().out == f"{LINE}\n"
     assert printable(LINE) == LINE
+
+
+def test_control_characters_are_shown_and_not_obeyed() -> None:
+    assert visible("a\x1b[2J\x07\x9b31m\x7fb\n\tα→") == r"a\x1b[2J\x07\x9b31m\x7fb" + "\n\tα→"

@@ -68,6 +68,8 @@ def test_the_best_row_by_validation_and_of_it_the_best_seed_by_validation(ledger
         ({"seed": 0}, ("kd", 0), 1),
         ({"method": "kd", "seed": 0}, ("kd", 0), 0),
         ({"method": "dhkd α=1"}, ("dhkd α=1", 0), 1),
+        ({"method": "dhkd alpha=0.5"}, ("dhkd α=0.5", 0), 1),
+        ({"method": "dhkd alpha=1", "seed": 0}, ("dhkd α=1", 0), 0),
     ],
 )
 def test_what_is_named_is_not_chosen(
@@ -102,6 +104,10 @@ def test_what_has_no_student_says_why(ledger: Ledger, small_plan: Plan) -> None:
         chosen(ledger)
     with pytest.raises(InputError, match=r"resnet20→resnet8 · kd has no student: its trials are diverged"):
         chosen(ledger, method="kd")
+    with pytest.raises(InputError, match=r"several rows; name one of them: 'dhkd α=0\.5', 'dhkd α=1'"):
+        chosen(ledger, method="dhkd")
+    with pytest.raises(InputError, match=r"unknown row 'x'; valid: dhkd, dhkd α=0\.5, dhkd α=1, kd, scratch"):
+        chosen(ledger, method="x")
     with pytest.raises(InputError, match="unknown pair 'resnet8→resnet20'; did you mean 'resnet20→resnet8'"):
         choose(read(ledger), "resnet8 -> resnet20")
 

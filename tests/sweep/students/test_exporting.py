@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sweep.students.about import About
 from sweep.students.checking import TOLERANCE
 from sweep.students.exporting import export
 from sweep.students.file_formats import FORMATS, OPSET
+from sweep.students.graph import TYPES, traced
 from sweep.students.loading import load_student
 from sweep.students.student import Student
 from tests.support.students import data_of, images_of, settled, student_of
@@ -127,6 +129,34 @@ def test_a_graph_reads_bytes_or_floats_of_any_number_of_images(form: str, count:
         torch.testing.assert_close(RUN[form](file, given), expected, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("form", GRAPHS)
+@pytest.mark.parametrize("pixels", [torch.float32, torch.uint8])
+def test_a_graph_refuses_pixels_of_another_type(form: str, pixels: torch.dtype, tmp_path: Path) -> None:
+    student, about = tiny()
+    kind = "uint8" if pixels == torch.uint8 else "float"
+    file = export(student, about, form, tmp_path / "out", pixels=kind).file
+    images, _ = images_of(data_of(8), 3)
+    for wrong in {torch.uint8, torch.float16, torch.float32, torch.float64, torch.int32, torch.int64} - {pixels}:
+        with pytest.raises(Exception, match=r"(?i)dtype mismatch|unexpected input data type"):
+            RUN[form](file, images.to(wrong))
+    assert RUN[form](file, images.to(pixels)).shape == (3, 10)
+
+
+def test_a_graph_whose_layers_are_hidden_refuses_them_too() -> None:
+    student, _ = student_of(Hidden().eval(), 8, "mine")
+    network = traced(student, "float", "mine").module()
+    with pytest.raises(RuntimeError, match="dtype mismatch"):
+        network(torch.zeros(3, 3, 8, 8, dtype=torch.uint8))
+
+
+def test_a_graph_that_takes_other_pixels_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TYPES, "float", None)  # nothing is asserted
+    student, about = tiny()
+    with pytest.raises(CheckpointError, match=r"model\.pt2 takes uint8 pixels for float ones; it was removed"):
+        export(student, about, "torch-export", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_onnx_file_is_one_file_that_names_its_axes_opset_and_classes(tmp_path: Path) -> None:
     import onnx
 
@@ -169,10 +199,41 @@ def test_what_else_lies_in_a_folder_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "student.json").write_text("[]")
-    for name, says in (("mine", "other files"), ("file", r"a student\.json that was not"), ("odd", "that was not")):
-        with pytest.raises(InputError, match=f"{name} holds .*{says}"):
+    for name, says in (
+        ("mine", "holds other files"),
+        ("file", "is a file, where a"),
+        ("odd", "was not written"),
+    ):
+        with pytest.raises(InputError, match=f"{name} .*{says}.*; name another.* with --out"):
             export(student, about, "safetensors", tmp_path / name)
     assert (tmp_path / "mine" / "README.md").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda entry: entry.pop("format"),
+        lambda entry: entry.pop("check"),
+        lambda entry: entry.pop("torch"),
+        lambda entry: entry.update(format="pickle"),
+        lambda entry: entry.update(format="onnx"),
+        lambda entry: entry["check"].pop("on"),
+        lambda entry: entry["check"].update(allowed="much"),
+        lambda entry: entry.update(check=[]),
+        lambda entry: entry.update(format=[]),
+    ],
+)
+def test_a_folder_whose_files_are_described_otherwise_is_not_ours(
+    damage: Callable[[dict[str, Any]], Any], tmp_path: Path
+) -> None:
+    student, about = tiny()
+    export(student, about, "safetensors", tmp_path)
+    told = json.loads((tmp_path / "student.json").read_text())
+    damage(told["files"]["model.safetensors"])
+    (tmp_path / "student.json").write_text(json.dumps(told))
+    with pytest.raises(InputError, match=r"holds a student\.json that was not written here; name another folder"):
+        export(student, about, "torch-export", tmp_path)
+    assert not (tmp_path / "model.pt2").exists()
 
 
 class Changes(nn.Module):
@@ -185,6 +246,21 @@ class Changes(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         logits = self.head(images.flatten(1))
         return logits + 0.01 if torch.compiler.is_exporting() else logits
+
+
+class Hidden(nn.Module):
+    """One whose layer is not what its name gives, as that of MobileNetV2."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Sequential(nn.Linear(192, 10))
+
+    @property
+    def head(self) -> nn.Module:
+        return self._modules["head"][0]  # type: ignore[index, no-any-return]
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(images.flatten(1))  # type: ignore[no-any-return]
 
 
 class Counts(Changes):

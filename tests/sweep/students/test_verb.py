@@ -163,6 +163,22 @@ def test_what_cannot_be_exported_is_one_message(
     assert error.count("\n") == 1
 
 
+def test_a_folder_below_home_is_there_and_what_lies_in_one_is_not_obeyed(
+    ran: tuple[Root, Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    typed(ran[0], "--method", "kd", "--format", "safetensors", "--out", "~/out")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    told = json.loads((tmp_path / "out" / "student.json").read_text())
+    told |= {"weights": "another", "place": told["place"] | {"row": "\x1b[2Jkd"}}
+    (tmp_path / "out" / "student.json").write_text(json.dumps(told))
+    words = ("--method", "kd", "--format", "safetensors", "--out", "~/out")
+    with pytest.raises(SystemExit):
+        main(["students", "export", "small", "--pair", PAIR, "--root", str(ran[0].path), *words])
+    assert r"holds another student (\x1b[2Jkd, seed 0)" in capsys.readouterr().err
+
+
 def test_from_python_as_from_the_command_line(ran: tuple[Root, Plan], tmp_path: Path) -> None:
     student = sweep.open("small", root=ran[0].path).student(PAIR, "kd")
     assert isinstance(student, Student)

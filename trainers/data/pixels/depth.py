@@ -15,8 +15,10 @@ SIXTEEN_BITS = ("PPM", "PNG")
 """Formats whose grey images of more than 8 bits Pillow brings to 0 ... 65,535, whatever it calls their mode."""
 UNTOLD = {"I": "whole numbers of 32 bits, or with a sign", "F": "fractions"}
 """Modes of other images whose white is not known, and what their pixels are."""
-BITS_PER_SAMPLE = 258
-"""TIFF's tag."""
+BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262
+"""TIFF's tags."""
+WHITE_IS_ZERO = 0
+"""Of PHOTOMETRIC: 0 is white. Pillow turns such an image over where it has 8 bits or fewer, and no deep one."""
 
 
 def is_deep(image: Image.Image) -> bool:
@@ -36,10 +38,7 @@ def check_depth(image: Image.Image) -> None:
 
 def high_bits(image: Image.Image) -> NDArray[np.uint8]:
     """The 8 highest bits of each pixel of a deep image (see :func:`is_deep`): uint8 ``[H, W]``."""
-    return (np.asarray(image).astype(np.uint16) >> (_bits(image) - 8)).astype(np.uint8)
-
-
-def _bits(image: Image.Image) -> int:
-    """How many bits a value of a deep image has: 12 in some TIFF files, which Pillow does not bring to 16."""
     tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
-    return int(tags.get(BITS_PER_SAMPLE, (16,))[0])
+    bits = int(tags.get(BITS_PER_SAMPLE, (16,))[0])  # 12 in some TIFF files, which Pillow does not bring to 16
+    high = (np.asarray(image).astype(np.uint16) >> (bits - 8)).astype(np.uint8)
+    return ~high if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO else high

@@ -15,6 +15,9 @@ from PIL import Image
 from trainers.errors import InputError
 from trainers.storage.inputs import is_folder, readable
 
+FINDERS_OWN = "__MACOSX"
+"""The folder that macOS puts beside what it packs into a zip archive: of each file there what other systems do not
+keep, and no image."""
 ARCHIVES = (".tar", ".zip", ".tgz", ".gz", ".7z", ".rar")
 SHOWN = 5
 """Endings that a message names before it only counts the files of others."""
@@ -39,14 +42,14 @@ def grouped(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def entries(folder: Path) -> dict[str, bool]:
-    """What lies in a folder, and of each whether it is one; hidden names are left out.
+    """What lies in a folder, and of each whether it is one; hidden names and :data:`FINDERS_OWN` are left out.
 
     Raises:
         InputError: where it cannot be listed.
     """
     try:
         with os.scandir(folder) as found:
-            return {entry.name: _is_folder(entry) for entry in found if not entry.name.startswith(".")}
+            return {entry.name: _is_folder(entry) for entry in found if not _is_left_out(entry.name)}
     except OSError as error:
         raise _unlisted(error) from error
 
@@ -105,6 +108,10 @@ def _ending(name: str) -> str:
     return Path(name).suffix.lower()
 
 
+def _is_left_out(name: str) -> bool:
+    return name.startswith(".") or name == FINDERS_OWN
+
+
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
@@ -122,7 +129,7 @@ def _walked(top: Path) -> Iterator[tuple[str, list[str]]]:
         return  # a class that the test split lacks
     above: dict[Path, frozenset[tuple[int, int]]] = {top: frozenset()}
     for folder, folders, files in os.walk(top, onerror=_not_listed, followlinks=True):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if name != FINDERS_OWN)
         here = Path(folder)
         status, around = here.stat(), above.pop(here)
         if (status.st_dev, status.st_ino) in around:

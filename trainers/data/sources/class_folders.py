@@ -32,7 +32,7 @@ TEST_FOLDERS = ("val", "test", "validation", "valid", "testing")
 USUAL_TEST_FOLDERS = ("val", "test")
 """Of which nobody wonders whether they were taken, where nothing else is there."""
 SPLIT_ALREADY = ("val", "test", "validation")
-"""Beside class folders, none of them: `valid` may be the class beside `invalid`."""
+"""In any case; beside class folders, none of them: `valid` may be the class beside `invalid`."""
 IMAGENET = re.compile(r"ILSVRC2012_val_\d+")
 """What the validation images are called in ImageNet's own archive, which has no classes."""
 LEAST = 2
@@ -82,7 +82,8 @@ def split_by_folders(root: Path) -> Listing:
 
 
 def not_yet_split(path: Path, fraction: float) -> Listing:
-    """All images of the class folders in ``train``, or in `path` itself where there is no ``train``, to train on.
+    """All images of the class folders in ``train``, or in `path` itself where there is no ``train``, to train on. Which
+    spelling of ``train`` that is, :func:`_training_folder` says.
 
     Of these :func:`split_by_content` then takes the share `fraction` away. Names are below the folder of the classes.
 
@@ -90,12 +91,36 @@ def not_yet_split(path: Path, fraction: float) -> Listing:
         InputError: where there is no class folder, a class without an image, or a test split that somebody has made.
     """
     _refuse_a_test_split(path)
-    train = [path / name for name in TRAIN_FOLDERS[:1] if is_folder(path / name)]
-    root = train[0] if train else path
-    names = _class_folders(root, leave_out=() if train else SPLIT_ALREADY)
+    train = _training_folder(path)
+    root = path if train is None else path / train
+    names = _class_folders(root, leave_out=_present(path, SPLIT_ALREADY) if train is None else ())
     below, classes = images_below(root, root, list(names.values())), _shown(names)
     _check_classes(below, classes, root)
-    return Listing(root, fraction, classes, below.images, [], tuple(_remarks(root, ["."], [below])))
+    remarks = _beside(path, train, names) + _remarks(root, ["."], [below])
+    return Listing(root, fraction, classes, below.images, [], tuple(remarks))
+
+
+def _training_folder(path: Path) -> str | None:
+    """The folder of `path` in which the class folders lie; None where `path` itself holds them.
+
+    ``train`` is one. Another spelling (``Train``, ``training``) may be the class beside ``Bus``: it is one where it
+    holds class folders, and nothing but folders of splits, or empty ones, lie beside it.
+    """
+    there = _present(path, TRAIN_FOLDERS)
+    if TRAIN_FOLDERS[0] in there:
+        return TRAIN_FOLDERS[0]
+    splits = {*there, *_present(path, TEST_FOLDERS)}
+    alone = all(name in splits or not entries(path / name) for name in subfolders(path))
+    return next((name for name in there if alone and subfolders(path / name)), None)
+
+
+def _beside(path: Path, train: str | None, classes: Mapping[str, Sequence[str]]) -> list[str]:
+    """What one may wonder about beside a training folder: who is not used, or that it is a class itself."""
+    if train is None:
+        holding = [name for name in _present(path, TRAIN_FOLDERS) if name in classes and subfolders(path / name)]
+        return [f"{readable(path / name)} is a class, as class folders lie beside it" for name in holding]
+    unused = ", ".join(f"{readable(name)}/" for name in subfolders(path) if name != train)
+    return [f"the images are those of {readable(path / train)}/; not used: {unused}"] if unused else []
 
 
 def _shown(names: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
@@ -158,8 +183,8 @@ def _refuse_a_test_split(path: Path) -> None:
         raise InputError(
             f"no folder {readable(path.absolute())}: expected a folder of images for each class (option path)"
         )
-    for name in SPLIT_ALREADY:
-        if is_folder(path / name) and entries(path / name):
+    for name in _present(path, SPLIT_ALREADY):
+        if entries(path / name):
             raise InputError(
                 f"{readable(path / name)} is a test split already: leave test_fraction out, or move that folder away"
             )

@@ -154,7 +154,7 @@ def _named_labels(
     forms = grouped(sorted({name for name in train_names if name is not None}))
     classes = tuple(names[0] for names in forms.values())
     numbers = {name: number for number, names in enumerate(forms.values()) for name in names}
-    others = {name for name in test_names if name is not None} - numbers.keys()
+    others = {name for name in test_names if isinstance(name, str)} - numbers.keys()  # its column may hold numbers
     for form, names in grouped(sorted(others)).items():
         numbers |= {name: list(forms).index(form) for name in names if form in forms}
     for rows, written in ((train, train_names), (test, test_names)):

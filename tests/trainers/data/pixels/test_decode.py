@@ -126,9 +126,10 @@ def saved(values: NDArray[Any], kind: str) -> bytes:
     return file.getvalue()
 
 
-def tiff(values: bytes, bits: int, sample: int, order: str = "<") -> bytes:
-    """An uncompressed grey TIFF of 32 × 32, as Pillow writes none: `sample` 1 is whole numbers, 2 those with a sign."""
-    tags = {256: 32, 257: 32, 258: bits, 259: 1, 262: 1, 273: 8, 277: 1, 278: 32, 279: len(values), 339: sample}
+def tiff(values: bytes, bits: int, sample: int, order: str = "<", black: int = 1) -> bytes:
+    """An uncompressed grey TIFF of 32 × 32, as Pillow writes none: `sample` 1 is whole numbers, 2 those with a sign;
+    `black` 1 has 0 black, 0 has it white."""
+    tags = {256: 32, 257: 32, 258: bits, 259: 1, 262: black, 273: 8, 277: 1, 278: 32, 279: len(values), 339: sample}
     entries = b"".join(struct.pack(f"{order}HHII", tag, 4, 1, value) for tag, value in tags.items())
     head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8 + len(values))
     return head + values + struct.pack(f"{order}H", len(tags)) + entries + bytes(4)
@@ -146,6 +147,7 @@ DEEP = {
     "PGM in text": b"P2\n32 32\n65535\n" + b" ".join(str(int(value)).encode() for value in RAMP.flat),
     "TIFF": saved(RAMP.astype(np.uint16), "TIFF"),
     "TIFF, big end first": tiff(RAMP.astype(">u2").tobytes(), 16, 1, ">"),
+    "TIFF whose 0 is white": tiff((65_535 - RAMP.astype(np.uint16)).tobytes(), 16, 1, black=0),
     "TIFF of 12 bits": tiff(twelve(RAMP // 16), 12, 1),
     "JPEG 2000": saved(RAMP.astype(np.uint16), "JPEG2000"),
 }
@@ -159,6 +161,11 @@ def test_grey_of_more_than_8_bits_is_cut_to_8(name: str, tmp_path: Path) -> None
         assert found.shape == (32, 32, 3)
         assert all(np.array_equal(found[:, :, channel], HIGH) for channel in range(3))
     inspect(tmp_path / "a")
+
+
+def test_where_0_is_white_8_bits_say_the_same_as_16() -> None:
+    found = np.asarray(opened(Encoded("one", tiff((255 - HIGH).tobytes(), 8, 1, black=0))))
+    assert np.array_equal(found[:, :, 0], HIGH)
 
 
 def test_a_pgm_of_another_depth_is_brought_to_8_bits_too() -> None:

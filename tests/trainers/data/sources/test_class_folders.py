@@ -92,6 +92,57 @@ def test_the_classes_may_lie_in_a_training_folder(tmp_path: Path, memory_gb: flo
 
 
 @MEMORY
+@pytest.mark.parametrize("train", ["Train", "TRAIN", "training", "Training"])
+def test_the_training_folder_may_be_spelled_otherwise(tmp_path: Path, train: str, memory_gb: float) -> None:
+    alone, inside = opened(write(tmp_path / "a"), memory_gb=memory_gb), write(tmp_path / "b" / train).parent
+    assert opened(inside, memory_gb=memory_gb).content == alone.content
+    for name in ("valid", "testing"):
+        write(inside / name)
+    data = opened(inside, memory_gb=memory_gb)
+    assert (data.content, data.classes) == (alone.content, NAMES)
+    assert data.remarks == (f"the images are those of {inside / train}/; not used: testing/, valid/",)
+    write(inside / "Test")
+    assert fault(inside, memory_gb=memory_gb).startswith(f"{inside}/Test is a test split already: ")
+
+
+def test_what_lies_beside_a_training_folder_is_told(tmp_path: Path) -> None:
+    alone, inside = opened(write(tmp_path / "a")), write(tmp_path / "b" / "train").parent
+    for name in ("valid", "dog"):
+        write(inside / name)
+    data = opened(inside)
+    assert data.content == alone.content
+    assert data.remarks == (f"the images are those of {inside}/train/; not used: dog/, valid/",)
+
+
+@MEMORY
+@pytest.mark.parametrize("below", ["", "steam"])
+def test_a_train_may_be_the_class_beside_another(tmp_path: Path, below: str, memory_gb: float) -> None:
+    write(tmp_path / "a")
+    usual = opened(tmp_path / "a", memory_gb=memory_gb)
+    shutil.copytree(tmp_path / "a" / "ant", tmp_path / "b" / "Bus")
+    shutil.copytree(tmp_path / "a" / "bee", tmp_path / "b" / "Car")
+    shutil.copytree(tmp_path / "a" / "cow", tmp_path / "b" / "Train" / below)
+    data = opened(tmp_path / "b", memory_gb=memory_gb)
+    assert data.classes == ("Bus", "Car", "Train")
+    assert sides(data) == sides(usual)
+    told = f"{tmp_path}/b/Train is a class, as class folders lie beside it"
+    assert data.remarks == ((told,) if below else ())
+
+
+def test_what_macos_packs_beside_and_between_class_folders_is_passed_over(tmp_path: Path) -> None:
+    plain, packed = write(tmp_path / "a"), write(tmp_path / "b")
+    for folder in (packed, packed / "ant"):
+        (folder / "__MACOSX" / "ant").mkdir(parents=True)
+        (folder / "__MACOSX" / "ant" / "._0.png").write_bytes(b"of the Finder")
+        (folder / "__MACOSX" / "ant" / "0.png").write_bytes(b"of the Finder")
+    assert (opened(packed).content, opened(packed).remarks) == (opened(plain).content, ())
+    for split, count in (("train", 0), ("val", 15)):
+        write(tmp_path / "c" / split, IMAGES[count : count + 15])
+        (tmp_path / "c" / split / "__MACOSX" / "ant").mkdir(parents=True)
+    assert opened(tmp_path / "c", test_fraction=None).classes == NAMES
+
+
+@MEMORY
 def test_a_set_that_grows_moves_few_images(tmp_path: Path, memory_gb: float) -> None:
     many = pixels(150, 16, seed=6)
     before = sides(opened(write(tmp_path / "a", many[:120]), memory_gb=memory_gb))[1]
@@ -171,7 +222,7 @@ def test_a_class_too_small_to_be_split_is_named(tmp_path: Path, memory_gb: float
 
 
 @MEMORY
-@pytest.mark.parametrize("name", ["val", "test", "validation"])
+@pytest.mark.parametrize("name", ["val", "test", "validation", "Val", "TEST", "Validation"])
 def test_a_test_split_that_is_there_is_named(tmp_path: Path, memory_gb: float, name: str) -> None:
     for folder in (write(tmp_path / "a"), write(tmp_path / "b" / "train").parent):
         write(folder / name)

@@ -156,6 +156,22 @@ def test_two_forms_of_one_name_are_one_class(tmp_path: Path) -> None:
     assert "is no class of the training split" in fault(write(tmp_path / "c", ["ant", apart] * 3, ["ant", "emu"] * 3))
 
 
+@pytest.mark.parametrize(
+    ("test", "told"), [([0, 1] * 3, "'0'"), ([True, False] * 3, "'True'"), ([None, "cat"] * 3, "'None'")]
+)
+def test_a_label_to_test_on_of_another_type_than_names_is_no_class(tmp_path: Path, test: list[Any], told: str) -> None:
+    message = f"{tmp_path}/test.parquet, row 0: label {told} is no class of the training split"
+    assert fault(write(tmp_path, NAMES, test)) == message
+
+
+@pytest.mark.parametrize("test", [NAMES, [True, False] * 3])
+def test_nor_is_one_of_another_type_than_numbers(tmp_path: Path, test: list[Any]) -> None:
+    if isinstance(test[0], bool):
+        assert opened(write(tmp_path, [0, 1] * 3, test)).test.labels.tolist() == [1, 0] * 3
+    else:
+        assert "test.parquet, row 0: label cat is not one of 0 to 1" in fault(write(tmp_path, [0, 1] * 3, test))
+
+
 # -- where shards lie -----------------------------------------------------------------------------------------------
 
 
