@@ -92,7 +92,7 @@ def test_a_job_whose_time_is_up_and_that_is_driven_out_once_gives_the_undisturbe
     undisturbed: User, tmp_path: Path
 ) -> None:
     user = User(tmp_path / "a user's")
-    with running(tmp_path / "slurm", nodes=1) as slurm:
+    with running(nodes=1) as slurm:
         job = submitted(slurm, user, "--cpus", str(CORES), "--", "--mem", "900")
         its_time_is_up(slurm, user, job)
         assert stands_still(slurm, user, job, restarts=1)
@@ -106,7 +106,7 @@ def test_a_job_on_two_nodes_has_a_ray_of_its_own_there_and_gives_the_undisturbed
     undisturbed: User, tmp_path: Path
 ) -> None:
     user = User(tmp_path / "a user's")
-    with running(tmp_path / "slurm", nodes=2) as slurm:
+    with running(nodes=2) as slurm:
         job = submitted(slurm, user, "--nodes", "2", "--cpus", "1")
         its_time_is_up(slurm, user, job)
         comes_to_the_same_end(slurm, user, job, 1, undisturbed)

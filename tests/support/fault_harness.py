@@ -24,8 +24,8 @@ search: {trials: 4, deterministic: true, grace: 2}
 compute: {retries: 20}
 tracking: {models: none}
 """
-"""A teacher, six trials of the table, and a search of four whose pruner gives some up. It has so many epochs that the sweep
-is not at its end before all that is to go wrong has gone wrong."""
+"""A teacher, six trials of the table, and a search of four whose pruner gives some up. It has so many epochs that the
+sweep is not at its end before all that is to go wrong has gone wrong."""
 
 
 def begin(user: User, *options: str, **environment: str) -> subprocess.Popen[str]:

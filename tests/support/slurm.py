@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -105,8 +106,16 @@ class Slurm:
 
 
 @contextmanager
-def running(folder: Path, nodes: int) -> Iterator[Slurm]:
-    """A Slurm of some nodes, all of them this machine; its daemons are ended with all of its jobs."""
+def running(nodes: int) -> Iterator[Slurm]:
+    """A Slurm of some nodes, all of them this machine; its daemons are ended with all of its jobs.
+
+    Its files lie in a folder of a short path, since a socket's has at most 107 bytes.
+    """
+    with TemporaryDirectory(prefix="slurm-", dir="/tmp") as folder:
+        yield from _running(Path(folder), nodes)
+
+
+def _running(folder: Path, nodes: int) -> Iterator[Slurm]:
     for part in ("munge", "state", "spool"):
         (folder / part).mkdir(parents=True)
     key = folder / "munge" / "key"
