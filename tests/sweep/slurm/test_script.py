@@ -187,6 +187,13 @@ class Job:
             text=True,
         )
         self.wait_for((folder / "began.json").exists)
+        self.wait_for(self._hears)  # which it does a moment after it has begun the sweep
+
+    def _hears(self) -> bool:
+        """Whether the script has set what it does on both signals."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        caught = int(re.findall(r"^SigCgt:\s*(\w+)", status, re.MULTILINE)[0], 16)
+        return all(caught >> (number - 1) & 1 for number in (signal.SIGUSR2, signal.SIGTERM))
 
     def _program(self, name: str, content: str) -> None:
         (self.folder / name).write_text(content)
