@@ -155,18 +155,7 @@ def _plan(spec: Spec, root: Root, address: str | None, display: Display, local: 
     own.keep(spec.code, root)
     plan = build_plan(spec, store)
     plan = alone(plan) if local else _with_devices(plan, root, address, display)
-    return latency.told(plan, _latencies(plan, root, display))
-
-
-def _latencies(plan: Plan, root: Root, display: Display) -> latency.Known:
-    """How long its students take here: measured where a search asks for it, otherwise what is remembered."""
-    if not latency.asks(plan):
-        return latency.remembered(plan, root)
-    known = latency.measured(plan, root, display.note)
-    busy = latency.unsteady(known)
-    if busy:
-        display.note(f"latencies measured beside other work, it seems: {', '.join(busy)}")
-    return known
+    return latency.told(plan, latency.wanted(plan, root, display.note))
 
 
 def _with_devices(plan: Plan, root: Root, address: str | None, display: Display) -> Plan:

@@ -108,6 +108,11 @@ def _squeezed(name: str) -> str:
     return "".join(filter(str.isalnum, name.casefold()))
 
 
+def printable(text: str) -> str:
+    """A text without what would steer a terminal: escapes stand in its place."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 def text_of(error: BaseException) -> str:
     """What an error says of itself; nothing where even that raises an error, as it may in a class of the user's."""
     try:

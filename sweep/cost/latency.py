@@ -86,6 +86,18 @@ def asks(plan: Plan) -> bool:
     return any(LATENCY in cell.search["metrics"] for cell in plan.cells)
 
 
+def wanted(plan: Plan, root: Root, say: Callable[[str], None]) -> Known:
+    """Measured where a search asks for it, otherwise what is remembered; `say` is told where that was beside other
+    work."""
+    if not asks(plan):
+        return remembered(plan, root)
+    known = measured(plan, root, say)
+    busy = unsteady(known)
+    if busy:
+        say(f"latencies measured beside other work, it seems: {', '.join(busy)}")
+    return known
+
+
 def told(plan: Plan, known: Known) -> Plan:
     """The plan with its students' latencies: in searches that have them as a metric, and for the report."""
     cells = tuple(

@@ -13,7 +13,7 @@ from functools import cache
 from trainers.code.files import OURS
 from trainers.code.finder import current
 from trainers.code.settings import settings_kept
-from trainers.errors import KDError, kind_of, text_of
+from trainers.errors import KDError, kind_of, printable, text_of
 
 _log = logging.getLogger(__name__)
 
@@ -125,12 +125,7 @@ def _files() -> set[str]:
 
 def _first_line(error: BaseException) -> str:
     text = text_of(error).strip().splitlines()
-    said = _printable(text[0][:LONGEST]) if text else ""
+    said = printable(text[0][:LONGEST]) if text else ""
     if isinstance(error, KDError | RaisedError):
         return said
     return f"{kind_of(error)}: {said}" if said else kind_of(error)
-
-
-def _printable(text: str) -> str:
-    """A text without what would steer a terminal."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainers.errors import shortened
+from trainers.errors import printable, shortened
 from trainers.teacher.roles import is_averaged, is_student, is_teacher, words
 
 WRAPPERS = ("model", "state_dict", "model_state_dict", "net", "network", "student", "weights", "params")
@@ -156,7 +156,7 @@ def _weights_in(tensors: Mapping[str, Tensor]) -> bool:
 
 def shown(name: str) -> str:
     """A name out of a file as messages have it: not too long, and nothing in it that a terminal would obey."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in shortened(name))
+    return printable(shortened(name))
 
 
 def some(items: Any, between: str = ", ") -> str:
