@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,6 +12,20 @@ from tests.support.order import pytest_collection_modifyitems
 from trainers.allotment import cores
 
 __all__ = ["pytest_collection_modifyitems"]
+
+
+HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""What a command may handle in its own way, for as long as its process lives."""
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """What a command does with signals ends with the test that calls it, as it ends with a user's process."""
+    before = {number: signal.getsignal(number) for number in HEARD}
+    yield
+    for number, handler in before.items():
+        if signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
 
 
 def pytest_collection(session: pytest.Session) -> None:
