@@ -98,6 +98,7 @@ def build_plan(spec: Spec, store: TeacherStore | None = None) -> Plan:
             *(*data.remarks, *notes),
             *(_teachers_take(spec) if trained.keys() & needed else ()),
             *_mixing(students, cells),
+            *_unlabelled(parts),
         ),
     )
 
@@ -116,6 +117,16 @@ def _mixing(students: Iterable[Slot], cells: dict[str, SearchedCell]) -> list[st
     return [
         "images are mixed (recipe.mixup, recipe.cutmix): teachers are run on every mixture, in every epoch, and the"
         " logit bank keeps nothing of them"
+    ]
+
+
+def _unlabelled(parts: Iterable[dict[str, Any]]) -> list[str]:
+    """How many images keep their labels, where not all do."""
+    some = {(part["labelled"], part["train"]): None for part in parts if part["labelled"] < part["train"]}
+    return [
+        f"recipe.labelled_fraction: {labelled:,} of {train:,} training images keep their label; the loss with the"
+        " labels counts these alone, and methods without a teacher, as teachers are trained, train on these alone"
+        for labelled, train in some
     ]
 
 
@@ -156,6 +167,7 @@ def _data(spec: Spec) -> tuple[DataSource, ImageData, tuple[dict[str, Any], ...]
 
 def _part(cut: TrainingData, recipe: Recipe) -> dict[str, Any]:
     counts = {"train": len(cut.train), "held_out": len(cut.val or ()), "test": len(cut.test)}
+    counts |= {"labelled": int(cut.labelled.sum())}
     return {name: getattr(recipe, name) for name in CUT_BY} | counts
 
 
