@@ -35,7 +35,7 @@ from trainers.training import Training
 
 QUARTER = {"labelled_fraction": 0.25}
 """Of the eight images of each class that small trials train on: two."""
-REFUSED = {"crd", "dkd", "la", "lr_revision", "nkd", "normkd_dkd", "rc", "rld", "sdd", "sld", "wkd"}
+REFUSED = {"abkd_dkd", "crd", "dkd", "la", "lr_revision", "nkd", "normkd_dkd", "rc", "rld", "sdd", "sld", "wkd"}
 """Their own terms read labels. CRLD and MLKD, which refuse mixed images, compare views and read none."""
 TRIALS = {
     "scratch": small_trial("scratch", **QUARTER),
