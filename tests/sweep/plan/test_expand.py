@@ -183,6 +183,11 @@ def test_the_plan_says_how_many_images_keep_their_label(small_plan: Plan) -> Non
     assert [part["labelled"] for part in small_plan.parts] == [80]
 
 
+def test_the_plan_says_what_of_the_recipe_changes_nothing() -> None:
+    plan = build_plan(small_spec(recipe=SPEC["recipe"] | {"schedule": "step", "min_lr": 1e-4}))
+    assert "recipe.min_lr changes nothing here: it is read under `schedule: cosine` alone" in plan.notes
+
+
 def test_methods_that_read_every_label_are_refused_with_few_all_in_one_message() -> None:
     with pytest.raises(InputError) as refused:
         build_plan(
