@@ -17,8 +17,10 @@ from trainers.cohort import fit_cohort
 from trainers.config import Recipe
 from trainers.contract.case import Case, losses
 from trainers.data import ImageData
-from trainers.data.base import TrainingData
+from trainers.data.base import Images, Split, TrainingData
 from trainers.data.labelled import UNLABELLED, spread
+from trainers.data.pixels.mapped import MappedSplit
+from trainers.data.pixels.streaming import Cropping, StreamedSplit
 from trainers.diagnostics import diagnose
 from trainers.distillers import METHODS, Batch
 from trainers.distillers.labels import LabelReading, label_loss
@@ -91,6 +93,24 @@ def test_images_with_a_label_are_spread_evenly_in_their_own_order() -> None:
     counts = [sum(place in mine for place in part.tolist()) for part in found.split(9)]
     assert counts == [2] * 10
     assert torch.equal(spread(order, torch.ones(90, dtype=torch.bool)), order)
+
+
+@pytest.mark.parametrize("kind", ["in memory", "mapped", "streamed"])
+def test_images_wherever_they_lie_take_other_labels(kind: str, tmp_path: Path) -> None:
+    pixels, places = torch.zeros(5, 3, 4, 4, dtype=torch.uint8), torch.arange(5)
+    images: Images = {
+        "in memory": Split(pixels, places, 10 * places),
+        "mapped": MappedSplit(pixels, places, places, 10 * places),
+        "streamed": StreamedSplit(tmp_path, ("a.png",) * 5, places, places, 10 * places, Cropping(4, 4), 0),
+    }[kind]
+    hidden = images.relabelled(torch.tensor([0, UNLABELLED, 2, UNLABELLED, 4]))
+    assert type(hidden) is type(images)
+    assert hidden.take(torch.tensor([1, 2])).labels.tolist() == [UNLABELLED, 2]
+    assert torch.equal(hidden.index, images.index)
+    assert images.labels.tolist() == [0, 1, 2, 3, 4]
+    if images.at_hand:
+        (batch,) = hidden.batches([torch.tensor([3, 4])])
+        assert batch.labels.tolist() == [UNLABELLED, 4]
 
 
 # -- what training sees
