@@ -184,6 +184,11 @@ class SweepPaths:
         return self.snapshots / "label.json"
 
     @property
+    def drivers(self) -> Path:
+        """The claims of those who drive the sweep, or want to, on their way to the storage."""
+        return self.folder / "drivers"
+
+    @property
     def epochs(self) -> Path:
         """Every epoch of every trial, where `sweep export` was asked for it."""
         return self.folder / "epochs.parquet"

@@ -113,7 +113,7 @@ def run_sweep(
         session.environment(root, verbose, address)
         load(spec.code)  # another spec may have been read since
         stack.enter_context(lock.exclusive(paths.lock, f"sweep '{spec.name}'"))
-        snapshot.take_over(root, spec.name, display.note)
+        lease = stack.enter_context(snapshot.take_over(root, spec.name, display.note))
         plan = _plan(spec, root, address, display, local)
         teachers = stored_teachers(plan, root)
         if only_teachers and len(teachers) == len(plan.teachers):
@@ -136,12 +136,12 @@ def run_sweep(
             shared = {} if fresh else elsewhere(wanted, teachers, over, Neighbours(root, spec.name), ledger)
             watch.refuse(estimate(wanted, over.slots | shared.keys(), over.tried, root), datetime.now())
         _record_start(spec, plan, paths, ledger)
-        drop = stack.enter_context(snapshot.kept(root, spec.name, display.note))
+        drop = stack.enter_context(snapshot.kept(root, spec.name, display.note, lease.is_lost))
         _record_stored_teachers(plan, queue, root, ledger, drop)
         if not fresh:
             Sharing(paths, ledger, plan.protocol, display, drop).begin(queue)
         report = partial(_make_reports, paths, display, with_page=False)
-        run = Run(wanted, root, queue, ledger, display, watch, report, drop, address, local, until)
+        run = Run(wanted, root, queue, ledger, display, watch, report, drop, address, local, until, lease.is_lost)
         return _run_and_tell(run, uri, verbose)
 
 

@@ -62,7 +62,9 @@ def train_here(run: Run) -> str:
     Raises:
         StorageError: when what happened could not be noted.
     """
-    recorder = Recorder(run.paths, run.ledger, run.queue, run.display, run.watch, run.drop, until=run.until)
+    recorder = Recorder(
+        run.paths, run.ledger, run.queue, run.display, run.watch, run.drop, until=run.until, lost=run.lost
+    )
     lost = ""
     with ExitStack() as stack:
         stack.enter_context(stop_signals(recorder))

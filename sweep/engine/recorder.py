@@ -25,6 +25,7 @@ from sweep.ledger.bodies import final_body, start_body, taught_elsewhere
 from sweep.ledger.failures import BROKEN, Broken
 from sweep.ledger.store import Ledger
 from trainers.config import TeacherConfig
+from trainers.errors import BusyError
 
 NOTHING: Mapping[str, Any] = {}
 LAST_SECONDS = 60.0
@@ -48,6 +49,7 @@ class Recorder:
         drop: takes a folder that the storage may forget when it knows the ledger.
         vigil: how long epochs take, and who is hung.
         until: when the run has to be over; None where it has all the time it needs.
+        lost: why the sweep is another driver's by now; empty while it is ours.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Recorder:
         drop: Callable[[Path], None] = lambda folder: None,
         vigil: Vigil | None = None,
         until: Until | None = None,
+        lost: Callable[[], str] = lambda: "",
     ) -> None:
         self._paths = paths
         self._ledger = ledger
@@ -69,6 +72,7 @@ class Recorder:
         self._drop = drop
         self.vigil = vigil or Vigil()
         self._until = until
+        self._lost = lost
         self._begun: set[str] = set()
         self._places: dict[str, dict[str, str]] = {}
         """Where the attempts that run do so, by key, as far as they have said."""
@@ -119,6 +123,8 @@ class Recorder:
         self.speak()
         self._display.tick()
         now = self.vigil.look()
+        if self.fatal is None and (why := self._lost()):
+            self.fatal = BusyError(why)
         if self._ends_at is None and self._watch is not None and self._watch.over(datetime.now()):
             self.stop_requested = True
             self._ends_at = now + max(LAST_SECONDS, self.vigil.longest(self._queue.live))

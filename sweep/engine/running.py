@@ -46,6 +46,8 @@ class Run:
     """Whether it trains in this process, without Ray."""
     until: Until | None = None
     """When it has to be over; None where it has all the time it needs."""
+    lost: Callable[[], str] = lambda: ""
+    """Why the sweep is another driver's by now, empty while it is ours (:mod:`sweep.ledger.lease`)."""
 
     @property
     def paths(self) -> SweepPaths:

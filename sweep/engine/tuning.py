@@ -50,7 +50,7 @@ def tune(run: Run, temporary: Path) -> str:
 
 def _recorder(run: Run) -> Recorder:
     vigil = Vigil(run.plan.compute.get("max_epoch_minutes"))
-    return Recorder(run.paths, run.ledger, run.queue, run.display, run.watch, run.drop, vigil, run.until)
+    return Recorder(run.paths, run.ledger, run.queue, run.display, run.watch, run.drop, vigil, run.until, run.lost)
 
 
 def _tuner(run: Run, recorder: Recorder, temporary: Path) -> Tuner:
