@@ -266,8 +266,8 @@ class Lease:
             return None if content is None else _CLAIM.validate_json(content, strict=True)
         except ValidationError as error:
             raise StorageError(
-                f"the storage {self._root.storage.uri} has a damaged claim of a driver of sweep '{self._name}'; where no"
-                f" driver runs, remove {path.relative_to(self._root.path)} there"
+                f"the storage {self._root.storage.uri} has a damaged claim of a driver of sweep '{self._name}'; where"
+                f" no driver runs, remove {path.relative_to(self._root.path)} there"
             ) from error
 
 
