@@ -184,6 +184,11 @@ class SweepPaths:
         return self.snapshots / "label.json"
 
     @property
+    def divided(self) -> Path:
+        """What several drivers that divide the sweep tell each other."""
+        return self.folder / "divided"
+
+    @property
     def drivers(self) -> Path:
         """The claims of those who drive the sweep, or want to, on their way to the storage."""
         return self.folder / "drivers"
