@@ -116,6 +116,10 @@ class Root:
         """The script with which Slurm runs a sweep; beside it lie its jobs' logs, ``NAME-JOB.log``."""
         return self.path / "slurm" / f"{name}.sh"
 
+    def slurm_job(self, name: str) -> Path:
+        """The number of the last job of Slurm's that runs, or ran, a sweep."""
+        return self.slurm(name).with_suffix(".job")
+
     @property
     def sweeps(self) -> Path:
         """A folder for each sweep, by its name."""

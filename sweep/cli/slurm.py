@@ -67,6 +67,7 @@ def slurm(
 def _write(
     spec: str, name: str, place: Root, wanted: Wanted, storage: str | None, tracking_uri: str | None, *, submit: bool
 ) -> None:
+    from sweep.slurm.jobs import note
     from sweep.slurm.script import written
     from sweep.slurm.submit import submit as hand_over
 
@@ -76,11 +77,12 @@ def _write(
         typer.echo(f"submit it  sbatch {shlex.quote(str(script))}")
         return
     job = hand_over(script)
+    note(place, name, job)
     each = "" if wanted.array is None else "_N"
     typer.echo(f"submitted  {job}")
-    typer.echo(f"see        squeue --jobs={job}")
+    typer.echo(f"see        {place.typed(f'status {name}', shared=False)}")
     typer.echo(f"log        {script.with_name(f'{name}-{job}{each}.log')}")
-    typer.echo(f"stop       scancel {job}")
+    typer.echo(f"stop       {place.typed(f'cancel {name}', shared=False)}")
 
 
 def _check(

@@ -40,6 +40,7 @@ cd {folder} || exit 2
 trap '' USR2 # until there is a run to hear it
 {exports}
 job={job}
+echo {number} > {noted}
 # when Slurm will end this job, in seconds since 1970; nothing where it does not say
 ends() {{
     local told
@@ -112,6 +113,8 @@ def text(
         folder=shlex.quote(str(Path.cwd())),
         exports="".join(f"export {name}={shlex.quote(value)}\n" for name, value in exports.items()),
         job=ONE_OF_ARRAY if wanted.array is not None else '"$SLURM_JOB_ID"',
+        number='"${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}"',
+        noted=shlex.quote(_line(str(root.slurm_job(name).absolute()))),
         begin=several.begin() if wanted.nodes > 1 else "",
         command=shlex.join(command) + (several.ADDRESS if wanted.nodes > 1 else ""),
         end=several.END if wanted.nodes > 1 else "",
