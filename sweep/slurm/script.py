@@ -24,6 +24,8 @@ from sweep.text import without_password
 from trainers.errors import InputError
 from trainers.storage.files import write_atomically
 
+CONTAINER = "APPTAINER_CONTAINER"
+"""Apptainer names its image so inside of one, where this Python is the image's."""
 HANDED_ON = ("PYTHONPATH",)
 """Of this environment, into the script: not all sites hand it on. What may hold a password is left to Slurm."""
 
@@ -98,7 +100,8 @@ def text(
 ) -> str:
     """The script's text (see :func:`written`)."""
     file = root.slurm(name).absolute()
-    command = [sys.executable, "-m", "kd_sweep", "run", _found(spec), "--root", str(root.path.absolute())]
+    command = _entered(environment.get(CONTAINER, ""), wanted, root)
+    command += [sys.executable, "-m", "kd_sweep", "run", _found(spec), "--root", str(root.path.absolute())]
     if wanted.array is not None:
         if storage:
             raise InputError("--array divides a sweep over a disk that all nodes see: leave --storage out")
@@ -120,6 +123,19 @@ def text(
         end=several.END if wanted.nodes > 1 else "",
         time_up=TIME_UP,
     )
+
+
+def _entered(image: str, wanted: Wanted, root: Root) -> list[str]:
+    """What runs the rest in the image that this runs in; nothing where that is none."""
+    if not image:
+        return []
+    if wanted.nodes > 1:
+        raise InputError(
+            f"in a container ({image}) a sweep is a job of one node, or an --array of such jobs: leave --nodes"
+            f" {wanted.nodes} out"
+        )
+    binds = [part for folder in (Path.cwd(), root.path.absolute()) for part in ("--bind", _line(str(folder)))]
+    return ["apptainer", "exec", *(["--nv"] if wanted.gpus else []), *binds, _line(image)]
 
 
 def _options(name: str, file: Path, wanted: Wanted) -> list[str]:

@@ -173,6 +173,15 @@ def command(of: str) -> str:
     return line.removesuffix(" &")
 
 
+def test_what_is_written_in_a_container_runs_in_it(folder: Path) -> None:
+    words = shlex.split(command(script(Wanted(gpus="1"), APPTAINER_CONTAINER="/images/my sweep.sif")))
+    here = ["--bind", str(folder), "--bind", str(folder / "runs")]
+    assert words[:9] == ["apptainer", "exec", "--nv", *here, "/images/my sweep.sif", sys.executable]
+    assert "--nv" not in script(APPTAINER_CONTAINER="/images/x.sif")
+    with pytest.raises(InputError, match=r"in a container \(/images/x.sif\) a sweep is a job of one node"):
+        script(Wanted(nodes=2), APPTAINER_CONTAINER="/images/x.sif")
+
+
 # -- what it does -----------------------------------------------------------------------------------------------------
 
 
@@ -254,6 +263,22 @@ def test_one_job_of_an_array_is_asked_for_and_queued_again_by_its_own_name(folde
     assert job.end(TIME_UP) == (TIME_UP, "")
     assert " --jobs=70_3 " in job.read("squeue.txt")
     assert job.read("scontrol.txt") == "requeue 70_3"
+
+
+def test_a_job_in_a_container_hands_on_its_signals_where_apptainer_becomes_what_it_runs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a stand-in for apptainer, which does so; whether the real one does is not known from this."""
+    monkeypatch.setenv("APPTAINER_CONTAINER", "/images/x.sif")
+    apptainer = folder / "apptainer"
+    apptainer.write_text('#!/bin/sh\necho "$*" > apptainer.txt\nshift 6\nexec "$@"\n')
+    apptainer.chmod(0o755)
+    job = Job(folder)
+    os.kill(job.process.pid, signal.SIGUSR2)
+    time.sleep(0.2)
+    assert job.end(TIME_UP) == (TIME_UP, "")
+    assert json.loads(job.read("heard.json")) == ["SIGUSR2"]
+    assert job.read("apptainer.txt").startswith("exec --bind ")
 
 
 def test_a_job_that_is_cancelled_waits_for_its_sweep_and_is_not_queued_again(job: Job) -> None:
