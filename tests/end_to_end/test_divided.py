@@ -117,6 +117,21 @@ def test_what_a_killed_one_had_is_trained_by_the_others_and_all_else_once(user: 
     assert owners(user) == claimed
 
 
+def test_what_is_stopped_gives_back_what_it_has_and_another_goes_on_from_there(user: User, undisturbed: User) -> None:
+    one = user.start("run", "spec.yaml", "--local", "--divide")
+    wait_until(lambda: trains(user, one), [one])
+    one.send_signal(signal.SIGTERM)
+    done = user.end(one)
+    assert done.code == 130, done.err
+    left = [key for key in owners(user) if key not in ended(user)]
+    assert [owners(user)[key][-1] for key in left] == ["nobody"] * len(left)
+    assert list((divided(user) / "ledgers").iterdir()) == []
+    assert not user.root.sweep("small").ledger.exists()
+    other = user.sweep("run", "spec.yaml", "--local", "--divide")
+    assert other.code == 0, other.err
+    assert user.numbers() == undisturbed.numbers()
+
+
 def test_one_driver_alone_is_refused_while_others_divide_the_sweep_and_the_other_way_round(user: User) -> None:
     one = user.start("run", "spec.yaml", "--local", "--divide")
     wait_until(lambda: trains(user, one), [one])
