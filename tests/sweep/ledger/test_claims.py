@@ -33,6 +33,7 @@ with Claims(Path(sys.argv[1])) as one:
 """
 
 
+@pytest.mark.slow(5)
 def test_of_several_processes_one_alone_gets_each_trial(tmp_path: Path) -> None:
     processes = [
         subprocess.Popen(

@@ -236,6 +236,7 @@ else:
 """
 
 
+@pytest.mark.slow(10)
 def test_of_processes_that_begin_at_one_moment_exactly_one_goes_on(uri: str, tmp_path: Path) -> None:
     processes = [
         subprocess.Popen(
