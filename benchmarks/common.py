@@ -139,7 +139,7 @@ def seconds(work: Callable[[], object]) -> float:
 def processor() -> tuple[str, frozenset[str]]:
     """Model name and flags of the first core."""
     fields: dict[str, str] = {}
-    for line in (PROC / "cpuinfo").read_text().splitlines():
+    for line in (PROC / "cpuinfo").read_text("utf-8").splitlines():
         key, _, value = line.partition(":")
         fields.setdefault(key.strip(), value.strip())
     return fields.get("model name", platform.machine()), frozenset(fields.get("flags", "").split())
@@ -200,7 +200,7 @@ def load_beside() -> Load:
 
 def busy() -> float:
     """Processor seconds of the whole machine so far, those that its host gave to others included."""
-    fields = (PROC / "stat").read_text().split("\n", 1)[0].split()[1:]
+    fields = (PROC / "stat").read_text("utf-8").split("\n", 1)[0].split()[1:]
     user, nice, system, _idle, _wait, irq, softirq, steal = map(int, fields[:8])
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
@@ -210,7 +210,7 @@ def own() -> float:
     times: dict[int, tuple[int, float]] = {}  # by process: its parent, and its seconds
     for path in PROC.glob("[0-9]*/stat"):
         try:
-            fields = path.read_text().rpartition(")")[2].split()
+            fields = path.read_text("utf-8").rpartition(")")[2].split()
         except OSError:  # it has ended
             continue
         times[int(path.parent.name)] = (int(fields[1]), sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK"))

@@ -77,7 +77,7 @@ class Course:
 def held(process: int) -> Held:
     """What a process holds; raises OSError where there is no such process."""
     fields = {}
-    for line in (PROC / str(process) / "smaps_rollup").read_text().splitlines()[1:]:
+    for line in (PROC / str(process) / "smaps_rollup").read_text("utf-8").splitlines()[1:]:
         name, kilobytes = line.split(":")
         fields[name] = int(kilobytes.split()[0]) / 1024
     return Held(fields["Private_Clean"] + fields["Private_Dirty"], fields["Pss"])

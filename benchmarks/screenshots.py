@@ -83,7 +83,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Root(given.root or Path(folder) / "runs")
         spec = Path(folder) / "digits-tour.yaml"
-        spec.write_text(SPEC)
+        spec.write_text(SPEC, "utf-8")
         subprocess.run([sys.executable, "-m", "sweep.cli", "run", str(spec), "--root", str(root.path)], check=True)
         plan = build_plan(parse_spec(SPEC, spec.name))
         with served(root) as address, closing(Browser(given.browser, f"{folder}/profile", given.seconds)) as browser:

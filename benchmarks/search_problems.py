@@ -155,7 +155,7 @@ def record(problem: str, seeds: Sequence[int], folder: Path) -> None:
     (cell,) = plan.cells
     data = DATASETS[plan.dataset].model_validate(plan.source).load()
     if not path.exists():
-        path.write_text(json.dumps({"cell": asdict(cell)}) + "\n")
+        path.write_text(json.dumps({"cell": asdict(cell)}) + "\n", "utf-8")
     known = {(line["name"], line["seed"]) for line in lines(path)[1:]}
     teacher = trained_teacher(plan, data)
     reference = TeacherConfig(architecture="resnet20", hash=tensors_key(teacher.state_dict()))
@@ -167,7 +167,7 @@ def record(problem: str, seeds: Sequence[int], folder: Path) -> None:
             trial = cell.slot(params, "search", seed).trial(reference)
             curve = trained(trial, data, teacher, bank)
             line = {"name": name(params), "seed": seed, "val": curve.val, "test": curve.test}
-            with path.open("a") as file:
+            with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
 
 
@@ -204,7 +204,7 @@ def trained(trial: TrialConfig, data: ImageData, teacher: Network, bank: LogitBa
 
 def lines(path: Path) -> list[dict[str, Any]]:
     """What was recorded so far."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
 
 
 def read(path: Path) -> tuple[SearchedCell, dict[int, Curves]]:

@@ -84,7 +84,7 @@ class Course:
         """One command below an empty root."""
         root, spec = self.scratch / "root", self.scratch / "alphas.yaml"
         shutil.rmtree(root, ignore_errors=True)
-        spec.write_text(yaml.safe_dump(self.spec(recipe)))
+        spec.write_text(yaml.safe_dump(self.spec(recipe)), "utf-8")
         command("-m", "sweep.cli", "run", str(spec), "--root", str(root))
 
     def theirs(self) -> None:

@@ -8,8 +8,8 @@ from search_spaces.schema import Spec, Variant
 from search_spaces.space import corners
 from trainers.config import Recipe
 
-CUT_BY = ("val_fraction", "samples_per_class", "test_per_class", "split_seed")
-"""Recipe fields that decide which images are in which part."""
+CUT_BY = ("val_fraction", "samples_per_class", "test_per_class", "split_seed", "labelled_fraction")
+"""Recipe fields that decide which images are in which part, and keep their labels."""
 
 
 def cuts(spec: Spec) -> list[Recipe]:

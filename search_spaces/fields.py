@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from search_spaces import yaml_lines
+from search_spaces import composed, yaml_lines
 from search_spaces.hints import Fits, as_list, hint
 from search_spaces.limits import MOST_POINTS, MOST_SEEDS
 from search_spaces.schema import Choice, Range, Variant
@@ -127,7 +127,8 @@ class FieldReader:
 
     def hint(self, path: yaml_lines.Path, value: Any, field: FieldInfo, several: bool = True) -> str:
         """What would be right where a field's value is wrong only by how it is written; empty where it is not."""
-        return self.meant(path, value, lambda other: _problem(field, other) is None, several)
+        as_part = composed.written(field, value)
+        return as_part or self.meant(path, value, lambda other: _problem(field, other) is None, several)
 
     def meant(self, path: yaml_lines.Path, value: Any, fits: Fits, several: bool = True) -> str:
         """The same of any value, where `fits` tells what would be right."""
@@ -141,6 +142,9 @@ class FieldReader:
             self.add((*path, "range"), f"must be [lowest, highest], found {shown(ends)}")
             return
         if self.model(path, kind, value) is None:
+            return
+        if kind is Range and (why := composed.no_range(field, value["range"])):
+            self.add((*path, "range"), why)
             return
         before = len(self.document.mistakes)
         key = "range" if kind is Range else "choice"
@@ -290,7 +294,8 @@ def _problem(field: FieldInfo, value: Any) -> str | None:
     try:
         _adapter(field).validate_json(_json(value), strict=True)
     except ValidationError as error:
-        return _message(error.errors()[0])
+        detail = error.errors()[0]
+        return composed.inside(field, detail, _message(detail))
     return None
 
 

@@ -77,11 +77,13 @@ def _short(recipe: Recipe, data: ImageData) -> Recipe:
     """Two epochs of a few images, with one drop of the learning rate between them where there were any."""
     smallest = int(torch.bincount(data.train.labels, minlength=data.num_classes).min())
     there = smallest - round(recipe.val_fraction * smallest)
+    kept = max(1, min(recipe.samples_per_class or there, there, IMAGES // data.num_classes))
     changes: dict[str, Any] = {
         "epochs": EPOCHS,
         "milestones": recipe.milestones and (1,),
         "warmup_epochs": min(recipe.warmup_epochs, 1),
-        "samples_per_class": max(1, min(recipe.samples_per_class or there, there, IMAGES // data.num_classes)),
+        "samples_per_class": kept,
+        "labelled_fraction": max(recipe.labelled_fraction, 1 / kept),  # one of each class, where there are so few
         "test_per_class": max(1, TEST_IMAGES // data.num_classes),
     }
     return Recipe.model_validate(recipe.model_dump() | changes)

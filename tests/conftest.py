@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 from collections.abc import Iterator
 
@@ -12,6 +13,9 @@ from tests.support.order import pytest_collection_modifyitems
 from trainers.allotment import cores
 
 __all__ = ["pytest_collection_modifyitems"]
+
+for _name in ("UV", "SWEEP_ROOT", "MLFLOW_TRACKING_URI"):  # by which commands are read and printed otherwise
+    os.environ.pop(_name, None)
 
 
 HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)

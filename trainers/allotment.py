@@ -92,6 +92,6 @@ def _below(group: str, root: str) -> str:
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text()
+        return file.read_text("utf-8")
     except OSError:  # another system, another version, or a group that lies outside what is shown
         return ""

@@ -50,7 +50,7 @@ def check(config: TrialConfig, data: ImageData, teacher: str | None) -> None:
     with _explained(config.method), outlines():
         distiller = build_distiller(config.method, student, setting)
         refuse_idle_epochs(distiller, config)
-        refuse_mixed(distiller, config)
+        refuse_images(distiller, config)
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def decides(config: dict[str, Any]) -> str:
     temperature that is only whether it is 0."""
     method, recipe = config["method"], config["recipe"]
     layered = [bool(recipe.get(name)) for name in ("drop_path", "layer_decay")] + ["lamb" in recipe["optimizer"]]
-    of_recipe = [recipe["epochs"], recipe["compile"], _mixes(recipe), layered]
+    of_recipe = [recipe["epochs"], recipe["compile"], _mixes(recipe), recipe.get("labelled_fraction", 1) < 1, layered]
     return canonical_json([config["model"], method["name"], _outline(method["params"]), *of_recipe])
 
 
@@ -109,6 +109,22 @@ def _refuse_recipe(model: str, student: Network, recipe: Recipe, num_classes: in
     if recipe.drop_path > 0:
         with Undrawn():
             build(model, num_classes=num_classes, drop_path=recipe.drop_path)
+
+
+def refuse_images(distiller: Distiller, config: TrialConfig) -> None:
+    """Raises InputError where the recipe makes images, or their labels, into what the method cannot learn from."""
+    refuse_mixed(distiller, config)
+    refuse_unlabelled(distiller, config)
+
+
+def refuse_unlabelled(distiller: Distiller, config: TrialConfig) -> None:
+    """Raises InputError where images have no label, and the method reads each one's beside the cross-entropy."""
+    fraction = config.recipe.labelled_fraction
+    if fraction < 1 and distiller.reads_labels and distiller.teacher_needs != "nothing":
+        raise InputError(
+            f"method '{config.method.name}' reads the label of every image, and recipe.labelled_fraction {fraction:g}"
+            " leaves the others without one; leave that out, or the method"
+        )
 
 
 def refuse_mixed(distiller: Distiller, config: TrialConfig) -> None:

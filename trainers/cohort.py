@@ -27,6 +27,7 @@ from trainers.code import settings_kept
 from trainers.config import TrialConfig
 from trainers.data.base import ImageData
 from trainers.distillers import METHODS, Batch
+from trainers.distillers.registry import has_teacher
 from trainers.errors import InputError
 from trainers.loop.clock import Clock
 from trainers.loop.lane import Lane, changed
@@ -91,6 +92,11 @@ def refuse_strangers(configs: Sequence[TrialConfig]) -> None:
         raise InputError("the trials of a cohort have one teacher, and these have several")
     if len({config.key for config in configs}) < len(configs):
         raise InputError("a trial is in a cohort once, and two of these are the same")
+    if configs[0].recipe.labelled_fraction < 1 and len({has_teacher(config.method) for config in configs}) > 1:
+        raise InputError(
+            "with a labelled_fraction below 1 methods without a teacher train on the images with a label alone, and the"
+            " others on all: no cohort has both"
+        )
     if any(config.recipe.compile for config in configs):
         raise InputError("a cohort's students are not compiled: train trials with `compile: true` one by one")
 
@@ -264,7 +270,8 @@ class _Cohort:
         """Everything that is needed before the first epoch."""
         self._is_set_up = True
         with _failing(self.members), settings_kept():
-            self._material = Material.of(self.members[0].config.recipe, self._data, self._device)
+            first = self.members[0].config
+            self._material = Material.of(first.recipe, self._data, self._device, unlabelled=has_teacher(first.method))
             self._material.computing()
             teacher = cache(self._teacher) if self._teacher is not None else None
             for member in self.members:

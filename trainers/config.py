@@ -193,7 +193,8 @@ class Recipe(Keyed):
     diagnostics_every: int = Field(1, ge=1)
     """With `diagnostics`: after every so many epochs, and after the last."""
     split_seed: int = Field(0, ge=0)
-    """Seed of the validation split and the few-shot subset, the same for all trials of a cell."""
+    """Seed of the validation split, of the few-shot subset and of which images keep their labels, the same for all
+    trials of a cell."""
 
     tf32: bool = False
     """On a GPU: convolutions and matrix products of `fp32` round what they read to TF32, 10 bits of mantissa, which is
@@ -238,6 +239,9 @@ class Recipe(Keyed):
     none. With `cutmix` as well each image gets one of the two, at even odds."""
     cutmix: float = Field(0.0, ge=0, le=100)
     """alpha of CutMix (arXiv 1905.04899): the share of an image that is not another's box; 0 for none."""
+    labelled_fraction: float = Field(1.0, gt=0, le=1)
+    """Share of each class of the training images that keep their label: the loss with the labels counts these alone, a
+    method's own terms all images; methods without a teacher train on these alone."""
 
     @model_validator(mode="after")
     def _milestones_rise(self) -> Recipe:
@@ -253,6 +257,11 @@ class Recipe(Keyed):
             )
         if self.randaugment is not None and self.views == "autoaugment":
             raise ValueError("views 'autoaugment' and randaugment are two policies for one view; choose one")
+        if self.labelled_fraction < 1 and self.mixes:
+            raise ValueError(
+                f"labelled_fraction {self.labelled_fraction:g} leaves images without a label, and one that is mixed"
+                " with such an image has none either; set mixup and cutmix to 0"
+            )
         return self
 
     @property

@@ -15,6 +15,7 @@ from pathlib import Path
 from trainers.code import settings_kept
 from trainers.config import TrialConfig
 from trainers.data.base import ImageData
+from trainers.distillers.registry import has_teacher
 from trainers.loop.clock import Clock
 from trainers.loop.data_parallel import ALONE, Group
 from trainers.material import Material
@@ -65,7 +66,7 @@ def fit(
             what several processes cannot train.
         StorageError: when a checkpoint cannot be written.
     """
-    material = Material.of(config.recipe, data, device)
+    material = Material.of(config.recipe, data, device, unlabelled=has_teacher(config.method))
     with settings_kept():  # who trains in a process of his own finds torch as he left it, between epochs too
         material.computing()
         lesson = lesson_of(config, material, teacher)

@@ -48,6 +48,6 @@ def line(file: Path, name: str) -> str:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text()
+        return file.read_text("utf-8")
     except OSError:  # another system, or a container that hides it
         return ""

@@ -20,6 +20,7 @@ from torch import nn
 from trainers.accelerator import CONTEXT_BYTES
 from trainers.config import Recipe, TrialConfig
 from trainers.data.base import ImageData, TrainingData
+from trainers.distillers.registry import has_teacher
 from trainers.fit import fit, seeded_model
 from trainers.models import Network
 from trainers.result import EpochResult
@@ -78,7 +79,8 @@ def rehearse(
     steps = STEPS if device == "cpu" else _steps(config, data, teacher, device)
     short = config.model_copy(update={"recipe": _shortened(config.recipe, data, steps)})
     cold, warm = _passes(short, data, teacher, device, ready)
-    whole, part = (len(TrainingData.cut(data, recipe).train) for recipe in (config.recipe, short.recipe))
+    whole = len(TrainingData.cut(data, config.recipe).trained(unlabelled=has_teacher(config.method)))
+    part = len(TrainingData.cut(data, short.recipe).train)
     each = _median_seconds(warm)
     return Rehearsal(
         epoch_seconds=each * whole / part,
@@ -135,6 +137,7 @@ def _shortened(recipe: Recipe, data: ImageData, steps: int) -> Recipe:
             "val_fraction": 0.0,
             "samples_per_class": per_class,
             "test_per_class": test_per_class,
+            "labelled_fraction": 1.0,  # an image takes as long with a label as without
         }
     )
 

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainers.check import refuse_idle_epochs, refuse_mixed
+from trainers.check import refuse_idle_epochs, refuse_images
 from trainers.config import Recipe, TrialConfig
 from trainers.diagnostics import Sample, diagnose
 from trainers.distillers import METHODS, Batch, Distiller, Setting, build_distiller
-from trainers.draws import derive, order
+from trainers.draws import derive
 from trainers.errors import CheckpointError
 from trainers.loop.clock import Clock
 from trainers.loop.data_parallel import ALONE, Group, refuse_workers, synchronised
@@ -100,7 +100,7 @@ class Training:
         self._epoch, self._step = epoch, 0
         self._weighing = Weighing(self.distiller.weights(epoch), self.material.place)
         self._tally = Tally(self._weighing, self.material.place)
-        self._batches = order(self.config.seed, epoch, self.material.train.index).tensor_split(self._cuts)
+        self._batches = self.material.order(self.config.seed, epoch).tensor_split(self._cuts)
 
     @property
     def parts(self) -> list[Tensor]:
@@ -142,7 +142,7 @@ class Training:
         if not self.config.recipe.sync_batch_norm:
             for network in self._networks:
                 group.average_statistics(network)
-        train = percent(group.sum(self._tally.correct), len(material.train))
+        train = percent(group.sum(self._tally.correct), material.labelled)
         test, *val = self._measured(self.predictor)
         result = EpochResult(
             epoch=self._epoch,
@@ -233,7 +233,7 @@ class Training:
             synchronised(distiller)
         distiller.set_up(torch.bfloat16 if recipe.precision == "bf16" else None, _compiled_size(recipe))
         refuse_idle_epochs(distiller, config)
-        refuse_mixed(distiller, config)
+        refuse_images(distiller, config)
         return distiller
 
     def _kept(self, result: EpochResult) -> None:
@@ -301,8 +301,8 @@ def _setting(config: TrialConfig, material: Material, lesson: Lesson | None) -> 
         num_classes=material.data.num_classes,
         image_size=material.data.image_size,
         teacher=lesson.teacher() if lesson is not None and needed else None,
-        index=material.cut.train.index,
-        labels=material.cut.train.labels,
+        index=material.trained.index,
+        labels=material.trained.labels,
         seed=config.seed,
     )
 

@@ -59,7 +59,7 @@ def read(path: Path) -> list[Finding]:
         InputError: where there is no such file, or none of its lines is a finding.
     """
     try:
-        lines = path.read_text(errors="replace").splitlines()
+        lines = path.read_text("utf-8", "replace").splitlines()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); a run of this script writes it") from None
     found = [finding for finding in map(_finding, lines) if finding is not None]

@@ -64,7 +64,7 @@ def of_package(checkout: Path, package: str) -> Iterator[Mutant]:
     """All mutants of its modules; an ``__init__.py`` is taken to hold imports alone."""
     for path in sorted((checkout / package).rglob("*.py")):
         if path.name != "__init__.py":
-            yield from (Mutant(path.relative_to(checkout).as_posix(), site) for site in sites(path.read_text()))
+            yield from (Mutant(path.relative_to(checkout).as_posix(), site) for site in sites(path.read_text("utf-8")))
 
 
 def survivors(log: str, mutants: Sequence[Mutant]) -> list[Mutant]:
@@ -76,7 +76,7 @@ def survivors(log: str, mutants: Sequence[Mutant]) -> list[Mutant]:
 def is_own(file: str, test: Path) -> bool:
     """Whether a file of tests has a module's name, or imports the module."""
     module = re.escape(file.removesuffix(".py").replace("/", "."))
-    return test.stem == f"test_{Path(file).stem}" or re.search(rf"\b{module}\b", test.read_text()) is not None
+    return test.stem == f"test_{Path(file).stem}" or re.search(rf"\b{module}\b", test.read_text("utf-8")) is not None
 
 
 def meeting(mutant: Mutant, tests: Mapping[str, Reached], own: Mapping[str, bool]) -> list[str]:
@@ -99,12 +99,12 @@ def _file(test: str) -> str:
 def seen(mutant: Mutant, checkout: Path, met: Sequence[str], within: float) -> str:
     """What sees a mutant: a test, or the limit of time; empty where nothing does."""
     path = checkout / mutant.file
-    source = path.read_text()
-    path.write_text(mutated(source, mutant.site.number))
+    source = path.read_text("utf-8")
+    path.write_text(mutated(source, mutant.site.number), "utf-8")
     try:
         return failing(checkout, met, within)
     finally:
-        path.write_text(source)
+        path.write_text(source, "utf-8")
 
 
 def judged(mutant: Mutant, checkout: Path, tests: Mapping[str, Reached]) -> str:
@@ -133,7 +133,7 @@ def main() -> int:
         mutants = list(of_package(checkout, chosen.package))
         sample = random.Random(chosen.seed).sample(mutants, min(chosen.count, len(mutants)))
         if chosen.again:
-            sample = survivors(chosen.again.read_text(), mutants)
+            sample = survivors(chosen.again.read_text("utf-8"), mutants)
         tests = reached(checkout, chosen.package, chosen.tests or [f"tests/{chosen.package}"], WITHIN)
         passing = {name: test for name, test in tests.items() if test.passed}
         print(f"{len(mutants)} mutants; unchanged, {len(passing)} tests pass, others: {[*(tests.keys() - passing)]}")

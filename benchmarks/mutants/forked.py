@@ -85,7 +85,7 @@ def _forked(checkout: Path, run: Callable[[], object], within: float) -> Any:
     if not ended:
         os.waitpid(child, 0)
         return LIMIT
-    return json.loads(answer.read_text()) if answer.exists() else NO_ANSWER
+    return json.loads(answer.read_text("utf-8")) if answer.exists() else NO_ANSWER
 
 
 def _child(checkout: Path, run: Callable[[], object], answer: Path) -> None:
@@ -98,6 +98,6 @@ def _child(checkout: Path, run: Callable[[], object], answer: Path) -> None:
         os.chdir(checkout)
         os.environ["PYTHONPATH"] = str(checkout)
         sys.path.insert(0, str(checkout))
-        answer.write_text(json.dumps(run()))
+        answer.write_text(json.dumps(run()), "utf-8")
     finally:
         os._exit(0)

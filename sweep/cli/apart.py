@@ -80,7 +80,7 @@ def _work(work: Callable[[Tell], None], to: int) -> NoReturn:
     code = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # the other one says what there is to say of it
-        with os.fdopen(to, "w") as file:
+        with os.fdopen(to, "w", encoding="utf-8") as file:
             work(lambda value: print(json.dumps(value), file=file, flush=True))
         code = 0
     except BaseException:

@@ -65,7 +65,7 @@ class Examination:
             InputError: where there is nothing to examine, or the user's files cannot be read.
         """
         while not self._complete:
-            with tempfile.TemporaryFile("w+") as stood, Apart(partial(self._work, stood)) as process:
+            with tempfile.TemporaryFile("w+", encoding="utf-8") as stood, Apart(partial(self._work, stood)) as process:
                 for kind, content in process.told():
                     self._heard(kind, content)
                     say(self._now())

@@ -38,7 +38,7 @@ def status(root: Root, name: str | None) -> bool:
         from sweep.cluster.jobs import last_line
 
         for log in jobs.logs(root, sweep, job):
-            typer.echo(f"{log.name}: {last_line(log.read_text(errors='replace'))}")
+            typer.echo(f"{log.name}: {last_line(log.read_text(encoding='utf-8', errors='replace'))}")
         return True
     return False
 
@@ -46,7 +46,7 @@ def status(root: Root, name: str | None) -> bool:
 def _is_driven_here(root: Root, sweep: str) -> bool:
     """Whether who writes the ledger runs on this machine: machines cannot share SQLite's files while one writes."""
     with suppress(OSError, ValueError, TypeError, KeyError):
-        return bool(json.loads(root.sweep(sweep).lock.read_text())["host"] == socket.gethostname())
+        return bool(json.loads(root.sweep(sweep).lock.read_text(encoding="utf-8"))["host"] == socket.gethostname())
     return False
 
 
@@ -58,7 +58,7 @@ def logs(root: Root, sweep: str, job: str, *, follow: bool) -> None:
     if follow:
         raise InputError(f"of a job of Slurm's: tail -f {' '.join(map(str, files))}")
     for file in files:
-        typer.echo(file.read_text(errors="replace"), nl=False)
+        typer.echo(file.read_text(encoding="utf-8", errors="replace"), nl=False)
 
 
 def _log(root: Root, sweep: str, job: str) -> Path:

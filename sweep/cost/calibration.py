@@ -104,7 +104,7 @@ def _remember(root: Root, calibration: Calibration) -> None:
 
 
 def _content(root: Root) -> dict[str, Any]:
-    return dict(json.loads(root.calibration.read_text())) if root.calibration.exists() else {}
+    return dict(json.loads(root.calibration.read_text("utf-8"))) if root.calibration.exists() else {}
 
 
 def _measured(content: dict[str, Any]) -> Measured:

@@ -178,7 +178,7 @@ def _remember(root: Root, plan: Plan, device: str, found: Known) -> None:
 
 
 def _content(root: Root) -> dict[str, Any]:
-    return dict(json.loads(root.latency.read_text())) if root.latency.exists() else {}
+    return dict(json.loads(root.latency.read_text("utf-8"))) if root.latency.exists() else {}
 
 
 def _device(plan: Plan) -> str:

@@ -108,7 +108,9 @@ class RayCallback(Callback):
             self._recorder.broke(job.key, "hung", self._hung[job.key])
             return
         written = Path(trial.error_file) if trial.error_file else None  # by Ray, on this machine
-        self._recorder.broke(job.key, *worker_death(written.read_text() if written and written.exists() else ""))
+        self._recorder.broke(
+            job.key, *worker_death(written.read_text("utf-8", "replace") if written and written.exists() else "")
+        )
 
     def _forget(self, key: str) -> None:
         """A trial that no worker has any more."""

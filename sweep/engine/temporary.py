@@ -54,7 +54,7 @@ def held(for_ray: bool) -> Iterator[Path]:
     remove_leftovers({parent, Path(tempfile.gettempdir())})
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     try:
-        with (folder / LOCK).open("x") as lock:
+        with (folder / LOCK).open("x", encoding="utf-8") as lock:
             if _taken(lock):  # where there are no locks the file stays empty, and nobody removes what is left
                 lock.write(json.dumps(_machine()))
                 lock.flush()
@@ -94,7 +94,7 @@ def _is_left(folder: Path) -> bool:
     try:
         if folder.lstat().st_uid != os.getuid():  # what lies in it is not ours to open
             return False
-        with (folder / LOCK).open("r+") as lock:
+        with (folder / LOCK).open("r+", encoding="utf-8") as lock:
             return _is_of_this_machine(lock.read()) and _taken(lock)
     except OSError:
         return False
@@ -110,7 +110,7 @@ def _taken(lock: IO[str]) -> bool:
 
 
 def _machine() -> dict[str, str]:
-    return {"host": socket.gethostname(), "boot": BOOT.read_text().strip() if BOOT.exists() else ""}
+    return {"host": socket.gethostname(), "boot": BOOT.read_text("utf-8").strip() if BOOT.exists() else ""}
 
 
 def _is_of_this_machine(written: str) -> bool:

@@ -137,7 +137,7 @@ class Claims:
         if number < 0:
             return -1, None
         try:
-            return number, self._path(key, number).read_text().strip()
+            return number, self._path(key, number).read_text(encoding="utf-8").strip()
         except OSError as error:
             raise StorageError(f"cannot read {self._path(key, number)}: {error.strerror}") from error
 
@@ -232,7 +232,7 @@ class Claims:
     def _said(self, member: str) -> dict[str, Any] | None:
         """What a member says of itself; None where that cannot be read at this moment."""
         try:
-            said = json.loads((self._members / f"{member}.json").read_text())
+            said = json.loads((self._members / f"{member}.json").read_text(encoding="utf-8"))
             return said if isinstance(said, dict) and isinstance(said.get("pid"), int) else None
         except (OSError, ValueError):
             return None

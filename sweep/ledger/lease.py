@@ -80,7 +80,8 @@ def machine() -> str:
     """What two processes have in common that see each other's numbers: the start of the system, and the namespace of
     process numbers; two containers may share the name of their host."""
     try:
-        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
+        start = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+        return f"{start} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return f"{socket.gethostname()} {uuid.getnode()}"
 

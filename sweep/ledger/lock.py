@@ -28,7 +28,7 @@ def exclusive(path: Path, what: str) -> Iterator[None]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+")
+        file = path.open("a+", encoding="utf-8")
     except OSError as error:
         raise StorageError(f"cannot write {error.filename}: {error.strerror}") from error
     with file:
@@ -61,7 +61,7 @@ def _taken(file: IO[str]) -> bool:
 def holder(path: Path) -> str | None:
     """Who holds the lock now, as a sentence; None when nobody does, which nobody can where the disk has no locks."""
     try:
-        with path.open() as file:
+        with path.open(encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return _holder(path)
@@ -72,7 +72,7 @@ def holder(path: Path) -> str | None:
 
 def _holder(path: Path) -> str:
     try:
-        holder = json.loads(path.read_text())
+        holder = json.loads(path.read_text("utf-8"))
         return f"process {holder['pid']} on {holder['host']}, since {holder['since']}"
     except (OSError, ValueError, KeyError):
         return "by a process that is just starting"

@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.cuts import CUT_BY, cuts
+from search_spaces.idle import idle
 from search_spaces.schema import MethodGrid, Pair, Spec, Variant
 from search_spaces.space import OF_RECIPE, as_searched, corners, usual_point
 from search_spaces.table import column
 from sweep.plan.labels import TUNED, label
+from sweep.plan.notes import mixing, own_labels, teachers_take, unlabelled
 from sweep.plan.slots import RULES, Plan, SearchedCell, Slot
 from sweep.plan.table import table_of
 from sweep.plan.teachers import PairTeacher, pair_name, taught_by
@@ -96,45 +98,13 @@ def build_plan(spec: Spec, store: TeacherStore | None = None) -> Plan:
         slots=(*(slot for slot in trained.values() if slot.id in needed), *unique.values()),
         notes=(
             *(*data.remarks, *notes),
-            *(_teachers_take(spec) if trained.keys() & needed else ()),
-            *_mixing(students, cells),
+            *(teachers_take(spec) if trained.keys() & needed else ()),
+            *mixing(students, cells),
+            *unlabelled(parts),
+            *own_labels(spec),
+            *idle(spec),
         ),
     )
-
-
-def _mixing(students: Iterable[Slot], cells: dict[str, SearchedCell]) -> list[str]:
-    """What it costs that students with a teacher see mixed images."""
-    from trainers.distillers import METHODS
-
-    def taught(config: dict[str, Any]) -> bool:
-        return METHODS[config["method"]["name"]].teacher_needs != "nothing"
-
-    recipes = [slot.config["recipe"] for slot in students if taught(slot.config)]
-    searched = [cell.config["recipe"] | _of_recipe(cell.space) for cell in cells.values() if taught(cell.config)]
-    if not any(recipe["mixup"] or recipe["cutmix"] for recipe in [*recipes, *searched]):
-        return []
-    return [
-        "images are mixed (recipe.mixup, recipe.cutmix): teachers are run on every mixture, in every epoch, and the"
-        " logit bank keeps nothing of them"
-    ]
-
-
-def _of_recipe(space: dict[str, Any]) -> dict[str, Any]:
-    """What of a space is searched of the recipe, by field."""
-    return {path.removeprefix("recipe."): of for path, of in space.items() if path.startswith("recipe.")}
-
-
-def _teachers_take(spec: Spec) -> list[str]:
-    """What the teachers' recipe makes of fields that are swept over for students."""
-    recipes = [variant.value.model_dump() for variant in spec.recipes]
-    swept = [name for name, value in recipes[0].items() if any(recipe[name] != value for recipe in recipes)]
-    taken = {name: value for name, value in spec.teacher_recipe.model_dump().items() if name in swept}
-    if not taken:
-        return []
-    return [
-        f"teachers are trained with {label('', taken).strip()}: the first of the values that their students take, or"
-        " what the spec has under teachers: recipe"
-    ]
 
 
 def _check_length(spec: Spec) -> None:
@@ -156,6 +126,7 @@ def _data(spec: Spec) -> tuple[DataSource, ImageData, tuple[dict[str, Any], ...]
 
 def _part(cut: TrainingData, recipe: Recipe) -> dict[str, Any]:
     counts = {"train": len(cut.train), "held_out": len(cut.val or ()), "test": len(cut.test)}
+    counts |= {"labelled": int(cut.labelled.sum())}
     return {name: getattr(recipe, name) for name in CUT_BY} | counts
 
 

@@ -30,6 +30,9 @@ def kind_of(pair: str, config: dict[str, Any]) -> tuple[Any, ...]:
     teacher = teacher_of(pair).partition("@")[0] if taught else ""
     recipe = [config["recipe"].get(name) for name in TIMED_BY]
     set_too = [name for name in TIMED_BY_WHERE_SET if config["recipe"].get(name)]
+    labelled = config["recipe"].get("labelled_fraction", 1)
+    if labelled != 1:  # methods without a teacher train on so many images
+        set_too.append(f"labelled {labelled}")
     return (config["method"]["name"], teacher, config["model"], config["dataset"]["content"], *recipe, *set_too)
 
 

@@ -162,19 +162,29 @@ def images(history: History) -> Markup:
     parts = history.plan.parts
     if not parts:
         return Markup()
-    differing = [name for name in CUT_BY if any(part[name] != parts[0][name] for part in parts)]
+    differing = [name for name in CUT_BY if any(part.get(name) != parts[0].get(name) for part in parts)]
+    unlabelled = any(_labelled(part) < part["train"] for part in parts)
+    counts = COUNTS | (LABELLED if unlabelled else {})
     lines = [
         [
-            ", ".join(f"{name}={written(part[name])}" for name in differing) or history.plan.dataset,
-            *(f"{part[count]:,}" for count in COUNTS),
+            ", ".join(f"{name}={written(part.get(name))}" for name in differing) or history.plan.dataset,
+            *(f"{({'labelled': _labelled(part)} | part)[count]:,}" for count in counts),
         ]
         for part in parts
     ]
-    return table(("part" if differing else "data set", *COUNTS.values()), lines, right=(1, 2, 3))
+    right = tuple(range(1, 1 + len(counts)))
+    return table(("part" if differing else "data set", *counts.values()), lines, right=right)
 
 
 COUNTS = {"train": "train", "held_out": "held out", "test": "test"}
 """Of a plan's parts, with the words for a column."""
+LABELLED = {"labelled": "train with a label"}
+"""The same, where not all have one."""
+
+
+def _labelled(part: dict[str, Any]) -> int:
+    """Of an earlier release's part all are."""
+    return int(part.get("labelled", part["train"]))
 
 
 # -- teachers, dates, versions ----------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def _file_system(path: Path) -> str:
     """Of the innermost mount that holds a path; the latest where several lie at one place. Empty where Linux does not
     say."""
     try:
-        lines = MOUNTED.read_text().splitlines()
+        lines = MOUNTED.read_text("utf-8", "surrogateescape").splitlines()
     except OSError:
         return ""
     mounts = [(_unescaped(before.split()[4]), after.split()[0]) for before, _, after in map(_halves, lines)]

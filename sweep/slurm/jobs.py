@@ -50,7 +50,7 @@ def known(root: Root, name: str | None) -> tuple[str, str] | None:
     there = [path for path in noted if path.is_file()]
     if not there:
         return None
-    job = there[-1].read_text().strip()
+    job = there[-1].read_text(encoding="utf-8").strip()
     if not re.fullmatch(r"\d+", job):
         raise InputError(f"{there[-1]} holds no number of a job of Slurm's; remove it")
     return there[-1].stem, job

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import User
+from tests.support.forked import forked
 
-pytestmark = pytest.mark.slow(150)
+pytestmark = pytest.mark.slow(30)
 
 SPEC = """\
 name: small
@@ -53,15 +54,15 @@ VERBS = (
 def test_every_verb_prints_what_there_is_room_for(tmp_path: Path, empty_store: Path, encoding: str) -> None:
     user = User(tmp_path / "a b", SPEC).given(empty_store)
     user.encoding = encoding
-    own = C if encoding == "ascii" else {"PYTHONIOENCODING": "latin-1"}
-    for verb in ("run spec.yaml --local", *VERBS):
-        done = user.sweep(*shlex.split(verb), **own)
-        assert "Traceback" not in done.err, f"{verb}: {done.err}"
-        assert done.code == 0, f"{verb}: {done.err}{done.out}"
-        if verb == "leaderboard":
-            assert "resnet8->resnet8" in done.out
-            assert f"mean {'+-' if encoding == 'ascii' else '±'} standard deviation" in " ".join(done.out.split())
-    user.write("name: ö\ndataset: digits\npairs: [a → b]\nmethods: [α]\n")
-    wrong = user.sweep("plan", "spec.yaml", **own)
+    with forked(user, **(C if encoding == "ascii" else {"PYTHONIOENCODING": "latin-1"})) as typed:
+        for verb in ("run spec.yaml --local", *VERBS):
+            done = typed.sweep(*shlex.split(verb))
+            assert "Traceback" not in done.err, f"{verb}: {done.err}"
+            assert done.code == 0, f"{verb}: {done.err}{done.out}"
+            if verb == "leaderboard":
+                assert "resnet8->resnet8" in done.out
+                assert f"mean {'+-' if encoding == 'ascii' else '±'} standard deviation" in " ".join(done.out.split())
+        user.write("name: ö\ndataset: digits\npairs: [a → b]\nmethods: [α]\n")
+        wrong = typed.sweep("plan", "spec.yaml")
     assert wrong.code == 2
     assert "unknown method 'alpha'" in wrong.err

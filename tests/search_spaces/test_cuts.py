@@ -16,12 +16,13 @@ def cut_by(**recipe: object) -> list[tuple[object, ...]]:
 
 
 def test_what_does_not_decide_the_cut_makes_none() -> None:
-    assert cut_by() == cut_by(lr=[0.1, 0.2, 0.3], epochs={"range": [3, 9]}) == [(0.25, 8, None, 0)]
+    assert cut_by() == cut_by(lr=[0.1, 0.2, 0.3], epochs={"range": [3, 9]}) == [(0.25, 8, None, 0, 1.0)]
 
 
 def test_each_way_to_cut_is_there_once() -> None:
     found = cut_by(samples_per_class=[4, 8], lr=[0.1, 0.2], test_per_class=[None, 9])
-    assert found == [(0.25, 4, None, 0), (0.25, 4, 9, 0), (0.25, 8, None, 0), (0.25, 8, 9, 0)]
+    assert found == [(0.25, *rest, 0, 1.0) for rest in ((4, None), (4, 9), (8, None), (8, 9))]
+    assert [cut[4] for cut in cut_by(labelled_fraction={"range": [0.2, 0.5]})] == [0.2, 0.5]
 
 
 def test_a_search_cuts_by_its_outermost_values_together() -> None:

@@ -298,6 +298,7 @@ UNLIMITED = {
     *(
         ("rld", "warmup_epochs"),
         ("normkd_dkd", "warmup_epochs"),
+        ("abkd_dkd", "warmup_epochs"),
         ("sdd", "warmup_epochs"),
         ("ldrld", "k"),
         ("wkd", "decay_start"),

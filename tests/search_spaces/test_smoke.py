@@ -15,6 +15,7 @@ from search_spaces.loader import parse_spec
 from search_spaces.schema import Spec
 from search_spaces.smoke import IMAGES, TEST_IMAGES, shrunk
 from sweep.plan.expand import build_plan
+from tests.support.examples import SPEC, small_spec
 from trainers.data import DATASETS, TrainingData
 
 pytestmark = pytest.mark.slow(1)
@@ -96,6 +97,15 @@ def test_a_smoke_run_keeps_what_it_does_not_shrink() -> None:
         spec.dataset_options,
     )
     assert shrunk(spec) == small
+
+
+def test_a_smoke_run_with_few_labels_has_one_of_each_class() -> None:
+    spec = small_spec(recipe=SPEC["recipe"] | {"samples_per_class": None, "labelled_fraction": 0.01})
+    short = shrunk(spec).pairs[0].recipes[0].value
+    assert short.samples_per_class == 20
+    assert short.labelled_fraction == 1 / 20
+    half = small_spec(recipe=SPEC["recipe"] | {"labelled_fraction": 0.5})
+    assert shrunk(half).pairs[0].recipes[0].value.labelled_fraction == 0.5
 
 
 def test_large_pictures_become_small_ones(tmp_path: Path) -> None:

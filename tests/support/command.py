@@ -134,7 +134,7 @@ class User:
         return subprocess.Popen(
             [sys.executable, *self.program, *arguments],
             cwd=self.folder,
-            env=self._environment() | environment,
+            env=self.environment() | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -142,7 +142,8 @@ class User:
             start_new_session=True,
         )
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """Of a command: this process's, less what is set for Ray and MLflow, and a home of its own."""
         inherited = {
             key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "TUNE_", "MLFLOW_"))
         }
@@ -170,7 +171,7 @@ class User:
         out, err = io.StringIO(), io.StringIO()
         with (
             contextlib.chdir(self.folder),
-            patch.dict(os.environ, self._environment() | environment, clear=True),
+            patch.dict(os.environ, self.environment() | environment, clear=True),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
             pytest.raises(SystemExit) as end,

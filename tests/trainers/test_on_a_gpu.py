@@ -76,6 +76,11 @@ def test_a_recipe_trains_as_on_the_cpu(recipe: str, tmp_path: Path) -> None:
     holds(trial("kd", **RECIPES[recipe]), tmp_path)
 
 
+@pytest.mark.parametrize("method", ["scratch", "dho"])
+def test_with_few_labels_it_trains_as_on_the_cpu(method: str, tmp_path: Path) -> None:
+    holds(trial(method, labelled_fraction=0.5, diagnostics=True), tmp_path)
+
+
 @pytest.mark.slow(30)
 @pytest.mark.parametrize("method", [name for name in METHODS if name not in KINDS])
 def test_every_other_method_trains_as_on_the_cpu(method: str, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from trainers.check import check
 from trainers.contract.case import IMAGES, Case, losses, reads_logits, total
 from trainers.contract.training import one_epoch, small_set
+from trainers.data.labelled import UNLABELLED
 from trainers.distillers import Batch, Distiller, LogitDistiller, Losses
 from trainers.distillers.labels import LabelReading
 from trainers.models import Features
@@ -24,6 +25,8 @@ EPOCHS = (1, 2, 20, 151, 240)
 """At which weights are asked for."""
 SMOOTHING = 0.3
 """A recipe's, that a method's cross-entropy must take notice of."""
+FEW = 0.25
+"""Share of the images that have a label, of a recipe that leaves others without one."""
 FAR = 1e4
 """Logits as large as they come."""
 
@@ -73,7 +76,8 @@ def weighed(case: Case) -> str | None:
 
 def the_students(case: Case) -> str | None:
     """The logits are those of the network that is evaluated, in the view that all methods see, and `ce` is their
-    cross-entropy with the labels; where that network mixes several heads, of those of the head that learns them."""
+    cross-entropy with the labels, as far as these are known; where that network mixes several heads, of those of the
+    head that learns them."""
     method, batch = case.method().eval(), case.batch
     given, logits = method.losses(batch), method.predictor(batch.images).float()
     if not _close(given.logits, logits):
@@ -86,6 +90,18 @@ def the_students(case: Case) -> str | None:
     labelled = method.labelled(batch.images).float()
     if not _close(smoothed, F.cross_entropy(labelled, batch.targets, label_smoothing=SMOOTHING)):
         return "its term 'ce' takes no notice of the recipe's label_smoothing; let it be `batch.ce(logits)`"
+    return None if method.reads_labels else _of_known_labels(method, batch, labelled)
+
+
+def _of_known_labels(method: Distiller, batch: Batch, logits: Tensor) -> str | None:
+    """Where images have no label, `ce` is of the others, divided by how many these are among all training images."""
+    hidden = batch.targets.clone()
+    hidden[::2] = UNLABELLED
+    for targets, share in ((hidden, FEW), (torch.full_like(hidden, UNLABELLED), FEW)):
+        found = method.losses(replace(batch, targets=targets, reading=LabelReading(labelled=share))).terms["ce"]
+        each = F.cross_entropy(logits, targets, ignore_index=UNLABELLED, reduction="none")
+        if not _close(found, each.mean() / share):
+            return "its term 'ce' counts images that have no label; let it be `batch.ce(logits)`"
     return None
 
 

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
 
 from trainers.config import Frozen, Recipe
+from trainers.data.labelled import UNLABELLED, keep_labels
 from trainers.draws import bits
 from trainers.errors import InputError
 from trainers.storage.content import tensors_key
@@ -77,6 +78,10 @@ class Images(ABC):
         Raises:
             InputError: when an image cannot be read; its file is named.
         """
+
+    def relabelled(self, labels: Tensor) -> Images:
+        """The same images with other labels, int64 ``[N]``."""
+        return cast(Images, replace(cast(Any, self), labels=labels))
 
     def recipe_left(self, recipe: Recipe) -> Recipe:
         """`recipe` without what batches with a :class:`Framing` have been through already."""
@@ -190,14 +195,26 @@ class TrainingData:
     train: Images
     val: Images | None
     test: Images
+    labelled: Tensor  # bool [N], of `train`
+    """Whether each image keeps its label; `train` has them all."""
+
+    def trained(self, *, unlabelled: bool) -> Images:
+        """The images that are trained on, as training may see them: those that keep no label have
+        :data:`~trainers.data.labelled.UNLABELLED` there, or, unless `unlabelled`, are left out."""
+        if bool(self.labelled.all()):
+            return self.train
+        if not unlabelled:
+            return self.train.take(torch.nonzero(self.labelled).flatten())
+        return self.train.relabelled(self.train.labels.masked_fill(~self.labelled, UNLABELLED))
 
     @classmethod
     def cut(cls, data: ImageData, recipe: Recipe) -> TrainingData:
-        """Hold out `recipe.val_fraction` of each class, then keep `recipe.samples_per_class` of the rest.
+        """Hold out `recipe.val_fraction` of each class, then keep `recipe.samples_per_class` of the rest, of which
+        `recipe.labelled_fraction` keep their labels.
 
         Raises:
             InputError: when a class has too few images for what the recipe asks, or a share of them is held out that is
-                no image of any class.
+                no image of any class, or one keeps its labels that is no image of some class.
         """
         chosen = bits(recipe.split_seed, "split", 0, data.train.index)
         train, val = [], []
@@ -220,11 +237,20 @@ class TrainingData:
                 f"data set '{data.name}': val_fraction {recipe.val_fraction:g} holds out none of a class's {most}"
                 f" training images; above {0.5 / most:.2g} it holds out some, and 0 holds out none on purpose"
             )
+        trained = data.train.take(torch.cat(train).sort().values)
         return cls(
             source=data,
-            train=data.train.take(torch.cat(train).sort().values),
+            train=trained,
             val=data.train.take(held_out) if len(held_out) else None,
             test=_some_of_each(data, recipe),
+            labelled=keep_labels(
+                trained.labels,
+                trained.index,
+                fraction=recipe.labelled_fraction,
+                seed=recipe.split_seed,
+                name=data.name,
+                classes=data.classes,
+            ),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trainers.distillers.abkd import ABKD, abkd_loss
+from trainers.distillers.abkd_dkd import ABKDDKD, abkd_dkd_loss
 from trainers.distillers.at import AT, at_loss
 from trainers.distillers.base import (
     Batch,
@@ -66,6 +67,7 @@ METHODS.add("la", LA)
 METHODS.add("rc", RC)
 METHODS.add("lr_revision", LR)
 METHODS.add("abkd", ABKD)
+METHODS.add("abkd_dkd", ABKDDKD)
 METHODS.add("normkd", NormKD)
 METHODS.add("normkd_dkd", NormKDDKD)
 METHODS.add("ldrld", LDRLD)
@@ -100,6 +102,7 @@ __all__ = [
     "MethodParams",
     "Setting",
     "View",
+    "abkd_dkd_loss",
     "abkd_loss",
     "at_loss",
     "binary_kl_loss",

@@ -1,4 +1,4 @@
-"""DHO, dual-head optimisation (Kang et al., arXiv 2505.07675), on fully labelled data.
+"""DHO, dual-head optimisation (Kang et al., arXiv 2505.07675).
 
 ::
 
@@ -14,11 +14,25 @@ Beside DHKD (:mod:`trainers.distillers.dhkd`) it is the same idea, two heads tha
 softmax divergence on the second head, without gradient alignment, and with a second head that is not dropped: what is
 evaluated and exported is the student with both heads, whose logits are the log-probabilities of the mixture.
 
-The numbers are those of the authors' release, without its unlabelled images: it is semi-supervised, with a CLIP
-teacher, and adds a second divergence of an unlabelled batch (`unlabelled` of :func:`dho_loss`), for which fully
-labelled data has no images. Where it differs further: its scripts for labelled data choose alpha and beta after
+With a recipe's `labelled_fraction` it is semi-supervised, as the paper has it: the label head learns from the images
+with a label alone, and the divergence is the sum of two means, over the images with a label and over those without:
+
+::
+
+    L = ce_weight * mean_l CE(a, y) + kd_weight * (mean_l KD + mean_u KD)
+
+    KD = T² KL(softmax(z_t / T) || softmax(b / T))              mean_l, mean_u: over images with a label, and without
+
+The authors' release draws two batches of one size for a step, one with labels and one without, however few images have
+one. Here an epoch has each image once, and a batch of B images about f B labels (f: the fraction), so that the teacher
+is asked no more than by other methods: an image with a label weighs 1 / f in its mean, one without 1 / (1 - f), which
+has the same gradient on average, and in a batch with exactly its share is the release's number
+(:func:`dho_loss` with `unlabelled`).
+
+Where the release differs further: its teacher is CLIP; its scripts for labelled data choose alpha and beta after
 training, one of them on the test set in every epoch; here they are hyperparameters, by default 0.5 and 0.5 as in its
-semi-supervised scripts, and a search chooses them where the spec lets it. T is a literal there.
+semi-supervised scripts, and a search chooses them where the spec lets it. Both weights are 1 in those. T is a literal
+there.
 
 Shapes: `B` batch, `C` classes, `D` features.
 """
@@ -31,9 +45,11 @@ from typing import Any, ClassVar
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from trainers.distillers.base import Batch, Distiller, Losses, MethodParams, Setting
 from trainers.distillers.kd import kd_loss
+from trainers.distillers.labels import known
 from trainers.models import Features, Network
 
 
@@ -54,6 +70,25 @@ def dho_loss(
     """
     labelled = kd_loss(student_logits, teacher_logits, temperature=temperature)
     return labelled if unlabelled is None else labelled + kd_loss(*unlabelled, temperature=temperature)
+
+
+def weighed_dho_loss(
+    student_logits: Tensor, teacher_logits: Tensor, labelled: Tensor, *, share: float, temperature: float = 2.0
+) -> Tensor:
+    """The sum of both means of :func:`dho_loss` as one batch of images with and without a label shows it.
+
+    Equal to it where the batch holds exactly its share of labels, and on average everywhere.
+
+    Args:
+        student_logits: ``[B, C]``, of the distillation head.
+        teacher_logits: ``[B, C]``; no gradient reaches them.
+        labelled: bool ``[B]``, which images have a label.
+        share: of all training images that have one, between 0 and 1.
+        temperature: `T`.
+    """
+    student, teacher = ((z / temperature).log_softmax(dim=1) for z in (student_logits, teacher_logits.detach()))
+    each = F.kl_div(student, teacher, reduction="none", log_target=True).sum(dim=1) * temperature**2
+    return torch.where(labelled, each / share, each / (1 - share)).mean()
 
 
 def mixed_logits(label_logits: Tensor, distilled_logits: Tensor, *, alpha: float = 0.5, beta: float = 0.5) -> Tensor:
@@ -135,17 +170,25 @@ class DHO(Distiller):
         return cls(params, student, setting)
 
     def losses(self, batch: Batch) -> Losses:
-        """`ce` of the label head, and `dho`: :func:`dho_loss` of the distillation head. The logits are the mixture's.
+        """`ce` of the label head, and `dho` of the distillation head: :func:`dho_loss`, or :func:`weighed_dho_loss`
+        where images have no label. The logits are the mixture's.
 
         Raises:
             TypeError: where the batch carries no teacher's pass.
         """
         passed, params = self.passed(batch.images), self.params
         labelled, distilled = passed.logits.float(), self.aux_head(passed.pooled.float())
-        teacher = batch.need_teacher().logits.float()
-        dho = dho_loss(distilled, teacher, temperature=params.temperature)
+        dho = self._divergence(distilled, batch)
         mixed = mixed_logits(labelled.detach(), distilled.detach(), alpha=params.alpha, beta=params.beta)
         return Losses(mixed, {"ce": batch.ce(labelled), "dho": dho})
+
+    def _divergence(self, distilled: Tensor, batch: Batch) -> Tensor:
+        """Of the distillation head, by whether all images have a label."""
+        teacher, share = batch.need_teacher().logits.float(), batch.reading.labelled
+        if share == 1:
+            return dho_loss(distilled, teacher, temperature=self.params.temperature)
+        labelled, temperature = known(batch.targets), self.params.temperature
+        return weighed_dho_loss(distilled, teacher, labelled, share=share, temperature=temperature)
 
     def weights(self, epoch: int) -> dict[str, float]:
         """`ce_weight` for `ce` and `kd_weight` for `dho`, in every epoch."""

@@ -10,6 +10,11 @@ from trainers.registry import Registry
 METHODS: Registry[type[Distiller]] = Registry("method")
 
 
+def has_teacher(config: MethodConfig) -> bool:
+    """Whether the method that `config` names listens to a teacher, who needs no labels. Raises InputError."""
+    return METHODS[config.name].teacher_needs != "nothing"
+
+
 def build_distiller(config: MethodConfig, student: Network, setting: Setting) -> Distiller:
     """The method that `config` names, around `student`; its own layers are drawn from torch's global generator.
 

@@ -20,8 +20,9 @@ through all of them. `sharpen: 0` takes d itself for c.
 
 Where the authors' release (JiamingLv/WKD) differs: on CIFAR-100 and ImageNet it reads d from files, 1 - the centred
 kernel alignment of two classes' features over the training set; their off-diagonal mean is 0.7 (CIFAR-100), where that
-of classifiers' rows is about 1. Its option `fc` is the distance here, though as released it fails in the second step,
-since d keeps the graph to the teacher's weights. It gathers C - 1 classes for each sample and keeps B (C - 1)² floats
+of classifiers' rows is about 1 (:func:`cka_distances` computes them, in no trial: docs/methods.md says why). Its option
+`fc` is the distance here, though as released it fails in the second step, since d keeps the graph to the teacher's
+weights. It gathers C - 1 classes for each sample and keeps B (C - 1)² floats
 in each round; here the label's class has no mass instead, and C² are kept once. On ImageNet E0 is 0 and E 100.
 
 Shapes: `B` batch, `C` classes.
@@ -51,6 +52,28 @@ def cosine_distances(rows: Tensor) -> Tensor:
         return rows.new_empty(len(rows), len(rows))
     directions = F.normalize(rows.detach(), dim=1)
     return 1 - directions @ directions.T
+
+
+def cka_distances(features: Tensor) -> Tensor:
+    """1 - CKA ``[C, C]``, linear centred kernel alignment of every two classes' features, without gradient.
+
+    It is what the release's published runs read from files:
+
+    ::
+
+        CKA(k, l) = |X_k' X_l|² / (|X_k' X_k| |X_l' X_l|)        X: features of a class, centred; Frobenius norms
+
+    Args:
+        features: ``[C, n, D]``, of as many samples of each class. The i-th samples of two classes stand side by side,
+            so their order counts. On CIFAR-100 the release takes every place of the teacher's last map of every
+            training image for a sample.
+    """
+    centred = features.detach() - features.detach().mean(dim=1, keepdim=True)
+    classes, samples, _ = centred.shape
+    beside = centred.transpose(0, 1).reshape(samples, -1)  # [n, C D]
+    alike = torch.stack([(own.T @ beside).unflatten(1, (classes, -1)).square().sum(dim=(0, 2)) for own in centred])
+    norms = alike.diagonal().sqrt()
+    return (1 - alike / (norms[:, None] * norms)).fill_diagonal_(0)
 
 
 def costs(distances: Tensor, *, sharpen: float = 1.0) -> Tensor:

@@ -14,6 +14,7 @@ Shapes: `B` batch, `C` classes.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
@@ -114,6 +115,19 @@ def _of_class(name: str, given: type, origin: Origin, plain: bool, summary: str)
     if summary or "summary" not in given.__dict__:
         given.summary = summary or _first_line(given) or f"{name}, a method of your own"
     return given
+
+
+def own_losses(kind: type[Distiller]) -> bool:
+    """Whether a class of the user's computes its cross-entropy by itself, and not by what reads labels as the recipe
+    says (:meth:`trainers.distillers.base.Batch.ce`), as far as its text shows."""
+    losses = kind.losses
+    if losses.__module__.partition(".")[0] == "trainers":
+        return False
+    try:
+        text = inspect.getsource(losses)
+    except (OSError, TypeError):  # no text of it is kept
+        return True
+    return "cross_entropy(" in text or not (".ce(" in text or "super().losses(" in text)
 
 
 def _first_line(given: object) -> str:

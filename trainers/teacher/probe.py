@@ -61,7 +61,7 @@ class Note:
     def read(self) -> float | None:
         """The accuracy in percent; None where nothing was measured of just this, or the note is damaged."""
         try:
-            return float(json.loads(self._file.read_text()))
+            return float(json.loads(self._file.read_text("utf-8")))
         except (OSError, ValueError, TypeError):
             return None
 

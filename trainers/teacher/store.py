@@ -159,7 +159,7 @@ class TeacherStore:
     def trained_by(self, trial_key: str) -> Passport | None:
         """The teacher that a trial has produced, if it is stored; other teachers' passports are not judged."""
         for path in self._passports_of():
-            if f'"{trial_key}"' in path.read_text(errors="replace"):
+            if f'"{trial_key}"' in path.read_text("utf-8", "replace"):
                 passport = self._passport(path)
                 if passport.origin_key == trial_key:
                     return passport
@@ -278,7 +278,7 @@ class TeacherStore:
     @staticmethod
     def _passport(path: Path) -> Passport:
         try:
-            return Passport.model_validate(json.loads(path.read_text()))
+            return Passport.model_validate(json.loads(path.read_text("utf-8")))
         except (OSError, ValueError, ValidationError) as error:
             raise CheckpointError(f"teacher passport {path} cannot be read; remove {path.parent}: {error}") from error
 

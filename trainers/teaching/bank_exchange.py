@@ -103,7 +103,7 @@ class Packs:
     def _alone(self) -> Iterator[None]:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            file = (self._folder / ".lock").open("a")
+            file = (self._folder / ".lock").open("a", encoding="utf-8")
         except OSError as error:
             raise StorageError(f"cannot write {self._folder}: {error.strerror}") from error
         with file:

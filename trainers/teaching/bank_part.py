@@ -151,7 +151,7 @@ class Part:
         """Hold the part's lock; yields False where another process has it and we do not `wait`."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            file = (self.folder / ".lock").open("a")
+            file = (self.folder / ".lock").open("a", encoding="utf-8")
         except OSError as error:
             _log.warning("the logit bank cannot be written (%s)", error)
             yield True

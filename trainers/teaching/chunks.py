@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import repeat
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from torch import Tensor
 from trainers.config import Recipe
 from trainers.data.base import Framing, Images, Split
 from trainers.distillers import Batch, View
-from trainers.distillers.labels import Partners, reading_of
+from trainers.distillers.labels import LabelReading, Partners, reading_of
 from trainers.teaching.lesson import Teaching
 from trainers.views.views import Views
 
@@ -99,6 +100,10 @@ class Preparation:
         labels = torch.split(chunk.labels[others], sizes)
         return own, mixed, map(Partners, labels, torch.split(share, sizes))
 
+    @cached_property
+    def _reading(self) -> LabelReading:
+        return reading_of(self.recipe, self.train.labels)
+
     @property
     def _strong(self) -> bool:
         return any(pupil.strong for pupil in self.pupils)
@@ -126,7 +131,7 @@ class Preparation:
                     epoch,
                     seen[taught].teacher,
                     beside[taught] if also else None,
-                    reading_of(self.recipe),
+                    self._reading,
                     mixed_with,
                 )
                 for taught, also in self.pupils

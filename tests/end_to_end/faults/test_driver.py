@@ -17,8 +17,8 @@ from trainers.storage.checkpoint import KEEP, Checkpoints
 
 pytestmark = pytest.mark.slow(190)
 
-EARLY = 4
-"""An epoch after which a trial goes on for a while."""
+EARLY = 16
+"""An epoch after which a trial goes on for a while: it has 24."""
 LATEST = 3.0
 """Seconds after the moment that is waited for, at most, in which the driver is killed."""
 

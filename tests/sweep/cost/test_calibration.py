@@ -207,6 +207,16 @@ def test_who_shares_a_teacher_pays_a_part_of_it(root: Root, plan: Plan) -> None:
     assert Pace(root, on_gpu=True).seconds(slot.pair, slot.config) is None
 
 
+def test_with_few_labels_a_trial_is_of_a_kind_of_its_own_and_with_all_of_its_old_one(plan: Plan) -> None:
+    slot = slot_of(plan, "kd")
+    earlier = {name: value for name, value in slot.config["recipe"].items() if name != "labelled_fraction"}
+    few = slot.config | {"recipe": earlier | {"labelled_fraction": 0.1}}
+    fewer = slot.config | {"recipe": earlier | {"labelled_fraction": 0.05}}
+    kinds = [kind_name(slot.pair, config, False) for config in (slot.config, few, fewer)]
+    assert len(set(kinds)) == 3
+    assert kind_name(slot.pair, slot.config | {"recipe": earlier}, False) == kinds[0]
+
+
 # -- the whole --------------------------------------------------------------------------------------------------------
 
 

@@ -102,6 +102,56 @@ def test_searched_and_gridded_hyperparameters_of_a_function(folder: Folder) -> N
     assert len({slot.label for slot in grid.students}) == 4
 
 
+OWN_CROSS_ENTROPY = """
+from torch.nn import functional as F
+from trainers import method
+from trainers.distillers import LogitDistiller, Losses, MethodParams
+
+@method("mykd")
+class Own(LogitDistiller):
+    Params = MethodParams
+    reads_labels = False
+
+    def terms(self, student, teacher, targets):
+        return {{"own": (student - teacher.detach()).square().mean()}}
+
+    def weights(self, epoch):
+        return {{"ce": 1.0, "own": 1.0}}
+{losses}"""
+LOSSES = """
+    def losses(self, batch):
+        logits = self.passed(batch.images).logits.float()
+        return Losses(logits, {{"ce": {ce}, **self.terms(logits, batch.need_teacher().logits, batch.targets)}})
+"""
+
+
+@pytest.mark.parametrize(
+    ("losses", "told"),
+    [
+        (LOSSES.format(ce="F.cross_entropy(logits, batch.targets)"), True),
+        (LOSSES.format(ce="-logits.log_softmax(1).gather(1, batch.targets[:, None]).mean()"), True),
+        (LOSSES.format(ce="batch.ce(logits)"), False),
+        ("    def losses(self, batch):\n        return super().losses(batch)\n", False),
+        ("", False),
+    ],
+)
+def test_the_plan_says_where_a_class_computes_a_cross_entropy_of_its_own(
+    folder: Folder, losses: str, told: bool
+) -> None:
+    text = OWN_CROSS_ENTROPY.format(losses=losses)
+    for recipe in ({"label_smoothing": 0.1}, {"label_smoothing": {"range": [0, 0.2]}}, {"labelled_fraction": 0.5}):
+        plan = plan_of(folder, text, methods=["kd", "mykd"], recipe=SPEC["recipe"] | recipe)
+        notes = [note for note in plan.notes if "cross-entropy of its own" in note]
+        assert [note.partition(" computes")[0] for note in notes] == ["method 'mykd'"] * told
+    plain = plan_of(folder, text, methods=["kd", "mykd"])
+    assert not any("cross-entropy of its own" in note for note in plain.notes)
+
+
+def test_a_function_has_no_cross_entropy_of_its_own(folder: Folder) -> None:
+    plan = plan_of(folder, recipe=SPEC["recipe"] | {"label_smoothing": 0.1})
+    assert not any("cross-entropy of its own" in note for note in plan.notes)
+
+
 def test_a_pair_has_values_of_its_own(folder: Folder) -> None:
     pairs = ["resnet20 -> resnet8", {"resnet20 -> tinynet": {"methods": {"mykd": {"beta": 9}}}}]
     plan = plan_of(folder, pairs=pairs, methods=["mykd"])

@@ -159,6 +159,7 @@ RECIPE = {
     "random_erasing": 0.25,
     "mixup": 0.8,
     "cutmix": 1,
+    "labelled_fraction": 0.5,
 }
 
 
@@ -171,6 +172,35 @@ def test_the_plan_says_that_mixed_images_cost_the_teacher(small_plan: Plan) -> N
     assert any("teachers are run on every mixture" in note for note in searched.notes)
     alone = build_plan(small_spec(recipe=SPEC["recipe"] | {"mixup": 0.5}, methods=["scratch"]))
     assert not any("mixed" in note for note in alone.notes)
+
+
+def test_the_plan_says_how_many_images_keep_their_label(small_plan: Plan) -> None:
+    assert not any("label" in note for note in small_plan.notes)
+    plan = build_plan(small_spec(recipe=SPEC["recipe"] | {"labelled_fraction": 0.25}))
+    (note,) = (note for note in plan.notes if "label" in note)
+    assert note.startswith("recipe.labelled_fraction: 20 of 80 training images keep their label")
+    assert [part["labelled"] for part in plan.parts] == [20]
+    assert [part["labelled"] for part in small_plan.parts] == [80]
+
+
+def test_the_plan_says_what_of_the_recipe_changes_nothing() -> None:
+    plan = build_plan(small_spec(recipe=SPEC["recipe"] | {"schedule": "step", "min_lr": 1e-4}))
+    assert "recipe.min_lr changes nothing here: it is read under `schedule: cosine` alone" in plan.notes
+
+
+def test_methods_that_read_every_label_are_refused_with_few_all_in_one_message() -> None:
+    with pytest.raises(InputError) as refused:
+        build_plan(
+            small_spec(recipe=SPEC["recipe"] | {"labelled_fraction": 0.25}, methods=["kd", "dkd", "sld", "mlkd"])
+        )
+    assert "dkd: method 'dkd' reads the label of every image, and recipe.labelled_fraction 0.25" in str(refused.value)
+    assert "sld: method 'sld' reads the label of every image" in str(refused.value)
+    assert "mlkd" not in str(refused.value)
+
+
+def test_a_class_without_a_label_is_refused() -> None:
+    with pytest.raises(InputError, match="leaves none of its 8 training images a label"):
+        build_plan(small_spec(recipe=SPEC["recipe"] | {"labelled_fraction": 0.01}))
 
 
 def test_methods_that_need_one_label_are_refused_with_mixed_images_all_in_one_message() -> None:

@@ -65,6 +65,23 @@ def test_recipes_that_cut_the_images_differently_have_a_line_each(ledger: Ledger
     assert found["samples_per_class=4"][0] == "40"
 
 
+def test_where_images_have_no_label_the_others_are_counted(ledger: Ledger) -> None:
+    history = told(ledger, recipe=SMALL | {"samples_per_class": 8, "labelled_fraction": [1, 0.25]})
+    found = lines_of(appendix.images(history))
+    assert (found["labelled_fraction=1"][0], found["labelled_fraction=1"][-1]) == ("80", "80")
+    assert (found["labelled_fraction=0.25"][0], found["labelled_fraction=0.25"][-1]) == ("80", "20")
+
+
+def test_parts_of_an_earlier_release_tell_of_no_labels(ledger: Ledger, small_plan: Plan) -> None:
+    body = small_plan.to_json()
+    for part in body["parts"]:
+        del part["labelled"], part["labelled_fraction"]
+    ledger.append("sweep", body={"spec": "name: small\n", "host": "here", "pid": 1})
+    ledger.append("plan", body=body)
+    (counts,) = [cells for name, cells in lines_of(appendix.images(read(ledger))).items() if name == "digits"]
+    assert len(counts) == 3
+
+
 def test_the_recipe_has_every_field_and_says_where_rows_differ(ledger: Ledger) -> None:
     history = told(ledger, recipe=SMALL | {"lr": [0.05, 0.1]}, methods=["kd", "scratch"])
     found = lines_of(appendix.recipe(history))

@@ -23,7 +23,7 @@ SHARE: Edges = ([0.0, 1 - A_LITTLE], [-A_LITTLE, 1.0])
 """Of what must not be the whole."""
 TEMPERATURES: Edges = ([(A_LITTLE,), (1,) * 100], [(), (2, 0.0), (1,) * 101])
 BY_NAME: dict[str, Edges] = {
-    **dict.fromkeys(("alpha", "beta", "gamma", "w0", "w1", "w2", "sharpen"), WEIGHT),
+    **dict.fromkeys(("alpha", "beta", "gamma", "w0", "w1", "w2", "sharpen", "ab_alpha", "ab_beta"), WEIGHT),
     **dict.fromkeys(
         ("temperature", "confidence_temperature", "least", "span", "eps", "init_variance", "regularization"), DIVISOR
     ),

@@ -19,6 +19,7 @@ from trainers.distillers import (
     Distiller,
     Setting,
     View,
+    abkd_dkd_loss,
     abkd_loss,
     at_loss,
     binary_kl_norm_loss,
@@ -124,6 +125,7 @@ OTHERWISE: dict[str, Params] = {
         "temperature": 2.5,
         "standardize": True,
     },
+    "abkd_dkd": WARMED | {"alpha": 2.0, "beta": 3.0, "ab_alpha": 0.0, "ab_beta": 1.0},
     "normkd": {"ce_weight": 0.3, "kd_weight": 2.0, "temperature": 2.5},
     "normkd_dkd": WARMED | {"alpha": 2.0, "beta": 3.0},
     "ldrld": {"ce_weight": 0.3, "alpha": 2.0, "beta": 3.0, "k": 4, "temperature": 2.5},
@@ -408,6 +410,10 @@ BESIDES_THE_LABELS: dict[str, Callable[[Any, Seen], Tensor]] = {
     ),
     "abkd": lambda p, seen: (
         p.kd_weight * abkd_loss(*seen.logits, **only(p, "alpha", "beta", "temperature", "standardize"))
+    ),
+    "abkd_dkd": lambda p, seen: (
+        risen(p)
+        * abkd_dkd_loss(*seen.logits, seen.targets, **only(p, "alpha", "beta", "ab_alpha", "ab_beta", "temperature"))
     ),
     "normkd": lambda p, seen: p.kd_weight * normkd_loss(*seen.logits, temperature=p.temperature),
     "normkd_dkd": lambda p, seen: (

@@ -25,7 +25,22 @@ SETTLED: list[tuple[str, dict[str, Any]]] = [
     ("sdd", {"around": "kd"}),
 ]
 ALL = [*((name, {}) for name in sorted(METHODS)), *SETTLED]
-REFUSED = {"crd", "crld", "dkd", "la", "lr_revision", "mlkd", "nkd", "normkd_dkd", "rc", "rld", "sdd", "sld", "wkd"}
+REFUSED = {
+    "abkd_dkd",
+    "crd",
+    "crld",
+    "dkd",
+    "la",
+    "lr_revision",
+    "mlkd",
+    "nkd",
+    "normkd_dkd",
+    "rc",
+    "rld",
+    "sdd",
+    "sld",
+    "wkd",
+}
 
 
 def given(name: str, params: dict[str, Any]) -> Case:

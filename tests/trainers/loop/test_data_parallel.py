@@ -114,10 +114,11 @@ TRIALS = {
         cutmix=1.0,
         random_erasing=0.5,
     ),
+    "few labels": small_trial("dho", labelled_fraction=0.25),
     "averaged with a share's statistics": small_trial("kd", sync_batch_norm=False, ema={"decay": 0.5}),
     "a share's statistics": small_trial("kd", sync_batch_norm=False),
 }
-EXACT = ("kd", "dhkd without dropout", "dhkd aligned", "mixed, averaged, by AdamW")
+EXACT = ("kd", "dhkd without dropout", "dhkd aligned", "mixed, averaged, by AdamW", "few labels")
 """Without what is drawn by each process (dropout)."""
 
 

@@ -116,7 +116,7 @@ def _opened(entry: Path, source: str) -> ImageData | None:
     if not entry.exists():
         return None
     try:
-        about = json.loads((entry / ABOUT).read_text())
+        about = json.loads((entry / ABOUT).read_text("utf-8"))
         if content_key(about["data"]) == about["check"]:
             data = _mapped(entry, source, about["data"])
             if pixels_key(_plain(data.train), _plain(data.test)) == data.fingerprint:
@@ -250,7 +250,7 @@ def locked(path: Path) -> Iterator[None]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a")
+        file = path.open("a", encoding="utf-8")
     except OSError as error:
         raise StorageError(f"cannot write the cache at {path.parent} ({VARIABLE}): {error.strerror}") from error
     with file:

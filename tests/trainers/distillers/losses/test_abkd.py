@@ -12,10 +12,8 @@ from torch import Tensor
 
 from tests.trainers.distillers.examples import extreme_logits, logits, value_and_gradient
 from tests.trainers.distillers.losses.authors import arrays_of, assert_the_authors, cases_of
-from trainers.distillers import abkd_loss, kd_loss, lskd_loss
+from trainers.distillers import abkd_dkd_loss, abkd_loss, dkd_loss, kd_loss, lskd_loss
 from trainers.distillers.abkd import alpha_beta_divergence
-from trainers.distillers.dkd import dkd_terms
-from trainers.distillers.partition import ranking
 
 
 def missing(alpha: float, beta: float) -> float:
@@ -40,18 +38,17 @@ def test_standardized_and_times_the_squared_temperature_it_is_their_ablsd(case: 
 
 
 @pytest.mark.parametrize("case", cases_of("abkd", "ab_dkd"))
-def test_among_the_classes_but_the_label_it_is_their_dkd_s_second_term(case: dict[str, Any]) -> None:
-    hyper = case["hyper"]
-    temperature, exponents = hyper["T"], (hyper["ab_alpha"], hyper["ab_beta"])
+def test_around_dkd_it_is_the_release_s(case: dict[str, Any]) -> None:
+    options = {"temperature" if name == "T" else name: value for name, value in case["hyper"].items()}
+    assert_the_authors("abkd", case, lambda x: abkd_dkd_loss(x["student"], x["teacher"], x["target"], **options))
 
-    def loss(x: dict[str, Tensor]) -> Tensor:
-        others = ranking(x["teacher"], first=x["target"])[:, 1:]
-        theirs, ours = ((x[name].gather(1, others) / temperature).log_softmax(dim=1) for name in ("teacher", "student"))
-        within = temperature**2 * alpha_beta_divergence(theirs, ours, *exponents).mean()
-        target, _ = dkd_terms(x["student"], x["teacher"], x["target"], temperature=temperature)
-        return hyper["alpha"] * target + hyper["beta"] * within
 
-    assert_the_authors("abkd", case, loss)
+def test_around_dkd_its_exponents_make_it_dkd_or_dkd_with_the_reverse_divergence() -> None:
+    student, teacher, targets = logits((6, 9), 0), logits((6, 9), 1), torch.arange(6)
+    options = {"alpha": 2.0, "beta": 3.0, "temperature": 2.0}
+    for exponents, direction in (((1.0, 0.0), "forward"), ((0.0, 1.0), "reverse")):
+        found = abkd_dkd_loss(student, teacher, targets, ab_alpha=exponents[0], ab_beta=exponents[1], **options)
+        torch.testing.assert_close(found, dkd_loss(student, teacher, targets, kl=direction, **options))
 
 
 @pytest.mark.parametrize("case", [one for one in cases_of("abkd", "abkd") if "sat" in str(one.id)])

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from tests.goldens import arrays, index
 from tests.trainers.distillers.losses.authors import assert_loss_and_gradients
 from trainers.config import MethodConfig
+from trainers.data.labelled import UNLABELLED
 from trainers.distillers import (
     Setting,
     build_distiller,
@@ -24,7 +25,8 @@ from trainers.distillers import (
     sdd_loss,
     tekap_loss,
 )
-from trainers.distillers.dho import TwoHeads, mixed_logits
+from trainers.distillers.dho import TwoHeads, mixed_logits, weighed_dho_loss
+from trainers.distillers.labels import LabelReading, label_loss
 from trainers.distillers.sdd import region_logits, region_weights
 from trainers.distillers.tekap import draw_noise
 from trainers.fit import seeded_model
@@ -122,6 +124,25 @@ def test_tekap_without_noise_is_kd_so_many_times() -> None:
 
 
 # -- DHO
+
+
+@_cases("dho")
+def test_dho_in_one_batch_of_images_with_a_label_and_without(case: dict[str, Any]) -> None:
+    """The release's two batches of one size as one, in which half of the images have a label."""
+    hyper = case["hyper"]
+
+    def loss(given: Inputs) -> Tensor:
+        student, teacher = (
+            torch.cat([given[name], given[f"{name}_{rest}"]])
+            for name, rest in (("student_kd", "unlabeled"), ("teacher", "unlabeled"))
+        )
+        targets = torch.cat([given["target"], torch.full_like(given["target"], UNLABELLED)])
+        of_labels = torch.cat([given["student_ce"], given["student_kd_unlabeled"].detach()])  # which are not read
+        reading, labelled = LabelReading(labelled=0.5), targets != UNLABELLED
+        kd = weighed_dho_loss(student, teacher, labelled, share=0.5, temperature=hyper["T"])
+        return hyper["ce_weight"] * label_loss(of_labels, targets, reading, None) + hyper["kd_weight"] * kd
+
+    assert_loss_and_gradients(ARRAYS, case, _inputs(case), loss)
 
 
 @_cases("dho_predict")

@@ -44,6 +44,7 @@ LOGIT_METHODS = (
     "rc",
     "lr_revision",
     "abkd",
+    "abkd_dkd",
     "normkd",
     "normkd_dkd",
     "ldrld",
@@ -99,7 +100,7 @@ def test_the_loss_falls_under_gradient_steps(method: str, params: dict[str, Any]
     assert losses[-1] < 0.9 * losses[0]
 
 
-@pytest.mark.parametrize("method", ["dkd", "gdkd", "gdkd3", "rld", "normkd_dkd"])
+@pytest.mark.parametrize("method", ["dkd", "gdkd", "gdkd3", "rld", "normkd_dkd", "abkd_dkd"])
 def test_warm_up_reaches_the_full_weights_in_its_last_epoch(method: str) -> None:
     distiller = _distiller(method)
     full = distiller.weights(20)

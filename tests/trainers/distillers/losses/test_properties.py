@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from trainers.distillers import (
+    abkd_dkd_loss,
     abkd_loss,
     binary_kl_loss,
     binary_kl_norm_loss,
@@ -98,6 +99,7 @@ LOSSES: dict[str, Loss] = {
     "lr": lambda s, t, y: lr_loss(s, t, y),
     "abkd": lambda s, t, y: abkd_loss(s, t),
     "abkd_log": lambda s, t, y: abkd_loss(s, t, alpha=0, beta=0),
+    "abkd_dkd": lambda s, t, y: abkd_dkd_loss(s, t, y),
     "normkd": lambda s, t, y: normkd_loss(s, t),
     "normkd_dkd": lambda s, t, y: normkd_dkd_loss(s, t, y),
     "ldrld": lambda s, t, y: ldrld_loss(s, t, k=3),
@@ -241,6 +243,7 @@ SEES_NO_SHIFT = [
     "rld",
     "la",
     "abkd",
+    "abkd_dkd",
     "normkd",
     "normkd_dkd",
     "ldrld",

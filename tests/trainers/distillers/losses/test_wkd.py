@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tests.trainers.distillers.examples import logits
-from tests.trainers.distillers.losses.authors import Inputs, assert_the_authors, cases_of, inputs_of
+from tests.trainers.distillers.losses.authors import Inputs, arrays_of, assert_the_authors, cases_of, inputs_of
 from trainers.config import MethodConfig
 from trainers.contract import Case
 from trainers.distillers import Setting, build_distiller, nkd_loss, wkd_loss
-from trainers.distillers.wkd import WKD, carried, cosine_distances, costs, decay, wkd_terms
+from trainers.distillers.wkd import WKD, carried, cka_distances, cosine_distances, costs, decay, wkd_terms
 
 
 def distances_of(x: Inputs) -> Tensor:
@@ -47,6 +47,17 @@ def test_the_distance_alone_is_the_release_s(case: dict[str, Any]) -> None:
     _, distance = wkd_terms(x["student"], x["teacher"], x["target"], distances_of(x), **options_of(case["hyper"]))
     expected, tolerance = case["parts"]["wd"]
     assert distance.item() == pytest.approx(expected, abs=tolerance)
+
+
+@pytest.mark.parametrize("case", cases_of("wkd", "wkd_cost"))
+def test_distances_by_features_are_the_release_s(case: dict[str, Any]) -> None:
+    """And CKA does not see a turn, a scale and a shift of all features."""
+    features = inputs_of("wkd", case)["features"]
+    found = cka_distances(features)
+    torch.testing.assert_close(found, arrays_of("wkd")[f"{case['id']}/dist"], rtol=0, atol=case["dist_atol"])
+    assert torch.equal(found.diagonal(), torch.zeros(len(features)))
+    turn = torch.linalg.qr(logits((features.shape[2], features.shape[2]), 3)).Q
+    torch.testing.assert_close(cka_distances(3 * features.double() @ turn + 1).float(), found, rtol=0, atol=1e-5)
 
 
 def test_the_label_takes_no_part_in_the_distance_as_if_it_were_deleted() -> None:
