@@ -116,6 +116,10 @@ class Root:
         """The script with which Slurm runs a sweep; beside it lie its jobs' logs, ``NAME-JOB.log``."""
         return self.path / "slurm" / f"{name}.sh"
 
+    def slurm_job(self, name: str) -> Path:
+        """The number of the last job of Slurm's that runs, or ran, a sweep."""
+        return self.slurm(name).with_suffix(".job")
+
     @property
     def sweeps(self) -> Path:
         """A folder for each sweep, by its name."""
@@ -182,6 +186,16 @@ class SweepPaths:
     def snapshot_label(self) -> Path:
         """Which of them is the latest, how far it goes, and whose driver made it."""
         return self.snapshots / "label.json"
+
+    @property
+    def divided(self) -> Path:
+        """What several drivers that divide the sweep tell each other."""
+        return self.folder / "divided"
+
+    @property
+    def drivers(self) -> Path:
+        """The claims of those who drive the sweep, or want to, on their way to the storage."""
+        return self.folder / "drivers"
 
     @property
     def epochs(self) -> Path:

@@ -36,6 +36,7 @@ from sweep.layout import Root, SweepPaths
 from sweep.ledger import lock, provenance, snapshot
 from sweep.ledger.bodies import final_body, start_body, stored_teacher_body
 from sweep.ledger.earlier import go_on, spec_file
+from sweep.ledger.ended import take_in
 from sweep.ledger.neighbours import Neighbours
 from sweep.ledger.store import Ledger
 from sweep.plan import code as own
@@ -113,13 +114,14 @@ def run_sweep(
         session.environment(root, verbose, address)
         load(spec.code)  # another spec may have been read since
         stack.enter_context(lock.exclusive(paths.lock, f"sweep '{spec.name}'"))
-        snapshot.take_over(root, spec.name, display.note)
-        plan = _plan(spec, root, address, display, local)
+        lease = stack.enter_context(snapshot.take_over(root, spec.name, display.note))
+        plan = planned(spec, root, address, display, local)
         teachers = stored_teachers(plan, root)
         if only_teachers and len(teachers) == len(plan.teachers):
             return DONE
         ledger = stack.enter_context(Ledger(paths.ledger))
         go_on(ledger, spec, plan)
+        take_in(paths, ledger)
         plan = as_begun(plan, ledger)
         wanted = replace(plan, slots=tuple(plan.teachers), cells=()) if only_teachers else plan
         if again is not None:
@@ -136,16 +138,16 @@ def run_sweep(
             shared = {} if fresh else elsewhere(wanted, teachers, over, Neighbours(root, spec.name), ledger)
             watch.refuse(estimate(wanted, over.slots | shared.keys(), over.tried, root), datetime.now())
         _record_start(spec, plan, paths, ledger)
-        drop = stack.enter_context(snapshot.kept(root, spec.name, display.note))
+        drop = stack.enter_context(snapshot.kept(root, spec.name, display.note, lease.is_lost))
         _record_stored_teachers(plan, queue, root, ledger, drop)
         if not fresh:
             Sharing(paths, ledger, plan.protocol, display, drop).begin(queue)
         report = partial(_make_reports, paths, display, with_page=False)
-        run = Run(wanted, root, queue, ledger, display, watch, report, drop, address, local, until)
+        run = Run(wanted, root, queue, ledger, display, watch, report, drop, address, local, until, lease.is_lost)
         return _run_and_tell(run, uri, verbose)
 
 
-def _plan(spec: Spec, root: Root, address: str | None, display: Display, local: bool) -> Plan:
+def planned(spec: Spec, root: Root, address: str | None, display: Display, local: bool) -> Plan:
     """The spec's plan, the teachers that it names by files stored, a number for ``gpus: auto``, and the latencies."""
     from trainers.teacher.store import TeacherStore
 
@@ -299,7 +301,7 @@ def _run_trials(run: Run, verbose: bool) -> int:
     """Run what the queue holds; the exit code."""
     plan, queue, display = run.plan, run.queue, run.display
     if not queue.exhausted:
-        stopped = _run_here(run) if run.local else _run_on_ray(run, verbose)
+        stopped = run_here(run) if run.local else run_on_ray(run, verbose)
         for lost in queue.lost:
             display.note(f"not run: {lost.name}: its teacher failed")
         if stopped:
@@ -309,12 +311,12 @@ def _run_trials(run: Run, verbose: bool) -> int:
     return exit_code(plan, run.ledger)
 
 
-def _run_here(run: Run) -> str:
+def run_here(run: Run) -> str:
     run.display.begin(_progress(run.plan, run.ledger))
     return train_here(run)
 
 
-def _run_on_ray(run: Run, verbose: bool) -> str:
+def run_on_ray(run: Run, verbose: bool) -> str:
     with session.session(run.address, verbose) as temporary:
         room.check_resources(run.plan, room.JOIN_SECONDS if run.address else 0)
         run.display.begin(_progress(run.plan, run.ledger))

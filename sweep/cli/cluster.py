@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import os
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sweep.cli import slurm_jobs
 from sweep.cli.options import CLUSTER, ClusterOption, SpecArgument
 from sweep.exit_codes import INTERRUPTED
 from sweep.formats import Format, listing
+from sweep.layout import DEFAULT_ROOT, Root
 from trainers.errors import InputError
+from trainers.storage.inputs import expanded
 
 if TYPE_CHECKING:
     from sweep.cluster.jobs import Cluster
 
 SubmittedArgument = Annotated[str, typer.Argument(metavar="NAME", help="A submitted sweep, or a job of one.")]
+JobsRootOption = Annotated[
+    Path,
+    typer.Option(
+        "--root", envvar="SWEEP_ROOT", callback=expanded, help="Below which a job of Slurm's runs, without --address."
+    ),
+]
 
 
 def submit(spec: SpecArgument, address: ClusterOption = None) -> None:
@@ -41,11 +51,16 @@ def submit(spec: SpecArgument, address: ClusterOption = None) -> None:
 def logs(
     name: SubmittedArgument,
     address: ClusterOption = None,
+    root: JobsRootOption = DEFAULT_ROOT,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on until the sweep ends, and end with its exit code.")
     ] = False,
 ) -> None:
     """Print what a submitted sweep has printed."""
+    job_of_slurm = None if address else _slurm(root, name)
+    if job_of_slurm:
+        slurm_jobs.logs(Root(root), *job_of_slurm, follow=follow)
+        return
     cluster = _cluster(address)
     job = cluster.find(name)
     if not follow:
@@ -59,8 +74,12 @@ def logs(
     raise typer.Exit(code)
 
 
-def cancel(name: SubmittedArgument, address: ClusterOption = None) -> None:
+def cancel(name: SubmittedArgument, address: ClusterOption = None, root: JobsRootOption = DEFAULT_ROOT) -> None:
     """Stop a submitted sweep after the epochs in flight; submitted again it goes on."""
+    job_of_slurm = None if address else _slurm(root, name)
+    if job_of_slurm:
+        slurm_jobs.cancel(*job_of_slurm)
+        return
     job = _cluster(address).cancel(name)
     typer.echo(f"{job.id} is {job.state}; nothing is lost. Submitted again, '{job.sweep}' goes on from here")
 
@@ -84,10 +103,19 @@ def sweeps(address: str, how: Format) -> None:
     typer.echo(listing(latest(_cluster(address).jobs()), how), nl=False)
 
 
+def _slurm(root: Path, name: str) -> tuple[str, str] | None:
+    from sweep.slurm.jobs import known
+
+    return known(Root(root), name)
+
+
 def _cluster(address: str | None) -> Cluster:
     """A connection to the cluster of that address. Raises InputError where none is given, or none answers."""
     if not address:
-        raise InputError(f"which cluster? Give --address http://host:8265, or set {CLUSTER}")
+        raise InputError(
+            f"which cluster? Give --address http://host:8265, or set {CLUSTER}; no job of Slurm's that runs this sweep"
+            " is noted below --root"
+        )
     from sweep.cluster.jobs import Cluster
 
     return Cluster(address)

@@ -23,6 +23,7 @@ from sweep.cli.verbs import board_of_sweep
 from sweep.cli.waiting import telling
 from sweep.exit_codes import INTERRUPTED
 from sweep.layout import DEFAULT_ROOT, Root, SweepPaths
+from trainers.errors import InputError
 
 if TYPE_CHECKING:
     from search_spaces.schema import Spec
@@ -66,6 +67,13 @@ def run(
             " 1970.",
         ),
     ] = None,
+    divide: Annotated[
+        bool,
+        typer.Option(
+            "--divide",
+            help="Divide the plan with others who do the same below this root, each trial once (Slurm arrays).",
+        ),
+    ] = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Run a sweep, or go on with it: only what is missing is run, here and in the other sweeps below the root."""
@@ -77,7 +85,9 @@ def run(
         time = ends(until) if until else None
         place = Root.at(root, storage)
         loaded = shrunk_spec(load_spec(spec), place) if smoke else load_spec(spec)
-    run_and_show(loaded, place, tracking_uri, address, verbose, local=local, fresh=fresh, until=time)
+    if divide and (address is not None or fresh):
+        raise InputError(f"--divide has a Ray of its own, and shares: leave {'--fresh' if fresh else '--address'} out")
+    run_and_show(loaded, place, tracking_uri, address, verbose, local=local, fresh=fresh, until=time, divide=divide)
 
 
 def submitted(root: RootOption = DEFAULT_ROOT, storage: StorageOption = None) -> None:
@@ -98,6 +108,7 @@ def run_and_show(
     fresh: bool = False,
     again: Again | None = None,
     until: Until | None = None,
+    divide: bool = False,
 ) -> NoReturn:
     """Run a sweep and show what came of it (see :func:`sweep.run.run_sweep`)."""
     from sweep.cluster.carried import nothing_lost
@@ -109,23 +120,31 @@ def run_and_show(
     display = PlainDisplay(console) if local else for_console(console)  # a debugger needs the terminal for itself
     try:
         with telling(partial(doing, loaded.name, display), terminal=True):
+            from sweep.divided import refuse_where_divided, run_divided
             from sweep.run import run_sweep
 
-            code = run_sweep(
-                loaded,
-                place,
-                uri,
-                display,
-                verbose,
-                address=address,
-                local=local,
-                fresh=fresh,
-                again=again,
-                until=until,
-            )
+            if divide:
+                code = run_divided(loaded, place, uri, display, verbose, local=local, until=until)
+            else:
+                refuse_where_divided(place.sweep(loaded.name))
+                code = run_sweep(
+                    loaded,
+                    place,
+                    uri,
+                    display,
+                    verbose,
+                    address=address,
+                    local=local,
+                    fresh=fresh,
+                    again=again,
+                    until=until,
+                )
     except KeyboardInterrupt:
         console.print(f"stopped; {nothing_lost()}")
         raise typer.Exit(INTERRUPTED) from None
+    if divide:  # whose ledger another member may be writing by now
+        console.print(f"leaderboard  {place.sweep(loaded.name).leaderboard}", soft_wrap=True, markup=False)
+        raise typer.Exit(code)
     _print_leaderboard(console, place, loaded.name)
     _print_places(console, place.sweep(loaded.name), _browse(place, uri))
     raise typer.Exit(code)

@@ -35,7 +35,10 @@ def slurm(
     account: Annotated[str | None, typer.Option("--account", help="Who is charged.")] = None,
     constraint: Annotated[str | None, typer.Option("--constraint", help="What the node must have: a100, say.")] = None,
     nodes: Annotated[int, typer.Option("--nodes", min=1, help="Nodes, each with what is asked for.")] = 1,
-    array: Annotated[str | None, typer.Option("--array", hidden=True)] = None,
+    array: Annotated[
+        int | None,
+        typer.Option("--array", min=1, help="Instead of one job so many, of one node each, which divide the sweep."),
+    ] = None,
     submit: Annotated[bool, typer.Option("--submit", help="Submit it, too.")] = False,
     check: Annotated[
         bool,
@@ -47,11 +50,9 @@ def slurm(
     tracking_uri: UriOption = None,
 ) -> None:
     """Write the script with which Slurm runs a sweep, again and again until it is done."""
-    from sweep.slurm.wanted import Wanted, refuse_not_built
+    from sweep.slurm.wanted import Wanted
 
-    if array is not None:
-        refuse_not_built("array")
-    wanted = Wanted(time, gpus, cpus, partition, account, constraint, nodes, tuple(more or ()))
+    wanted = Wanted(time, gpus, cpus, partition, account, constraint, nodes, array, tuple(more or ()))
     if check:
         _check(spec, Root.at(root, storage), wanted, storage, tracking_uri, driver)
         return
@@ -66,6 +67,7 @@ def slurm(
 def _write(
     spec: str, name: str, place: Root, wanted: Wanted, storage: str | None, tracking_uri: str | None, *, submit: bool
 ) -> None:
+    from sweep.slurm.jobs import note
     from sweep.slurm.script import written
     from sweep.slurm.submit import submit as hand_over
 
@@ -75,10 +77,12 @@ def _write(
         typer.echo(f"submit it  sbatch {shlex.quote(str(script))}")
         return
     job = hand_over(script)
+    note(place, name, job)
+    each = "" if wanted.array is None else "_N"
     typer.echo(f"submitted  {job}")
-    typer.echo(f"see        squeue --jobs={job}")
-    typer.echo(f"log        {script.with_name(f'{name}-{job}.log')}")
-    typer.echo(f"stop       scancel {job}")
+    typer.echo(f"see        {place.typed(f'status {name}', shared=False)}")
+    typer.echo(f"log        {script.with_name(f'{name}-{job}{each}.log')}")
+    typer.echo(f"stop       {place.typed(f'cancel {name}', shared=False)}")
 
 
 def _check(

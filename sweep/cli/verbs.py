@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from sweep.cli import cluster
+from sweep.cli import cluster, slurm_jobs
 from sweep.cli.options import (
     ClusterOption,
     FormatOption,
@@ -82,6 +82,8 @@ def status(
     from sweep.cli.status import look
 
     place = Root.at(root, storage)
+    if how is Format.TABLE and slurm_jobs.status(place, name):
+        return
     with telling(READING):
         seen = look(place.sweep(chosen_sweep(name, place)))
         shown = listing(seen.rows(failed=failed), how)

@@ -8,6 +8,7 @@ runs beside a trial is nothing: a share of a GPU is a whole one.
 from __future__ import annotations
 
 import threading
+import time
 from bdb import BdbQuit
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 SPEAK_SECONDS = 0.2
 """Within which a Ctrl-C is answered, however long an epoch takes."""
+WAIT_SECONDS = 1.0
+"""Between two looks whether others, who divide the plan with this process, have ended what it waits for."""
 DEVICE_LOST = "the GPU is lost to this process"
 
 
@@ -62,7 +65,8 @@ def train_here(run: Run) -> str:
     Raises:
         StorageError: when what happened could not be noted.
     """
-    recorder = Recorder(run.paths, run.ledger, run.queue, run.display, run.watch, run.drop, until=run.until)
+    parts = run.paths, run.ledger, run.queue, run.display, run.watch, run.drop
+    recorder = Recorder(*parts, until=run.until, lost=run.lost, dividing=run.dividing)
     lost = ""
     with ExitStack() as stack:
         stack.enter_context(stop_signals(recorder))
@@ -80,8 +84,12 @@ def _train_all(run: Run, recorder: Recorder) -> str:
     recorder.tick()
     while not recorder.stopped():
         job = run.queue.next()
-        if job is None:
+        if job is None and not run.queue.held_elsewhere:
             return ""
+        if job is None:
+            time.sleep(WAIT_SECONDS)
+            recorder.tick()
+            continue
         recorder.started(job.key)
         lost = _train(run, recorder, job.key, Attempt(describe(job, run.plan, run.root)))
         if lost:

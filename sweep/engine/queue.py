@@ -49,6 +49,12 @@ class TrialQueue:
         self.take: Callable[[Job], Whole | None] = lambda job: None
         """Takes a trial over from another sweep that has finished it (:mod:`sweep.engine.sharing`), where there is one:
         asked of every student before it is handed out."""
+        self.takes_teachers = False
+        """Whether it is asked of teachers as well: those who divide a plan have one store of them."""
+        self.claim: Callable[[Job], bool] = lambda job: True
+        """Whether a job may be handed out here (:mod:`sweep.engine.dividing`); asked last, of each before it is."""
+        self.held_elsewhere = False
+        """Whether what waits does so because others train it, as far as :meth:`next` found just now."""
         self._drop_done()
         self._confirm()
 
@@ -57,6 +63,7 @@ class TrialQueue:
 
         None while what waits needs a teacher or another trial's end, or when nothing waits.
         """
+        self.held_elsewhere = False
         for slot in sorted(self._waiting, key=lambda slot: slot.stage == "confirm"):
             job = self._taken(slot) if slot.stage != "confirm" else None
             if job is not None:
@@ -95,31 +102,41 @@ class TrialQueue:
             if self._live[job.key].slot.stage == slot.stage:
                 self._waiting.remove(slot)
             return None  # a search's trial may yet be given up; a slot that must come to its end waits for that
-        self._waiting.remove(slot)
-        if job.key not in self._finals and not self._is_elsewhere(slot):
+        new = job.key not in self._finals and not self._is_elsewhere(slot)
+        if new and not self.claim(job):
+            self.held_elsewhere = True
+            return None
+        if slot in self._waiting:
+            self._waiting.remove(slot)
+        if new:
             self._live[job.key] = job
             return job
-        if slot.stage == "teacher":
+        if slot.stage == "teacher" and slot.id not in self.teachers:
             self._lose_students(slot)
         return None
 
     def take_over(self) -> None:
         """Take over what other sweeps have finished of all that waits, as far as its teachers are known."""
         for slot in list(self._waiting):
-            if self._is_ready(slot.teacher) and self._is_elsewhere(slot):
+            if self._is_ready(slot.teacher) and slot in self._waiting and self._is_elsewhere(slot):
                 self._waiting.remove(slot)
+                if slot.stage == "teacher" and slot.id not in self.teachers:
+                    self._lose_students(slot)
         self._drop_done()
         self._confirm()
 
     def _is_elsewhere(self, slot: Slot) -> bool:
-        """Whether a slot's trial was taken over just now, which then has ended for good; a teacher's never is: it must
-        be stored."""
+        """Whether a slot's trial was taken over just now, which then has ended for good; a teacher's is only where it
+        is stored as well."""
         job = self._job(slot)
-        known = slot.stage == "teacher" or job.key in self._live or job.key in self._finals
+        is_teacher = slot.stage == "teacher"
+        known = (is_teacher and not self.takes_teachers) or job.key in self._live or job.key in self._finals
         whole = None if known else self.take(job)
         if whole is None:
             return False
         self._finals.add(job.key)
+        if is_teacher and "teacher" in whole.final:
+            self.teachers[slot.id] = TeacherConfig.model_validate(whole.final["teacher"])
         for epoch in whole.epochs:
             self.searches.report(job.key, epoch)
         self.searches.ended(job.key, "finished", whole.final)

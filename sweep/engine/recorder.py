@@ -16,6 +16,7 @@ from typing import Any
 
 from sweep.cost.budget import BudgetWatch
 from sweep.engine.display import Display
+from sweep.engine.dividing import Dividing
 from sweep.engine.job import Job, devices
 from sweep.engine.queue import TrialQueue
 from sweep.engine.until import Until
@@ -25,6 +26,7 @@ from sweep.ledger.bodies import final_body, start_body, taught_elsewhere
 from sweep.ledger.failures import BROKEN, Broken
 from sweep.ledger.store import Ledger
 from trainers.config import TeacherConfig
+from trainers.errors import BusyError
 
 NOTHING: Mapping[str, Any] = {}
 LAST_SECONDS = 60.0
@@ -48,6 +50,8 @@ class Recorder:
         drop: takes a folder that the storage may forget when it knows the ledger.
         vigil: how long epochs take, and who is hung.
         until: when the run has to be over; None where it has all the time it needs.
+        lost: why the sweep is another driver's by now; empty while it is ours.
+        dividing: with whom, where several drivers divide the plan.
     """
 
     def __init__(
@@ -60,6 +64,8 @@ class Recorder:
         drop: Callable[[Path], None] = lambda folder: None,
         vigil: Vigil | None = None,
         until: Until | None = None,
+        lost: Callable[[], str] = lambda: "",
+        dividing: Dividing | None = None,
     ) -> None:
         self._paths = paths
         self._ledger = ledger
@@ -69,6 +75,8 @@ class Recorder:
         self._drop = drop
         self.vigil = vigil or Vigil()
         self._until = until
+        self._lost = lost
+        self._dividing = dividing
         self._begun: set[str] = set()
         self._places: dict[str, dict[str, str]] = {}
         """Where the attempts that run do so, by key, as far as they have said."""
@@ -119,6 +127,8 @@ class Recorder:
         self.speak()
         self._display.tick()
         now = self.vigil.look()
+        if self.fatal is None and (why := self._lost()):
+            self.fatal = BusyError(why)
         if self._ends_at is None and self._watch is not None and self._watch.over(datetime.now()):
             self.stop_requested = True
             self._ends_at = now + max(LAST_SECONDS, self.vigil.longest(self._queue.live))
@@ -213,6 +223,8 @@ class Recorder:
         teacher = TeacherConfig.model_validate(result["teacher"]) if "teacher" in result else None
         if teacher is not None and not noted:
             self._note_retrained(job, result)
+        if self._dividing is not None:
+            self._dividing.ended(job.key)
         self._queue.finished(job.key, teacher, body)
         self.vigil.left(job.key)
         self._drop_checkpoints(job)
@@ -240,7 +252,8 @@ class Recorder:
         body: dict[str, Any] = {"state": state, "reason": reason, "log": told.get("log", ""), "again": again}
         body |= self._place(job)
         self._ledger.append("failed", job.key, body=body)
-        self._queue.failed(job.key, crowded, vain)
+        if not self._queue.failed(job.key, crowded, vain) and self._dividing is not None:
+            self._dividing.failed(job.key)
         self.vigil.left(job.key)
         self._display.ended(job, state, body)
 

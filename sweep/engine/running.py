@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sweep.cost.budget import BudgetWatch
 from sweep.engine.display import Display
+from sweep.engine.dividing import Dividing
 from sweep.engine.queue import TrialQueue
 from sweep.engine.recorder import Recorder
 from sweep.engine.until import Until
@@ -46,6 +47,11 @@ class Run:
     """Whether it trains in this process, without Ray."""
     until: Until | None = None
     """When it has to be over; None where it has all the time it needs."""
+    lost: Callable[[], str] = lambda: ""
+    """Why the sweep is another driver's by now, empty while it is ours (:mod:`sweep.ledger.lease`)."""
+
+    dividing: Dividing | None = None
+    """With whom, where several drivers divide the plan."""
 
     @property
     def paths(self) -> SweepPaths:
@@ -72,5 +78,5 @@ def why_stopped(run: Run, recorder: Recorder) -> str:
     if recorder.cluster_lost:
         return run.without_ray
     if recorder.time_up:
-        return OUT_OF_TIME if recorder.got_further else IN_VAIN
+        return OUT_OF_TIME if recorder.got_further or run.queue.held_elsewhere else IN_VAIN
     return (run.watch.over(datetime.now()) or BY_USER) if recorder.stop_requested else ""

@@ -50,7 +50,8 @@ def tune(run: Run, temporary: Path) -> str:
 
 def _recorder(run: Run) -> Recorder:
     vigil = Vigil(run.plan.compute.get("max_epoch_minutes"))
-    return Recorder(run.paths, run.ledger, run.queue, run.display, run.watch, run.drop, vigil, run.until)
+    more = run.until, run.lost, run.dividing
+    return Recorder(run.paths, run.ledger, run.queue, run.display, run.watch, run.drop, vigil, *more)
 
 
 def _tuner(run: Run, recorder: Recorder, temporary: Path) -> Tuner:
@@ -99,7 +100,7 @@ def _end_without_head(run: Run, recorder: Recorder) -> None:
     recorder.lose_cluster()
     run.display.end()
     try:
-        with closing(Ledger(run.paths.ledger, make=False)) as ledger:
+        with closing(Ledger(run.ledger.path, make=False)) as ledger:
             recorder.interrupt_live(ledger)
             run.report(ledger)
             ledger.append("stop", body={"exit_code": SOME_FAILED})

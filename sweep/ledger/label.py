@@ -39,6 +39,11 @@ class Label:
     """Whether the driver has ended."""
 
     @property
+    def who(self) -> str:
+        """The driver, as a message names it."""
+        return f"process {self.pid} on {self.host}"
+
+    @property
     def is_lost(self) -> bool:
         """Whether its driver ran on this machine, and has ended without saying so."""
         return self.host == socket.gethostname() and (self.pid == os.getpid() or not alive(self.pid))

@@ -6,8 +6,8 @@ beside it: how far it goes and whose driver made it. What ends up in the storage
 what the driver knew; a trial that ended in between goes on from its last checkpoint, which is not removed before a
 snapshot knows of its end.
 
-An object store has no lock that a dead driver would let go of. So a driver that finds another one's label listens
-first whether it still changes: see :func:`take_over`.
+An object store has no lock that a dead driver would let go of. So drivers claim a sweep (:mod:`sweep.ledger.lease`),
+and one that finds another's claim or label listens first whether it still changes: see :func:`take_over`.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ from search_spaces.schema import NAME_PATTERN
 from sweep.layout import Root, SweepPaths
 from sweep.ledger.checks import WAY_OUT
 from sweep.ledger.label import LONGEST_PATIENCE, Label, read_label
+from sweep.ledger.lease import Lease
 from sweep.ledger.store import Ledger
-from trainers.errors import BusyError, InputError, StorageError
+from trainers.errors import InputError, StorageError
 from trainers.storage.files import write_atomically
 
 _log = logging.getLogger(__name__)
@@ -44,26 +45,24 @@ READS, READ_PAUSE_SECONDS = 3, 0.2
 """Of a label that is no label: it may have changed while it was read."""
 
 
-def take_over(root: Root, name: str, note: Callable[[str], None]) -> None:
+@contextmanager
+def take_over(root: Root, name: str, note: Callable[[str], None]) -> Iterator[Lease]:
     """Make this machine the one that runs a sweep: no other driver does, and the ledger here is the storage's.
 
-    Takes a moment, or the other driver's :attr:`Label.patience` where it was on another machine and has not said that
-    it ended.
+    Takes a moment, or the other driver's patience where it was on another machine and has not said that it ended.
 
     Raises:
-        BusyError: when another driver is at work.
+        BusyError: when another driver is at work, or begins at the same moment.
         InputError: when the storage holds another sweep of that name.
         StorageError: when the storage does not answer.
     """
-    label = label_of(root, name)
-    if label is not None and not (label.over or label.is_lost):
-        who = f"process {label.pid} on {label.host}"
-        note(f"{who} ran this sweep last; listening for {label.patience:.0f} s whether it still does")
-        time.sleep(label.patience)
-        again = label_of(root, name)
-        if again is not None and again.beat != label.beat and not again.over:
-            raise BusyError(f"sweep '{name}' is already running: {who}. Wait for it, or stop it first")
-    restore(root, name)
+    lease = Lease(root, name)
+    lease.take(note, lambda: label_of(root, name))
+    try:
+        restore(root, name)
+        yield lease
+    finally:
+        lease.close()
 
 
 def restore(root: Root, name: str | None) -> None:
@@ -205,8 +204,11 @@ def holds(ledger: Ledger, seq: int, when: float) -> bool:
 
 
 @contextmanager
-def kept(root: Root, name: str, note: Callable[[str], None]) -> Iterator[Callable[[Path], None]]:
-    """Keep the storage's snapshot up to date, and give it the reports at the end.
+def kept(
+    root: Root, name: str, note: Callable[[str], None], lost: Callable[[], object] = lambda: None
+) -> Iterator[Callable[[Path], None]]:
+    """Keep the storage's snapshot up to date, and give it the reports at the end; nothing once the sweep is `lost` to
+    another driver.
 
     Yields a function that takes a folder, which the storage may forget when the ledger's next snapshot is there.
 
@@ -216,7 +218,7 @@ def kept(root: Root, name: str, note: Callable[[str], None]) -> Iterator[Callabl
     if not root.storage.uri:
         yield lambda folder: None
         return
-    keeper = Keeper(root, name, note)
+    keeper = Keeper(root, name, note, lost)
     keeper.keep()
     keeper.start()
     try:
@@ -228,9 +230,11 @@ def kept(root: Root, name: str, note: Callable[[str], None]) -> Iterator[Callabl
 class Keeper(threading.Thread):
     """Gives the storage snapshots of a ledger, in the background."""
 
-    def __init__(self, root: Root, name: str, note: Callable[[str], None]) -> None:
+    def __init__(
+        self, root: Root, name: str, note: Callable[[str], None], lost: Callable[[], object] = lambda: None
+    ) -> None:
         super().__init__(name="ledger-keeper", daemon=True)
-        self._root, self._paths, self._note = root, root.sweep(name), note
+        self._root, self._paths, self._note, self._lost = root, root.sweep(name), note, lost
         self._closing = threading.Event()
         self._dropped: list[Path] = []
         self._files: list[str] = []
@@ -301,9 +305,11 @@ class Keeper(threading.Thread):
                 self._root.storage.push(path, anew=True)
 
     def _try(self, do: Callable[[], None]) -> bool:
-        """Whether it could be done; the first failure is told, and the next turn tries again."""
+        """Whether it could be done; the first failure is told, and the next turn tries again. Nothing is done to a
+        sweep that is another driver's."""
         try:
-            do()
+            if not self._lost():
+                do()
         except StorageError as error:
             if not self._told:
                 self._told = True

@@ -24,8 +24,13 @@ from sweep.text import without_password
 from trainers.errors import InputError
 from trainers.storage.files import write_atomically
 
+CONTAINER = "APPTAINER_CONTAINER"
+"""Apptainer names its image so inside of one, where this Python is the image's."""
 HANDED_ON = ("PYTHONPATH",)
 """Of this environment, into the script: not all sites hand it on. What may hold a password is left to Slurm."""
+
+ONE_OF_ARRAY = '"${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"'
+"""By which one job of an array is named; the number of its last one is that of them all."""
 
 TEXT = """\
 #!/bin/bash
@@ -36,10 +41,12 @@ TEXT = """\
 cd {folder} || exit 2
 trap '' USR2 # until there is a run to hear it
 {exports}
+job={job}
+echo {number} > {noted}
 # when Slurm will end this job, in seconds since 1970; nothing where it does not say
 ends() {{
     local told
-    told=$(SLURM_TIME_FORMAT=standard squeue --noheader --jobs="$SLURM_JOB_ID" --format=%e) &&
+    told=$(SLURM_TIME_FORMAT=standard squeue --noheader --jobs="$job" --format=%e) &&
         [ -n "$told" ] && date --date="$told" +%s
 }}
 SLURM_JOB_END_TIME=${{SLURM_JOB_END_TIME:-$(ends)}}
@@ -54,7 +61,7 @@ wait "$sweep"
 code=$?
 trap '' USR2 TERM # Slurm ends what it puts back into the queue
 {end}if [ "$code" -eq {time_up} ]; then
-    scontrol requeue "$SLURM_JOB_ID" || echo "not queued again: sbatch "{script}" goes on"
+    scontrol requeue "$job" || echo "not queued again: sbatch "{script}" goes on"
 fi
 exit "$code"
 """
@@ -93,7 +100,12 @@ def text(
 ) -> str:
     """The script's text (see :func:`written`)."""
     file = root.slurm(name).absolute()
-    command = [sys.executable, "-m", "kd_sweep", "run", _found(spec), "--root", str(root.path.absolute())]
+    command = _entered(environment.get(CONTAINER, ""), wanted, root)
+    command += [sys.executable, "-m", "kd_sweep", "run", _found(spec), "--root", str(root.path.absolute())]
+    if wanted.array is not None:
+        if storage:
+            raise InputError("--array divides a sweep over a disk that all nodes see: leave --storage out")
+        command += ["--divide"]
     for option, uri in (("--storage", storage), ("--tracking-uri", tracking_uri)):
         command += [option, _without_password(option, uri)] if uri else []
     exports = {name: environment[name] for name in HANDED_ON if environment.get(name)}
@@ -103,6 +115,9 @@ def text(
         options="\n".join(f"#SBATCH {option}" for option in _options(name, file, wanted)),
         folder=shlex.quote(str(Path.cwd())),
         exports="".join(f"export {name}={shlex.quote(value)}\n" for name, value in exports.items()),
+        job=ONE_OF_ARRAY if wanted.array is not None else '"$SLURM_JOB_ID"',
+        number='"${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}"',
+        noted=shlex.quote(_line(str(root.slurm_job(name).absolute()))),
         begin=several.begin() if wanted.nodes > 1 else "",
         command=shlex.join(command) + (several.ADDRESS if wanted.nodes > 1 else ""),
         end=several.END if wanted.nodes > 1 else "",
@@ -110,8 +125,22 @@ def text(
     )
 
 
+def _entered(image: str, wanted: Wanted, root: Root) -> list[str]:
+    """What runs the rest in the image that this runs in; nothing where that is none."""
+    if not image:
+        return []
+    if wanted.nodes > 1:
+        raise InputError(
+            f"in a container ({image}) a sweep is a job of one node, or an --array of such jobs: leave --nodes"
+            f" {wanted.nodes} out"
+        )
+    binds = [part for folder in (Path.cwd(), root.path.absolute()) for part in ("--bind", _line(str(folder)))]
+    return ["apptainer", "exec", *(["--nv"] if wanted.gpus else []), *binds, _line(image)]
+
+
 def _options(name: str, file: Path, wanted: Wanted) -> list[str]:
-    log = _line(str(file.with_name(f"{name}-"))).replace("%", "%%") + "%j.log"
+    log = _line(str(file.with_name(f"{name}-"))).replace("%", "%%")
+    log += "%j.log" if wanted.array is None else "%A_%a.log"
     return [
         f"--job-name={name}",
         *wanted.options(),

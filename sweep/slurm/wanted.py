@@ -28,12 +28,12 @@ OURS = (
     "ntasks",
     "wrap",
     "parsable",
+    "array",
 )
 """What the script itself says."""
 SHORT = {"o": "output", "e": "error", "J": "job-name", "n": "ntasks", "N": "nodes", "a": "array"}
-NOT_BUILT = {
-    "array": "a sweep as an array of jobs is not built yet: it runs as one job. Split the spec, one name each",
-}
+BEFORE = ("nodes", "array")
+"""Of which ours are other options of `sweep slurm`."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ class Wanted:
     constraint: str | None = None
     nodes: int = 1
     """Nodes; of several each has what is asked for."""
+    array: int | None = None
+    """Jobs of one node each that divide the sweep's plan; None for one job."""
     more: tuple[str, ...] = ()
     """Further arguments of ``sbatch``'s, as they are typed."""
 
@@ -58,8 +60,10 @@ class Wanted:
         """As arguments of ``sbatch``'s, quoted, one of them with its value on each line.
 
         Raises:
-            InputError: for what Slurm would not understand, or the script says itself, or is not built.
+            InputError: for what Slurm would not understand, or the script says itself.
         """
+        if self.array is not None and self.nodes > 1:
+            raise InputError(f"--array {self.array} is of jobs of one node each: leave --nodes {self.nodes} out")
         named = {
             "time": self.time,
             "gpus-per-node": self.gpus,
@@ -69,7 +73,8 @@ class Wanted:
             "constraint": self.constraint,
         }
         lines = [f"--{name}={_word(str(value))}" for name, value in named.items() if value is not None]
-        return [f"--nodes={self.nodes}", "--ntasks-per-node=1", *lines, *_further(self.more)]
+        jobs = [f"--array=1-{self.array}"] if self.array is not None else []
+        return [*jobs, f"--nodes={self.nodes}", "--ntasks-per-node=1", *lines, *_further(self.more)]
 
     @property
     def notice(self) -> int:
@@ -89,12 +94,6 @@ def seconds(time: str) -> int:
     return 86_400 * int(days or 0) + 3600 * first + 60 * second + third
 
 
-def refuse_not_built(name: str) -> None:
-    """Raises InputError for an option that asks for what is not built yet."""
-    if name in NOT_BUILT:
-        raise InputError(f"--{name}: {NOT_BUILT[name]}")
-
-
 def _further(arguments: tuple[str, ...]) -> list[str]:
     """Arguments of ``sbatch``'s, each with the value that may follow it as a word of its own."""
     lines: list[str] = []
@@ -112,9 +111,8 @@ def _further(arguments: tuple[str, ...]) -> list[str]:
 def _check(argument: str) -> None:
     short = re.match(r"-(\w)", argument)
     name = SHORT.get(short[1], short[1]) if short else argument.removeprefix("--").partition("=")[0]
-    refuse_not_built(name)
     if name in OURS:
-        wanted = "give it before the --" if name == "nodes" else "edit it, and submit it by sbatch"
+        wanted = "give it before the --" if name in BEFORE else "edit it, and submit it by sbatch"
         raise InputError(f"{argument}: the script needs --{name} for itself; {wanted}")
 
 

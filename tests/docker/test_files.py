@@ -166,6 +166,47 @@ def test_the_scripts_are_shell_and_may_be_run(script: str) -> None:
     subprocess.run([str(shutil.which("sh")), "-n", str(FOLDER / script)], check=True)
 
 
+# -- Apptainer --------------------------------------------------------------------------------------------------------
+
+
+def sections() -> dict[str, list[str]]:
+    """The lines of each section of the definition, without comments; those before the first are its header."""
+    found: dict[str, list[str]] = {"header": []}
+    for line in (FOLDER / "apptainer.def").read_text().splitlines():
+        section = re.fullmatch(r"%(\w+)", line)
+        if section:
+            found[section[1]] = []
+        elif line.strip() and not line.lstrip().startswith("#"):
+            list(found.values())[-1].append(line.strip())
+    return found
+
+
+def test_the_definition_has_the_base_the_files_and_the_environment_of_the_image() -> None:
+    docker = (FOLDER / "Dockerfile").read_text()
+    base = re.search(r"^ARG PYTHON_IMAGE=(.+)$", docker, re.MULTILINE)
+    assert base
+    assert sections()["header"] == ["Bootstrap: docker", f"From: {base[1]}"]
+    copied = [line.split()[1:] for line in docker.splitlines() if re.match(r"COPY (?!--)", line)]
+    files = [line.split() for line in sections()["files"]]
+    assert {file for file, _ in files} == {file for *some, _ in copied for file in some if "docker" not in file}
+    assert [place for file, place in files if place != f"/build/{file}"] == []
+    assert [file for file, _ in files if not (TOP / file).exists()] == []
+    exported = {line.removeprefix("export ") for line in sections()["environment"]}
+    assert [line for line in exported if line not in docker] == []
+    assert {line.partition("=")[0] for line in exported} >= {"PATH", "RAY_USAGE_STATS_ENABLED"}
+
+
+def test_the_definition_installs_by_the_image_s_commands() -> None:
+    post = sections()["post"]
+    docker = " ".join((FOLDER / "Dockerfile").read_text().replace("\\\n", " ").split())
+    for line in post:
+        if line.split()[0] in ("uv", "pip"):
+            assert line in docker, line
+    assert sum(line.startswith("uv ") for line in post) == 4
+    for name in ("post", "environment", "runscript", "test"):
+        subprocess.run([str(shutil.which("sh")), "-n"], input="\n".join(sections()[name]), text=True, check=True)
+
+
 # -- Kubernetes -------------------------------------------------------------------------------------------------------
 
 MANIFEST: list[dict[str, Any]] = yaml.safe_load((FOLDER / "kuberay.yaml").read_text())["items"]

@@ -102,6 +102,41 @@ def test_a_job_whose_time_is_up_and_that_is_driven_out_once_gives_the_undisturbe
         comes_to_the_same_end(slurm, user, job, 2, undisturbed)
 
 
+def test_a_job_that_is_cancelled_from_the_login_node_ends_after_its_epochs_and_goes_on_when_submitted_again(
+    undisturbed: User, tmp_path: Path
+) -> None:
+    user = User(tmp_path / "a user's")
+    with running(nodes=1) as slurm:
+        job = submitted(slurm, user, "--cpus", str(CORES), "--", "--mem", "900")
+        slurm.wait_for(lambda: epochs(user) >= 2, "two epochs are done")
+        seen = user.sweep("status", "small", **slurm.environment)
+        assert seen.out.startswith(f"Slurm's job {job}: running on node0, "), seen
+        assert "running: process" in seen.out
+        done = user.sweep("cancel", "small", **slurm.environment)
+        assert done.code == 0, done.err
+        slurm.wait_for(lambda: bool(user.events("stop")), "over")
+        assert [event.body["exit_code"] for event in user.events("stop")] == [130]
+        assert "stopping after the epochs in flight" in user.sweep("logs", "small", **slurm.environment).out
+        assert user.events("failed") == []
+        slurm.wait_for(lambda: not slurm.tell("squeue", "--noheader"), "out of the queue")
+        again = submitted(slurm, user, "--cpus", str(CORES), "--", "--mem", "900")
+        comes_to_the_same_end(slurm, user, again, 0, undisturbed)
+    assert (user.root.path / "slurm" / "small.job").read_text() == f"{again}\n"
+
+
+def test_the_jobs_of_an_array_train_each_trial_once_and_give_the_undisturbed_table(
+    undisturbed: User, tmp_path: Path
+) -> None:
+    user = User(tmp_path / "a user's")
+    with running(nodes=1) as slurm:
+        job = submitted(slurm, user, "--array", "2", "--cpus", "1", "--", "--mem", "450")
+        for number in (1, 2):
+            comes_to_the_same_end(slurm, user, f"{job}_{number}", 0, undisturbed)
+    trials = {event.trial for event in user.events("final")}
+    claims = [path.stem for path in (user.root.sweep("small").divided / "claims").glob("[!.]*")]
+    assert sorted(name for name in claims if name != "table") == sorted(trials)
+
+
 def test_a_job_on_two_nodes_has_a_ray_of_its_own_there_and_gives_the_undisturbed_table(
     undisturbed: User, tmp_path: Path
 ) -> None:

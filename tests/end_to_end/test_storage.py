@@ -251,3 +251,19 @@ def test_a_sweep_whose_driver_and_disk_are_lost_goes_on_from_the_object_store(
         "label.json",
         "weights.pt",
     }
+
+
+@pytest.mark.slow(40)
+def test_of_two_machines_that_start_the_same_sweep_at_the_same_moment_one_runs_it(
+    object_store: ObjectStore, empty_store: Path, tmp_path: Path
+) -> None:
+    users = [User(tmp_path / name, SHORT).given(empty_store) for name in ("one", "other")]
+    begun = [user.start("run", "spec.yaml", "--local", "--storage", object_store.uri("twice")) for user in users]
+    ended = [user.end(process) for user, process in zip(users, begun, strict=True)]
+    (winner,) = (user for user, done in zip(users, ended, strict=True) if done.code == 0)
+    (refused,) = (done for done in ended if done.code == 2)
+    assert refused.err.startswith("sweep: sweep 'small' is "), refused.err
+    assert "by process" in refused.err or "running: process" in refused.err
+    assert len(refused.err.splitlines()) == 1
+    assert len(winner.events("final")) == TRIALS
+    assert [user.root.sweep("small").ledger.exists() for user in users] == [user is winner for user in users]

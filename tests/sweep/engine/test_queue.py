@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from sweep.engine.job import Job, share
 from sweep.engine.queue import TrialQueue
 from sweep.layout import Root
+from sweep.ledger.neighbours import Whole
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan, Slot
@@ -321,3 +323,50 @@ def prepared(root: Root, ledger: Ledger) -> tuple[Plan, TrialQueue]:
     plan = build_plan(small_spec())
     teachers = stored_teachers(plan, root)
     return plan, TrialQueue(plan, teachers, ended(plan, teachers, ledger))
+
+
+# -- a plan that others divide ---------------------------------------------------------------------------------------
+
+
+def test_what_others_have_claimed_waits_and_all_else_goes_on(two_teachers: Plan) -> None:
+    queue = TrialQueue(two_teachers, stored(two_teachers), set())
+    others = {"kd"}
+    queue.claim = lambda job: job.slot.method not in others
+    assert {job.slot.method for job in taken(queue)} == {"dhkd", "scratch"}
+    assert queue.held_elsewhere
+    assert queue.waiting == 2
+    for job in queue.live:
+        queue.finished(job.key)
+    assert not queue.exhausted
+    others.clear()
+    assert {job.slot.method for job in taken(queue)} == {"kd"}
+    assert not queue.held_elsewhere
+
+
+def test_what_another_has_ended_is_not_claimed_and_its_teacher_is_ready(two_teachers: Plan) -> None:
+    queue = TrialQueue(two_teachers, {}, set())
+    trained, asked = two_teachers.teachers[0], []
+    final = {"state": "finished", "teacher": teacher_of(trained).model_dump()}
+    queue.take = lambda job: Whole({}, [], final, Path()) if job.key == trained.id else None
+    queue.takes_teachers = True
+
+    def claim(job: Job) -> bool:
+        asked.append(job.key)
+        return job.slot.stage != "teacher"
+
+    queue.claim = claim
+    jobs = taken(queue)
+    assert trained.id not in asked
+    assert queue.teachers == {trained.id: teacher_of(trained)}
+    assert Counter(job.slot.teacher for job in jobs) == {trained.id: 2, None: 2}
+    assert queue.lost == []
+
+
+def test_a_teacher_that_diverged_elsewhere_loses_its_students(two_teachers: Plan) -> None:
+    queue = TrialQueue(two_teachers, {}, set())
+    trained = two_teachers.teachers[0]
+    queue.take = lambda job: Whole({}, [], {"state": "diverged"}, Path()) if job.key == trained.id else None
+    queue.takes_teachers = True
+    queue.take_over()
+    assert {slot.teacher for slot in queue.lost} == {trained.id}
+    assert {job.slot.teacher for job in taken(queue)} == {None}

@@ -23,6 +23,7 @@ from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
 from tests.support.examples import epoch_body, small_spec, teacher_of
 from tests.support.simulation import Driver, Killed, World, driver
+from trainers.errors import BusyError
 
 EPOCHS = 4
 
@@ -542,3 +543,15 @@ def test_a_run_that_is_given_no_time_is_stopped_by_none(sweep: Driver, clock: Cl
     told_of(sweep, clock, 500)
     passes(sweep, clock, 10_000)
     assert not sweep.recorder.stopped()
+
+
+def test_a_sweep_that_another_driver_has_taken_over_ends_with_that_message(sweep: Driver) -> None:
+    why = ""
+    recorder = Recorder(sweep.world.paths, sweep.ledger, sweep.queue, sweep.recorder._display, lost=lambda: why)
+    recorder.tick()
+    assert not recorder.stopped()
+    why = "somebody has taken it over"
+    recorder.tick()
+    assert recorder.stopped()
+    assert isinstance(recorder.fatal, BusyError)
+    assert str(recorder.fatal) == why

@@ -20,7 +20,7 @@ import pytest
 from sweep.layout import Root
 from sweep.ledger import snapshot
 from sweep.ledger.label import LONGEST_PATIENCE, Label
-from sweep.ledger.snapshot import Keeper, kept, restore, take_over
+from sweep.ledger.snapshot import Keeper, kept, restore
 from sweep.ledger.store import Event, Ledger
 from trainers.errors import BusyError, InputError, StorageError
 from trainers.storage.files import write_atomically
@@ -74,6 +74,12 @@ def write_label(root: Root, **changes: object) -> None:
     path = root.sweep(NAME).snapshot_label
     write_atomically(path, json.dumps(asdict(label(root)) | changes).encode())
     root.storage.push(path, anew=True)
+
+
+def take_over(root: Root, name: str, note: Callable[[str], None]) -> None:
+    """A driver that begins, and does nothing else."""
+    with snapshot.take_over(root, name, note):
+        pass
 
 
 def quiet(note: str) -> None:
@@ -248,7 +254,7 @@ def beating(root: Root) -> Iterator[None]:
 
 def test_a_driver_that_is_at_work_elsewhere_is_not_disturbed(root: Root, other: Root) -> None:
     run(root, "a")
-    write_label(root, host="elsewhere", over=False, patience=0.5)
+    write_label(root, host="elsewhere", over=False, patience=60.0)
     with beating(root), pytest.raises(BusyError, match=r"already running: process \d+ on elsewhere"):
         take_over(other, NAME, quiet)
     assert not other.sweep(NAME).ledger.exists()

@@ -117,7 +117,8 @@ WRONG = {
     "no option": (Wanted(more=("fast",)), "after -- stand options of sbatch's (--mem=32G), not 'fast'"),
     "several nodes": (Wanted(more=("--nodes=2",)), "the script needs --nodes for itself; give it before the --"),
     "several nodes, in short": (Wanted(more=("-N", "2")), "-N: the script needs --nodes for itself"),
-    "an array": (Wanted(more=("-a1-4",)), "--array: a sweep as an array of jobs is not built yet"),
+    "an array": (Wanted(more=("-a1-4",)), "-a1-4: the script needs --array for itself; give it before the --"),
+    "an array of several nodes each": (Wanted(nodes=2, array=3), "--array 3 is of jobs of one node each"),
     "the script's own": (Wanted(more=("--signal=B:USR1@9",)), "the script needs --signal for itself"),
     "the script's own, in short": (Wanted(more=("-o", "x")), "-o: the script needs --output for itself"),
 }
@@ -127,6 +128,15 @@ WRONG = {
 def test_what_slurm_would_not_understand_is_refused(folder: Path, wanted: Wanted, message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         script(wanted)
+
+
+def test_each_job_of_an_array_divides_the_sweep_and_speaks_of_itself_alone(folder: Path) -> None:
+    told = script(Wanted("1:00:00", array=3))
+    assert options(told)[:3] == ["--job-name=small", "--array=1-3", "--nodes=1"]
+    assert options(told)[-1].endswith("small-%A_%a.log'") or options(told)[-1].endswith("small-%A_%a.log")
+    assert " --divide &\n" in told
+    with pytest.raises(InputError, match="--array divides a sweep over a disk that all nodes see"):
+        script(Wanted(array=3), storage="s3://bucket/x")
 
 
 def test_the_script_is_written_below_the_root(folder: Path) -> None:
@@ -161,6 +171,15 @@ def command(of: str) -> str:
     """The line that runs the sweep."""
     (line,) = [line for line in of.splitlines() if line.endswith(" &")]
     return line.removesuffix(" &")
+
+
+def test_what_is_written_in_a_container_runs_in_it(folder: Path) -> None:
+    words = shlex.split(command(script(Wanted(gpus="1"), APPTAINER_CONTAINER="/images/my sweep.sif")))
+    here = ["--bind", str(folder), "--bind", str(folder / "runs")]
+    assert words[:9] == ["apptainer", "exec", "--nv", *here, "/images/my sweep.sif", sys.executable]
+    assert "--nv" not in script(APPTAINER_CONTAINER="/images/x.sif")
+    with pytest.raises(InputError, match=r"in a container \(/images/x.sif\) a sweep is a job of one node"):
+        script(Wanted(nodes=2), APPTAINER_CONTAINER="/images/x.sif")
 
 
 # -- what it does -----------------------------------------------------------------------------------------------------
@@ -234,6 +253,32 @@ def test_a_job_whose_time_is_up_queues_itself_again(job: Job) -> None:
     assert (code, out) == (TIME_UP, "")
     assert job.read("scontrol.txt") == "requeue 17"
     assert set(json.loads(job.read("heard.json"))) == {"SIGUSR2"}
+
+
+def test_one_job_of_an_array_is_asked_for_and_queued_again_by_its_own_name(folder: Path) -> None:
+    """The number of the last one is that of them all."""
+    job = Job(folder, Wanted(array=3), SLURM_JOB_ID="70", SLURM_ARRAY_JOB_ID="70", SLURM_ARRAY_TASK_ID="3")
+    os.kill(job.process.pid, signal.SIGUSR2)
+    time.sleep(0.2)
+    assert job.end(TIME_UP) == (TIME_UP, "")
+    assert " --jobs=70_3 " in job.read("squeue.txt")
+    assert job.read("scontrol.txt") == "requeue 70_3"
+
+
+def test_a_job_in_a_container_hands_on_its_signals_where_apptainer_becomes_what_it_runs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a stand-in for apptainer, which does so; whether the real one does is not known from this."""
+    monkeypatch.setenv("APPTAINER_CONTAINER", "/images/x.sif")
+    apptainer = folder / "apptainer"
+    apptainer.write_text('#!/bin/sh\necho "$*" > apptainer.txt\nshift 6\nexec "$@"\n')
+    apptainer.chmod(0o755)
+    job = Job(folder)
+    os.kill(job.process.pid, signal.SIGUSR2)
+    time.sleep(0.2)
+    assert job.end(TIME_UP) == (TIME_UP, "")
+    assert json.loads(job.read("heard.json")) == ["SIGUSR2"]
+    assert job.read("apptainer.txt").startswith("exec --bind ")
 
 
 def test_a_job_that_is_cancelled_waits_for_its_sweep_and_is_not_queued_again(job: Job) -> None:

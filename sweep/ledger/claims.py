@@ -1,0 +1,238 @@
+"""Who trains what, of several drivers that divide one plan below a root that they all see, each trial once.
+
+All of it is files that are made once and never changed: a disk that machines share makes a hard link for one alone of
+those who ask, whatever else it shows late. The claims of a trial are numbered, and the last one counts: ``KEY.0003``
+names the member that has it, or nobody. Whoever takes over what a dead member had makes the next number, which only one
+can; nothing is removed, so nobody can remove what another has just made.
+
+A member is dead when its number of beats stays the same for :data:`PATIENCE_SECONDS` by the clock of who watches, or
+when it ran on this machine and has ended. One that only stood still finds that others have taken over what was its own,
+and ends.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from sweep.ledger.lease import machine
+from sweep.ledger.lock import alive
+from trainers.errors import StorageError
+from trainers.storage.files import write_atomically
+
+_log = logging.getLogger(__name__)
+BEAT_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
+"""Without a sign of life, after which a member is taken for dead."""
+LOOK_SECONDS = 1.0
+"""Between two looks at the claims."""
+NOBODY = "nobody"
+"""In the place of a member that has given a trial back."""
+
+
+class Claims:
+    """What one member has claimed, and what it sees of the others; it is one for the time of the block.
+
+    Args:
+        folder: where all members of a sweep have their claims.
+
+    Raises:
+        StorageError: from any method, when that cannot be read or written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._claims, self._members = folder / "claims", folder / "members"
+        self.id = uuid.uuid4().hex
+        self._beats = 0
+        self._mine: set[str] = set()
+        self._seen: dict[str, tuple[Any, float]] = {}
+        """What was last heard of each member, and since when it has not changed."""
+        self._known: dict[str, int] = {}
+        self._looked = 0.0
+        self._lost = ""
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Claims:
+        self._beat()
+        self._claims.mkdir(parents=True, exist_ok=True)
+        self._thread = threading.Thread(target=self._go_on_beating, name="claims", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        with suppress(StorageError):  # the others then wait for their patience
+            for key in list(self._mine):
+                self.give_back(key)
+            self._beat(over=True)
+
+    def is_lost(self) -> str:
+        """Why this member has to end, as a message; empty while it need not."""
+        return self._lost
+
+    def take(self, key: str) -> bool:
+        """Claim a trial (or whatever has a name); whether it is ours now, as it may have been before."""
+        number, owner = self._last(key)
+        if owner == self.id:
+            return True
+        if owner is not None and owner != NOBODY and not self._is_dead(owner):
+            return False
+        with self._lock:
+            made = self._made(self._path(key, number + 1), self.id)
+            if made:
+                self._mine.add(key)
+        self._known[key] = number + 1
+        return made
+
+    def has(self, key: str) -> bool:
+        """Whether a trial is ours, as the disk has it now."""
+        number, owner = self._last(key)
+        return owner == self.id and not self._path(key, number + 1).exists()
+
+    def done(self, key: str) -> None:
+        """A trial has ended, so that nobody needs to have it any more."""
+        with self._lock:
+            self._mine.discard(key)
+
+    def give_back(self, key: str) -> None:
+        """Let another member have what is ours."""
+        with self._lock:
+            self._mine.discard(key)
+        number, owner = self._last(key)
+        if owner == self.id:
+            self._made(self._path(key, number + 1), NOBODY)
+            self._known[key] = number + 1
+
+    @contextmanager
+    def alone(self, key: str) -> Iterator[None]:
+        """Have something for the time of the block; waits until no other member has it."""
+        while not self.take(key):
+            time.sleep(LOOK_SECONDS)
+        try:
+            yield
+        finally:
+            self.give_back(key)
+
+    # -- claims -------------------------------------------------------------------------------------------------------
+
+    def _path(self, key: str, number: int) -> Path:
+        return self._claims / f"{key}.{number:04d}"
+
+    def _last(self, key: str) -> tuple[int, str | None]:
+        """The last claim's number, and who made it; -1 and None where there is none."""
+        if time.monotonic() - self._looked > LOOK_SECONDS or not self._looked:
+            self._look()
+        number = self._known.get(key, -1)
+        if number < 0:
+            return -1, None
+        try:
+            return number, self._path(key, number).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise StorageError(f"cannot read {self._path(key, number)}: {error.strerror}") from error
+
+    def _look(self) -> None:
+        known: dict[str, int] = dict(self._known)  # what was made a moment ago may not be listed yet
+        try:
+            names = [path.name for path in self._claims.iterdir()]
+        except OSError as error:
+            raise StorageError(f"cannot read {self._claims}: {error.strerror}") from error
+        for name in names:
+            key, _, number = name.rpartition(".")
+            if key and number.isdecimal():
+                known[key] = max(known.get(key, -1), int(number))
+        self._known, self._looked = known, time.monotonic()
+
+    def _made(self, path: Path, owner: str) -> bool:
+        """Make a file that is not there, whole at once; whether it was made, and not by another."""
+        temporary = path.with_name(f".{self.id}-{threading.get_ident()}")
+        write_atomically(temporary, owner.encode())
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return temporary.stat().st_nlink == 2  # it was ours, and a network disk's answer was lost
+        except OSError as error:
+            raise StorageError(
+                f"the disk of {path.parent} makes no hard links ({error.strerror}), by which those who divide a sweep"
+                " exclude each other; run it as one job, or choose a --root on another disk"
+            ) from error
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
+        return True
+
+    # -- members ------------------------------------------------------------------------------------------------------
+
+    def _beat(self, *, over: bool = False) -> None:
+        self._beats += 1
+        said = {"host": socket.gethostname(), "pid": os.getpid(), "machine": machine(), "beats": self._beats}
+        write_atomically(self._members / f"{self.id}.json", json.dumps(said | {"over": over}).encode(), durable=False)
+
+    def _go_on_beating(self) -> None:
+        while not self._over.wait(BEAT_SECONDS) and not self._lost:
+            try:
+                self._beat()
+                self._check_mine()
+            except StorageError as error:
+                _log.warning("%s; going on", error)
+
+    def _check_mine(self) -> None:
+        """Notice that others have taken over what was ours, while this process stood still."""
+        with self._lock:
+            mine = set(self._mine)
+        taken = {key for key in mine if not self.has(key)}
+        with self._lock:
+            if self._mine & taken:
+                self._lost = (
+                    f"nothing was heard of this process for {PATIENCE_SECONDS:.0f} s, and others that divide the sweep"
+                    " have taken over what it trained: it ends"
+                )
+
+    def others_at_work(self) -> str:
+        """One of those that are at work, as a message names it; empty where none is. Takes a beat and a half where one
+        has ended on another machine without a word, and notes that."""
+        living = {path.stem: self._said(path.stem) for path in self._members.glob("[!.]*.json")}
+        living = {member: said for member, said in living.items() if not self._is_dead(member)}
+        end = time.monotonic() + 1.5 * BEAT_SECONDS
+        while living and time.monotonic() < end:
+            for member, before in living.items():
+                said = self._said(member)
+                here = said is not None and said.get("machine") == machine()
+                if said is not None and (here or said != before) and not said.get("over"):
+                    return f"process {said['pid']} on {said.get('host')}"
+            time.sleep(LOOK_SECONDS)
+        for member, said in living.items():
+            path = self._members / f"{member}.json"
+            write_atomically(path, json.dumps((said or {}) | {"over": True}).encode(), durable=False)
+        return ""
+
+    def _is_dead(self, member: str) -> bool:
+        said = self._said(member)
+        if said is not None and said.get("over"):
+            return True
+        if said is not None and said.get("machine") == machine() and not alive(int(said["pid"])):
+            return True
+        before, since = self._seen.get(member, (None, 0.0))
+        now = time.monotonic()
+        if member not in self._seen or before != said:
+            self._seen[member] = said, now
+            return False
+        return now - since > PATIENCE_SECONDS
+
+    def _said(self, member: str) -> dict[str, Any] | None:
+        """What a member says of itself; None where that cannot be read at this moment."""
+        try:
+            said = json.loads((self._members / f"{member}.json").read_text(encoding="utf-8"))
+            return said if isinstance(said, dict) and isinstance(said.get("pid"), int) else None
+        except (OSError, ValueError):
+            return None
