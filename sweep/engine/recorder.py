@@ -155,10 +155,9 @@ class Recorder:
 
     def guarded(self, key: str, do: Callable[[Job], None]) -> None:
         """Do something with a live job, and nothing where the trial is not live; an error of it ends the sweep."""
-        live = {job.key: job for job in self._queue.live} if not self.cluster_lost else {}
         try:
-            if key in live:
-                do(live[key])
+            if self._queue.is_live(key) and not self.cluster_lost:
+                do(self._queue.job(key))
         except Exception as error:  # see the class's docstring: raised again by the run, when all has ended
             self.fatal = self.fatal or error
 
