@@ -28,6 +28,9 @@ class Searches:
         self.plan = plan
         self._ledger = ledger
         self._all = {cell.id: CellSearch(cell) for cell in plan.cells}
+        self._places = {cell.id: place for place, cell in enumerate(plan.cells)}
+        self._cells_of: dict[str, set[str]] = {}
+        """Cells that have ever asked for a trial, by its key."""
         self.unfinished: dict[str, Slot] = {}
         """Search trials of earlier runs that have not come to their end, by key."""
         self._recorded: dict[str, dict[str, Any]] = {}
@@ -79,7 +82,7 @@ class Searches:
         if body["number"] == 0:
             self._begin_anew(body["cell"])
         search = self._all[body["cell"]]
-        search.ask(body["params"], key)
+        self._ask(search, body["params"], key)
         if not self._known(search, key, ledger, event.seq):
             self.unfinished.setdefault(key, Slot(**body["slot"]))
 
@@ -135,7 +138,12 @@ class Searches:
 
     def of(self, key: str) -> list[CellSearch]:
         """The searches that a trial is part of."""
-        return [search for search in self._all.values() if key in search.keys]
+        cells = sorted(self._cells_of.get(key, ()), key=self._places.__getitem__)
+        return [self._all[cell] for cell in cells if cell in self._all and self._all[cell].asked_for(key)]
+
+    def _ask(self, search: CellSearch, params: dict[str, Any], key: str) -> None:
+        search.ask(params, key)
+        self._cells_of.setdefault(key, set()).add(search.cell.id)
 
     def given_up(self, key: str) -> bool:
         """Whether no search waits for a trial that some of them asked for."""
@@ -182,7 +190,7 @@ class Searches:
             params = search.suggest()
             slot = search.cell.slot(params, "search", search.cell.seeds[0])
             key, number = key_of(slot), len(search.asked)
-            search.ask(params, key)
+            self._ask(search, params, key)
             if self._ledger is not None:
                 body = {"cell": search.cell.id, "number": number, "params": params, "slot": asdict(slot)}
                 self._ledger.append("ask", key, body=body | ({} if number else rules_of(search.cell)))
