@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.scale.material import METRICS, NAME, grid, made, searched, spec, teachers
 from sweep.engine.queue import TrialQueue
 from sweep.layout import Root, SweepPaths
-from sweep.ledger.earlier import go_on
+from sweep.ledger.earlier import go_on, note_plan
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.results.standing import ended, no_longer_needed
@@ -61,11 +61,11 @@ def plan(folder: Path, trials: int, found: Found) -> None:
     with timed(found):
         planned = build_plan(asked)
         with Ledger(paths.ledger) as ledger:
-            ledger.append("plan", body=planned.to_json())
+            note_plan(ledger, planned)
     found.trials = planned.count
     found.sizes["MB in the ledger"] = _written(paths) / 1e6
     with Ledger(paths.ledger) as ledger:
-        ledger.append("plan", body=planned.to_json())
+        note_plan(ledger, planned)
     found.sizes["MB of the same plan again"] = _written(paths) / 1e6 - found.sizes["MB in the ledger"]
 
 
