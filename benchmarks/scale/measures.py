@@ -12,16 +12,15 @@ from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.scale.material import METRICS, NAME, grid, made, searched, spec, teachers
+from benchmarks.scale.material import METRICS, NAME, grid, made, searched, teachers
 from sweep.engine.queue import TrialQueue
-from sweep.layout import Root, SweepPaths
+from sweep.layout import SweepPaths
 from sweep.ledger.earlier import go_on, note_plan
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.results.standing import ended, no_longer_needed
 from sweep.search.begun import as_begun
 from sweep.search.searches import Searches
-from trainers.storage.files import write_atomically
 
 EPOCHS = 10
 """Of a trial, where a measure does not say how many."""
@@ -148,9 +147,7 @@ def _written(paths: SweepPaths) -> int:
     return paths.ledger.stat().st_size
 
 
-MEASURES: dict[str, Measure] = {
-    each.__name__: each for each in (plan, resume, driver, search, ledger, report)
-}
+MEASURES: dict[str, Measure] = {each.__name__: each for each in (plan, resume, driver, search, ledger, report)}
 """By name."""
 
 

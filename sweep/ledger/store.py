@@ -18,9 +18,8 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 
@@ -62,8 +61,7 @@ Entry = tuple[Kind, str | None, int | None, dict[str, Any]]
 """An event to be written: its kind, trial, epoch and body."""
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """One row."""
 
     seq: int

@@ -7,6 +7,7 @@ another cell), nor on when. So one that it gave up stays given up for it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -49,10 +50,12 @@ class CellSearch:
 
     Args:
         cell: what is searched.
+        asks: hears of the key of each trial that is asked for.
     """
 
-    def __init__(self, cell: SearchedCell) -> None:
+    def __init__(self, cell: SearchedCell, asks: Callable[[str], None] = lambda key: None) -> None:
         self.cell = cell
+        self._asks = asks
         self.asked: list[Asked] = []
         self.keys: list[str] = []
         """Of the trial that each suggestion is; two suggestions may be the same trial."""
@@ -145,6 +148,7 @@ class CellSearch:
         self.keys.append(key)
         self._numbers.setdefault(key, []).append(len(self.asked) - 1)
         self.running += 1
+        self._asks(key)
         self.winner = None  # there may be a better one
         self.past.append(Moment(len(self.asked) - 1, 0, "running"))
 

@@ -27,10 +27,10 @@ class Searches:
     def __init__(self, plan: Plan, ledger: Ledger | None = None) -> None:
         self.plan = plan
         self._ledger = ledger
-        self._all = {cell.id: CellSearch(cell) for cell in plan.cells}
-        self._places = {cell.id: place for place, cell in enumerate(plan.cells)}
         self._cells_of: dict[str, set[str]] = {}
         """Cells that have ever asked for a trial, by its key."""
+        self._all = {cell.id: self._search(cell) for cell in plan.cells}
+        self._places = {cell.id: place for place, cell in enumerate(plan.cells)}
         self.unfinished: dict[str, Slot] = {}
         """Search trials of earlier runs that have not come to their end, by key."""
         self._recorded: dict[str, dict[str, Any]] = {}
@@ -82,7 +82,7 @@ class Searches:
         if body["number"] == 0:
             self._begin_anew(body["cell"])
         search = self._all[body["cell"]]
-        self._ask(search, body["params"], key)
+        search.ask(body["params"], key)
         if not self._known(search, key, ledger, event.seq):
             self.unfinished.setdefault(key, Slot(**body["slot"]))
 
@@ -141,9 +141,9 @@ class Searches:
         cells = sorted(self._cells_of.get(key, ()), key=self._places.__getitem__)
         return [self._all[cell] for cell in cells if cell in self._all and self._all[cell].asked_for(key)]
 
-    def _ask(self, search: CellSearch, params: dict[str, Any], key: str) -> None:
-        search.ask(params, key)
-        self._cells_of.setdefault(key, set()).add(search.cell.id)
+    def _search(self, cell: SearchedCell) -> CellSearch:
+        """A cell's search that has not begun; which trials it asks for is heard of here."""
+        return CellSearch(cell, lambda key: self._cells_of.setdefault(key, set()).add(cell.id))
 
     def given_up(self, key: str) -> bool:
         """Whether no search waits for a trial that some of them asked for."""
@@ -190,7 +190,7 @@ class Searches:
             params = search.suggest()
             slot = search.cell.slot(params, "search", search.cell.seeds[0])
             key, number = key_of(slot), len(search.asked)
-            self._ask(search, params, key)
+            search.ask(params, key)
             if self._ledger is not None:
                 body = {"cell": search.cell.id, "number": number, "params": params, "slot": asdict(slot)}
                 self._ledger.append("ask", key, body=body | ({} if number else rules_of(search.cell)))
@@ -228,7 +228,7 @@ class Searches:
 
     def _begin_anew(self, cell: str) -> None:
         before = self._all[cell]
-        self._all[cell] = CellSearch(before.cell)
+        self._all[cell] = self._search(before.cell)
         self._races.pop(cell, None)
         self._seeds_recorded.pop(cell, None)
         self._recorded.pop(cell, None)

@@ -66,7 +66,7 @@ def test_handing_out_a_job_is_as_much_work_however_many_wait() -> None:
 
 
 def _handing_out(alphas: int) -> int:
-    """Instructions for twelve jobs of a plan, from their turn to their end; nobody has trained the first teacher yet."""
+    """Instructions for twelve jobs of a plan, from their turn to their end; the first teacher is yet to be trained."""
     kd = {"kd": {"alpha": [place / alphas for place in range(alphas)]}}
     plan = build_plan(small_spec(methods=[kd], pairs=["resnet20 -> resnet8", "resnet14 -> resnet8"], baseline="kd"))
     waits, there = plan.teachers
