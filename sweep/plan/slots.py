@@ -262,8 +262,8 @@ class Plan:
         return fixed + sum(cell.trials * cell.epochs for cell in self.cells)
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as the ledger's event `plan` holds it, of parts that belong to the plan. Without a `table`, and without latencies, it is what earlier
-        releases noted, so that a sweep of theirs is no other plan."""
+        """The plan as the ledger's event `plan` holds it; its parts are the plan's own. Without a `table`, and without
+        latencies, it is what earlier releases noted, so that a sweep of theirs is no other plan."""
         whole = _fields(self) | {"slots": [_fields(slot) for slot in self.slots]}
         cells = [_fields(cell) for cell in self.cells]
         whole["cells"] = [{name: value for name, value in cell.items() if value or name != LATENCY} for cell in cells]
