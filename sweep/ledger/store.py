@@ -185,7 +185,8 @@ class Ledger:
                 yield
 
     def _insert(self, kind: Kind, trial: str | None, epoch: int | None, body: dict[str, Any]) -> bool:
-        text = json.dumps(body, ensure_ascii=False).encode(errors="replace").decode()  # half a character is "?"
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+        text = text.encode(errors="replace").decode()  # half a character is "?"
         row = {"time": time.time(), "kind": kind, "trial": trial, "epoch": epoch, "body": text}
         return self._db.execute(_APPEND, row).rowcount == 1
 
