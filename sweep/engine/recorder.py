@@ -122,9 +122,9 @@ class Recorder:
         if self._ends_at is None and self._watch is not None and self._watch.over(datetime.now()):
             self.stop_requested = True
             self._ends_at = now + max(LAST_SECONDS, self.vigil.longest(self._queue.live))
-        self._mind(self.vigil.longest(self._queue.live))
-        if self._until is not None and self._until.left() <= 0:
-            self._ends_at = now
+        if self._until is not None:
+            self._mind(self.vigil.longest(self._queue.live))
+            self._ends_at = now if self._until.left() <= 0 else self._ends_at
         return now
 
     def foresee(self, report: dict[str, Any]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,13 +45,17 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> History:
 def test_each_epoch_is_read_once_by_as_many_statements_however_many_trials_there_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    statements = []
+    statements, whole = [], checks.is_whole
+
+    def counted(row: Sequence[Any], kinds: frozenset[str]) -> bool:
+        seen[row[2]] += 1
+        return whole(row, kinds)
+
     for alphas in (2, 8):
         seen, asked = Counter[str](), list[str]()
-        whole = checks.is_whole
         with Ledger(tmp_path / f"{alphas}.db") as ledger, monkeypatch.context() as patch:
             plan = ran(ledger, alphas)
-            patch.setattr(checks, "is_whole", lambda row, kinds, to=seen: to.update([row[2]]) or whole(row, kinds))
+            patch.setattr(checks, "is_whole", counted)
             ledger._db.set_trace_callback(asked.append)
             read(ledger)
         assert seen["epoch"] == plan.epochs
