@@ -35,7 +35,7 @@ from sweep.exit_codes import CAME_TO_ITS_END, DONE, INTERRUPTED, SOME_FAILED, TI
 from sweep.layout import Root, SweepPaths
 from sweep.ledger import lock, provenance, snapshot
 from sweep.ledger.bodies import final_body, start_body, stored_teacher_body
-from sweep.ledger.earlier import go_on, spec_file
+from sweep.ledger.earlier import go_on, note_plan, spec_file
 from sweep.ledger.ended import take_in
 from sweep.ledger.neighbours import Neighbours
 from sweep.ledger.store import Ledger
@@ -205,7 +205,7 @@ def _record_start(spec: Spec, plan: Plan, paths: SweepPaths, ledger: Ledger) -> 
     origin = {"spec": spec.text, "source": spec.source, "file": spec_file(spec)}
     here = {"host": socket.gethostname(), "pid": os.getpid(), "provenance": provenance.of_run(spec)}
     ledger.append("sweep", body=origin | here)
-    ledger.append("plan", body=plan.to_json())
+    note_plan(ledger, plan)
 
 
 def _record_stored_teachers(

@@ -24,13 +24,33 @@ def device_seconds(ledger: Ledger) -> float:
     The start before an epoch says which its trial had. One from before that was noted is priced by the plan that was
     run then, the last one above it.
     """
-    total, planned = 0.0, 1.0
-    own: dict[str | None, float] = {}
+    bill = Bill()
     for kind, trial, told in ledger.priced():
         if kind == "plan":
-            planned = devices_of(json.loads(told))
+            bill.plan(json.loads(told))
         elif kind == "start":
-            own[trial] = planned if told is None else float(told)
+            bill.start(trial, told)
         else:
-            total += float(told or 0.0) * own.get(trial, planned)
-    return total
+            bill.epoch(trial, told)
+    return bill.device_seconds
+
+
+class Bill:
+    """Adds up seconds of epochs times devices, event by event: of every plan, start and epoch, in the order written."""
+
+    def __init__(self) -> None:
+        self.device_seconds = 0.0
+        self._planned = 1.0
+        self._own: dict[str | None, float] = {}
+
+    def plan(self, compute: Mapping[str, Any]) -> None:
+        """The plan that is run from here on, by what it gives each trial."""
+        self._planned = devices_of(compute)
+
+    def start(self, trial: str | None, devices: float | None) -> None:
+        """A trial was taken up with so many devices; None where that was not noted."""
+        self._own[trial] = self._planned if devices is None else float(devices)
+
+    def epoch(self, trial: str | None, seconds: float | None) -> None:
+        """An epoch of a trial has ended."""
+        self.device_seconds += float(seconds or 0.0) * self._own.get(trial, self._planned)

@@ -11,6 +11,7 @@ from typing import Any
 
 from sweep.engine.job import Job, share
 from sweep.engine.pauses import Left, makes_room
+from sweep.engine.waiting import Waiting
 from sweep.ledger.neighbours import Whole
 from sweep.plan.slots import Plan, SearchedCell, Slot
 from sweep.search.searches import Searches
@@ -37,10 +38,12 @@ class TrialQueue:
         self._finals = set(finals)
         self._attempts: dict[str, int] = {}
         self._crowded: Counter[str] = Counter()
-        self._waiting = [slot for slot in plan.slots if slot.id not in teachers]
+        self._waiting = Waiting(slot for slot in plan.slots if slot.id not in teachers)
         self.searches.renew(self._is_ready, self._key)
-        planned = {slot.id for slot in self._waiting}
-        self._waiting += [slot for slot in self.searches.unfinished.values() if slot.id not in planned]
+        planned = self._waiting.ids
+        for slot in self.searches.unfinished.values():
+            if slot.id not in planned:
+                self._waiting.append(slot)
         self._live: dict[str, Job] = {}
         self._left = Left()
         self._pausing: set[str] = set()
@@ -64,10 +67,9 @@ class TrialQueue:
         None while what waits needs a teacher or another trial's end, or when nothing waits.
         """
         self.held_elsewhere = False
-        for slot in sorted(self._waiting, key=lambda slot: slot.stage == "confirm"):
-            job = self._taken(slot) if slot.stage != "confirm" else None
-            if job is not None:
-                return job
+        job = self._first(confirming=False)
+        if job is not None:
+            return job
         asked = self.searches.ask(self._is_ready, self._key, self._is_elsewhere)
         while asked is not None:
             key, slot = asked
@@ -75,18 +77,26 @@ class TrialQueue:
                 return self._asked(slot)
             asked = self.searches.ask(self._is_ready, self._key, self._is_elsewhere)
         self._confirm()
-        while True:
-            for slot in list(self._waiting):
+        job = self._first()
+        while job is None and self._confirm():  # what was taken over just now may have let a race go on
+            job = self._first()
+        return job
+
+    def _first(self, *, confirming: bool = True) -> Job | None:
+        """The first job of those that wait which can start now."""
+        job, before = None, -1
+        while job is None and before != len(self._waiting):  # one that has gone without a job changes what is left
+            before = len(self._waiting)
+            for slot in self._waiting.able(self._is_ready, confirming=confirming):
                 job = self._taken(slot)
-                if job is not None:
-                    return job
-            if not self._confirm():  # what was taken over just now may have let a race go on
-                return None
+                if len(self._waiting) != before:
+                    break
+        return job
 
     def _asked(self, slot: Slot) -> Job:
         """The job of a suggestion: as the waiting slot that is the same trial, where there is one, which then need not
         begin again after the search gave it up."""
-        planned = next((waiting for waiting in self._waiting if waiting.id == slot.id), slot)
+        planned = self._waiting.of(slot.id) or slot
         if planned is not slot:
             self._waiting.remove(planned)
         job = self._job(planned)
@@ -148,6 +158,11 @@ class TrialQueue:
         return not self._waiting and not self._live and self.searches.exhausted
 
     @property
+    def running(self) -> int:
+        """How many jobs are live."""
+        return len(self._live)
+
+    @property
     def waiting(self) -> int:
         """How many slots wait; what a search has not asked for yet is none."""
         return len(self._waiting)
@@ -155,11 +170,15 @@ class TrialQueue:
     @property
     def waiting_ids(self) -> set[str]:
         """The ids of the slots that wait."""
-        return {slot.id for slot in self._waiting}
+        return self._waiting.ids
 
     def job(self, key: str) -> Job:
         """A live job. Raises KeyError for a key that is not live."""
         return self._live[key]
+
+    def is_live(self, key: str) -> bool:
+        """Whether a trial was handed out and has not ended."""
+        return key in self._live
 
     @property
     def live(self) -> list[Job]:
@@ -278,7 +297,7 @@ class TrialQueue:
         else:
             self._attempts[key] = self._attempts.get(key, 0) + 1
         if again:
-            self._waiting.insert(len(self._waiting) if crowded else 0, job.slot)
+            (self._waiting.append if crowded else self._waiting.put_first)(job.slot)
             return True
         self._finals.add(key)
         self.searches.ended(key, "failed")
@@ -303,8 +322,8 @@ class TrialQueue:
 
     def _confirm(self) -> bool:
         """Let what searches have won, or race about, wait for its turn; whether there is any."""
-        known = {slot.id for slot in self._waiting}
         slots = self.searches.confirming(self._is_ready, self._key, self._finals.__contains__)
+        known = self._waiting.ids if slots else set()
         for slot in slots:
             done = self._is_ready(slot.teacher) and self._key(slot) in self._finals
             if slot.id not in known and not done:
@@ -317,7 +336,7 @@ class TrialQueue:
         unfinished = {slot.id for slot in self.searches.unfinished.values()}
         racing = self.searches.racing
         wanted = {"search": lambda slot: slot.id in unfinished, "race": lambda slot: self._key(slot) in racing}
-        self._waiting = [slot for slot in self._waiting if slot.stage not in wanted or wanted[slot.stage](slot)]
+        self._waiting.keep(lambda slot: slot.stage not in wanted or wanted[slot.stage](slot))
 
     def _drop_done(self) -> None:
         """What ended in earlier runs does not wait, so that nothing left is `exhausted` from the start."""
@@ -338,6 +357,5 @@ class TrialQueue:
         return Job(slot, trial, self._crowded[trial.key])
 
     def _lose_students(self, teacher: Slot) -> None:
-        self.lost += [slot for slot in self._waiting if slot.teacher == teacher.id]
-        self._waiting = [slot for slot in self._waiting if slot.teacher != teacher.id]
+        self.lost += self._waiting.keep(lambda slot: slot.teacher != teacher.id)
         self.lost += self.searches.lose(teacher.id)

@@ -89,7 +89,7 @@ class RayCallback(Callback):
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Note that a trial's worker died; where the trial had ended before, only the log hears of it."""
         key = trial.config["key"]
-        if not self._is_live(key):
+        if not self._queue.is_live(key):
             _log.warning("Ray lost the worker of trial %s after its end: %s", key, trial.get_error())
         self._recorder.guarded(key, lambda job: self._died(job, trial))
         self._forget(key)
@@ -114,12 +114,9 @@ class RayCallback(Callback):
 
     def _forget(self, key: str) -> None:
         """A trial that no worker has any more."""
-        if not self._is_live(key):
+        if not self._queue.is_live(key):
             self._trials.pop(key, None)
             self._hung.pop(key, None)
-
-    def _is_live(self, key: str) -> bool:
-        return any(job.key == key for job in self._queue.live)
 
     def __getstate__(self) -> dict[str, Any]:
         """Ray stores a pickled copy of its whole set-up, which nothing here ever reads."""

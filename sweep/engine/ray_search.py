@@ -52,7 +52,7 @@ class PlanSearcher(Searcher):
         """
         if self._stopped():
             return Searcher.FINISHED
-        if len(self._queue.live) >= self._room():
+        if self._queue.running >= self._room():
             return None
         job = self._queue.next()
         if job is not None:
@@ -89,8 +89,7 @@ class CellScheduler(FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Tell the queue of a trial's epochs; STOP where the trial is given up or is to pause, else CONTINUE."""
         key = trial.config["key"]
-        live = any(job.key == key for job in self._queue.live)
-        stop = live and (self._queue.report(key, result["epochs"]) or self._pauses(key))
+        stop = self._queue.is_live(key) and (self._queue.report(key, result["epochs"]) or self._pauses(key))
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
 
     def _pauses(self, key: str) -> bool:

@@ -132,9 +132,9 @@ class Recorder:
         if self._ends_at is None and self._watch is not None and self._watch.over(datetime.now()):
             self.stop_requested = True
             self._ends_at = now + max(LAST_SECONDS, self.vigil.longest(self._queue.live))
-        self._mind(self.vigil.longest(self._queue.live))
-        if self._until is not None and self._until.left() <= 0:
-            self._ends_at = now
+        if self._until is not None:
+            self._mind(self.vigil.longest(self._queue.live))
+            self._ends_at = now if self._until.left() <= 0 else self._ends_at
         return now
 
     def foresee(self, report: dict[str, Any]) -> None:
@@ -165,10 +165,9 @@ class Recorder:
 
     def guarded(self, key: str, do: Callable[[Job], None]) -> None:
         """Do something with a live job, and nothing where the trial is not live; an error of it ends the sweep."""
-        live = {job.key: job for job in self._queue.live} if not self.cluster_lost else {}
         try:
-            if key in live:
-                do(live[key])
+            if self._queue.is_live(key) and not self.cluster_lost:
+                do(self._queue.job(key))
         except Exception as error:  # see the class's docstring: raised again by the run, when all has ended
             self.fatal = self.fatal or error
 

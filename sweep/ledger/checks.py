@@ -48,7 +48,8 @@ OURS = {
 
 def event_sum(seq: int, time: float, kind: str, trial: str | None, epoch: int | None, body: str) -> int:
     """Checksum of an event, from its columns as SQLite has them. Raises struct.error for those of other types."""
-    return zlib.crc32(f"{kind}\n{trial}\n{epoch}\n{body}".encode(), zlib.crc32(_NUMBERS.pack(seq, time))) - CRC_OFFSET
+    before = zlib.crc32(f"{kind}\n{trial}\n{epoch}\n".encode(), zlib.crc32(_NUMBERS.pack(seq, time)))
+    return zlib.crc32(body.encode(), before) - CRC_OFFSET
 
 
 def fact_sum(name: str, value: str) -> str:

@@ -6,6 +6,7 @@ happens to bear the same name would put its own plan and table in the place of t
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,13 @@ def go_on(ledger: Ledger, spec: Spec, plan: Plan) -> None:
             f" another --root; to put it in the other one's place, remove {ledger.path.parent} first (its teachers"
             " stay)"
         )
+
+
+def note_plan(ledger: Ledger, plan: Plan) -> None:
+    """Note the plan of a run that begins, where the one that was noted last is another: a long one takes megabytes."""
+    known, content = ledger.latest("plan"), plan.to_json()
+    if known is None or json.dumps(known.body) != json.dumps(content):
+        ledger.append("plan", body=content)
 
 
 def spec_file(spec: Spec) -> str:

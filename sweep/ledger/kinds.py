@@ -32,7 +32,7 @@ Kind = Literal[
 """What happened:
 
 - `sweep`: a driver started on this sweep; body: spec, host, pid.
-- `plan`: the spec as expanded at that start; body: see :mod:`sweep.plan.expand`.
+- `plan`: the spec as expanded at that start, where the last one noted is another; body: see :mod:`sweep.plan.expand`.
 - `ask`: a search suggested a configuration; body: the cell, the suggestion's number and values, its slot, and with the
   first the rules by which the search asks (:data:`sweep.plan.slots.RULES`).
 - `start`: a trial was handed to a worker; body: the slot's labels, the trial's config and its devices.

@@ -18,9 +18,8 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 
@@ -62,8 +61,7 @@ Entry = tuple[Kind, str | None, int | None, dict[str, Any]]
 """An event to be written: its kind, trial, epoch and body."""
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """One row."""
 
     seq: int
@@ -187,7 +185,8 @@ class Ledger:
                 yield
 
     def _insert(self, kind: Kind, trial: str | None, epoch: int | None, body: dict[str, Any]) -> bool:
-        text = json.dumps(body, ensure_ascii=False).encode(errors="replace").decode()  # half a character is "?"
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+        text = text.encode(errors="replace").decode()  # half a character is "?"
         row = {"time": time.time(), "kind": kind, "trial": trial, "epoch": epoch, "body": text}
         return self._db.execute(_APPEND, row).rowcount == 1
 

@@ -8,7 +8,7 @@ plain JSON, so that `sweep status` and `sweep leaderboard` read them from the le
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -262,12 +262,11 @@ class Plan:
         return fixed + sum(cell.trials * cell.epochs for cell in self.cells)
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as the ledger's event `plan` holds it. Without a `table`, and without latencies, it is what earlier
-        releases noted, so that a sweep of theirs is no other plan."""
-        whole = asdict(self)
-        for cell in whole["cells"]:
-            if not cell[LATENCY]:
-                del cell[LATENCY]
+        """The plan as the ledger's event `plan` holds it; its parts are the plan's own. Without a `table`, and without
+        latencies, it is what earlier releases noted, so that a sweep of theirs is no other plan."""
+        whole = _fields(self) | {"slots": [_fields(slot) for slot in self.slots]}
+        cells = [_fields(cell) for cell in self.cells]
+        whole["cells"] = [{name: value for name, value in cell.items() if value or name != LATENCY} for cell in cells]
         return {name: value for name, value in whole.items() if value or name not in LATER}
 
     def is_noted_as(self, content: dict[str, Any]) -> bool:
@@ -287,6 +286,11 @@ class Plan:
         listed = {"slots": slots, "cells": cells, "notes": tuple(content["notes"])}
         listed |= {"parts": tuple(content.get("parts", ()))}
         return cls(**(content | listed | {"seeds": tuple(content.get("seeds", ()))}))
+
+
+def _fields(one: Plan | Slot | SearchedCell) -> dict[str, Any]:
+    """By name, what lies in them not copied: plans are long."""
+    return {each.name: getattr(one, each.name) for each in fields(one)}
 
 
 def is_number(value: Any) -> bool:

@@ -25,6 +25,7 @@ from sweep.text import signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
 
     from sweep.results.board import Leaderboard
 
@@ -193,9 +194,11 @@ def _map(history: History, studio: Studio, grid: Weights, widest: float) -> Pict
     across, down = grid.axes
     width, height = SQUARE[0] * len(across) + MARGIN[0], SQUARE[1] * len(down) + MARGIN[1]
     figure, axes = style.new_figure(max(width, style.SIZE[0]), height)
+    columns, rows = ({value: place for place, value in enumerate(values)} for values in grid.axes)
+    ground = _ground()
     for (x, y), delta in grid.deltas.items():
         if delta is not None:
-            _square(axes, across.index(x), down.index(y), delta, widest)
+            _square(axes, columns[x], rows[y], delta, ground((delta / widest + 1) / 2))
     title = f"{grid.name}, {grid.pair}"
     axes.set(xlim=(-0.5, len(across) - 0.5), ylim=(-0.5, len(down) - 0.5), title=title)
     axes.set_xticks(range(len(across)), [f"{value:g}" for value in across])
@@ -209,11 +212,15 @@ def _map(history: History, studio: Studio, grid: Weights, widest: float) -> Pict
     return studio.picture(figure, words, "gain", *grid.parameters, grid.name, grid.pair)
 
 
-def _square(axes: Axes, column: int, row: int, delta: float, widest: float) -> None:
+def _ground() -> Colormap:
     from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("gain", GROUND)
+
+
+def _square(axes: Axes, column: int, row: int, delta: float, color: tuple[float, ...]) -> None:
     from matplotlib.patches import Rectangle
 
-    color = LinearSegmentedColormap.from_list("gain", GROUND)((delta / widest + 1) / 2)
     luminance = 0.2126 * color[0] + 0.7152 * color[1] + 0.0722 * color[2]
     axes.add_patch(Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, facecolor=color, linewidth=0))
     looks: dict[str, Any] = {"ha": "center", "va": "center", "color": colors.PAPER if luminance < DARK else colors.COAL}

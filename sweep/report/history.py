@@ -10,7 +10,8 @@ from functools import cached_property
 from statistics import fmean
 from typing import Any
 
-from sweep.cost.prices import device_seconds
+from sweep.cost.prices import Bill
+from sweep.ledger.kinds import Kind
 from sweep.ledger.origin import origin_of
 from sweep.ledger.store import Event, Ledger
 from sweep.plan.labels import label
@@ -38,20 +39,25 @@ class Curve:
 
     def note(self, epoch: int, body: dict[str, Any]) -> None:
         """Take over one epoch's result."""
-        for name, value in _numbers(body).items():
-            line = self.numbers.setdefault(name, array("d"))
+        for name in ACCURACIES:
+            if (value := body.get(name)) is not None:
+                self._note(epoch, name, value)
+        for name, value in (body.get("diagnostics") or {}).items():
+            if value is not None:
+                self._note(epoch, name, value)
+
+    def _note(self, epoch: int, name: str, value: float) -> None:
+        line = self.numbers.get(name)
+        if line is None:
+            line = self.numbers[name] = array("d")
+        if len(line) < epoch:
             line.extend([math.nan] * (epoch - len(line)))
-            line[epoch - 1] = value
+        line[epoch - 1] = value
 
     def last(self, name: str) -> float | None:
         """The latest value; None where there is none."""
         known = [value for value in self.numbers.get(name, ()) if not math.isnan(value)]
         return known[-1] if known else None
-
-
-def _numbers(body: dict[str, Any]) -> dict[str, float]:
-    measured = {name: body.get(name) for name in ACCURACIES} | dict(body.get("diagnostics") or {})
-    return {name: float(value) for name, value in measured.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -233,22 +239,44 @@ def _epochs(ledger: Ledger, wanted: set[str]) -> tuple[dict[str, Curve], Effort,
     with_teacher: set[str | None] = set()
     use, devices = Use(), dict[str | None, float]()
     live: list[int] = []
-    work, dates = _Work(), _Dates()
-    for event in ledger.events("sweep", "start", "epoch", "pruned", "final", "failed", "interrupted", "stop"):
+    work, dates, bill = _Work(), _Dates(), Bill()
+    for event in ledger.events(*WORK, *PRICED):
+        _, _, kind, trial, epoch, body = event
+        if kind in PRICED:
+            _charge(bill, event)
+            continue
         work.hear(event)
-        dates.hear(event)
-        if event.kind == "start" and event.body["config"]["teacher"] and origin_of(event.body) is None:
-            with_teacher.add(event.trial)
-        if event.kind == "start":
-            devices[event.trial] = event.body.get("devices", 1.0)
-        elif event.kind == "epoch":
-            use.note(event.body, devices.get(event.trial, 1.0))
-            if event.trial in with_teacher and LIVE in event.body:
-                live.append(event.body[LIVE])
-            if event.trial in curves:
-                curves[event.trial].note(event.epoch or 1, event.body)
-    cost = Effort(device_seconds(ledger), work.seconds, len(live), live.count(0), sum(live), use)
+        if kind == "epoch":
+            bill.epoch(trial, body.get("seconds"))
+            use.note(body, devices.get(trial, 1.0))
+            if trial in with_teacher and LIVE in body:
+                live.append(body[LIVE])
+            if trial in curves:
+                curves[trial].note(epoch or 1, body)
+        else:
+            dates.hear(event)
+        if kind == "start":
+            bill.start(trial, body.get("devices"))
+            devices[trial] = body.get("devices", 1.0)
+            if body["config"]["teacher"] and origin_of(body) is None:
+                with_teacher.add(trial)
+    cost = Effort(bill.device_seconds, work.seconds, len(live), live.count(0), sum(live), use)
     return curves, cost, dates.known
+
+
+WORK: tuple[Kind, ...] = ("sweep", "start", "epoch", "pruned", "final", "failed", "interrupted", "stop")
+"""What tells of a driver at work."""
+PRICED: tuple[Kind, ...] = ("plan", "former-start", "former-epoch")
+"""What decides the cost besides."""
+
+
+def _charge(bill: Bill, event: Event) -> None:
+    if event.kind == "plan":
+        bill.plan(event.body["compute"])
+    elif event.kind == "former-start":
+        bill.start(event.trial, event.body.get("devices"))
+    else:
+        bill.epoch(event.trial, event.body.get("seconds"))
 
 
 def _configurations(board: Leaderboard, planned: list[Trial], curves: dict[str, Curve]) -> list[Configuration]:

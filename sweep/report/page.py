@@ -56,7 +56,7 @@ def write(ledger: Ledger, output: Path, figures: Path | None = None, say: Callab
         InputError: where the sweep has no plan yet.
         StorageError: when a file cannot be written, naming each; all others are written.
     """
-    text, pictures = page(read(ledger), say)
+    text, pictures = page(read(ledger), say, prints=figures is not None)
     outputs = Outputs()
     with outputs.one(output):
         write_atomically(output, text.encode())
@@ -65,9 +65,9 @@ def write(ledger: Ledger, output: Path, figures: Path | None = None, say: Callab
     outputs.check()
 
 
-def page(history: History, say: Callable[[str], None] = _unheard) -> tuple[str, list[Picture]]:
-    """The whole text, and its pictures; equal for equal histories."""
-    studio = Studio(say)
+def page(history: History, say: Callable[[str], None] = _unheard, *, prints: bool = True) -> tuple[str, list[Picture]]:
+    """The whole text, and its pictures, which can be printed if that is asked for; equal for equal histories."""
+    studio = Studio(say, prints=prints)
     with style.drawing():
         sections = [
             summary.leaderboard(history),

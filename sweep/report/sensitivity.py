@@ -32,6 +32,8 @@ from sweep.statistics.paired import FEWEST, shows, spread
 POOLED = "all pairs"
 MOST_FIGURES = 10
 """Of one number under one pair; the lines beyond them are judged and not drawn."""
+FIGURES, FEWEST_FIGURES = 20, 2
+"""Of one number under all pairs together; of each pair so many at least."""
 TOGETHER = 7
 """Lines of one figure."""
 MOST_OPEN = 8
@@ -245,12 +247,13 @@ def _part(history: History, studio: Studio, parameter: str, swept: list[Line], j
     shared = {pair: one for pair, one in frames.items() if pair != POOLED}  # a mean over pairs has its own noise
     frames |= alike(shared)
     looks, pictures = _looks(history, swept), []
+    figures = min(MOST_FIGURES, max(FEWEST_FIGURES, FIGURES // len(by_pair)))
     for pair, some in by_pair.items():
-        pictures += [_picture(studio, part, looks, frames[pair]) for part in _parts(some)]
+        pictures += [_picture(studio, part, looks, frames[pair]) for part in _parts(some)[:figures]]
     verdicts = [judge.verdict(line) for some in by_pair.values() for line in some]
     symbol = SYMBOLS.get(parameter, parameter)
     title = f"{symbol} ({parameter})" if symbol != parameter else parameter
-    most = MOST_FIGURES * TOGETHER
+    most = figures * TOGETHER
     many = any(len(some) > most for some in by_pair.values())
     remark = [paragraph(f"The first {most} lines of each pair are drawn, all are judged.")] if many else []
     return joined([element("h3", title), *remark, style.gallery(pictures), _told(verdicts)])
@@ -267,8 +270,8 @@ def _told(verdicts: list[Verdict]) -> Markup:
 
 
 def _parts(some: list[Line]) -> list[list[Line]]:
-    """A pair's lines, as many to a figure as can be told apart; of very many lines the first."""
-    return [some[start : start + TOGETHER] for start in range(0, len(some), TOGETHER)][:MOST_FIGURES]
+    """A pair's lines, as many to a figure as can be told apart."""
+    return [some[start : start + TOGETHER] for start in range(0, len(some), TOGETHER)]
 
 
 def _looks(history: History, swept: list[Line]) -> dict[str, Look]:

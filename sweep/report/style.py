@@ -105,14 +105,17 @@ class Picture:
     width: int
     """CSS pixels on the page, where there is room."""
     svg: Markup
-    figure: Figure
+    figure: Figure | None = None
+    """For print; None where the page alone was asked for: hundreds of them take gigabytes."""
     remark: str = ""
     """What the reader is to know of it besides."""
 
     def printed(self, kind: Literal["png", "pdf"]) -> bytes:
-        """The figure's file; to be called while :func:`drawing`."""
+        """The figure's file; to be called while :func:`drawing`, of a picture that is made for print."""
         options: dict[str, dict[str, Any]] = {"png": {"dpi": DPI}, "pdf": {"metadata": {"CreationDate": None}}}
         file = io.BytesIO()
+        if self.figure is None:
+            raise ValueError(f"{self.name} is drawn for the page alone")
         self.figure.savefig(file, format=kind, facecolor="white", **options[kind])
         return file.getvalue()
 
@@ -124,11 +127,17 @@ class Picture:
 
 
 class Studio:
-    """Makes pictures of figures, each under a name of its own; `say` is told which, in a few words."""
+    """Makes pictures of figures, each under a name of its own.
 
-    def __init__(self, say: Callable[[str], None] = lambda what: None) -> None:
+    Args:
+        say: is told which, in a few words.
+        prints: whether they can be printed afterwards, besides being on the page.
+    """
+
+    def __init__(self, say: Callable[[str], None] = lambda what: None, *, prints: bool = True) -> None:
         self.pictures: list[Picture] = []
         self._say = say
+        self._prints = prints
         self._taken: Counter[str] = Counter()
 
     def picture(self, figure: Figure, title: str, *words: str, remark: str = "") -> Picture:
@@ -139,7 +148,8 @@ class Studio:
         self._say(f"drawing figure {len(self.pictures) + 1}: {title}")
         _lay_out(figure)
         svg = _inline(_as_svg(figure), name, title)
-        self.pictures.append(Picture(name, title, round(figure.get_figwidth() * CSS_PIXELS), svg, figure, remark))
+        kept = figure if self._prints else None
+        self.pictures.append(Picture(name, title, round(figure.get_figwidth() * CSS_PIXELS), svg, kept, remark))
         return self.pictures[-1]
 
 

@@ -23,13 +23,16 @@ class Use:
 
     def note(self, body: dict[str, Any], devices: float) -> None:
         """Take over one epoch: its body, and the devices that its trial had."""
-        measured = body.get("system") or {}
-        self.epochs += bool(measured)
+        measured = body.get("system")
+        if not measured:
+            return
+        self.epochs += 1
+        seconds = body["seconds"] * devices
         for name, value in measured.items():
-            seconds = body["seconds"] * devices
             self._sums[name] = self._sums.get(name, 0.0) + value["mean"] * seconds
             self._seconds[name] = self._seconds.get(name, 0.0) + seconds
-            self._peaks[name] = max(self._peaks.get(name, 0.0), value["peak"])
+            if value["peak"] > self._peaks.get(name, 0.0):
+                self._peaks[name] = value["peak"]
 
     def mean(self, name: str) -> float | None:
         """Of a reading over the device seconds in which it was measured; None where it never was."""

@@ -7,6 +7,7 @@ another cell), nor on when. So one that it gave up stays given up for it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -49,13 +50,19 @@ class CellSearch:
 
     Args:
         cell: what is searched.
+        asks: hears of the key of each trial that is asked for.
     """
 
-    def __init__(self, cell: SearchedCell) -> None:
+    def __init__(self, cell: SearchedCell, asks: Callable[[str], None] = lambda key: None) -> None:
         self.cell = cell
+        self._asks = asks
         self.asked: list[Asked] = []
         self.keys: list[str] = []
         """Of the trial that each suggestion is; two suggestions may be the same trial."""
+        self._numbers: dict[str, list[int]] = {}
+        """The suggestions that each trial is, by its key."""
+        self.running = 0
+        """Suggestions whose trials have not come to an end, those that wait for a worker included."""
         self.past: list[Moment] = []
         """What it heard, in order."""
         self._ahead = self._looking_ahead()
@@ -70,11 +77,6 @@ class CellSearch:
     def budget(self) -> int:
         """Suggestions at most."""
         return self.cell.budget
-
-    @property
-    def running(self) -> int:
-        """Suggestions whose trials have not come to an end, those that wait for a worker included."""
-        return sum(asked.state == "running" for asked in self.asked)
 
     @property
     def wants_more(self) -> bool:
@@ -144,14 +146,18 @@ class CellSearch:
         """Note a suggestion, and the trial that it is."""
         self.asked.append(Asked(params))
         self.keys.append(key)
+        self._numbers.setdefault(key, []).append(len(self.asked) - 1)
+        self.running += 1
+        self._asks(key)
         self.winner = None  # there may be a better one
         self.past.append(Moment(len(self.asked) - 1, 0, "running"))
 
     def repeat(self, key: str) -> bool:
         """Whether the latest suggestion was tried here before and has ended; it then counts as ended likewise."""
-        before = [self.asked[number] for number in self._numbers(key)[:-1] if self.asked[number].state != "running"]
+        earlier = self._numbers.get(key, [])[:-1]
+        before = [self.asked[number] for number in earlier if self.asked[number].state != "running"]
         if before:
-            self.asked[-1] = before[0]
+            self._become(len(self.asked) - 1, before[0])
             self.past.append(Moment(len(self.asked) - 1, 0, before[0].state))
         return bool(before)
 
@@ -184,11 +190,12 @@ class CellSearch:
         asked = self.asked[number]
         last = epoch >= filled(self.cell.config, asked.params)["recipe"]["epochs"]
         if self.pruner.report(self.keys[number], epoch, asked.epochs[epoch], last=last):
-            self.asked[number] = replace(asked, state="pruned")
+            self._become(number, replace(asked, state="pruned"))
 
     def heard(self, key: str) -> int:
         """The last epoch of a trial that was noted; 0 where none was."""
-        return max((epoch for number in self._numbers(key) for epoch in self.asked[number].epochs), default=0)
+        numbers = self._numbers.get(key, ())
+        return max((epoch for number in numbers for epoch in self.asked[number].epochs), default=0)
 
     def tell(self, key: str, state: State, body: dict[str, Any] | None = None) -> None:
         """Note how a trial ended that was not given up; `body` is that of its final event."""
@@ -196,7 +203,7 @@ class CellSearch:
             self.pruner.forget(key)
         values = self.values_of(body) if state == "finished" and body else None
         for number in self._running(key):
-            self.asked[number] = replace(self.asked[number], state=state, values=values)
+            self._become(number, replace(self.asked[number], state=state, values=values))
             self.past.append(Moment(number, 0, state))
 
     def broke(self, key: str) -> None:
@@ -229,11 +236,17 @@ class CellSearch:
         ranked = sorted(merits, key=lambda number: merits[number][0], reverse=True)
         return [list(finished.values())[number] for number in ranked[: self.cell.search["confirm"]]]
 
-    def _numbers(self, key: str) -> list[int]:
-        return [number for number, known in enumerate(self.keys) if known == key]
+    def asked_for(self, key: str) -> bool:
+        """Whether a trial is one of its suggestions."""
+        return key in self._numbers
 
     def _running(self, key: str) -> list[int]:
-        return [number for number in self._numbers(key) if self.asked[number].state == "running"]
+        return [number for number in self._numbers.get(key, ()) if self.asked[number].state == "running"]
+
+    def _become(self, number: int, asked: Asked) -> None:
+        """Let a suggestion be what came of it."""
+        self.running += (asked.state == "running") - (self.asked[number].state == "running")
+        self.asked[number] = asked
 
     @property
     def _signs(self) -> list[int]:

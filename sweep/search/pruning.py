@@ -6,13 +6,40 @@ the ledger: a report that was seen before changes nothing and is answered as it 
 
 from __future__ import annotations
 
+import bisect
 import math
-import statistics
 from abc import ABC, abstractmethod
 from typing import Any
 
 MEDIAN_NEEDS = 4
 """Other trials with a value at the same epoch, before the median says anything."""
+
+
+class Ranked:
+    """A number of each of some trials, in ascending order."""
+
+    def __init__(self) -> None:
+        self.values: list[float] = []
+        self._of: dict[str, float] = {}
+
+    @property
+    def median(self) -> float:
+        """Of all numbers; NaN where there is none."""
+        count, middle = len(self.values), len(self.values) // 2
+        if not count:
+            return math.nan
+        return self.values[middle] if count % 2 else (self.values[middle - 1] + self.values[middle]) / 2
+
+    def put(self, key: str, value: float) -> None:
+        """Note a trial's number, in place of the one before."""
+        self.drop(key)
+        self._of[key] = value
+        bisect.insort(self.values, value)
+
+    def drop(self, key: str) -> None:
+        """Forget a trial's number, if there is one."""
+        if key in self._of:
+            del self.values[bisect.bisect_left(self.values, self._of.pop(key))]
 
 
 class Pruner(ABC):
@@ -68,25 +95,25 @@ class Asha(Pruner):
     def __init__(self, grace: int, reduction: int, epochs: int) -> None:
         super().__init__()
         self.reduction = reduction
-        self.rungs: dict[int, dict[str, float]] = {}
+        self.rungs: dict[int, Ranked] = {}
         rung = grace
         while rung < epochs:
-            self.rungs[rung] = {}
+            self.rungs[rung] = Ranked()
             rung *= reduction
 
     def _judge(self, key: str, epoch: int, value: float) -> bool:
         if epoch not in self.rungs:
             return False
         rung = self.rungs[epoch]
-        rung[key] = value
-        kept = math.ceil(len(rung) / self.reduction)
-        self._bar = sorted(rung.values(), reverse=True)[kept - 1]
+        rung.put(key, value)
+        kept = math.ceil(len(rung.values) / self.reduction)
+        self._bar = rung.values[-kept]
         return value < self._bar
 
     def forget(self, key: str) -> None:
         """Take the trial off every rung that it has reached."""
         for rung in self.rungs.values():
-            rung.pop(key, None)
+            rung.drop(key)
 
 
 class MedianStopping(Pruner):
@@ -98,23 +125,23 @@ class MedianStopping(Pruner):
     def __init__(self, grace: int) -> None:
         super().__init__()
         self.grace = grace
-        self._values: dict[int, dict[str, float]] = {}
+        self._values: dict[int, Ranked] = {}
         self._best: dict[str, float] = {}
 
     def _judge(self, key: str, epoch: int, value: float) -> bool:
-        here = self._values.setdefault(epoch, {})
-        others = [other for name, other in here.items() if name != key]
-        here[key] = value
+        here = self._values.setdefault(epoch, Ranked())
+        others, median = len(here.values), here.median
+        here.put(key, value)
         self._best[key] = max(value, self._best.get(key, value))
-        if epoch < self.grace or len(others) < MEDIAN_NEEDS:
+        if epoch < self.grace or others < MEDIAN_NEEDS:
             return False
-        self._bar = statistics.median(others)
-        return self._best[key] < self._bar
+        self._bar = median
+        return self._best[key] < median
 
     def forget(self, key: str) -> None:
         """Take the trial's values out of the medians of all epochs."""
         for here in self._values.values():
-            here.pop(key, None)
+            here.drop(key)
 
 
 def make_pruner(search: dict[str, Any], epochs: int) -> Pruner:

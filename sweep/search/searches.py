@@ -27,7 +27,10 @@ class Searches:
     def __init__(self, plan: Plan, ledger: Ledger | None = None) -> None:
         self.plan = plan
         self._ledger = ledger
-        self._all = {cell.id: CellSearch(cell) for cell in plan.cells}
+        self._cells_of: dict[str, set[str]] = {}
+        """Cells that have ever asked for a trial, by its key."""
+        self._all = {cell.id: self._search(cell) for cell in plan.cells}
+        self._places = {cell.id: place for place, cell in enumerate(plan.cells)}
         self.unfinished: dict[str, Slot] = {}
         """Search trials of earlier runs that have not come to their end, by key."""
         self._recorded: dict[str, dict[str, Any]] = {}
@@ -135,7 +138,12 @@ class Searches:
 
     def of(self, key: str) -> list[CellSearch]:
         """The searches that a trial is part of."""
-        return [search for search in self._all.values() if key in search.keys]
+        cells = sorted(self._cells_of.get(key, ()), key=self._places.__getitem__)
+        return [self._all[cell] for cell in cells if cell in self._all and self._all[cell].asked_for(key)]
+
+    def _search(self, cell: SearchedCell) -> CellSearch:
+        """A cell's search that has not begun; which trials it asks for is heard of here."""
+        return CellSearch(cell, lambda key: self._cells_of.setdefault(key, set()).add(cell.id))
 
     def given_up(self, key: str) -> bool:
         """Whether no search waits for a trial that some of them asked for."""
@@ -220,7 +228,7 @@ class Searches:
 
     def _begin_anew(self, cell: str) -> None:
         before = self._all[cell]
-        self._all[cell] = CellSearch(before.cell)
+        self._all[cell] = self._search(before.cell)
         self._races.pop(cell, None)
         self._seeds_recorded.pop(cell, None)
         self._recorded.pop(cell, None)

@@ -29,7 +29,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,12 +132,18 @@ class Tests:
     """1 where these differences are all equal, which say nothing of their spread."""
 
 
-def tests(tables: Numbers, reference: int) -> Tests:
-    """Every row against that one (which against itself has p = 1)."""
+def tests(tables: Numbers, reference: int, found: Noise | None = None) -> Tests:
+    """Every row against that one (which against itself has p = 1).
+
+    Args:
+        tables: (R, k, n), with two rows and two blocks at least.
+        reference: the row.
+        found: the tables' noise, where it is known already.
+    """
     from scipy.special import stdtr
 
     n = tables.shape[2]
-    found = noise(tables)
+    found = found or noise(tables)
     common = found.common[:, None]
     above = found.own > common * (1 + NO_SPREAD)  # of two rows both are the common noise, but for rounding
     own, shared = np.where(above, found.own, 0.0), np.where(above, 0.0, common)
@@ -215,6 +221,7 @@ class Column:
     def __init__(self, values: Mapping[str, Mapping[Place, float]]) -> None:
         """`values`: numbers by row, then by place (seed or pair)."""
         self._values: dict[str, dict[Any, float]] = {name: dict(some) for name, some in values.items()}
+        self._tables: dict[frozenset[Any], _Table] = {}
 
     def against(self, reference: str, names: Iterable[str]) -> dict[str, Contrast | None]:
         """Rows against one of them, over the places that both have; None of too few, and of differences all equal.
@@ -233,17 +240,33 @@ class Column:
         return contrasts
 
     def _tested(self, reference: str, names: list[str], places: frozenset[Any]) -> dict[str, Contrast | None]:
+        table = self._tables.get(places) or self._tables.setdefault(places, self._table(places))
+        found = tests(table.numbers, table.rows[reference], table.noise)
+        values = (found.difference, found.error, found.freedom, found.p, found.own_error, found.own_p)
+        by_row = np.stack([some[0] for some in values], axis=1).tolist()
+        return {name: _contrast(by_row[table.rows[name]], len(places)) for name in names}
+
+    def _table(self, places: frozenset[Any]) -> _Table:
+        """The rows that have some places, which any of them may be compared with."""
         rows = [name for name, some in self._values.items() if some.keys() >= places]
         ordered = sorted(places)
-        table = np.array([[[self._values[name][place] for place in ordered] for name in rows]])
-        found = tests(table, rows.index(reference))
-        where = {name: row for row, name in enumerate(rows)}
-        return {name: _contrast(found, where[name], len(places)) for name in names}
+        numbers = np.array([[[self._values[name][place] for place in ordered] for name in rows]])
+        return _Table({name: row for row, name in enumerate(rows)}, numbers, noise(numbers))
 
 
-def _contrast(found: Tests, row: int, places: int) -> Contrast | None:
-    values = (found.difference, found.error, found.freedom, found.p, found.own_error, found.own_p)
-    difference, error, freedom, p, own_error, own_p = (float(some[0, row]) for some in values)
+class _Table(NamedTuple):
+    """Rows that have some places in common."""
+
+    rows: dict[str, int]
+    """Where each stands, by its name."""
+    numbers: Numbers
+    """(1, k, n)."""
+    noise: Noise
+
+
+def _contrast(values: Sequence[float], places: int) -> Contrast | None:
+    """Of a row's difference, error, freedom, p, own error and own p."""
+    difference, error, freedom, p, own_error, own_p = values
     if own_error * math.sqrt(places) < NO_SPREAD:
         return None
     return Contrast(places, difference, error, freedom, p, own_error, own_p)

@@ -195,9 +195,9 @@ def a_trial_fails_alone_before_ctrl_c(user: User) -> str:
     foreign = {"key": "another trial", "distiller": {}, "optimizer": {}, "history": []}
     Checkpoints(strange).save(1, foreign)
 
-    plans = len(user.events("plan")) if user.root.sweep("small").ledger.exists() else 0
+    plans = len(user.events("sweep")) if user.root.sweep("small").ledger.exists() else 0
     process = user.start("run", "spec.yaml", *AWAY)
-    user.wait_for(lambda: len(user.events("plan")) == plans + 1, process)
+    user.wait_for(lambda: len(user.events("sweep")) == plans + 1, process)
     second = user.sweep("run", "spec.yaml")
     assert second.code == 2
     assert f"sweep 'small' is already running: process {process.pid} on " in second.err

@@ -59,9 +59,9 @@ def test_a_driver_killed_twice_and_torn_checkpoints_give_the_undisturbed_table(
     kill_driver(user, process)
     wait_until_ended(started)
 
-    begun = len(user.events("plan"))
+    begun = len(user.events("sweep"))
     process = begin(user)
-    user.wait_for(lambda: len(user.events("plan")) > begun, process)
+    user.wait_for(lambda: len(user.events("sweep")) > begun, process)
     time.sleep(random.Random(6).uniform(0, LATEST))  # while Ray starts
     kill_driver(user, process)
 

@@ -14,7 +14,7 @@ import pytest
 
 from search_spaces.loader import load_spec
 from search_spaces.schema import Spec
-from sweep.ledger.earlier import go_on, spec_file
+from sweep.ledger.earlier import go_on, note_plan, spec_file
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
@@ -131,3 +131,21 @@ def test_a_damaged_ledger_is_not_gone_on_with(tmp_path: Path, ledger: Ledger, sm
         database.commit()
     with pytest.raises(StorageError, match="is not what was written; put back a copy"):
         goes_on(ledger, spec)
+
+
+def test_a_run_notes_its_plan_where_the_last_one_is_another(ledger: Ledger, small_plan: Plan) -> None:
+    note_plan(ledger, small_plan)
+    noted = ledger.latest("plan")
+    assert noted is not None and Plan.from_json(noted.body) == small_plan
+    note_plan(ledger, build_plan(small_spec()))  # a run that goes on has expanded its spec anew
+    assert [event.seq for event in ledger.events("plan")] == [noted.seq]
+    grown = build_plan(small_spec(seeds=3))
+    for plan in (grown, small_plan, small_plan):
+        note_plan(ledger, plan)
+    assert [Plan.from_json(event.body) for event in ledger.events("plan")] == [small_plan, grown, small_plan]
+
+
+def test_a_plan_that_differs_in_what_makes_no_other_trials_is_noted_too(ledger: Ledger, small_plan: Plan) -> None:
+    for plan in (small_plan, replace(small_plan, networks={})):
+        note_plan(ledger, plan)
+    assert len(list(ledger.events("plan"))) == 2

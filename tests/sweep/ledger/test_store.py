@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sqlite3
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from sweep.ledger.store import VERSION, Ledger
+from tests.support.examples import epoch_body
 from trainers.errors import StorageError
 
 
@@ -348,3 +350,11 @@ def test_half_a_character_in_a_reason_is_no_harm(ledger: Ledger) -> None:
     """A lone surrogate, as a file's name that is no UTF-8 leaves in a message."""
     ledger.append("failed", "a", body={"reason": "no file b\udcffd", "log": "α"})
     assert [event.body for event in ledger.events("failed")] == [{"reason": "no file b?d", "log": "α"}]
+
+
+def test_an_epoch_takes_no_byte_for_what_is_only_there_to_be_read_by_eye(ledger: Ledger) -> None:
+    body = epoch_body(1, 50.0)
+    ledger.append("epoch", "a", 1, body)
+    (text,) = ledger._db.execute("SELECT body FROM events").fetchone()
+    assert json.loads(text) == body
+    assert len(text) == len(json.dumps(body)) - json.dumps(body).count(", ") - json.dumps(body).count(": ")
