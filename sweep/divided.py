@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
-from contextlib import ExitStack
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search_spaces.schema import Spec
@@ -21,16 +24,18 @@ from sweep.engine import session
 from sweep.engine.display import Display
 from sweep.engine.dividing import Dividing
 from sweep.engine.queue import TrialQueue
-from sweep.engine.running import Run
+from sweep.engine.running import OUT_OF_TIME, Run
+from sweep.engine.stop_signals import NOTICE
 from sweep.engine.until import Until
-from sweep.exit_codes import SOME_FAILED
+from sweep.exit_codes import CAME_TO_ITS_END, SOME_FAILED, TIME_UP
 from sweep.layout import Root, SweepPaths
 from sweep.ledger import lock
-from sweep.ledger.claims import Claims
+from sweep.ledger.claims import LOOK_SECONDS, Claims
+from sweep.ledger.earlier import go_on
 from sweep.ledger.ended import Ended, give_out
 from sweep.ledger.store import Ledger
 from sweep.plan.teachers import stored_teachers
-from sweep.run import STOPPED, planned, run_here, run_on_ray, run_sweep
+from sweep.run import STOPPED, planned, record_start, run_here, run_on_ray, run_sweep
 from trainers.code import load
 from trainers.errors import BusyError, InputError
 
@@ -76,16 +81,74 @@ def run_divided(
         stack.enter_context(session.put_back())
         session.environment(root, verbose, None)
         load(spec.code)
-        claims = stack.enter_context(Claims(paths.divided))
+        claims = stack.enter_context(Claims(paths.divided, spec.text))
+        claims.refuse_another_spec(spec.name)
         plan = planned(spec, root, None, display, local)
         _refuse_what_needs_one_driver(plan)
         with claims.alone(TABLE):
-            _share_what_is_known(spec, plan, paths)
+            begun = _share_what_is_known(spec, plan, paths)
         stopped = _train(plan, root, claims, display, verbose, local=local, until=until)
         if stopped:
             return STOPPED.get(stopped, SOME_FAILED)
-        with claims.alone(TABLE):
-            return run_sweep(spec, root, uri, display, verbose, local=local, until=until)
+        with _in_turn(claims, display, until) as turn:
+            made = _made_since(begun, paths) if turn else TIME_UP
+            if made is not None:
+                return made
+            return run_sweep(spec, root, uri, display, verbose, local=local, until=until, lost=claims.is_lost)
+
+
+@contextmanager
+def _in_turn(claims: Claims, display: Display, until: Until | None) -> Iterator[bool]:
+    """Have the sweep's own ledger, when no other member trains any more: what one has given up, or what an absent one
+    did, is trained there. False where the time is up before.
+
+    Raises:
+        KeyboardInterrupt: for Ctrl-C, and for SIGTERM, while it waits.
+        BusyError: when it stood still for so long that the others have gone on without it.
+    """
+    with ExitStack() as stack:
+        with _waiting() as notice:
+
+            def look() -> None:
+                if claims.is_lost():
+                    raise BusyError(claims.is_lost())
+                if notice.is_set() or (until is not None and until.left() <= 0):
+                    raise TimeoutError
+
+            claims.rest()
+            try:
+                if claims.others_train():
+                    display.note("nothing is left to claim; waiting for what the others train")
+                while claims.others_train():
+                    look()
+                    time.sleep(LOOK_SECONDS)
+                stack.enter_context(claims.alone(TABLE, look))
+                came = True
+            except TimeoutError:
+                display.note(f"{OUT_OF_TIME}; the others make the table, or the same command does")
+                came = False
+        yield came
+
+
+@contextmanager
+def _waiting() -> Iterator[threading.Event]:
+    """A context in which SIGTERM is a Ctrl-C; the event is set by a batch system's notice."""
+    notice = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield notice
+        return
+    before = [
+        (number, signal.signal(number, handler))
+        for number, handler in (
+            (signal.SIGTERM, signal.default_int_handler),
+            (NOTICE, lambda number, frame: notice.set()),
+        )
+    ]
+    try:
+        yield notice
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
 
 
 def _refuse_storage(root: Root) -> None:
@@ -107,20 +170,38 @@ def _refuse_what_needs_one_driver(plan: Plan) -> None:
         )
 
 
-def _share_what_is_known(spec: Spec, plan: Plan, paths: SweepPaths) -> None:
-    """Tell the members what the sweep's ledger has; of a teacher that is stored no longer, nothing."""
+def _made_since(begun: int, paths: SweepPaths) -> int | None:
+    """The exit code of the member that has made the table since this one began; None where none has."""
+    with Ledger(paths.ledger) as ledger:
+        stop = ledger.latest("stop")
+        if stop is None or stop.seq <= begun or stop.seq != ledger.last_seq():
+            return None
+    code = int(stop.body["exit_code"])
+    return code if code in CAME_TO_ITS_END else None
+
+
+def _share_what_is_known(spec: Spec, plan: Plan, paths: SweepPaths) -> int:
+    """Tell the members what the sweep's ledger has; of a teacher that is stored no longer, nothing. The number of that
+    ledger's last event.
+
+    Raises:
+        InputError: where the ledger is of another spec of that name.
+        BusyError: where one driver alone runs the sweep.
+    """
     from trainers.teacher.store import TeacherStore
 
-    with lock.exclusive(paths.lock, f"sweep '{spec.name}'"):
-        if paths.ledger.exists():
-            with Ledger(paths.ledger) as ledger:
-                give_out(paths, ledger)
+    with lock.exclusive(paths.lock, f"sweep '{spec.name}'"), Ledger(paths.ledger) as ledger:
+        go_on(ledger, spec, plan)
+        record_start(spec, plan, paths, ledger)
+        give_out(paths, ledger)
+        begun = ledger.last_seq()
     ended, store = Ended(paths.divided), TeacherStore(paths.root.teachers)
     for slot in plan.teachers:
         if slot.id in ended.trials(anew=True) and store.trained_by(slot.id) is None:
             told = ended.read(slot.id)
             if told is not None and told.final["state"] == "finished":
                 ended.forget(slot.id)
+    return begun
 
 
 def _train(
@@ -144,13 +225,3 @@ def _train(
     if stopped:
         display.note(f"{stopped}; what this one has not ended the others go on with, or the same command does")
     return stopped
-
-
-def refuse_where_divided(paths: SweepPaths) -> None:
-    """Raises BusyError where members divide the sweep at this moment, whose trials one driver would train as well."""
-    who = Claims(paths.divided).others_at_work() if Path(paths.divided).is_dir() else ""
-    if who:
-        raise BusyError(
-            f"sweep '{paths.folder.name}' is being run by several that divide it, such as {who}: wait for them, stop"
-            " them first, or join them with --divide"
-        )

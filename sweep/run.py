@@ -35,6 +35,7 @@ from sweep.exit_codes import CAME_TO_ITS_END, DONE, INTERRUPTED, SOME_FAILED, TI
 from sweep.layout import Root, SweepPaths
 from sweep.ledger import lock, provenance, snapshot
 from sweep.ledger.bodies import final_body, start_body, stored_teacher_body
+from sweep.ledger.claims import refuse_where_divided
 from sweep.ledger.earlier import go_on, note_plan, spec_file
 from sweep.ledger.ended import take_in
 from sweep.ledger.neighbours import Neighbours
@@ -79,6 +80,7 @@ def run_sweep(
     fresh: bool = False,
     again: Again | None = None,
     until: Until | None = None,
+    lost: Callable[[], str] | None = None,
 ) -> int:
     """Run what is missing of a sweep, to the table and the figure.
 
@@ -96,6 +98,7 @@ def run_sweep(
         fresh: take nothing over that other sweeps have finished; what this one has done, or taken over before, is done.
         again: trials to train once more, from their beginning, whatever is known of them.
         until: when the run has to be over: no epoch begins that cannot end by then.
+        lost: of one of several who divide the sweep, why it has to end, as a message.
 
     Returns:
         The exit code: 0 done; 1 some trials failed, a report could not be written, the budget is used up or the cluster
@@ -114,6 +117,8 @@ def run_sweep(
         session.environment(root, verbose, address)
         load(spec.code)  # another spec may have been read since
         stack.enter_context(lock.exclusive(paths.lock, f"sweep '{spec.name}'"))
+        if lost is None:
+            refuse_where_divided(paths.divided, spec.name, display.note)
         lease = stack.enter_context(snapshot.take_over(root, spec.name, display.note))
         plan = planned(spec, root, address, display, local)
         teachers = stored_teachers(plan, root)
@@ -121,7 +126,7 @@ def run_sweep(
             return DONE
         ledger = stack.enter_context(Ledger(paths.ledger))
         go_on(ledger, spec, plan)
-        take_in(paths, ledger)
+        take_in(paths, ledger, {slot.id for slot in plan.slots})
         plan = as_begun(plan, ledger)
         wanted = replace(plan, slots=tuple(plan.teachers), cells=()) if only_teachers else plan
         if again is not None:
@@ -137,13 +142,14 @@ def run_sweep(
             over = standing(wanted, teachers, ledger)
             shared = {} if fresh else elsewhere(wanted, teachers, over, Neighbours(root, spec.name), ledger)
             watch.refuse(estimate(wanted, over.slots | shared.keys(), over.tried, root), datetime.now())
-        _record_start(spec, plan, paths, ledger)
+        record_start(spec, plan, paths, ledger)
         drop = stack.enter_context(snapshot.kept(root, spec.name, display.note, lease.is_lost))
         _record_stored_teachers(plan, queue, root, ledger, drop)
         if not fresh:
             Sharing(paths, ledger, plan.protocol, display, drop).begin(queue)
         report = partial(_make_reports, paths, display, with_page=False)
-        run = Run(wanted, root, queue, ledger, display, watch, report, drop, address, local, until, lease.is_lost)
+        lost = lost or lease.is_lost
+        run = Run(wanted, root, queue, ledger, display, watch, report, drop, address, local, until, lost)
         return _run_and_tell(run, uri, verbose)
 
 
@@ -195,7 +201,8 @@ def _nothing_new(plan: Plan, paths: SweepPaths, ledger: Ledger, uri: str) -> boo
 # -- the ledger's bookkeeping -----------------------------------------------------------------------------------------
 
 
-def _record_start(spec: Spec, plan: Plan, paths: SweepPaths, ledger: Ledger) -> None:
+def record_start(spec: Spec, plan: Plan, paths: SweepPaths, ledger: Ledger) -> None:
+    """Note that a run begins, and of what."""
     write_atomically(paths.spec, spec.text.encode())
     own.lay_out(spec.code, paths)
     if ledger.latest("plan"):  # a driver that was killed could not note what it left

@@ -120,13 +120,12 @@ def run_and_show(
     display = PlainDisplay(console) if local else for_console(console)  # a debugger needs the terminal for itself
     try:
         with telling(partial(doing, loaded.name, display), terminal=True):
-            from sweep.divided import refuse_where_divided, run_divided
+            from sweep.divided import run_divided
             from sweep.run import run_sweep
 
             if divide:
                 code = run_divided(loaded, place, uri, display, verbose, local=local, until=until)
             else:
-                refuse_where_divided(place.sweep(loaded.name))
                 code = run_sweep(
                     loaded,
                     place,

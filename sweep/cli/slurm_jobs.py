@@ -71,5 +71,5 @@ def cancel(sweep: str, job: str) -> None:
     for one in told:
         typer.echo(f"{one}: {'it will not begin' if one.state == jobs.PENDING else 'told to stop after its epochs'}")
     if not told:
-        raise InputError(f"Slurm's job {job} of sweep '{sweep}' has ended")
+        raise InputError(f"Slurm's job {job} of sweep '{sweep}' has ended, or is about to")
     typer.echo(f"nothing is lost. Submitted again, '{sweep}' goes on from here")

@@ -12,6 +12,7 @@ and ends.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -19,14 +20,14 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from sweep.ledger.lease import machine
 from sweep.ledger.lock import alive
-from trainers.errors import StorageError
+from trainers.errors import BusyError, StorageError
 from trainers.storage.files import write_atomically
 
 _log = logging.getLogger(__name__)
@@ -44,13 +45,15 @@ class Claims:
 
     Args:
         folder: where all members of a sweep have their claims.
+        spec: what it runs, as text.
 
     Raises:
         StorageError: from any method, when that cannot be read or written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, spec: str = "") -> None:
         self._claims, self._members = folder / "claims", folder / "members"
+        self._spec = hashlib.sha256(spec.encode()).hexdigest()
         self.id = uuid.uuid4().hex
         self._beats = 0
         self._mine: set[str] = set()
@@ -59,6 +62,7 @@ class Claims:
         self._known: dict[str, int] = {}
         self._looked = 0.0
         self._lost = ""
+        self._trains = True
         self._over = threading.Event()
         self._lock = threading.Lock()
 
@@ -115,9 +119,15 @@ class Claims:
             self._known[key] = number + 1
 
     @contextmanager
-    def alone(self, key: str) -> Iterator[None]:
-        """Have something for the time of the block; waits until no other member has it."""
+    def alone(self, key: str, look: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Have something for the time of the block; waits until no other member has it.
+
+        Args:
+            key: what.
+            look: called while it waits, and may raise.
+        """
         while not self.take(key):
+            look()
             time.sleep(LOOK_SECONDS)
         try:
             yield
@@ -173,43 +183,71 @@ class Claims:
 
     # -- members ------------------------------------------------------------------------------------------------------
 
+    def rest(self) -> None:
+        """Say that there is nothing more that this member could train."""
+        self._trains = False
+        self._beat()
+
+    def refuse_another_spec(self, name: str) -> None:
+        """Raises BusyError where a member that is alive runs another spec under the sweep's name."""
+        for other in self._members.glob("[!.]*.json"):
+            said = self._said(other.stem)
+            if said is not None and said.get("spec") != self._spec and not self._is_dead(other.stem):
+                raise BusyError(
+                    f"sweep '{name}' is being divided by {_who(said)} by another spec (or an earlier text of this one):"
+                    " wait for it, stop it first, or give this spec another name"
+                )
+
+    def others_train(self) -> bool:
+        """Whether another member is alive and may yet end a trial, or give one back."""
+        others = (path.stem for path in self._members.glob("[!.]*.json") if path.stem != self.id)
+        return any((self._said(other) or {}).get("trains", True) for other in others if not self._is_dead(other))
+
     def _beat(self, *, over: bool = False) -> None:
         self._beats += 1
         said = {"host": socket.gethostname(), "pid": os.getpid(), "machine": machine(), "beats": self._beats}
-        write_atomically(self._members / f"{self.id}.json", json.dumps(said | {"over": over}).encode(), durable=False)
+        said |= {"spec": self._spec, "trains": self._trains, "over": over}
+        write_atomically(self._members / f"{self.id}.json", json.dumps(said).encode(), durable=False)
 
     def _go_on_beating(self) -> None:
         while not self._over.wait(BEAT_SECONDS) and not self._lost:
             try:
-                self._beat()
                 self._check_mine()
+                self._beat()
             except StorageError as error:
                 _log.warning("%s; going on", error)
 
     def _check_mine(self) -> None:
-        """Notice that others have taken over what was ours, while this process stood still."""
+        """Notice that others have taken over what was ours, or the whole sweep, while this process stood still."""
         with self._lock:
             mine = set(self._mine)
         taken = {key for key in mine if not self.has(key)}
         with self._lock:
-            if self._mine & taken:
+            if self._mine & taken or (self._said(self.id) or {}).get("over"):
                 self._lost = (
-                    f"nothing was heard of this process for {PATIENCE_SECONDS:.0f} s, and others that divide the sweep"
-                    " have taken over what it trained: it ends"
+                    f"nothing was heard of this process for {PATIENCE_SECONDS:.0f} s, and others have taken over what"
+                    " it trained: it ends"
                 )
 
-    def others_at_work(self) -> str:
-        """One of those that are at work, as a message names it; empty where none is. Takes a beat and a half where one
-        has ended on another machine without a word, and notes that."""
+    def others_at_work(self, note: Callable[[str], None]) -> str:
+        """One of those that are at work, as a message names it; empty where none is. Listens for
+        :data:`PATIENCE_SECONDS` where one has ended on another machine without a word, and takes it for dead then.
+
+        Args:
+            note: is told whom we wait for.
+        """
         living = {path.stem: self._said(path.stem) for path in self._members.glob("[!.]*.json")}
         living = {member: said for member, said in living.items() if not self._is_dead(member)}
-        end = time.monotonic() + 1.5 * BEAT_SECONDS
+        end = time.monotonic() + PATIENCE_SECONDS
+        for said in list(living.values())[:1]:
+            if said is not None and said.get("machine") != machine():
+                note(f"{_who(said)} divided this sweep; listening for {PATIENCE_SECONDS:.0f} s whether it still does")
         while living and time.monotonic() < end:
             for member, before in living.items():
                 said = self._said(member)
                 here = said is not None and said.get("machine") == machine()
                 if said is not None and (here or said != before) and not said.get("over"):
-                    return f"process {said['pid']} on {said.get('host')}"
+                    return _who(said)
             time.sleep(LOOK_SECONDS)
         for member, said in living.items():
             path = self._members / f"{member}.json"
@@ -236,3 +274,27 @@ class Claims:
             return said if isinstance(said, dict) and isinstance(said.get("pid"), int) else None
         except (OSError, ValueError):
             return None
+
+
+def _who(said: dict[str, Any]) -> str:
+    """A member, as a message names it."""
+    return f"process {said['pid']} on {said.get('host')}"
+
+
+def refuse_where_divided(folder: Path, name: str, note: Callable[[str], None]) -> None:
+    """Refuse to run a sweep that members divide at this moment: one driver would train their trials as well.
+
+    Args:
+        folder: where its members have their claims.
+        name: the sweep's.
+        note: as of :meth:`Claims.others_at_work`.
+
+    Raises:
+        BusyError: where one of them is at work.
+    """
+    who = Claims(folder).others_at_work(note) if folder.is_dir() else ""
+    if who:
+        raise BusyError(
+            f"sweep '{name}' is being run by several that divide it, such as {who}: wait for them, stop them first, or"
+            " join them with --divide"
+        )

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,14 +102,20 @@ def _ended(events: list[Event]) -> float:
     return max(event.time for event in events)
 
 
-def take_in(paths: SweepPaths, ledger: Ledger) -> int:
-    """Write into the sweep's ledger what those who divided it have trained, each trial at once; how many trials."""
+def take_in(paths: SweepPaths, ledger: Ledger, planned: AbstractSet[str]) -> int:
+    """Write into the sweep's ledger what those who divided it have trained, each trial at once; how many trials.
+
+    Args:
+        paths: of the sweep.
+        ledger: its own.
+        planned: the slots that it wants filled, by id.
+    """
     ended = Ended(paths.divided)
     known, again = ledger.finals().keys(), asked_again(ledger)
     taken = 0
     for key in sorted(ended.trials() - known):
         told = ended.read(key)
-        if told is not None and told.time > again.get(key, 0.0):
+        if told is not None and told.start["slot"] in planned and told.time > again.get(key, 0.0):
             taken += ledger.append_all(told.entries(key))
     return taken
 
@@ -122,6 +129,13 @@ def give_out(paths: SweepPaths, ledger: Ledger) -> None:
             ended.forget(key)
     for key in ledger.finals().keys() - ended.trials(anew=True):
         ended.tell(key, ledger)
+
+
+def forget(paths: SweepPaths, keys: Iterable[str]) -> None:
+    """Of trials that somebody asks for again, whatever the clocks of those say who trained them."""
+    ended = Ended(paths.divided)
+    for key in keys:
+        ended.forget(key)
 
 
 def asked_again(ledger: Ledger) -> Mapping[str, float]:

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass
 
 from sweep.layout import SweepPaths
+from sweep.ledger.ended import forget
 from sweep.ledger.failures import BROKEN
 from sweep.ledger.store import Ledger
 from sweep.plan.labels import ARROW
@@ -48,7 +49,8 @@ class Again:
         return list(dict.fromkeys(trial.key or "" for trial in begun))
 
     def begin(self, paths: SweepPaths, ledger: Ledger) -> None:
-        """Set aside what is known of them. Their checkpoints go first: they are what a run would go on from.
+        """Set aside what is known of them. Their checkpoints go first, which a run would go on from, and what those who
+        divided the sweep have told of them.
 
         Raises:
             InputError: see :meth:`chosen`.
@@ -59,6 +61,7 @@ class Again:
             checkpoints = paths.trial(key) / "checkpoints"
             shutil.rmtree(checkpoints, ignore_errors=True)
             paths.storage.remove(checkpoints)
+        forget(paths, keys)
         ledger.set_aside(keys)
 
     def _named(self, students: list[Trial]) -> list[Trial]:

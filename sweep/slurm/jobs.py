@@ -51,9 +51,7 @@ def known(root: Root, name: str | None) -> tuple[str, str] | None:
     if not there:
         return None
     job = there[-1].read_text(encoding="utf-8").strip()
-    if not re.fullmatch(r"\d+", job):
-        raise InputError(f"{there[-1]} holds no number of a job of Slurm's; remove it")
-    return there[-1].stem, job
+    return (there[-1].stem, job) if re.fullmatch(r"\d+", job) else None
 
 
 def _written(path: Path) -> float:
@@ -94,7 +92,7 @@ def cancel(job: str) -> list[Listed]:
         _said("scancel", f"--state={PENDING}", job)
     if any(one.state == RUNNING for one in there):
         _said("scancel", "--batch", "--signal=TERM", job)  # to the script alone, which hands it on
-    return there
+    return [one for one in there if one.state in (PENDING, RUNNING)]
 
 
 def _said(*command: str) -> str:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from subprocess import Popen
 
 import pytest
 
+from sweep.ledger.lease import machine
 from tests.support.command import LONGEST, SMALL, User
 from tests.support.undisturbed import undisturbed
+from trainers.storage.files import write_atomically
 
 pytestmark = pytest.mark.slow(60)
 
@@ -126,7 +131,7 @@ def test_what_is_stopped_gives_back_what_it_has_and_another_goes_on_from_there(u
     left = [key for key in owners(user) if key not in ended(user)]
     assert [owners(user)[key][-1] for key in left] == ["nobody"] * len(left)
     assert list((divided(user) / "ledgers").iterdir()) == []
-    assert not user.root.sweep("small").ledger.exists()
+    assert user.events("final", "start", "stop") == []
     other = user.sweep("run", "spec.yaml", "--local", "--divide")
     assert other.code == 0, other.err
     assert user.numbers() == undisturbed.numbers()
@@ -143,6 +148,78 @@ def test_one_driver_alone_is_refused_while_others_divide_the_sweep_and_the_other
     assert user.end(one).code == 0
 
     assert user.in_process("run", "spec.yaml", "--local").code == 0
+
+
+FAULTY = """\
+import os
+from torch.nn import functional as F
+from trainers import method
+
+@method("faulty")
+def faulty(student, teacher, targets):
+    if os.environ.get("FAULTY") and len(targets) > 8:  # not when a plan is made, which tries a few images
+        raise RuntimeError("this node is broken")
+    return F.mse_loss(student, teacher)
+"""
+
+
+def test_what_fails_for_one_is_left_to_the_others_and_trained_once(user: User) -> None:
+    (user.folder / "faulty.py").write_text(FAULTY)
+    user.write(SMALL.replace("methods: [scratch,", "code: [faulty.py]\nmethods: [faulty,"))
+    broken = user.start("run", "spec.yaml", "--local", "--divide", FAULTY="1")
+    wait_until(lambda: member(user, broken), [broken])
+    whole = user.start("run", "spec.yaml", "--local", "--divide")
+    done, other = user.end(broken), user.end(whole)
+    assert (done.code, other.code) == (0, 0), done.out + done.err + other.out + other.err
+    assert "this node is broken" in done.out + done.err
+    finals = user.events("final")
+    assert [event.body["state"] for event in finals] == ["finished"] * len(finals)
+    assert ended(user) == {event.trial for event in finals}, "nothing was left to whoever made the table"
+    assert len(user.events("sweep")) == 3, "two that began, and one that made the table"
+
+
+FEW = SMALL.replace("seeds: 2", "seeds: 1").replace("[scratch, kd, {dhkd: {alpha: [0.5, 2], head: nonlinear}}]", "[kd]")
+
+
+@contextmanager
+def another_at_work(user: User, spec: str) -> Iterator[None]:
+    """A member that lives and has something to train for as long as the block, as the others see it."""
+    file, over = divided(user) / "members" / f"{'f' * 32}.json", threading.Event()
+    said = {"host": "there", "pid": os.getpid(), "machine": machine(), "trains": True, "over": False}
+    said["spec"] = hashlib.sha256(spec.encode()).hexdigest()
+
+    def beat() -> None:
+        for beats in count():
+            write_atomically(file, json.dumps(said | {"beats": beats}).encode(), durable=False)
+            if over.wait(0.5):
+                return
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@pytest.mark.parametrize(("told", "code"), [(signal.SIGTERM, 130), (signal.SIGUSR2, 75)])
+def test_one_that_waits_for_what_others_train_hears_what_it_is_told(
+    user: User, told: signal.Signals, code: int
+) -> None:
+    user.write(FEW)
+    with another_at_work(user, FEW):
+        one = user.start("run", "spec.yaml", "--local", "--divide")
+        wait_until(lambda: member(user, one), [one])
+        file = divided(user) / "members" / f"{member(user, one)}.json"
+        wait_until(lambda: not json.loads(file.read_text())["trains"], [one])
+        assert len(ended(user)) == 2
+        one.send_signal(told)
+        done = user.end(one)
+    assert done.code == code, done.out + done.err
+    assert "waiting for what the others train" in done.out
+    assert user.sweep("run", "spec.yaml", "--local", "--divide").code == 0
+    assert len(user.events("final")) == 2
 
 
 SEARCHED = SMALL.replace("methods: [scratch,", "search: {trials: 4}\nmethods: [{kd: {temperature: {range: [1, 8]}}},")

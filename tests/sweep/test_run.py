@@ -25,7 +25,7 @@ from sweep.plan.teachers import stored_teachers
 from sweep.results.again import Again
 from sweep.results.board import leaderboard
 from sweep.results.standing import ended
-from sweep.run import _nothing_new, _record_start, _record_stored_teachers, _run_and_tell, run_sweep
+from sweep.run import _nothing_new, _record_stored_teachers, _run_and_tell, record_start, run_sweep
 from sweep.tracking.sync import told_everything
 from tests.support.examples import begin, record, small_spec, teacher_of
 from tests.support.shared_trials import done_in, finish, opened, plan_of
@@ -121,10 +121,10 @@ def test_what_ran_when_a_driver_was_killed_is_noted_as_interrupted(
     ]
     before = ledger.last_seq()
     with lock.exclusive(root.sweep("small").lock, "sweep 'small'"):
-        _record_start(small_spec(), small_plan, root.sweep("small"), ledger)
+        record_start(small_spec(), small_plan, root.sweep("small"), ledger)
     noted = [(event.kind, event.trial) for event in ledger.events() if event.seq > before]
     assert sorted(noted[:2]) == sorted([("interrupted", keys[1]), ("interrupted", keys[5])])
-    assert noted[2:] == [("sweep", None), ("plan", None)]
+    assert noted[2:] == [("sweep", None)]  # the plan is noted already
     begun = ledger.latest("sweep")
     assert begun is not None
     assert begun.body["provenance"].keys() == {"repositories", "releases", "machine"}

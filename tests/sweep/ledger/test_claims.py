@@ -17,7 +17,7 @@ import pytest
 from sweep.ledger import claims
 from sweep.ledger.claims import NOBODY, Claims
 from sweep.ledger.lease import machine
-from trainers.errors import StorageError
+from trainers.errors import BusyError, StorageError
 from trainers.storage.files import write_atomically
 
 RACE = """
@@ -140,7 +140,7 @@ def test_one_that_stood_still_finds_what_was_its_own_taken_over(
         claimed(tmp_path, "a", "another", number=1)
         assert not one.has("a")
         wait_until(one.is_lost)
-        assert "others that divide the sweep have taken over what it trained" in one.is_lost()
+        assert "others have taken over what it trained" in one.is_lost()
 
 
 def wait_until(enough: Callable[[], object]) -> None:
@@ -197,10 +197,51 @@ def test_who_is_at_work_is_named_and_who_is_silent_is_noted_as_dead(
 ) -> None:
     monkeypatch.setattr(claims, "BEAT_SECONDS", 0.05)
     monkeypatch.setattr(claims, "LOOK_SECONDS", 0.01)
-    assert Claims(tmp_path).others_at_work() == ""
+    monkeypatch.setattr(claims, "PATIENCE_SECONDS", 0.3)
+    heard: list[str] = []
+    assert Claims(tmp_path).others_at_work(heard.append) == ""
     says(tmp_path, "silent")
-    assert Claims(tmp_path).others_at_work() == ""
+    assert heard == []
+    assert Claims(tmp_path).others_at_work(heard.append) == ""
+    assert len(heard) == 1
     assert json.loads((tmp_path / "members" / "silent.json").read_text())["over"]
     with Claims(tmp_path):
-        assert Claims(tmp_path).others_at_work().startswith(f"process {os.getpid()} on ")
-    assert Claims(tmp_path).others_at_work() == ""
+        assert Claims(tmp_path).others_at_work(heard.append).startswith(f"process {os.getpid()} on ")
+    assert Claims(tmp_path).others_at_work(heard.append) == ""
+
+
+def test_one_that_was_taken_for_dead_by_a_driver_of_all_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "BEAT_SECONDS", 0.05)
+    with Claims(tmp_path) as one:
+        file = tmp_path / "members" / f"{one.id}.json"
+        deadline = time.monotonic() + 60
+        while not one.is_lost():  # a beat may have come between
+            file.write_text(json.dumps(json.loads(file.read_text()) | {"over": True}))
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    assert "others have taken over" in one.is_lost()
+
+
+def test_who_has_nothing_to_train_is_not_waited_for(tmp_path: Path) -> None:
+    with Claims(tmp_path) as one, Claims(tmp_path) as other:
+        assert one.others_train()
+        other.rest()
+        assert not one.others_train()
+        assert other.others_train()
+    assert not Claims(tmp_path).others_train()
+
+
+def test_another_spec_of_that_name_is_refused_while_members_run_theirs(tmp_path: Path) -> None:
+    with Claims(tmp_path, "a spec"):
+        Claims(tmp_path, "a spec").refuse_another_spec("small")
+        with pytest.raises(BusyError, match=f"sweep 'small' is being divided by process {os.getpid()} on .* another"):
+            Claims(tmp_path, "another").refuse_another_spec("small")
+    Claims(tmp_path, "another").refuse_another_spec("small")
+
+
+def test_what_waits_for_its_turn_looks_meanwhile(tmp_path: Path) -> None:
+    def look() -> None:
+        raise TimeoutError
+
+    with Claims(tmp_path) as one, Claims(tmp_path) as other, one.alone("table"), pytest.raises(TimeoutError):
+        other.alone("table", look).__enter__()

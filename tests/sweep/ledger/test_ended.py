@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
 from sweep.layout import Root, SweepPaths
-from sweep.ledger.ended import Ended, give_out, take_in
+from sweep.ledger.ended import Ended, forget, give_out, take_in
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
@@ -38,11 +39,35 @@ def member(paths: SweepPaths, plan: Plan) -> list[str]:
     return keys
 
 
+def ids(plan: Plan) -> set[str]:
+    return {slot.id for slot in plan.slots}
+
+
+def test_what_another_plan_wanted_is_left_where_it_is(paths: SweepPaths, plan: Plan) -> None:
+    keys = member(paths, plan)
+    with Ledger(paths.ledger) as ledger:
+        wanted = {slot.id for slot in plan.slots[:-1]}
+        assert take_in(paths, ledger, wanted) == len(keys) - 1
+    assert Ended(paths.divided).trials() == set(keys)
+
+
+def test_what_is_asked_for_again_is_forgotten_whatever_the_clocks_say(paths: SweepPaths, plan: Plan) -> None:
+    key, *others = member(paths, plan)
+    file = paths.divided / "ended" / f"{key}.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"time": time.time() + 3600}))
+    with Ledger(paths.ledger) as ledger:
+        take_in(paths, ledger, ids(plan))
+        forget(paths, [key])
+        ledger.set_aside([key])
+        assert take_in(paths, ledger, ids(plan)) == 0
+        assert ledger.finals().keys() == set(others)
+
+
 def test_the_ledger_takes_in_each_trial_whole_and_once(paths: SweepPaths, plan: Plan) -> None:
     keys = member(paths, plan)
     with Ledger(paths.ledger) as ledger, Ledger(paths.folder / "own.db") as own:
-        assert take_in(paths, ledger) == len(keys)
-        assert take_in(paths, ledger) == 0
+        assert take_in(paths, ledger, ids(plan)) == len(keys)
+        assert take_in(paths, ledger, ids(plan)) == 0
         for key in keys:
             told = [(event.kind, event.epoch, event.body) for event in ledger.events(trial=key)]
             assert told == [(event.kind, event.epoch, event.body) for event in own.events(trial=key)]
@@ -51,9 +76,9 @@ def test_the_ledger_takes_in_each_trial_whole_and_once(paths: SweepPaths, plan: 
 def test_what_was_asked_for_again_since_is_not_taken_in_and_not_given_out(paths: SweepPaths, plan: Plan) -> None:
     keys = member(paths, plan)
     with Ledger(paths.ledger) as ledger:
-        take_in(paths, ledger)
+        take_in(paths, ledger, ids(plan))
         ledger.set_aside(keys[:1])
-        assert take_in(paths, ledger) == 0
+        assert take_in(paths, ledger, ids(plan)) == 0
         give_out(paths, ledger)
         assert Ended(paths.divided).trials() == set(keys[1:])
 
@@ -61,7 +86,7 @@ def test_what_was_asked_for_again_since_is_not_taken_in_and_not_given_out(paths:
 def test_what_the_ledger_has_is_given_out(paths: SweepPaths, plan: Plan) -> None:
     keys = member(paths, plan)
     with Ledger(paths.ledger) as ledger:
-        take_in(paths, ledger)
+        take_in(paths, ledger, ids(plan))
         for key in keys:
             Ended(paths.divided).forget(key)
         assert Ended(paths.divided).trials() == set()
@@ -71,7 +96,7 @@ def test_what_the_ledger_has_is_given_out(paths: SweepPaths, plan: Plan) -> None
 
 def test_nothing_is_taken_in_where_nobody_has_divided_the_sweep(paths: SweepPaths) -> None:
     with Ledger(paths.ledger) as ledger:
-        assert take_in(paths, ledger) == 0
+        assert take_in(paths, ledger, set()) == 0
     assert not paths.divided.exists()
 
 

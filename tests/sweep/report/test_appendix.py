@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -73,7 +74,7 @@ def test_where_images_have_no_label_the_others_are_counted(ledger: Ledger) -> No
 
 
 def test_parts_of_an_earlier_release_tell_of_no_labels(ledger: Ledger, small_plan: Plan) -> None:
-    body = small_plan.to_json()
+    body = deepcopy(small_plan.to_json())
     for part in body["parts"]:
         del part["labelled"], part["labelled_fraction"]
     ledger.append("sweep", body={"spec": "name: small\n", "host": "here", "pid": 1})

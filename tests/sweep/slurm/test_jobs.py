@@ -151,7 +151,7 @@ def test_what_cannot_be_cancelled_is_told(login: Login) -> None:
     assert unknown.code == 2
     assert "no job of Slurm's that runs this sweep is noted below --root" in unknown.err
     login.root.slurm_job("small").write_text("$(rm x)")
-    assert "holds no number of a job of Slurm's" in login.types("cancel", "small").err
+    assert "no job of Slurm's that runs this sweep is noted" in login.types("cancel", "small").err
 
 
 def test_where_there_is_no_slurm_nothing_is_said_of_it(login: Login) -> None:
