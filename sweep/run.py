@@ -50,6 +50,7 @@ from sweep.results.elsewhere import elsewhere
 from sweep.results.standing import done_and_left, ended, exit_code, no_longer_needed, standing, trials_of
 from sweep.search.begun import as_begun
 from sweep.search.searches import Searches
+from sweep.search.warm_start import warm_started
 from sweep.tracking.address import command
 from sweep.tracking.projector import Projector
 from sweep.tracking.sync import log_models, told_everything
@@ -115,7 +116,7 @@ def run_sweep(
         load(spec.code)  # another spec may have been read since
         stack.enter_context(lock.exclusive(paths.lock, f"sweep '{spec.name}'"))
         lease = stack.enter_context(snapshot.take_over(root, spec.name, display.note))
-        plan = planned(spec, root, address, display, local)
+        plan = warm_started(planned(spec, root, address, display, local), root)
         teachers = stored_teachers(plan, root)
         if only_teachers and len(teachers) == len(plan.teachers):
             return DONE
