@@ -23,6 +23,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from benchmarks.common import Row, at_most, print_machine, print_rows
 from benchmarks.search_problems import SPECS, Curve, Curves, confirmed, curves_file, name, read
@@ -81,6 +82,8 @@ class Outcome:
     """Epochs trained when a finished trial was within :data:`WITHIN` of the grid's best; None: never."""
     leaders: list[tuple[int, str]] = field(default_factory=list)
     """After each trial that came to its end: epochs trained, and the configuration that would be confirmed."""
+    search: CellSearch | None = None
+    """As it ended."""
 
     def leader(self, epochs: float = math.inf) -> str:
         """The configuration that would be confirmed after so many epochs."""
@@ -157,7 +160,9 @@ def best(curves: Curves) -> str:
     return max((name for name, curve in curves.items() if len(curve.val) == whole), key=lambda n: curves[n].val[-1])
 
 
-def replay(cell: SearchedCell, curves: Curves, setting: Setting, seed: int) -> Outcome:
+def replay(
+    cell: SearchedCell, curves: Curves, setting: Setting, seed: int, learned: Sequence[dict[str, Any]] = ()
+) -> Outcome:
     """Run a search to the end of its budget on recorded curves, so many trials at a time as the setting says.
 
     Trials that run side by side end their epochs in turn, as on workers of one speed.
@@ -167,12 +172,13 @@ def replay(cell: SearchedCell, curves: Curves, setting: Setting, seed: int) -> O
         curves: of one student's seed.
         setting: sampler, pruner and trials at once.
         seed: the sampler's.
+        learned: what it begins with that another search has found (:mod:`sweep.search.learned`).
     """
     grace = round(LATE * cell.epochs) if setting.late else None
     asked = {"sampler": setting.sampler, "pruner": setting.pruner, "grace": grace, "seed": seed}
-    search = CellSearch(replace(cell, search=cell.search | asked))
+    search = CellSearch(replace(cell, search=cell.search | asked | {"learned": list(learned)}))
     enough = curves[best(curves)].val[-1] - WITHIN
-    outcome, running = Outcome(), dict[str, Iterator[int]]()
+    outcome, running = Outcome(search=search), dict[str, Iterator[int]]()
     while running or not search.complete:
         while len(running) < setting.at_once and search.wants_more:
             key = begun(search)

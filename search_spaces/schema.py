@@ -97,6 +97,12 @@ class Search(Frozen):
     """Of the sampler."""
     deterministic: bool = False
     """One search trial of a cell at a time, so that the search does not depend on timing or the number of workers."""
+    warm_start: str | None = None
+    """An earlier sweep below the same root: a search begins with the best points of its searches over the same fields
+    of the same method. null: none."""
+    transfer: bool = False
+    """Of the searches that differ in their pair alone the first is run first, and the others begin with its best
+    points."""
 
     @model_validator(mode="after")
     def _races(self) -> Search:
@@ -106,6 +112,19 @@ class Search(Frozen):
             raise ValueError("race needs several configurations: say with confirm how many race, 4 for example")
         if len(self.metrics) > 1 or not set(self.metrics) <= {"val_acc", "test_acc"}:
             raise ValueError("a race is about one accuracy: give one of val_acc and test_acc as metrics, or none")
+        return self
+
+    @field_validator("warm_start")
+    @classmethod
+    def _of_a_sweep(cls, name: str | None) -> str | None:
+        if name is not None and not is_name(name):
+            raise ValueError(f'must be the name of a sweep below the same root, found "{name}"')
+        return name
+
+    @model_validator(mode="after")
+    def _learns_of_one(self) -> Search:
+        if self.transfer and self.warm_start is not None:
+            raise ValueError("a search begins with the points of one other: give one of warm_start and transfer")
         return self
 
     @model_validator(mode="after")

@@ -51,6 +51,7 @@ from sweep.results.elsewhere import elsewhere
 from sweep.results.standing import done_and_left, ended, exit_code, no_longer_needed, standing, trials_of
 from sweep.search.begun import as_begun
 from sweep.search.searches import Searches
+from sweep.search.warm_start import warm_started
 from sweep.tracking.address import command
 from sweep.tracking.projector import Projector
 from sweep.tracking.sync import log_models, told_everything
@@ -120,7 +121,7 @@ def run_sweep(
         if lost is None:
             refuse_where_divided(paths.divided, spec.name, display.note)
         lease = stack.enter_context(snapshot.take_over(root, spec.name, display.note))
-        plan = planned(spec, root, address, display, local)
+        plan = warm_started(planned(spec, root, address, display, local), root)
         teachers = stored_teachers(plan, root)
         if only_teachers and len(teachers) == len(plan.teachers):
             return DONE

@@ -13,6 +13,7 @@ from sweep.ledger.store import Ledger
 from sweep.plan.labels import SYMBOLS, shown, untuned
 from sweep.results.studies import Study, flat, overview, record, studies
 from sweep.search import importance
+from sweep.search.learned import in_words
 from sweep.search.looking_back import GivenUp, foretells
 from sweep.search.race import Fallen
 from sweep.text import counted
@@ -58,8 +59,21 @@ EXPLAINED = (
 def _told(study: Study) -> str:
     cell, rules = study.cell, dict.fromkeys((study.cell.search["sampler"], study.cell.search["pruner"]))
     head = f"{cell.pair} · {untuned(cell.label)} · {cell.recipe} ({', '.join(rules)})"
-    lines = [head, *_best_so_far(study), *_given_up(study), *_race(study), *_importance(study), *_more(study)]
+    lines = [
+        head,
+        *_learned(study),
+        *_best_so_far(study),
+        *_given_up(study),
+        *_race(study),
+        *_importance(study),
+        *_more(study),
+    ]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _learned(study: Study) -> Iterator[str]:
+    if study.search.learned:
+        yield _filled(in_words(study.search.learned), "begins with")
 
 
 def _best_so_far(study: Study) -> Iterator[str]:

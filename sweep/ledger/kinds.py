@@ -34,7 +34,8 @@ Kind = Literal[
 - `sweep`: a driver started on this sweep; body: spec, host, pid.
 - `plan`: the spec as expanded at that start, where the last one noted is another; body: see :mod:`sweep.plan.expand`.
 - `ask`: a search suggested a configuration; body: the cell, the suggestion's number and values, its slot, and with the
-  first the rules by which the search asks (:data:`sweep.plan.slots.RULES`).
+  first the rules by which the search asks (:data:`sweep.plan.slots.RULES`), and the points that it has `learned` of
+  another one (:mod:`sweep.search.learned`).
 - `start`: a trial was handed to a worker; body: the slot's labels, the trial's config and its devices.
 - `epoch`: one epoch's result; written once per trial and epoch.
 - `final`: a trial ended for good (`state`: finished or diverged); written once per trial.

@@ -21,7 +21,7 @@ def restore_others(root: Root, name: str) -> dict[str, str]:
     left_out = {}
     for other in sorted(stored(root) - {name}):
         try:
-            _renew(root, other)
+            renew(root, other)
         except BusyError:
             continue  # whose own driver has begun meanwhile
         except StorageError as error:
@@ -30,10 +30,14 @@ def restore_others(root: Root, name: str) -> dict[str, str]:
     return left_out
 
 
-def _renew(root: Root, name: str) -> None:
-    """Bring the ledger here up to the storage's, where that knows more of the same history.
+def renew(root: Root, name: str) -> None:
+    """Bring another sweep's ledger here up to the storage's, where that knows more of the same history.
 
     The lock is held for the instant of the exchange alone, so that no driver that begins finds its sweep running.
+
+    Raises:
+        BusyError: when a driver of that sweep has begun meanwhile.
+        StorageError: when the storage does not answer, or its snapshot is damaged.
     """
     label, paths = label_of(root, name), root.sweep(name)
     if label is None or holder(paths.lock) is not None or _is_up_to_date(paths, label):

@@ -287,7 +287,8 @@ def _cell(place: _Place, data: ImageData) -> SearchedCell:
 def _search(place: _Place) -> dict[str, Any]:
     """The spec's section, with the points that this cell tries first, where there are some."""
     search = place.spec.search
-    later = {"first"} if search.race else {"first", "race"}  # without a race it is the section of earlier releases
+    unused = {name for name in ("race", "warm_start", "transfer") if not getattr(search, name)}
+    later = {"first"} | unused  # without these it is the section of earlier releases
     section = search.model_dump(mode="json", exclude=later) | {"rules": RULES}
     if search.first is None:
         usual = usual_point(place.space, place.defaults)

@@ -25,6 +25,7 @@ from sweep.results.elsewhere import elsewhere
 from sweep.results.outgrown import outgrown
 from sweep.results.standing import Standing, no_longer_needed, standing
 from sweep.search.begun import as_begun
+from sweep.search.warm_start import first_points, warm_started
 from sweep.text import counted
 from trainers.data import DATASETS
 from trainers.teacher.store import TeacherStore
@@ -45,6 +46,8 @@ class Preview:
     """Slots that other sweeps below the root have finished, which a run takes over: the sweep of each, by id."""
     remarks: tuple[str, ...] = ()
     """On other sweeps that cannot be read."""
+    first_points: tuple[str, ...] = ()
+    """With what searches begin that learn from others."""
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -85,6 +88,7 @@ class Preview:
             left.text(datetime.now()),
             disk,
             *plan.notes,
+            *self.first_points,
             *self.remarks,
             *_outgrown(plan, self._ended, self.root),
         ]
@@ -102,7 +106,7 @@ def look_ahead(spec: Spec, root: Root) -> Preview:
     with root.newly_made():
         snapshot.restore(root, spec.name)
         plan = _with_devices(build_plan(spec, TeacherStore(root.teachers, root.storage)), root)
-        plan = latency.told(plan, latency.remembered(plan, root))
+        plan = warm_started(latency.told(plan, latency.remembered(plan, root)), root)
     teachers = stored_teachers(plan, root)
     neighbours = Neighbours(root, plan.name)
     with _ledger(root.sweep(plan.name).ledger) as ledger:
@@ -110,7 +114,8 @@ def look_ahead(spec: Spec, root: Root) -> Preview:
         teachers |= no_longer_needed(plan, teachers, ledger)
         over = standing(plan, teachers, ledger)
         shared = elsewhere(plan, teachers, over, neighbours, ledger)
-    return Preview(plan, over, root, shared, tuple(neighbours.remarks.values()))
+        first = tuple(first_points(plan, ledger))
+    return Preview(plan, over, root, shared, tuple(neighbours.remarks.values()), first)
 
 
 def preview(spec: Spec, root: Root, how: Format) -> str:

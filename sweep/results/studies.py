@@ -176,6 +176,7 @@ def record(study: Study) -> dict[str, Any]:
         "sampler": study.cell.search["sampler"],
         "pruner": study.cell.search["pruner"],
         "metric": study.cell.search["metrics"][0],
+        "learned": study.search.learned,
         "epochs": study.epochs,
         "best_so_far": [{"epochs": epochs, "best": _rounded(value)} for epochs, value in study.best_so_far],
         "given_up": [_ground(one) for one in study.given_up()],

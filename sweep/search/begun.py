@@ -7,9 +7,11 @@ there were any note none. What is not begun yet takes today's.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from sweep.ledger.store import Ledger
 from sweep.plan.slots import RULES, Plan, SearchedCell
+from sweep.search.cell_search import CellSearch
 from trainers.errors import InputError
 
 LATER = ("rules", "begins")
@@ -44,6 +46,7 @@ def _by(rules: int, cell: SearchedCell) -> SearchedCell:
     return replace(cell, search=search | ({"rules": rules} if rules > 1 else {}))
 
 
-def rules_of(cell: SearchedCell) -> dict[str, int]:
-    """What the first suggestion of a search notes."""
-    return {"rules": cell.rules} if cell.rules > 1 else {}
+def begun_by(search: CellSearch) -> dict[str, Any]:
+    """What the first suggestion of a search notes: its rules, and what it begins with that another has found."""
+    rules = {"rules": search.cell.rules} if search.cell.rules > 1 else {}
+    return rules | ({"learned": search.learned} if search.learned else {})

@@ -65,6 +65,8 @@ class CellSearch:
         """Suggestions whose trials have not come to an end, those that wait for a worker included."""
         self.past: list[Moment] = []
         """What it heard, in order."""
+        self.learned: list[dict[str, Any]] = list(cell.search.get("learned", ()))
+        """What it begins with that another search has found (:mod:`sweep.search.learned`)."""
         self._ahead = self._looking_ahead()
         by_it = self._ahead if cell.search["pruner"] == "curves" else None
         self.pruner: Pruner = by_it or make_pruner(cell.search, cell.epochs)
@@ -101,9 +103,7 @@ class CellSearch:
     def suggest(self) -> dict[str, Any]:
         """The next point to try, where one is wanted."""
         search = self.cell.search
-        tried = [asked.params for asked in self.asked]
-        begins = [search["begins"]] if "begins" in search and not tried else []
-        first = next(untried([*begins, *search.get("first", ())], tried), None)
+        first = next(untried(self._first, [asked.params for asked in self.asked]), None)
         if first is not None:
             return dict(first)
         seed = self.seed
@@ -121,6 +121,13 @@ class CellSearch:
         if params is None:
             raise RuntimeError(f"{self.cell.name}: the space has no more points than {len(self.asked)}")
         return params
+
+    @property
+    def _first(self) -> list[dict[str, Any]]:
+        """The points that are tried before any other; those of another search stand in for the usual values."""
+        search, learned = self.cell.search, [one["params"] for one in self.learned]
+        begins = [search["begins"]] if "begins" in search and not self.asked and not learned else []
+        return [*begins, *search.get("first", ()), *learned]
 
     @property
     def _seen(self) -> list[Asked]:
@@ -222,7 +229,11 @@ class CellSearch:
         return [one for one in best if one.number == self.winner] or best
 
     def best(self) -> list[Chosen]:
-        """The best configurations, as many as are to be confirmed, best first; equal ones count once.
+        """The best configurations, as many as are to be confirmed, best first; see :meth:`ranked`."""
+        return self.ranked()[: self.cell.search["confirm"]]
+
+    def ranked(self) -> list[Chosen]:
+        """All that finished, best first; equal ones count once.
 
         With several metrics, those that no other finished one beats in all of them (the Pareto front).
         """
@@ -234,7 +245,7 @@ class CellSearch:
         if len(self._signs) > 1:
             merits = {n: merit for n, merit in merits.items() if not any(_beats(m, merit) for m in merits.values())}
         ranked = sorted(merits, key=lambda number: merits[number][0], reverse=True)
-        return [list(finished.values())[number] for number in ranked[: self.cell.search["confirm"]]]
+        return [list(finished.values())[number] for number in ranked]
 
     def asked_for(self, key: str) -> bool:
         """Whether a trial is one of its suggestions."""

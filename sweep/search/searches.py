@@ -14,11 +14,12 @@ from sweep.ledger.kinds import Kind
 from sweep.ledger.store import Event, Ledger
 from sweep.plan.labels import label
 from sweep.plan.slots import Plan, SearchedCell, Slot
-from sweep.search.begun import rules_of
+from sweep.search.begun import begun_by
 from sweep.search.cell_search import CellSearch, Chosen, tried
 from sweep.search.race import races
 from sweep.search.racing import End, Racing, outcome
 from sweep.search.suggest import State
+from sweep.search.transfer import Transfer
 
 
 class Searches:
@@ -30,6 +31,7 @@ class Searches:
         self._cells_of: dict[str, set[str]] = {}
         """Cells that have ever asked for a trial, by its key."""
         self._all = {cell.id: self._search(cell) for cell in plan.cells}
+        self._transfer = Transfer(self._all)
         self._places = {cell.id: place for place, cell in enumerate(plan.cells)}
         self.unfinished: dict[str, Slot] = {}
         """Search trials of earlier runs that have not come to their end, by key."""
@@ -82,6 +84,8 @@ class Searches:
         if body["number"] == 0:
             self._begin_anew(body["cell"])
         search = self._all[body["cell"]]
+        if body["number"] == 0:
+            search.learned = body.get("learned", [])
         search.ask(body["params"], key)
         if not self._known(search, key, ledger, event.seq):
             self.unfinished.setdefault(key, Slot(**body["slot"]))
@@ -183,20 +187,24 @@ class Searches:
                 minds how long a trial takes has none: that depends on the machine.
         """
         while True:
-            able = [search for search in self._all.values() if search.wants_more and ready(search.cell.teacher)]
+            able = [search for search in self._all.values() if self._wants_more(search, ready)]
             search = min(able, key=lambda search: search.progress, default=None)
             if search is None:
                 return None
+            self._transfer.begin(search)
             params = search.suggest()
             slot = search.cell.slot(params, "search", search.cell.seeds[0])
             key, number = key_of(slot), len(search.asked)
             search.ask(params, key)
             if self._ledger is not None:
                 body = {"cell": search.cell.id, "number": number, "params": params, "slot": asdict(slot)}
-                self._ledger.append("ask", key, body=body | ({} if number else rules_of(search.cell)))
+                self._ledger.append("ask", key, body=body | ({} if number else begun_by(search)))
             timed = "device_seconds" in search.cell.search["metrics"]
             if not self._known(search, key, self._ledger) and (timed or not taken(slot)):
                 return key, slot
+
+    def _wants_more(self, search: CellSearch, ready: Callable[[str | None], bool]) -> bool:
+        return search.wants_more and ready(search.cell.teacher) and not self._transfer.waits(search)
 
     def _known(self, search: CellSearch, key: str, ledger: Ledger | None, before: int | None = None) -> bool:
         """Whether enough is known of the latest suggestion already, so that nothing runs twice.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import memory, search_cost, search_problems, trials
+from benchmarks import memory, search_cost, search_problems, search_transfer, trials
 from benchmarks.common import Load, Row, at_least, at_most, own, processor, ratios, rounds, spread
 from trainers.config import Recipe
 
@@ -88,3 +88,18 @@ def test_a_replay_of_the_whole_grid_finds_its_best_and_trains_all_of_it() -> Non
     assert whole.reached % cell.epochs == 0
     pruned = search_cost.replay(cell, curves[0], search_cost.Setting("brute_force", "asha"), seed=0)
     assert pruned.epochs < whole.epochs / 2
+
+
+def test_a_replay_begins_with_what_a_search_of_another_problem_has_found() -> None:
+    cell, curves = search_problems.read(search_problems.curves_file("cifar10"))
+    source = search_problems.read(search_problems.curves_file("tinyimagenet"))
+    setting = search_cost.Setting("brute_force", "none")
+    learned = [one["params"] for one in search_transfer.taught(source, cell, setting, 0, student=1)]
+    ends = {name: curve.val[-1] for name, curve in source[1][1].items()}
+    assert [search_problems.name(params) for params in learned] == sorted(ends, key=lambda name: -ends[name])[:3]
+    ((_, found), *others) = search_transfer.replays((cell, curves), source, setting, [0])
+    assert len(others) == 2
+    assert found.search is not None
+    best = [one["params"] for one in search_transfer.taught(source, cell, setting, 0, student=0)]
+    assert [asked.params for asked in found.search.asked[:3]] == best
+    assert found.epochs == 25 * cell.epochs

@@ -308,6 +308,16 @@ def test_a_search_is_read_as_written() -> None:
         ("{first: [{w2: 2}, {w2: 17}]}", "search.first[1]: w2 must be one of the values that are searched, found 17"),
         ("{first: [{w2: true}]}", "search.first[0]: w2 must be one of the values that are searched, found true"),
         ("{first: {w2: 2}}", "search.first: "),
+        (
+            "{warm_start: ../other}",
+            'search.warm_start: must be the name of a sweep below the same root, found "../other"',
+        ),
+        ("{warm_start: 3}", "search.warm_start: should be a valid string, found 3"),
+        ("{transfer: 2}", "search.transfer: should be a valid boolean, "),
+        (
+            "{warm_start: other, transfer: true}",
+            "search: a search begins with the points of one other: give one of warm_start and transfer",
+        ),
         ("{metric: val_acc}", "search.metric: unknown key 'metric'; did you mean 'metrics'? valid: "),
         ("5", "search: must be a mapping, found 5"),
         ("", "search: must be a mapping, found nothing"),

@@ -65,6 +65,10 @@ def plans(asha: Plan) -> Plans:
             "brute force": searched_plan(search={"sampler": "brute_force", "trials": 30, "confirm": 3}),
             "curves": searched_plan(search={"sampler": "curves", "trials": 8}),
             "two searches": searched_plan(methods=("kd", SEARCHED, narrow), search={"trials": 6}),
+            "transfer": searched_plan(search={"trials": 6, "transfer": True}),
+            "transfer and race": searched_plan(
+                search={"sampler": "brute_force", "trials": 8, "confirm": 4, "race": 5, "transfer": True}
+            ),
             "race": searched_plan(search={"sampler": "brute_force", "trials": 12, "confirm": 4, "race": 5}),
         }
     )
@@ -228,7 +232,7 @@ def undisturbed(plans: Plans) -> Any:
 
 @settings(max_examples=12)
 @given(
-    name=st.sampled_from(["asha", "median", "brute force", "two searches", "race"]),
+    name=st.sampled_from(["asha", "median", "brute force", "two searches", "transfer", "transfer and race", "race"]),
     seed=st.integers(0, 2**32),
     workers=st.integers(1, 4),
     kills=st.integers(0, 8),
