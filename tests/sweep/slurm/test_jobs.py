@@ -146,7 +146,7 @@ def test_a_job_that_runs_is_told_to_end_after_its_epochs_and_one_that_waits_does
 
 def test_what_cannot_be_cancelled_is_told(login: Login) -> None:
     done = login.types("cancel", "small")
-    assert (done.code, done.err) == (2, "sweep: Slurm's job 17 of sweep 'small' has ended\n")
+    assert (done.code, done.err) == (2, "sweep: Slurm's job 17 of sweep 'small' has ended, or is about to\n")
     unknown = login.types("cancel", "other")
     assert unknown.code == 2
     assert "no job of Slurm's that runs this sweep is noted below --root" in unknown.err
