@@ -13,7 +13,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -85,22 +85,29 @@ def run_divided(
         claims.refuse_another_spec(spec.name)
         plan = planned(spec, root, None, display, local)
         _refuse_what_needs_one_driver(plan)
-        with claims.alone(TABLE):
+        with _table(claims, display, until) as ours:
+            if not ours:
+                return TIME_UP
             begun = _share_what_is_known(spec, plan, paths)
         stopped = _train(plan, root, claims, display, verbose, local=local, until=until)
         if stopped:
             return STOPPED.get(stopped, SOME_FAILED)
-        with _in_turn(claims, display, until) as turn:
-            made = _made_since(begun, paths) if turn else TIME_UP
+        with _table(claims, display, until, after_all=True) as ours:
+            made = _made_since(begun, paths) if ours else TIME_UP
             if made is not None:
                 return made
             return run_sweep(spec, root, uri, display, verbose, local=local, until=until, lost=claims.is_lost)
 
 
 @contextmanager
-def _in_turn(claims: Claims, display: Display, until: Until | None) -> Iterator[bool]:
-    """Have the sweep's own ledger, when no other member trains any more: what one has given up, or what an absent one
-    did, is trained there. False where the time is up before.
+def _table(claims: Claims, display: Display, until: Until | None, *, after_all: bool = False) -> Iterator[bool]:
+    """Have the sweep's own ledger, in turn; False where the time is up before.
+
+    Args:
+        claims: the member's.
+        display: hears of a wait.
+        until: when the run has to be over.
+        after_all: when no other member trains any more: what one has given up, or an absent one did, is trained there.
 
     Raises:
         KeyboardInterrupt: for Ctrl-C, and for SIGTERM, while it waits.
@@ -115,19 +122,25 @@ def _in_turn(claims: Claims, display: Display, until: Until | None) -> Iterator[
                 if notice.is_set() or (until is not None and until.left() <= 0):
                     raise TimeoutError
 
-            claims.rest()
             try:
-                if claims.others_train():
-                    display.note("nothing is left to claim; waiting for what the others train")
-                while claims.others_train():
-                    look()
-                    time.sleep(LOOK_SECONDS)
+                if after_all:
+                    _outlast(claims, display, look)
                 stack.enter_context(claims.alone(TABLE, look))
-                came = True
+                ours = True
             except TimeoutError:
                 display.note(f"{OUT_OF_TIME}; the others make the table, or the same command does")
-                came = False
-        yield came
+                ours = False
+        yield ours
+
+
+def _outlast(claims: Claims, display: Display, look: Callable[[], None]) -> None:
+    """Wait until no other member trains; `look` is called meanwhile."""
+    claims.rest()
+    if claims.others_train():
+        display.note("nothing is left to claim; waiting for what the others train")
+    while claims.others_train():
+        look()
+        time.sleep(LOOK_SECONDS)
 
 
 @contextmanager
@@ -138,11 +151,8 @@ def _waiting() -> Iterator[threading.Event]:
         yield notice
         return
     before = [
-        (number, signal.signal(number, handler))
-        for number, handler in (
-            (signal.SIGTERM, signal.default_int_handler),
-            (NOTICE, lambda number, frame: notice.set()),
-        )
+        (signal.SIGTERM, signal.signal(signal.SIGTERM, signal.default_int_handler)),
+        (NOTICE, signal.signal(NOTICE, lambda number, frame: notice.set())),
     ]
     try:
         yield notice

@@ -8,15 +8,13 @@ checkpoints of those that did not, and only what is missing is run.
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from search_spaces.schema import Spec
 from sweep.cluster.carried import nothing_lost
@@ -29,12 +27,12 @@ from sweep.engine.local import alone, train_here
 from sweep.engine.queue import TrialQueue
 from sweep.engine.running import BY_USER, OUT_OF_TIME, Run
 from sweep.engine.sharing import Sharing
+from sweep.engine.stored_teachers import record_stored_teachers
 from sweep.engine.tuning import tune
 from sweep.engine.until import Until
 from sweep.exit_codes import CAME_TO_ITS_END, DONE, INTERRUPTED, SOME_FAILED, TIME_UP, WRONG_INPUT
 from sweep.layout import Root, SweepPaths
 from sweep.ledger import lock, provenance, snapshot
-from sweep.ledger.bodies import final_body, start_body, stored_teacher_body
 from sweep.ledger.claims import refuse_where_divided
 from sweep.ledger.earlier import go_on, note_plan, spec_file
 from sweep.ledger.ended import take_in
@@ -42,7 +40,7 @@ from sweep.ledger.neighbours import Neighbours
 from sweep.ledger.store import Ledger
 from sweep.plan import code as own
 from sweep.plan.expand import build_plan
-from sweep.plan.slots import Plan, Slot
+from sweep.plan.slots import Plan
 from sweep.plan.teachers import store_named_files, stored_teachers
 from sweep.report.make import make_reports
 from sweep.results import read
@@ -60,9 +58,7 @@ from trainers.errors import InputError, StorageError
 from trainers.storage.files import write_atomically
 
 if TYPE_CHECKING:
-    from trainers.config import TeacherConfig
-    from trainers.teacher.passport import Passport
-    from trainers.teacher.store import TeacherStore
+    pass
 
 STOPPED = {BY_USER: INTERRUPTED, OUT_OF_TIME: TIME_UP}
 """The exit code of a run that was stopped; for any other reason it is that of trials that failed."""
@@ -145,7 +141,7 @@ def run_sweep(
             watch.refuse(estimate(wanted, over.slots | shared.keys(), over.tried, root), datetime.now())
         record_start(spec, plan, paths, ledger)
         drop = stack.enter_context(snapshot.kept(root, spec.name, display.note, lease.is_lost))
-        _record_stored_teachers(plan, queue, root, ledger, drop)
+        record_stored_teachers(plan, queue, root, ledger, drop)
         if not fresh:
             Sharing(paths, ledger, plan.protocol, display, drop).begin(queue)
         report = partial(_make_reports, paths, display, with_page=False)
@@ -214,57 +210,6 @@ def record_start(spec: Spec, plan: Plan, paths: SweepPaths, ledger: Ledger) -> N
     here = {"host": socket.gethostname(), "pid": os.getpid(), "provenance": provenance.of_run(spec)}
     ledger.append("sweep", body=origin | here)
     note_plan(ledger, plan)
-
-
-def _record_stored_teachers(
-    plan: Plan, queue: TrialQueue, root: Root, ledger: Ledger, drop: Callable[[Path], None]
-) -> None:
-    """A teacher that another sweep trained has a place in this ledger too; so has one of this sweep whose driver was
-    killed before it heard that the teacher was stored."""
-    from trainers.teacher.store import TeacherStore
-
-    known = ledger.finals()
-    store = TeacherStore(root.teachers, root.storage)
-    for slot in plan.teachers:
-        if "teacher" in known.get(slot.id, {}) and slot.id in queue.teachers:
-            _record_another_teacher(slot, queue.teachers[slot.id], known[slot.id], store, ledger)
-        unknown = slot.id in queue.teachers and slot.id not in known
-        passport = store.trained_by(slot.id) if unknown else None
-        if passport is not None:
-            checkpoints = root.sweep(plan.name).trial(slot.id) / "checkpoints"
-            root.storage.pull(checkpoints)
-            _record_stored_teacher(slot, passport, _all_epochs(slot, checkpoints), plan.protocol, ledger)
-            shutil.rmtree(checkpoints, ignore_errors=True)
-            drop(checkpoints)
-
-
-def _record_another_teacher(
-    slot: Slot, stored: TeacherConfig, known: dict[str, Any], store: TeacherStore, ledger: Ledger
-) -> None:
-    """One that was trained again by another sweep, or by a driver that was killed before it could note that."""
-    passport = store.trained_by(slot.id) if stored.model_dump() != known["teacher"] else None
-    if passport is not None:
-        ledger.append("retrained", slot.id, body=stored_teacher_body(passport))
-
-
-def _record_stored_teacher(
-    slot: Slot, passport: Passport, epochs: list[dict[str, Any]], protocol: str, ledger: Ledger
-) -> None:
-    """A teacher's place in the ledger: with its epochs, where it was trained here, and else as its passport has it."""
-    ledger.append("start", slot.id, body=start_body(slot, slot.trial()))
-    for epoch in epochs:
-        ledger.append("epoch", slot.id, epoch["epoch"], epoch)
-    own = final_body("finished", epochs, protocol) | {"teacher": passport.reference.model_dump()}
-    ledger.append("final", slot.id, body=own if epochs else stored_teacher_body(passport))
-
-
-def _all_epochs(slot: Slot, checkpoints: Path) -> list[dict[str, Any]]:
-    """The results of a teacher that was trained here to its end and not noted; none where that was elsewhere."""
-    from trainers.storage.checkpoint import Checkpoints
-
-    state = Checkpoints(checkpoints).newest()
-    whole = state is not None and state["key"] == slot.id and len(state["history"]) == slot.epochs
-    return list(state["history"]) if state is not None and whole else []
 
 
 # -- the run ----------------------------------------------------------------------------------------------------------

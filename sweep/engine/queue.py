@@ -5,11 +5,11 @@ Plain Python, so that the order can be tested without Ray.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from sweep.engine.job import Job, share
+from sweep.engine.attempts import Attempts
+from sweep.engine.job import Job
 from sweep.engine.pauses import Left, makes_room
 from sweep.engine.waiting import Waiting
 from sweep.ledger.neighbours import Whole
@@ -36,8 +36,7 @@ class TrialQueue:
         self.teachers = dict(teachers)
         self.searches = searches or Searches(plan)
         self._finals = set(finals)
-        self._attempts: dict[str, int] = {}
-        self._crowded: Counter[str] = Counter()
+        self._attempts = Attempts(self.retries, plan.compute["gpus"])
         self._waiting = Waiting(slot for slot in plan.slots if slot.id not in teachers)
         self.searches.renew(self._is_ready, self._key)
         planned = self._waiting.ids
@@ -226,7 +225,7 @@ class TrialQueue:
         when fewer wait than run, and for nothing but room."""
         if not 0 < len(self._waiting) < room <= len(self._live) or not self.searches.exhausted:
             return None
-        if self._pausing or self._crowded:  # where memory was short, trials do not all take the same room
+        if self._pausing or self._attempts.crowded:  # where memory was short, trials do not all take the same room
             return None
         if not all(self._is_ready(slot.teacher) for slot in self._waiting):
             return None
@@ -269,17 +268,8 @@ class TrialQueue:
         return body
 
     def will_retry(self, key: str, crowded: bool = False, vain: bool = False) -> bool:
-        """Whether a live trial would be tried again if this attempt failed.
-
-        Args:
-            key: of the trial.
-            crowded: memory was short. While there is a larger share of a GPU to give, that is no failure of its own.
-            vain: the next attempt would fail as this one has.
-        """
-        return not vain and ((crowded and self._can_grow(key)) or self._attempts.get(key, 0) < self.retries)
-
-    def _can_grow(self, key: str) -> bool:
-        return 0 < share(self.plan.compute["gpus"], self._crowded[key]) < 1
+        """Whether a live trial would be tried again if this attempt failed (:meth:`Attempts.left`)."""
+        return self._attempts.left(key, crowded, vain)
 
     def failed(self, key: str, crowded: bool = False, vain: bool = False) -> bool:
         """An attempt failed. True where the trial is tried again; otherwise it is given up for this run.
@@ -292,10 +282,7 @@ class TrialQueue:
         """
         again = self.will_retry(key, crowded, vain)
         job = self._leave(key)
-        if crowded and self._can_grow(key):
-            self._crowded[key] += 1
-        else:
-            self._attempts[key] = self._attempts.get(key, 0) + 1
+        self._attempts.note(key, crowded)
         if again:
             (self._waiting.append if crowded else self._waiting.put_first)(job.slot)
             return True
@@ -354,7 +341,7 @@ class TrialQueue:
 
     def _job(self, slot: Slot) -> Job:
         trial = slot.trial(self.teachers[slot.teacher] if slot.teacher else None)
-        return Job(slot, trial, self._crowded[trial.key])
+        return Job(slot, trial, self._attempts.crowded[trial.key])
 
     def _lose_students(self, teacher: Slot) -> None:
         self.lost += self._waiting.keep(lambda slot: slot.teacher != teacher.id)

@@ -14,6 +14,7 @@ from sweep.cost.budget import BudgetWatch
 from sweep.engine.display import PlainDisplay
 from sweep.engine.queue import TrialQueue
 from sweep.engine.running import Run
+from sweep.engine.stored_teachers import record_stored_teachers
 from sweep.exit_codes import DONE, SOME_FAILED
 from sweep.layout import Root
 from sweep.ledger import lock
@@ -25,7 +26,7 @@ from sweep.plan.teachers import stored_teachers
 from sweep.results.again import Again
 from sweep.results.board import leaderboard
 from sweep.results.standing import ended
-from sweep.run import _nothing_new, _record_stored_teachers, _run_and_tell, record_start, run_sweep
+from sweep.run import _nothing_new, _run_and_tell, record_start, run_sweep
 from sweep.tracking.sync import told_everything
 from tests.support.examples import begin, record, small_spec, teacher_of
 from tests.support.shared_trials import done_in, finish, opened, plan_of
@@ -57,7 +58,7 @@ def trained(slot: Slot, root: Root) -> list[dict[str, Any]]:
 def go_on(plan: Plan, root: Root, ledger: Ledger) -> TrialQueue:
     teachers = stored_teachers(plan, root)
     queue = TrialQueue(plan, teachers, ended(plan, teachers, ledger))
-    _record_stored_teachers(plan, queue, root, ledger, lambda folder: None)
+    record_stored_teachers(plan, queue, root, ledger, lambda folder: None)
     return queue
 
 

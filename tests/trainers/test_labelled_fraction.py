@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.trainers.examples import finish, small_recipe, small_trial
+from tests.trainers.examples import finish, goes_on_as_if_never_stopped, small_recipe, small_trial
 from trainers.check import check, refuse_unlabelled
 from trainers.cohort import fit_cohort
 from trainers.config import Recipe
@@ -237,15 +237,7 @@ def test_images_without_labels_are_not_mixed() -> None:
 def test_stopped_after_every_epoch_it_goes_on_as_if_never_stopped(
     name: str, few: ImageData, teacher: Network, tmp_path: Path
 ) -> None:
-    config = TRIALS[name]
-    given = teacher if config.teacher else None
-    whole, student = finish(fit(config, data=few, teacher=given))
-    for done in range(config.recipe.epochs):
-        running = fit(config, data=few, teacher=given, folder=tmp_path)
-        assert [next(running) for _ in range(done + 1)] == whole[: done + 1]
-    again, same = finish(fit(config, data=few, teacher=given, folder=tmp_path))
-    assert again == whole
-    assert tensors_key(same.state_dict()) == tensors_key(student.state_dict())
+    goes_on_as_if_never_stopped(TRIALS[name], few, teacher, tmp_path)
 
 
 def test_in_a_cohort_each_has_the_numbers_that_it_has_alone(few: ImageData, teacher: Network) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.trainers.examples import finish, small_trial
+from tests.trainers.examples import finish, goes_on_as_if_never_stopped, small_trial
 from trainers.cohort import fit_cohort
 from trainers.config import TrialConfig
 from trainers.data import DATASETS, ImageData
@@ -66,15 +66,7 @@ EVERY = {
 def test_stopped_after_every_epoch_it_goes_on_as_if_never_stopped(
     name: str, few: ImageData, teacher: Network, tmp_path: Path
 ) -> None:
-    config = EVERY[name]
-    given = teacher if config.teacher else None
-    whole, student = finish(fit(config, data=few, teacher=given))
-    for done in range(config.recipe.epochs):
-        running = fit(config, data=few, teacher=given, folder=tmp_path)
-        assert [next(running) for _ in range(done + 1)] == whole[: done + 1]
-    again, same = finish(fit(config, data=few, teacher=given, folder=tmp_path))
-    assert again == whole
-    assert tensors_key(same.state_dict()) == tensors_key(student.state_dict())
+    goes_on_as_if_never_stopped(EVERY[name], few, teacher, tmp_path)
 
 
 def test_a_transformer_with_drop_path_and_rates_by_layer_goes_on_and_holds_in_a_cohort(

@@ -12,6 +12,7 @@ import ray
 from ray.exceptions import RaySystemError
 
 from sweep.cost.budget import BudgetWatch
+from sweep.engine.attempts import Attempts
 from sweep.engine.job import Job
 from sweep.engine.ray_callback import LOOK_SECONDS
 from sweep.engine.ray_search import StopAfterEpoch
@@ -327,6 +328,7 @@ def test_epochs_that_a_resumed_trial_tells_of_again_cost_nothing(sweep: Driver) 
 def test_a_start_says_which_devices_the_trial_has(sweep: Driver) -> None:
     """A trial that ran out of memory gets a larger share of a GPU, and is paid for as that."""
     sweep.queue.plan = replace(sweep.plan, compute=sweep.plan.compute | {"gpus": 0.25})
+    sweep.queue._attempts = Attempts(sweep.queue.retries, 0.25)
     recorder = watched(sweep, max_device_hours=1)
     job = search_jobs(sweep)[0]
     sweep.tell(job.key, {"state": "out-of-memory", "reason": "no", "log": "", "epochs": [], "done": True})
