@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -318,6 +318,9 @@ class Spec:
     """Where it came from."""
     table: Table = PLAIN
     """How the table is printed."""
+    compiled: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What `compile: auto` has come to, by network and recipe (:mod:`sweep.plan.compiling`). What is not here yet is
+    not compiled."""
     code: Code = NO_CODE
     """The user's files that it names; their names are known where they are loaded (:func:`trainers.code.load`)."""
 

@@ -85,6 +85,7 @@ def _short(recipe: Recipe, data: ImageData) -> Recipe:
         "samples_per_class": kept,
         "labelled_fraction": max(recipe.labelled_fraction, 1 / kept),  # one of each class, where there are so few
         "test_per_class": max(1, TEST_IMAGES // data.num_classes),
+        "compile": recipe.compile is True,  # where it is `auto`, nothing so short is compiled
     }
     return Recipe.model_validate(recipe.model_dump() | changes)
 

@@ -83,7 +83,7 @@ def run_divided(
         load(spec.code)
         claims = stack.enter_context(Claims(paths.divided, spec.text))
         claims.refuse_another_spec(spec.name)
-        plan = planned(spec, root, None, display, local)
+        plan = planned(spec, root, None, display, local, divided=True)
         _refuse_what_needs_one_driver(plan)
         with _table(claims, display, until) as ours:
             if not ours:

@@ -70,6 +70,12 @@ class Root:
         return self.path / "latency.json"
 
     @property
+    def compiling(self) -> Path:
+        """Where it pays to compile students, as measured: decided once for all sweeps of the root, whose keys it is
+        part of."""
+        return self.path / "compiling.json"
+
+    @property
     def mlflow_database(self) -> Path:
         """The local tracking store, used when no server is named."""
         return self.path / "mlflow.db"

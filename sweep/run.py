@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from search_spaces.schema import Spec
 from sweep.cluster.carried import nothing_lost
-from sweep.cost import calibration, latency
+from sweep.cost import calibration, compiling, latency
 from sweep.cost.budget import BudgetWatch
 from sweep.cost.estimate import estimate
 from sweep.engine import room, session
@@ -150,14 +150,18 @@ def run_sweep(
         return _run_and_tell(run, uri, verbose)
 
 
-def planned(spec: Spec, root: Root, address: str | None, display: Display, local: bool) -> Plan:
-    """The spec's plan, the teachers that it names by files stored, a number for ``gpus: auto``, and the latencies."""
+def planned(
+    spec: Spec, root: Root, address: str | None, display: Display, local: bool, *, divided: bool = False
+) -> Plan:
+    """The spec's plan, the teachers that it names by files stored, ``compile: auto`` decided, a number for
+    ``gpus: auto``, and the latencies. One of several that divide the sweep decides nothing by itself."""
     from trainers.teacher.store import TeacherStore
 
     store = TeacherStore(root.teachers, root.storage)
     store_named_files(spec, store, display.note)
     store.offer()
     own.keep(spec.code, root)
+    spec = compiling.settled(spec, root, store, display.note, here=address is None and not divided)
     plan = build_plan(spec, store)
     plan = alone(plan) if local else _with_devices(plan, root, address, display)
     return latency.told(plan, latency.wanted(plan, root, display.note))

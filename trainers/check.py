@@ -40,6 +40,7 @@ def check(config: TrialConfig, data: ImageData, teacher: str | None) -> None:
         labels=data.train.labels,
         seed=config.seed,
     )
+    refuse_undecided(config.recipe)
     student = _blueprint(config.model, data.num_classes, data.image_size, _code(config.model))
     _refuse_recipe(config.model, student, config.recipe, data.num_classes)
     for part in methods_in(config.method):
@@ -88,6 +89,15 @@ def _outline(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_outline(item) for item in value]
     return float(value != 0) if isinstance(value, float) else value
+
+
+def refuse_undecided(recipe: Recipe) -> None:
+    """Raises InputError where nobody has decided yet whether the student is compiled."""
+    if recipe.compile == "auto":
+        raise InputError(
+            "recipe.compile: auto is decided by a sweep before it begins, for a network and a recipe: it is no value to"
+            " search, and a trial by itself takes true or false"
+        )
 
 
 def refuse_idle_epochs(distiller: Distiller, config: TrialConfig) -> None:

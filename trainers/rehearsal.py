@@ -54,6 +54,8 @@ class Rehearsal:
     """Training images, evaluation not counted."""
     peak_bytes: int
     """Of the GPU's memory: what torch held at most, and what the process holds beside that; 0 on a CPU."""
+    first_seconds: float
+    """Of the first short epoch, which waits for the compiler where the student is compiled."""
 
 
 def rehearse(
@@ -76,9 +78,11 @@ def rehearse(
     Raises:
         DivergedError, InputError: as :func:`trainers.fit.fit`.
     """
-    steps = STEPS if device == "cpu" else _steps(config, data, teacher, device)
+    first: list[EpochResult] = []
+    steps = STEPS if device == "cpu" else _steps(config, data, teacher, device, first)
     short = config.model_copy(update={"recipe": _shortened(config.recipe, data, steps)})
     cold, warm = _passes(short, data, teacher, device, ready)
+    first += cold
     whole = len(TrainingData.cut(data, config.recipe).trained(unlabelled=has_teacher(config.method)))
     part = len(TrainingData.cut(data, short.recipe).train)
     each = _median_seconds(warm)
@@ -87,6 +91,7 @@ def rehearse(
         teacher_seconds=max(_median_seconds(cold) - each, 0.0) * whole / part,
         images_per_second=statistics.median(epoch.images_per_second for epoch in warm),
         peak_bytes=torch.cuda.max_memory_reserved() + CONTEXT_BYTES if device != "cpu" else 0,
+        first_seconds=first[0].seconds,
     )
 
 
@@ -101,13 +106,14 @@ def _passes(
         return cold, list(fit(short, data=data, teacher=teacher, bank=bank, device=device))
 
 
-def _steps(config: TrialConfig, data: ImageData, teacher: Network | None, device: str) -> int:
+def _steps(config: TrialConfig, data: ImageData, teacher: Network | None, device: str, first: list[EpochResult]) -> int:
     """Batches of an epoch of which :data:`EPOCHS` train for about :data:`SECONDS`, or all that there are: tried out
-    with few of them, then with more."""
+    with few of them, then with more. The epochs that were tried are added to `first`."""
     steps, wanted = STEPS, SECONDS / EPOCHS
     for _ in range(TRIES):
         short = config.model_copy(update={"recipe": _shortened(config.recipe, data, steps)})
-        _, warm = _passes(short, data, teacher, device, lambda: None)
+        cold, warm = _passes(short, data, teacher, device, lambda: None)
+        first += cold
         images = len(TrainingData.cut(data, short.recipe).train)
         took = images / statistics.median(epoch.images_per_second for epoch in warm)
         if took >= wanted / 2 or images < steps * config.recipe.batch_size:  # there are no more

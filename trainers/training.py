@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainers.check import refuse_idle_epochs, refuse_images
+from trainers.check import refuse_idle_epochs, refuse_images, refuse_undecided
 from trainers.config import Recipe, TrialConfig
 from trainers.diagnostics import Sample, diagnose
 from trainers.distillers import METHODS, Batch, Distiller, Setting, build_distiller
@@ -317,6 +317,7 @@ def _initial(config: TrialConfig, setting: Setting) -> Distiller:
 
 def _compiled_size(recipe: Recipe) -> int | None:
     """Images of the batches that go through a compiled student; None where the recipe has none."""
+    refuse_undecided(recipe)
     return recipe.batch_size if recipe.compile else None
 
 

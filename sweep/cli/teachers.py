@@ -275,6 +275,7 @@ def train(spec: str, root: Root, uri: str, display: Display, verbose: bool) -> t
         The exit code of :func:`sweep.run.run_sweep`, and one row for each of the spec's teachers that is stored.
     """
     from search_spaces.loader import load_spec
+    from sweep.cost.compiling import known
     from sweep.plan.expand import build_plan
     from sweep.run import run_sweep
     from trainers.teacher.store import TeacherStore
@@ -282,5 +283,5 @@ def train(spec: str, root: Root, uri: str, display: Display, verbose: bool) -> t
     loaded = load_spec(spec)
     code = run_sweep(loaded, root, uri, display, verbose, only_teachers=True)
     store = TeacherStore(root.teachers, root.storage)
-    passports = (store.trained_by(slot.id) for slot in build_plan(loaded, store).teachers)
+    passports = (store.trained_by(slot.id) for slot in build_plan(known(loaded, root), store).teachers)
     return code, [_row(passport) for passport in passports if passport is not None]

@@ -58,7 +58,7 @@ def plan(
         place = Root.at(root, storage)
         loaded = shrunk_spec(load_spec(spec), place) if smoke else load_spec(spec)
     if calibrate:
-        said = calibrated(loaded, place, how, lambda what: typer.echo(f"measuring {what}", err=True))
+        said = calibrated(loaded, place, how, lambda what: typer.echo(what, err=True))
         typer.echo(said, nl=False)
         if how is not Format.TABLE:
             return

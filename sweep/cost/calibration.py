@@ -130,7 +130,7 @@ def calibrate(plan: Plan, root: Root, say: Callable[[str], None]) -> tuple[Measu
     on_gpu = plan.compute["gpus"] != 0
     known = remembered(root)
     kinds = _kinds(plan, on_gpu)
-    trials = {kind: _trial(planned, plan) for kind, planned in kinds.items()}
+    trials = {kind: rehearsed(planned, plan) for kind, planned in kinds.items()}
     heaviest = max(kinds, key=lambda kind: _work(trials[kind], plan))
     if heaviest not in known.layouts:
         layouts, timed = _all_layouts(trials[heaviest], kinds[heaviest].name, plan, on_gpu, say)
@@ -159,7 +159,7 @@ def settled(plan: Plan, root: Root, *, cluster: bool = False) -> Plan:
         return plan
     if not cluster and not torch.cuda.device_count():
         return _with_gpus(plan, 0)
-    heaviest = max(_kinds(plan, True).values(), key=lambda planned: _work(_trial(planned, plan), plan))
+    heaviest = max(_kinds(plan, True).values(), key=lambda planned: _work(rehearsed(planned, plan), plan))
     kind = kind_name(heaviest.pair, heaviest.config, True)
     machines = list(_all_remembered(root)) if cluster else [remembered(root)]
     shares = [best(known.layouts[kind]).layout.gpus for known in machines if kind in known.layouts]
@@ -176,7 +176,7 @@ def _kinds(plan: Plan, on_gpu: bool) -> dict[str, Slot | SearchedCell]:
     return {kind_name(planned.pair, planned.config, on_gpu): planned for planned in everything}
 
 
-def _trial(planned: Slot | SearchedCell, plan: Plan) -> TrialConfig:
+def rehearsed(planned: Slot | SearchedCell, plan: Plan) -> TrialConfig:
     """A trial as it is rehearsed: with a teacher of the right architecture."""
     architectures = {slot.id: slot.config["model"] for slot in plan.teachers}
     config = TrialConfig.model_validate(planned.config)

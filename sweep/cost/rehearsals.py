@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -131,6 +132,8 @@ def _rehearse(
     from trainers.rehearsal import rehearse, stand_in
 
     torch.set_num_threads(layout.cpus)
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", str(layout.cpus))  # as of a worker
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # the compiler looks for CUDA, there or not
     try:
         load_installed()
         load(code)

@@ -22,6 +22,7 @@ from search_spaces.idle import idle
 from search_spaces.schema import MethodGrid, Pair, Spec, Variant
 from search_spaces.space import OF_RECIPE, as_searched, corners, usual_point
 from search_spaces.table import column
+from sweep.plan.compiling import decided
 from sweep.plan.labels import TUNED, label
 from sweep.plan.notes import mixing, own_labels, teachers_take, unlabelled
 from sweep.plan.slots import RULES, Plan, SearchedCell, Slot
@@ -94,6 +95,7 @@ def build_plan(spec: Spec, store: TeacherStore | None = None) -> Plan:
         networks=_networks([*architectures.values(), *(pair.student for pair in spec.pairs)], data),
         parts=parts,
         code=spec.code.key,
+        compiled={kind: dict(one) for kind, one in spec.compiled.items()},
         table=table_of(spec, methods, pairs),
         slots=(*(slot for slot in trained.values() if slot.id in needed), *unique.values()),
         notes=(
@@ -235,7 +237,7 @@ class _Place:
             model=self.pair.student,
             teacher=self.teacher.stored if self.taught else None,
             method=self.method,
-            recipe=self.recipe.value,
+            recipe=decided(self.recipe.value, self.pair.student, self.spec.compiled),
             seed=seed,
             code=self.code,
         )

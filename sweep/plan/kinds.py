@@ -28,12 +28,17 @@ def kind_of(pair: str, config: dict[str, Any]) -> tuple[Any, ...]:
     """What decides the length of a trial's epoch, the method first."""
     taught = student_of(pair) and config["method"]["name"] != "scratch"
     teacher = teacher_of(pair).partition("@")[0] if taught else ""
-    recipe = [config["recipe"].get(name) for name in TIMED_BY]
-    set_too = [name for name in TIMED_BY_WHERE_SET if config["recipe"].get(name)]
-    labelled = config["recipe"].get("labelled_fraction", 1)
+    recipe = of_recipe(config["recipe"])
+    return (config["method"]["name"], teacher, config["model"], config["dataset"]["content"], *recipe)
+
+
+def of_recipe(recipe: dict[str, Any]) -> list[Any]:
+    """What of a recipe, as JSON, decides the length of an epoch."""
+    set_too = [name for name in TIMED_BY_WHERE_SET if recipe.get(name)]
+    labelled = recipe.get("labelled_fraction", 1)
     if labelled != 1:  # methods without a teacher train on so many images
         set_too.append(f"labelled {labelled}")
-    return (config["method"]["name"], teacher, config["model"], config["dataset"]["content"], *recipe, *set_too)
+    return [*(recipe.get(name) for name in TIMED_BY), *set_too]
 
 
 def kind_name(pair: str, config: dict[str, Any], on_gpu: bool) -> str:

@@ -25,7 +25,7 @@ point."""
 
 LATENCY = "student_latency"
 """The field of a searched cell that depends on the machine."""
-LATER = ("table", "latencies")
+LATER = ("table", "latencies", "compiled")
 """Sections of a plan that came later, and are not noted where they are empty."""
 
 
@@ -231,6 +231,8 @@ class Plan:
     """The key of the user's files that it needs (:attr:`trainers.code.Code.key`); empty: none."""
     latencies: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """By architecture of a student how long it takes on the machine that ran the sweep, where that was measured."""
+    compiled: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What `compile: auto` has come to (:mod:`sweep.plan.compiling`); it stays so when the sweep is gone on with."""
     table: dict[str, Any] = field(default_factory=dict)
     """How the table is printed, as :class:`search_spaces.table.Table` has it where that is not the default."""
 
@@ -262,8 +264,8 @@ class Plan:
         return fixed + sum(cell.trials * cell.epochs for cell in self.cells)
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as the ledger's event `plan` holds it; its parts are the plan's own. Without a `table`, and without
-        latencies, it is what earlier releases noted, so that a sweep of theirs is no other plan."""
+        """The plan as the ledger's event `plan` holds it; its parts are the plan's own. Without its
+        sections that came later it is what earlier releases noted, so that a sweep of theirs is no other plan."""
         whole = _fields(self) | {"slots": [_fields(slot) for slot in self.slots]}
         cells = [_fields(cell) for cell in self.cells]
         whole["cells"] = [{name: value for name, value in cell.items() if value or name != LATENCY} for cell in cells]
@@ -300,5 +302,7 @@ def is_number(value: Any) -> bool:
 
 def _without_facts(content: dict[str, Any]) -> dict[str, Any]:
     cells = [{name: value for name, value in cell.items() if name != LATENCY} for cell in content.get("cells", ())]
-    kept = {name: value for name, value in content.items() if name not in ("networks", "parts", "latencies")}
+    kept = {
+        name: value for name, value in content.items() if name not in ("networks", "parts", "latencies", "compiled")
+    }
     return kept | ({"cells": cells} if "cells" in content else {})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from search_spaces.schema import Pair, Spec
 from sweep.layout import Root
+from sweep.plan.compiling import decided
 from sweep.plan.slots import Plan, Slot
 from trainers.config import DatasetConfig, MethodConfig, TeacherConfig, TrialConfig
 from trainers.errors import InputError
@@ -87,7 +88,7 @@ def _teacher(spec: Spec, dataset: DatasetConfig, architecture: str) -> Slot:
         dataset=dataset,
         model=architecture,
         method=scratch,
-        recipe=spec.teacher_recipe,
+        recipe=decided(spec.teacher_recipe, architecture, spec.compiled),
         seed=spec.teacher_seed,
         code=code_of(dataset.name, [architecture], scratch),
     )

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces.schema import Spec
-from sweep.cost import calibration, estimate, latency
+from sweep.cost import calibration, compiling, estimate, latency
 from sweep.formats import Format, listing
 from sweep.layout import Root
 from sweep.ledger import snapshot
 from sweep.ledger.neighbours import Neighbours
 from sweep.ledger.store import Ledger
+from sweep.plan.compiling import undecided
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
 from sweep.plan.teachers import stored_teachers
@@ -105,7 +106,9 @@ def look_ahead(spec: Spec, root: Root) -> Preview:
     root.offer_cache()
     with root.newly_made():
         snapshot.restore(root, spec.name)
+        spec = compiling.known(spec, root)
         plan = _with_devices(build_plan(spec, TeacherStore(root.teachers, root.storage)), root)
+        plan = replace(plan, notes=(*plan.notes, *_compiling(spec)))
         plan = warm_started(latency.told(plan, latency.remembered(plan, root)), root)
     teachers = stored_teachers(plan, root)
     neighbours = Neighbours(root, plan.name)
@@ -116,6 +119,13 @@ def look_ahead(spec: Spec, root: Root) -> Preview:
         shared = elsewhere(plan, teachers, over, neighbours, ledger)
         first = tuple(first_points(plan, ledger))
     return Preview(plan, over, root, shared, tuple(neighbours.remarks.values()), first)
+
+
+def _compiling(spec: Spec) -> list[str]:
+    """What `compile: auto` comes to, as lines."""
+    left = ", ".join(dict.fromkeys(undecided(spec).values()))
+    measure = "counts as false until it is measured: by `sweep run`, or with --calibrate now"
+    return [*compiling.said(spec.compiled), *([f"compile: auto of {left} {measure}"] if left else [])]
 
 
 def preview(spec: Spec, root: Root, how: Format) -> str:
@@ -142,8 +152,9 @@ def calibrated(spec: Spec, root: Root, how: Format, say: Callable[[str], None]) 
     """
     root.check_writable()
     root.offer_cache()
-    plan = build_plan(spec, TeacherStore(root.teachers, root.storage))
-    layouts = calibration.calibrate(plan, root, say)
+    store = TeacherStore(root.teachers, root.storage)
+    plan = build_plan(compiling.settled(spec, root, store, say), store)
+    layouts = calibration.calibrate(plan, root, lambda what: say(f"measuring {what}"))
     chosen = calibration.best(layouts)
     alone = min(layouts, key=lambda measured: measured.layout.trials)
     rows = [

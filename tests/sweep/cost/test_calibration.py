@@ -120,13 +120,13 @@ def answers(plan: Plan, *sent: Rehearsal | str | None) -> list[Rehearsal]:
 
 
 def test_rehearsals_are_heard_in_any_order(plan: Plan) -> None:
-    one, other = Rehearsal(1.0, 0.5, 100.0, 0), Rehearsal(2.0, 0.5, 50.0, 0)
+    one, other = Rehearsal(1.0, 0.5, 100.0, 0, 1.5), Rehearsal(2.0, 0.5, 50.0, 0, 2.5)
     assert sorted(found.epoch_seconds for found in answers(plan, one, other)) == [1.0, 2.0]
 
 
 def test_a_process_that_the_system_ended_had_too_little_memory(plan: Plan) -> None:
     with pytest.raises(MemoryError, match="2 such trials do not fit"):
-        answers(plan, Rehearsal(1.0, 0.5, 100.0, 0), None)
+        answers(plan, Rehearsal(1.0, 0.5, 100.0, 0, 1.5), None)
     with pytest.raises(MemoryError):
         answers(plan, "", None)
 
