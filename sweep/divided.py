@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from search_spaces.schema import Spec
@@ -34,6 +35,7 @@ from sweep.ledger.claims import LOOK_SECONDS, Claims
 from sweep.ledger.earlier import go_on
 from sweep.ledger.ended import Ended, give_out
 from sweep.ledger.store import Ledger
+from sweep.plan.divisible import refuse_what_needs_one_driver
 from sweep.plan.teachers import stored_teachers
 from sweep.run import STOPPED, planned, record_start, run_here, run_on_ray, run_sweep
 from trainers.code import load
@@ -84,19 +86,25 @@ def run_divided(
         claims = stack.enter_context(Claims(paths.divided, spec.text))
         claims.refuse_another_spec(spec.name)
         plan = planned(spec, root, None, display, local, divided=True)
-        _refuse_what_needs_one_driver(plan)
+        refuse_what_needs_one_driver(plan)
         with _table(claims, display, until) as ours:
-            if not ours:
-                return TIME_UP
-            begun = _share_what_is_known(spec, plan, paths)
+            share = partial(_share_what_is_known, spec, plan, paths)
+            begun = _when_free(share, claims, display, until) if ours else None
+        if begun is None:
+            return TIME_UP
         stopped = _train(plan, root, claims, display, verbose, local=local, until=until)
         if stopped:
             return STOPPED.get(stopped, SOME_FAILED)
         with _table(claims, display, until, after_all=True) as ours:
-            made = _made_since(begun, paths) if ours else TIME_UP
-            if made is not None:
-                return made
-            return run_sweep(spec, root, uri, display, verbose, local=local, until=until, lost=claims.is_lost)
+
+            def make() -> int:
+                made = _made_since(begun, paths)
+                if made is not None:
+                    return made
+                return run_sweep(spec, root, uri, display, verbose, local=local, until=until, lost=claims.is_lost)
+
+            code = _when_free(make, claims, display, until) if ours else None
+            return TIME_UP if code is None else code
 
 
 @contextmanager
@@ -133,6 +141,29 @@ def _table(claims: Claims, display: Display, until: Until | None, *, after_all: 
         yield ours
 
 
+def _when_free(work: Callable[[], int], claims: Claims, display: Display, until: Until | None) -> int | None:
+    """What comes of work with the sweep's own ledger, which a member that stood still while it had its turn may hold
+    until it goes on, and ends; None where the time is up before.
+
+    Raises:
+        KeyboardInterrupt: for Ctrl-C, and for SIGTERM, while it waits.
+        BusyError: where somebody else has the ledger, or this one was itself taken for dead.
+    """
+    said = False
+    while True:
+        try:
+            return work()
+        except BusyError as error:
+            if claims.is_lost() or not claims.took_over(TABLE):
+                raise
+            if not said:
+                display.note(f"{error}; it stands still, so it is waited for")
+            said = True
+        with _waiting() as notice:
+            if notice.wait(LOOK_SECONDS) or (until is not None and until.left() <= 0):
+                return None
+
+
 def _outlast(claims: Claims, display: Display, look: Callable[[], None]) -> None:
     """Wait until no other member trains; `look` is called meanwhile."""
     claims.rest()
@@ -165,18 +196,6 @@ def _refuse_storage(root: Root) -> None:
     if root.storage.uri:
         raise InputError(
             f"--divide is for machines that see one root; with a storage ({root.storage.uri}) a sweep has one driver"
-        )
-
-
-def _refuse_what_needs_one_driver(plan: Plan) -> None:
-    if plan.cells:
-        raise InputError(
-            f"sweep '{plan.name}' has searches, which go by all that they have tried: they cannot be divided among"
-            " several runs yet. Run it as one job, or give its searches a spec of their own"
-        )
-    if any(plan.budget.values()):
-        raise InputError(
-            f"sweep '{plan.name}' has a budget, which each of several runs would spend by itself: leave `budget` out"
         )
 
 

@@ -104,6 +104,13 @@ class Claims:
         number, owner = self._last(key)
         return owner == self.id and not self._path(key, number + 1).exists()
 
+    def took_over(self, key: str) -> bool:
+        """Whether what is ours was another's, who was silent and has not given it back."""
+        number, owner = self._last(key)
+        if owner != self.id or number == 0:
+            return False
+        return self._owner(key, number - 1) not in (NOBODY, self.id)
+
     def done(self, key: str) -> None:
         """A trial has ended, so that nobody needs to have it any more."""
         with self._lock:
@@ -146,8 +153,11 @@ class Claims:
         number = self._known.get(key, -1)
         if number < 0:
             return -1, None
+        return number, self._owner(key, number)
+
+    def _owner(self, key: str, number: int) -> str:
         try:
-            return number, self._path(key, number).read_text(encoding="utf-8").strip()
+            return self._path(key, number).read_text(encoding="utf-8").strip()
         except OSError as error:
             raise StorageError(f"cannot read {self._path(key, number)}: {error.strerror}") from error
 

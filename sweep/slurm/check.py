@@ -13,11 +13,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import kd_sweep
 from sweep.layout import Root
 from sweep.ledger import lock
+from sweep.ledger.claims import Claims
+from sweep.plan.divisible import refuse_what_needs_one_driver
 from sweep.slurm import drivers
 from sweep.slurm.disks import free, whereabouts
 from sweep.slurm.script import written
@@ -65,6 +68,8 @@ def findings(
         plan, finding = _plan(loaded, root)
         yield finding
     yield _locks(root)
+    if loaded is not None and plan is not None and wanted.array is not None:
+        yield _divided(loaded, plan, root)
     if loaded is not None:
         yield from _places(spec, loaded, root)
         yield _offline(loaded, tracking_uri)
@@ -109,6 +114,22 @@ def _locks(root: Root) -> Finding:
     with suppress(FileNotFoundError):  # another check was faster
         probe.unlink()
     return Finding("file locks", True, f"{root.path.absolute()} has them")
+
+
+def _divided(spec: Spec, plan: Plan, root: Root) -> Finding:
+    """Whether several jobs can divide the plan below the root."""
+    from sweep.cost.compiling import settled
+    from trainers.teacher.store import TeacherStore
+
+    what = "dividing"
+    try:
+        refuse_what_needs_one_driver(plan)
+        settled(spec, root, TeacherStore(root.teachers, root.storage), lambda line: None, here=False)
+        with TemporaryDirectory(prefix=".probe-", dir=root.path) as folder, Claims(Path(folder)) as claims:
+            claims.take("a trial")
+    except KDError as error:
+        return Finding(what, False, str(error))
+    return Finding(what, True, "each trial goes to one job, by hard links below the root")
 
 
 def _places(spec: str, loaded: Spec, root: Root) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from subprocess import Popen
 
 import pytest
 
+from sweep.ledger import lock
 from sweep.ledger.lease import machine
 from tests.support.command import LONGEST, SMALL, User
 from tests.support.undisturbed import undisturbed
@@ -220,6 +221,44 @@ def test_one_that_waits_for_what_others_train_hears_what_it_is_told(
     assert "waiting for what the others train" in done.out
     assert user.sweep("run", "spec.yaml", "--local", "--divide").code == 0
     assert len(user.events("final")) == 2
+
+
+def silent_at_the_table(user: User) -> None:
+    """A member that had its turn with the sweep's own ledger, and was not heard of since."""
+    gone = {"host": "here", "pid": 1, "machine": machine(), "beats": 9, "spec": "", "trains": False, "over": True}
+    write_atomically(divided(user) / "members" / "silent.json", json.dumps(gone).encode())
+    write_atomically(divided(user) / "claims" / "table.0000", b"silent")
+
+
+def until_it_waits(process: Popen[str]) -> None:
+    assert process.stdout is not None
+    while line := process.stdout.readline():
+        if "it stands still, so it is waited for" in line:
+            return
+    raise AssertionError(process.communicate())
+
+
+def test_one_that_stands_still_with_the_ledger_is_waited_for(user: User) -> None:
+    user.write(FEW)
+    silent_at_the_table(user)
+    with lock.exclusive(user.root.sweep("small").lock, "sweep 'small'"):
+        one = user.start("run", "spec.yaml", "--local", "--divide")
+        until_it_waits(one)
+        assert not ended(user)
+    done = user.end(one)
+    assert done.code == 0, done.out + done.err
+    assert len(user.events("final")) == 2
+
+
+@pytest.mark.parametrize(("told", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGUSR2, 75)])
+def test_who_waits_for_it_hears_what_it_is_told(user: User, told: signal.Signals, code: int) -> None:
+    user.write(FEW)
+    silent_at_the_table(user)
+    with lock.exclusive(user.root.sweep("small").lock, "sweep 'small'"):
+        one = user.start("run", "spec.yaml", "--local", "--divide")
+        until_it_waits(one)
+        one.send_signal(told)
+        assert user.end(one).code == code
 
 
 SEARCHED = SMALL.replace("methods: [scratch,", "search: {trials: 4}\nmethods: [{kd: {temperature: {range: [1, 8]}}},")

@@ -150,6 +150,16 @@ def wait_until(enough: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
+def test_what_was_taken_over_from_one_who_was_silent_is_known_from_what_was_given_back(tmp_path: Path) -> None:
+    claimed(tmp_path, "silent", says(tmp_path, "dead", over=True))
+    claimed(tmp_path, "returned", "dead")
+    claimed(tmp_path, "returned", claims.NOBODY, number=1)
+    with Claims(tmp_path) as one:
+        assert not one.took_over("silent")  # it is not ours
+        assert [one.take(key) for key in ("silent", "returned", "new")] == [True, True, True]
+        assert [one.took_over(key) for key in ("silent", "returned", "new")] == [True, False, False]
+
+
 def test_something_is_done_by_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "LOOK_SECONDS", 0.01)
     inside: list[int] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -69,6 +70,33 @@ def test_where_all_is_well_each_check_says_so_and_nothing_is_left_but_data_and_s
     assert all(finding.found for finding in told.values())
     assert told["Slurm"].found.startswith("Job 7 to start at")
     assert {path.name for path in (folder / "runs").iterdir()} <= {".gitignore", "cache", "slurm"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[scratch, kd,", "[{dkd: {beta: {range: [1, 8]}}}, kd,", "has searches"),
+        ("seeds: 2", "seeds: 2\nbudget: {max_trials: 3}", "has a budget"),
+        ("epochs: 4,", "epochs: 4, compile: auto,", "compile: auto is not decided yet for resnet14, resnet8"),
+    ],
+)
+def test_of_an_array_it_is_said_what_its_jobs_cannot_divide(folder: Path, old: str, new: str, said: str) -> None:
+    array = Wanted("12:00:00", cpus=2, array=3)
+    assert found(array)["dividing"].holds
+    assert "dividing" not in found()
+    change(folder, old, new)
+    assert said in wrong(found(array))["dividing"]
+
+
+def test_of_an_array_it_is_said_where_the_disk_makes_no_hard_links(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refused)
+    assert "makes no hard links (Operation not permitted)" in wrong(found(Wanted("12:00:00", array=2)))["dividing"]
+    assert not list((folder / "runs").glob(".probe*"))
 
 
 def wrong(told: dict[str, Finding]) -> dict[str, str]:
