@@ -179,7 +179,7 @@ class Recipe(Keyed):
     """What the teacher's logits are rounded to before a method reads them: at most 1 part in 2000 of each, in `fp16`,
     for half of the logit bank's bytes. Methods that read the teacher's maps take no notice."""
     compile: bool | Literal["auto"] = False
-    """Train a compiled student (`torch.compile`), whose first epoch waits; `auto`: where a sweep measures that it pays."""
+    """Train a compiled student (`torch.compile`); `auto`: where a sweep measures, before it begins, that it pays."""
     sync_batch_norm: bool = True
     """Where several workers train one trial: batch norms see the whole batch, as one worker's would, not each share."""
     val_fraction: float = Field(0.1, ge=0, lt=1)
