@@ -154,12 +154,13 @@ def _when_free(work: Callable[[], int], claims: Claims, display: Display, until:
         try:
             return work()
         except BusyError as error:
-            if claims.is_lost() or not claims.took_over(TABLE):
-                raise
-            if not said:
-                display.note(f"{error}; it stands still, so it is waited for")
-            said = True
+            busy = error
+        if claims.is_lost() or not claims.took_over(TABLE):
+            raise busy
         with _waiting() as notice:
+            if not said:
+                display.note(f"{busy}; it stands still, so it is waited for")
+            said = True
             if notice.wait(LOOK_SECONDS) or (until is not None and until.left() <= 0):
                 return None
 
