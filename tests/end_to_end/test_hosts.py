@@ -18,7 +18,7 @@ from tests.support.hosts import REPOSITORY, hosts, missing, wait_for
 from tests.support.listeners import Listener
 from tests.support.stranger import NUMBERS
 
-pytestmark = pytest.mark.slow(150)
+pytestmark = pytest.mark.slow(160)
 
 __all__ = ["undisturbed"]
 
@@ -48,6 +48,7 @@ def test_a_sweep_on_hosts_that_share_nothing(undisturbed: Undisturbed, cluster: 
     cluster.submit()
     goes_on(cluster, by=3)
     nobody_gets_in_from_another_host(cluster)
+    a_worker_and_the_tracking_server_are_cut_off_and_come_back(cluster)
     cluster.typed("logs", "small", "-f")
     assert cluster.seen(results) == undisturbed.results
     assert cluster.seen(begun_after_their_end) == []
@@ -63,10 +64,25 @@ def its_clock_is_an_hour_fast(cluster: HostCluster) -> None:
     assert [there[0] - here[0], there[1] - here[1]] == pytest.approx([HOUR] * 2, abs=HOUR / 2)
 
 
-def goes_on(cluster: HostCluster, by: int, head: str = "head") -> None:
+def goes_on(cluster: HostCluster, by: int) -> None:
     """Wait until the sweep has so many more epochs."""
-    goal = cluster.seen(epochs, head) + by
-    wait_for(f"{goal} epochs", lambda: cluster.seen(epochs, head) >= goal)
+    goal = cluster.seen(epochs) + by
+    wait_for(f"{goal} epochs", lambda: cluster.seen(epochs) >= goal)
+
+
+def a_worker_and_the_tracking_server_are_cut_off_and_come_back(cluster: HostCluster) -> None:
+    """The cluster misses the worker; its part of Ray, which finds itself given up, ends, and is started again."""
+    worker, tracker = cluster.hosts["worker1"], cluster.hosts["mlflow"]
+    worker.cut_off()
+    tracker.cut_off()
+    wait_for("the worker is missed", lambda: cluster.seen(lambda user: user.events("failed")))
+    goes_on(cluster, by=2)  # on the other
+    worker.reconnect()
+    tracker.reconnect()
+    wait_for("its Ray has ended", lambda: not worker.processes("raylet"))
+    cluster.start_worker("worker1")
+    (failed,) = cluster.seen(lambda user: user.events("failed"))
+    assert failed.body["again"] and "its worker" in failed.body["reason"], failed.body
 
 
 # -- what listens where ------------------------------------------------------------------------------------------------

@@ -22,13 +22,15 @@ from tests.support.object_store import BUCKET, KEYS
 T = TypeVar("T")
 URI = f"s3://{BUCKET}/hosts?endpoint_override=store:9000&scheme=http&region=us-east-1"
 WORKERS = ("worker1", "worker2")
-NAMES = ("head", "heir", *WORKERS, "store", "mlflow", "elsewhere")
+NAMES = ("head", *WORKERS, "store", "mlflow", "elsewhere")
 STORE_BYTES = 100_000_000
 """Ray's shared memory on each host."""
 SOON_DEAD = {"RAY_health_check_period_ms": "1000", "RAY_health_check_timeout_ms": "2000"}
 SOON_DEAD |= {"RAY_health_check_failure_threshold": "4"}
 """A head misses a host that is silent for some seconds; Ray's own settings give it most of a minute."""
 HOUR = 3600
+TRAINS = "ray::ResourceTrainable"
+"""What a worker is called that trains."""
 TRACKING = "http://mlflow:5000"
 
 
@@ -67,7 +69,6 @@ class HostCluster:
         self._answers("store", 9000)
         make = f"import urllib.request as u; u.urlopen(u.Request('http://store:9000/{BUCKET}', method='PUT'))"
         self.hosts["elsewhere"].ask("python", "-c", make)
-        self._answers("head", 8265)
         self._answers("mlflow", 5000)
 
     def start_mlflow(self) -> None:
@@ -120,6 +121,7 @@ class HostCluster:
 
     def submit(self, head: str = "head") -> None:
         self.hosts["elsewhere"].outside(HOME / "spec.yaml").write_text(SPEC)
+        self._answers(head, 8265)
         self.typed("submit", "spec.yaml", head=head)
 
     def seen(self, look: Callable[[User], T], head: str = "head") -> T:
@@ -128,7 +130,7 @@ class HostCluster:
 
     def training(self) -> list[int]:
         """The workers that train, on any host."""
-        return [pid for name in WORKERS for pid in self.hosts[name].processes("ray::ResourceTrainable")]
+        return [pid for name in WORKERS for pid in self.hosts[name].processes(TRAINS)]
 
     # -- doors --------------------------------------------------------------------------------------------------------
 
