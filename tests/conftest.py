@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +17,8 @@ __all__ = ["pytest_collection_modifyitems"]
 
 for _name in ("UV", "SWEEP_ROOT", "MLFLOW_TRACKING_URI"):  # by which commands are read and printed otherwise
     os.environ.pop(_name, None)
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes would each compile us anew
+sys.dont_write_bytecode = False
 
 
 HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -46,6 +49,12 @@ def pytest_collection(session: pytest.Session) -> None:
     )
     settings.load_profile("project")
     torch.set_num_threads(1)  # tests run side by side, and threads that fight for cores are slower than none
+    for absent in (device for device in (torch.cuda, torch.xpu, torch.mtia) if not device.is_available()):
+        absent.manual_seed_all = _nothing_to_seed
+
+
+def _nothing_to_seed(seed: int) -> None:
+    """For a device that is not there: torch keeps the formatted stack of each call, for the device's first use."""
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -46,6 +46,7 @@ def bare(tmp_path: Path) -> Mapping[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path / "site"), str(ROOT)])}
 
 
+@pytest.mark.slow(3)
 def test_the_stages_import_only_what_a_lent_card_has(bare: Mapping[str, str], tmp_path: Path) -> None:
     modules = [stage.module for stage in every().values()] + ["benchmarks.gpu.beside", "benchmarks.gpu.__main__"]
     code = f"import importlib, {', '.join(modules)}\ntry: import ray\nexcept ImportError: print('absent')"

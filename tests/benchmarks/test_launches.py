@@ -23,6 +23,7 @@ BOUNDS: dict[str, tuple[Case, float]] = {
 """Launches of a step with its part of a chunk."""
 
 
+@pytest.mark.slow(2)
 @pytest.mark.parametrize(("asked", "most"), BOUNDS.values(), ids=BOUNDS)
 def test_a_step_asks_for_few_kernels_and_never_waits(asked: Case, most: float) -> None:
     found = step(asked, taught_by("resnet8"))

@@ -185,6 +185,7 @@ print(failing(Path.cwd() / "checkout", ["test_endless.py::test_endless"], within
 """
 
 
+@pytest.mark.slow(1)
 def test_tests_that_do_not_come_to_their_end_are_ended(tmp_path: Path) -> None:
     (tmp_path / "checkout").mkdir()
     (tmp_path / "checkout" / "test_endless.py").write_text("def test_endless():\n    while True: pass")

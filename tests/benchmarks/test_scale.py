@@ -34,6 +34,7 @@ def test_a_plan_takes_as_many_bytes_a_trial_however_long_and_none_when_it_is_the
     assert few.sizes["MB of the same plan again"] == many.sizes["MB of the same plan again"] == 0
 
 
+@pytest.mark.slow(1)
 def test_an_epoch_more_takes_few_bytes_of_a_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
     for epochs in (40, 80):

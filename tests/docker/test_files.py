@@ -32,6 +32,7 @@ def tool(name: str, *arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow(1)
 def test_the_compose_file_keeps_to_the_compose_specification(tmp_path: Path) -> None:
     tool("check-jsonschema", "--builtin-schema", "vendor.compose-spec", str(FOLDER / "compose.yaml"))
     wrong = compose()

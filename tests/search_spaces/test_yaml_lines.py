@@ -225,6 +225,7 @@ def test_what_is_no_text_is_known_as_it_is_written() -> None:
     assert list(written.values()) == ["2024-01-01", "no", "1.50", None, None, "", None]
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("text", ["[" * 1500, "{a: " * 1500, "- " * 1500, "[" * 1500 + "]" * 1500])
 def test_deep_nesting_is_one_mistake(text: str) -> None:
     assert len(mistakes(text)) == 1

@@ -60,6 +60,7 @@ class Folder:
     def read(self, *paths: str) -> Code:
         """The files under `code`; all that lie there, where none is named."""
         found = sorted(path.name for path in self.path.iterdir() if path.is_dir() or path.suffix == ".py")
+        found = [name for name in found if name != "__pycache__"]
         return read(paths or found, self.path)
 
     def load(self, **files: str) -> Code:

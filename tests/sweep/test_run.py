@@ -62,6 +62,7 @@ def go_on(plan: Plan, root: Root, ledger: Ledger) -> TrialQueue:
     return queue
 
 
+@pytest.mark.slow(1)
 def test_a_teacher_whose_end_the_driver_did_not_live_to_hear_is_in_the_ledger_whole(
     plan: Plan, root: Root, ledger: Ledger
 ) -> None:
@@ -80,6 +81,7 @@ def test_a_teacher_whose_end_the_driver_did_not_live_to_hear_is_in_the_ledger_wh
     assert ledger.last_seq() == before
 
 
+@pytest.mark.slow(1)
 def test_a_teacher_that_another_sweep_trained_costs_this_one_nothing(plan: Plan, root: Root, ledger: Ledger) -> None:
     slot = plan.teachers[0]
     epochs = trained(slot, root)
@@ -95,6 +97,7 @@ def test_a_teacher_that_another_sweep_trained_costs_this_one_nothing(plan: Plan,
 # -- what a driver that was killed left -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow(1)
 def test_a_teacher_that_another_sweep_has_trained_again_is_named_as_what_it_is_now(
     plan: Plan, root: Root, ledger: Ledger
 ) -> None:
@@ -259,6 +262,7 @@ def run_of(plan: Plan, root: Root, ledger: Ledger, console: Console) -> Run:
     return Run(plan, root, queue, ledger, PlainDisplay(console), BudgetWatch(plan, ledger), lambda _: None)
 
 
+@pytest.mark.slow(2)
 def test_a_page_that_cannot_be_written_costs_neither_the_table_nor_mlflow(
     over: Plan, root: Root, ledger: Ledger, new_store: Callable[[str], str]
 ) -> None:

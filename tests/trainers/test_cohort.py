@@ -92,6 +92,7 @@ def test_every_kind_of_method_trains_in_a_cohort_as_alone(room: Room) -> None:
     assert dict(zip(EVERY_KIND, found, strict=True)) == dict(zip(EVERY_KIND, expected, strict=True))
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize(
     "recipe",
     [{"views": "autoaugment", "cutout": 2, "diagnostics": True}, {"precision": "bf16", "teacher_logits": "fp32"}],
@@ -103,6 +104,7 @@ def test_so_they_do_by_every_recipe(room: Room, recipe: dict[str, Any]) -> None:
     assert found == alone(room, *named, epochs=1, **recipe)
 
 
+@pytest.mark.slow(2)
 def test_the_order_of_the_trials_changes_nothing(room: Room) -> None:
     named = [EVERY_KIND[kind] for kind in ("teacher's maps", "dropout", "strong views", "other dropout", "no teacher")]
     assert [outcome(trial) for trial in room.begin(trials(*named))] == alone(room, *named)
@@ -118,6 +120,7 @@ def test_in_turns_epoch_by_epoch_the_results_are_the_same(room: Room) -> None:
     assert results == [expected for expected, _ in alone(room, *named)]
 
 
+@pytest.mark.slow(1)
 def test_students_of_a_cohort_may_be_of_several_architectures(room: Room) -> None:
     configs = [small_trial("kd"), small_trial("kd").model_copy(update={"model": "resnet14"})]
     expected = [finish(fit(config, data=room.data, teacher=room.teacher))[0] for config in configs]
@@ -150,6 +153,7 @@ def test_data_views_and_the_teacher_s_passes_are_made_once(room: Room, monkeypat
     assert calls.count("strong") == 1 + passes
 
 
+@pytest.mark.slow(1)
 def test_a_loader_of_the_teacher_is_called_once(room: Room) -> None:
     loaded: list[int] = []
 
@@ -163,6 +167,7 @@ def test_a_loader_of_the_teacher_is_called_once(room: Room) -> None:
     assert loaded == [1]
 
 
+@pytest.mark.slow(1)
 def test_a_bank_serves_all_of_them(room: Room, tmp_path: Path) -> None:
     named = [EVERY_KIND[kind] for kind in ("logits", "dropout", "strong views")]
     expected = alone(room, *named)
@@ -188,6 +193,7 @@ def test_the_trials_seconds_together_are_the_cohort_s(room: Room, monkeypatch: p
 OTHERS = [EVERY_KIND[kind] for kind in ("dropout", "teacher's maps", "strong views")]
 
 
+@pytest.mark.slow(1)
 def test_one_that_diverges_says_so_as_alone_and_leaves_the_others_as_they_are(room: Room) -> None:
     (config,) = trials(DIVERGES)
     with pytest.raises(DivergedError) as expected:
@@ -200,6 +206,7 @@ def test_one_that_diverges_says_so_as_alone_and_leaves_the_others_as_they_are(ro
     assert [outcome(trial) for trial in (first, *others)] == alone(room, *OTHERS)
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("how", ["closed", "let go of"])
 def test_one_that_is_stopped_after_an_epoch_leaves_the_others_as_they_are(room: Room, how: str, tmp_path: Path) -> None:
     configs = trials(OTHERS[0], EVERY_KIND["logits"], *OTHERS[1:])
@@ -216,6 +223,7 @@ def test_one_that_is_stopped_after_an_epoch_leaves_the_others_as_they_are(room: 
     assert written == ["epoch-0001"]
 
 
+@pytest.mark.slow(1)
 def test_one_that_cannot_be_set_up_fails_alone(room: Room) -> None:
     wrong = ("kd", {"ce_weight": 0, "alpha": 0})
     first, bad, *others = room.begin(trials(OTHERS[0], wrong, *OTHERS[1:]))
@@ -232,6 +240,7 @@ def broken(*args: Any, **more: Any) -> Any:
     raise BreaksError("halfway")
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("where", ["losses", "state_dict"])
 def test_one_that_raises_in_a_step_or_at_an_epoch_s_end_fails_alone(
     room: Room, where: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -280,6 +289,7 @@ def test_who_leaves_in_the_middle_of_an_epoch_has_ended_all(
 # -- going on ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow(1)
 def test_trials_go_on_from_their_checkpoints_and_those_behind_catch_up(room: Room, tmp_path: Path) -> None:
     named = [EVERY_KIND[kind] for kind in ("dropout", "strong views", "teacher's maps", "a memory of all images")]
     configs = trials(*named)
@@ -349,6 +359,7 @@ def test_students_that_are_compiled_are_refused(room: Room) -> None:
         room.begin(trials(EVERY_KIND["logits"], EVERY_KIND["dropout"], compile=True))
 
 
+@pytest.mark.slow(1)
 def test_what_a_user_s_loss_does_to_its_batch_and_to_torch_stays_its_own(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -376,6 +387,7 @@ def test_what_a_user_s_loss_does_to_its_batch_and_to_torch_stays_its_own(
 # -- on a GPU ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow(2)
 def test_on_a_pretended_gpu_the_numbers_are_the_cpu_s() -> None:
     named = [EVERY_KIND[kind] for kind in ("dropout", "aligned gradients", "strong views", "teacher's maps")]
     configs, taught = [on_gpu.trial(*one) for one in named], seeded_model("resnet8", on_gpu.CLASSES, seed=9)

@@ -225,6 +225,7 @@ def test_a_folder_that_cannot_be_written_is_a_storage_error(bench: Bench, tmp_pa
 # -- paired ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow(1)
 def test_a_seed_means_the_same_weights_order_and_views_for_every_method(bench: Bench) -> None:
     configs = [
         small_trial(**FROZEN),
@@ -322,6 +323,7 @@ def test_kl_on_a_shared_head_is_kd_with_other_weights(bench: Bench) -> None:
     assert [result.terms["kl"] for result in one[0]] == [result.terms["kd"] for result in other[0]]
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("align", [False, True])
 def test_a_shared_head_trains(bench: Bench, align: bool) -> None:
     config = small_trial("dhkd", {"head": "shared", "align": align}, epochs=8)

@@ -203,6 +203,7 @@ def test_a_method_that_reads_no_label_takes_any_number_of_them(name: str) -> Non
     assert changed == {"ce", "ce_strong", "dho"} & whole.keys()
 
 
+@pytest.mark.slow(1)
 def test_who_refuses_images_without_labels(few: ImageData) -> None:
     refused = set()
     for name in METHODS:
@@ -233,6 +234,7 @@ def test_images_without_labels_are_not_mixed() -> None:
 # -- as any other recipe
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("name", TRIALS)
 def test_stopped_after_every_epoch_it_goes_on_as_if_never_stopped(
     name: str, few: ImageData, teacher: Network, tmp_path: Path
@@ -240,6 +242,7 @@ def test_stopped_after_every_epoch_it_goes_on_as_if_never_stopped(
     goes_on_as_if_never_stopped(TRIALS[name], few, teacher, tmp_path)
 
 
+@pytest.mark.slow(1)
 def test_in_a_cohort_each_has_the_numbers_that_it_has_alone(few: ImageData, teacher: Network) -> None:
     configs = [small_trial(name, **QUARTER) for name in ("kd", "dho", "fitnet")]
     alone = [finish(fit(config, data=few, teacher=teacher)) for config in configs]
@@ -270,6 +273,7 @@ def test_diagnostics_are_of_images_with_a_label(few: ImageData, teacher: Network
     assert diagnose(training.distiller, sample, 1)
 
 
+@pytest.mark.slow(1)
 def test_it_is_rehearsed_whatever_the_share(few: ImageData, teacher: Network) -> None:
     tiny = small_trial("kd", labelled_fraction=0.02, samples_per_class=None)
     assert rehearse(tiny, data=few, teacher=teacher).epoch_seconds > 0

@@ -62,6 +62,7 @@ EVERY = {
 }
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("name", EVERY)
 def test_stopped_after_every_epoch_it_goes_on_as_if_never_stopped(
     name: str, few: ImageData, teacher: Network, tmp_path: Path
@@ -69,6 +70,7 @@ def test_stopped_after_every_epoch_it_goes_on_as_if_never_stopped(
     goes_on_as_if_never_stopped(EVERY[name], few, teacher, tmp_path)
 
 
+@pytest.mark.slow(5)
 def test_a_transformer_with_drop_path_and_rates_by_layer_goes_on_and_holds_in_a_cohort(
     few: ImageData, tmp_path: Path
 ) -> None:
@@ -88,6 +90,7 @@ def test_a_transformer_with_drop_path_and_rates_by_layer_goes_on_and_holds_in_a_
     assert len({tensors_key(network.state_dict()) for network in (student, same, third)}) == 1
 
 
+@pytest.mark.slow(2)
 def test_in_a_cohort_each_has_the_numbers_that_it_has_alone(few: ImageData, teacher: Network) -> None:
     configs = [trial("scratch"), trial(), trial("dhkd", {"head": "nonlinear"}), trial("fitnet")]
     alone = [finish(fit(config, data=few, teacher=teacher if config.teacher else None)) for config in configs]
@@ -109,6 +112,7 @@ def test_of_mixed_images_the_bank_holds_nothing(few: ImageData, teacher: Network
     assert [result.teacher_images for result in results] == [images] * 3
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("views", [{"randaugment": {}}, {"random_erasing": 0.5}], ids=str)
 def test_of_views_without_end_the_bank_holds_each_epoch_s(
     views: dict[str, Any], few: ImageData, teacher: Network, tmp_path: Path
@@ -171,6 +175,7 @@ def test_a_mixture_does_not_depend_on_how_many_are_prepared_together(
         assert torch.equal(one.partners.share, other.partners.share)
 
 
+@pytest.mark.slow(2)
 def test_each_part_changes_the_numbers(few: ImageData, teacher: Network) -> None:
     """None of the fields is read by nobody."""
     plain = finish(fit(small_trial("kd"), data=few, teacher=teacher))[0]

@@ -66,16 +66,19 @@ def holds(config: TrialConfig, folder: Path, **where: int) -> None:
     assert banked == (sum(epoch.teacher_images for epoch in came.warm) == 0 < sum(e.teacher_images for e in came.cold))
 
 
+@pytest.mark.slow(2)
 @pytest.mark.parametrize("method", KINDS)
 def test_a_method_of_each_kind_trains_as_on_the_cpu(method: str, tmp_path: Path) -> None:
     holds(trial(method, KINDS[method]), tmp_path)
 
 
+@pytest.mark.slow(2)
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_trains_as_on_the_cpu(recipe: str, tmp_path: Path) -> None:
     holds(trial("kd", **RECIPES[recipe]), tmp_path)
 
 
+@pytest.mark.slow(2)
 @pytest.mark.parametrize("method", ["scratch", "dho"])
 def test_with_few_labels_it_trains_as_on_the_cpu(method: str, tmp_path: Path) -> None:
     holds(trial(method, labelled_fraction=0.5, diagnostics=True), tmp_path)

@@ -12,6 +12,7 @@ from tests.support.ray_cluster import wait_until_ended
 from trainers.errors import MachineError
 
 
+@pytest.mark.slow(1)
 def test_a_ray_that_never_comes_up_is_one_message_and_leaves_no_process(caplog: pytest.LogCaptureFixture) -> None:
     left: list[subprocess.Popen[str]] = []
 

@@ -102,6 +102,7 @@ def test_what_cannot_be_checked_is_refused(
     assert message in refused(capsys, "check", *what)
 
 
+@pytest.mark.slow(1)
 def test_what_is_wrong_is_told_by_its_line_and_the_exit_code(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "my_losses.py").write_text(LOSSES.format(more="* student.nonsense"))
     assert code_of("my_losses.py", "--format", "json") == 1

@@ -61,6 +61,7 @@ def test_an_export_lies_in_the_sweeps_folder_or_where_it_is_wanted(told: Root, t
     assert (tmp_path / "here.parquet").read_bytes() == path.read_bytes()
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("words", [["--from-mlflow"], ["small"]])
 def test_a_table_is_read_from_the_server_that_is_named(
     told: Root, new_store: Callable[[str], str], tmp_path: Path, words: list[str]

@@ -39,6 +39,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     return planned
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("block", range(BLOCKS))
 def test_a_mutated_spec_is_planned_or_refused(block: int, plan: Callable[[bytes], int]) -> None:
     draw = random.Random(block)

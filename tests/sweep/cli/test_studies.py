@@ -52,6 +52,7 @@ def test_without_a_name_it_is_the_latest_sweeps_and_a_table(searched: Root) -> N
     assert all(str(BEST[name]) in table for name in ("tried", "best", "with"))
 
 
+@pytest.mark.slow(2)
 def test_a_search_that_looks_ahead_says_why_it_gave_up_and_whether_to_go_on(root: Root) -> None:
     told = typed(ahead_of(root), "--root", str(root.path)).stdout
     (row,) = json.loads(typed("small", "--root", str(root.path), "--format", "json").stdout)

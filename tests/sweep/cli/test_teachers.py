@@ -184,6 +184,7 @@ def test_mean_and_std_are_read_as_they_stand_in_code_and_papers(mean: str, std: 
     assert normalisation_said(None, None) is None
 
 
+@pytest.mark.slow(2)
 def test_a_teacher_of_another_normalisation_is_doubted_until_it_is_said(
     user: User, capsys: pytest.CaptureFixture[str]
 ) -> None:

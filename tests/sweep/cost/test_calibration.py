@@ -74,6 +74,7 @@ def test_a_gpu_is_shared_by_more_and_more_trials(monkeypatch: pytest.MonkeyPatch
 # -- a rehearsal ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow(1)
 def test_a_rehearsal_says_what_an_epoch_of_the_whole_trial_takes(plan: Plan) -> None:
     slot = slot_of(plan, "kd")
     data = DATASETS[plan.dataset].model_validate(plan.source).load()
@@ -240,6 +241,7 @@ def test_a_machine_is_measured_once(cached: Root, plan: Plan) -> None:
     assert not again
 
 
+@pytest.mark.slow(3)
 def test_what_cannot_be_trained_is_told(cached: Root, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibration, "cores", lambda: 1)  # one process to start
 

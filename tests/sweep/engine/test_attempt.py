@@ -94,6 +94,7 @@ def test_a_resumed_trial_that_breaks_reports_its_earlier_epochs_all_the_same(pla
     assert [epoch["test_acc"] for epoch in report["epochs"]] == before
 
 
+@pytest.mark.slow(1)
 def test_a_teacher_killed_between_its_last_checkpoint_and_its_report_still_finishes(plan: Plan, root: Root) -> None:
     config = job_config(plan, root, "teacher")
     stored = to_the_end(Attempt(config))[-1]["teacher"]

@@ -105,6 +105,7 @@ def interrupt() -> None:
     signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.slow(1)
 def test_ctrl_c_ends_the_run_after_the_epoch_in_flight_and_the_next_run_goes_on(
     root: Root, ledger: Ledger, other: tuple[Root, Ledger]
 ) -> None:
@@ -181,6 +182,7 @@ def test_a_trial_that_fails_is_tried_again_and_fails_alone(root: Root, ledger: L
     assert count(ledger, "final") == {"final": 2}
 
 
+@pytest.mark.slow(1)
 def test_a_trial_for_which_memory_was_short_is_tried_again(
     root: Root, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +200,7 @@ def test_a_trial_that_diverges_is_not_tried_again(root: Root, ledger: Ledger) ->
     assert count(ledger, "start") == {"start": 3}
 
 
+@pytest.mark.slow(1)
 def test_a_lost_device_ends_the_run_which_goes_on_later(
     root: Root, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,6 +216,7 @@ def test_a_lost_device_ends_the_run_which_goes_on_later(
 # -- searches and budgets ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow(2)
 def test_a_search_gives_up_the_poor_and_confirms_its_best(root: Root, ledger: Ledger) -> None:
     search = {"trials": 4, "sampler": "grid", "grace": 1, "reduction": 2}
     method = {"gdkd": {"w2": {"choice": [6, 5, 1, 4]}}}

@@ -72,6 +72,7 @@ def test_no_worker_idles_while_the_last_trials_run(trials: int, workers: int, ep
         assert interrupted.total() == pauses
 
 
+@pytest.mark.slow(1)
 @settings(max_examples=15)
 @given(trials=st.integers(1, 9), workers=st.integers(1, 6), epochs=st.integers(1, 20), seed=st.integers(0, 2**32))
 def test_a_sweep_takes_the_longest_trial_or_the_average_load(trials: int, workers: int, epochs: int, seed: int) -> None:

@@ -204,6 +204,7 @@ def test_the_token_of_a_ray_that_has_ended_stays_in_no_environment(
     assert "RAY_prestart_worker_first_driver" not in os.environ
 
 
+@pytest.mark.slow(1)
 def test_a_cluster_that_lets_nobody_in_wants_a_token_or_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray reads its token once: a process that has run a Ray of its own has no other for a cluster."""
 

@@ -145,6 +145,7 @@ PREFIX = 10
 """Requests whose every order is tried; one that meets nobody makes seven."""
 
 
+@pytest.mark.slow(3)
 @pytest.mark.usefixtures("unhurried")
 def test_of_two_exactly_one_holds_it_in_every_order_of_their_requests(tmp_path: Path) -> None:
     winners = set()
@@ -156,6 +157,7 @@ def test_of_two_exactly_one_holds_it_in_every_order_of_their_requests(tmp_path: 
     assert winners == {"a", "b"}
 
 
+@pytest.mark.slow(1)
 @pytest.mark.usefixtures("unhurried")
 def test_of_four_exactly_one_holds_it(tmp_path: Path) -> None:
     for seed in range(200):
@@ -165,6 +167,7 @@ def test_of_four_exactly_one_holds_it(tmp_path: Path) -> None:
         _stop(held)
 
 
+@pytest.mark.slow(3)
 @pytest.mark.usefixtures("unhurried")
 def test_where_each_takes_the_other_for_dead_at_once_they_never_both_hold_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

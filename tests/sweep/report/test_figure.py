@@ -52,6 +52,7 @@ def test_a_figure_is_a_picture_that_opens(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.glob("*.png")] == ["figure.png"]
 
 
+@pytest.mark.slow(1)
 def test_several_pairs_have_a_panel_each(tmp_path: Path) -> None:
     pairs = [f"{teacher} -> resnet8" for teacher in ("resnet14", "resnet20", "resnet32", "resnet44")]
     board = board_of(tmp_path, small_spec(pairs=pairs, methods=["kd", {"dhkd": {"alpha": [0.5, 1]}}], seeds=1))

@@ -15,6 +15,8 @@ from sweep.search.cell_search import CellSearch
 from sweep.search.looking_back import given_up
 from tests.sweep.search.test_looking_back import EPOCHS, plan_of, searched
 
+pytestmark = pytest.mark.slow(3)  # its search, once for all
+
 
 @pytest.fixture(scope="module")
 def ahead(tmp_path_factory: pytest.TempPathFactory) -> CellSearch:

@@ -76,6 +76,7 @@ def test_what_a_sweep_cost_is_what_prices_say_whatever_came_of_its_trials(ledger
     assert cost == 2.0 * plan.epochs + 2.0 * 3 + 2.0 * 0.5
 
 
+@pytest.mark.slow(7)
 def test_figures_are_kept_where_somebody_prints_them(told: History) -> None:
     text, pictures = page(told, prints=False)
     assert pictures
@@ -85,6 +86,7 @@ def test_figures_are_kept_where_somebody_prints_them(told: History) -> None:
     assert text.count("<svg") == len(pictures)
 
 
+@pytest.mark.slow(5)
 def test_the_lines_of_many_pairs_share_their_figures_and_all_are_judged(told: History) -> None:
     with style.drawing():
         studio = style.Studio(prints=False)

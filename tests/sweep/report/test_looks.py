@@ -33,6 +33,7 @@ def of(folder_ledger: Ledger, **changes: object) -> History:
     return read(folder_ledger)
 
 
+@pytest.mark.slow(2)
 def test_a_row_has_one_colour_in_all_figures(told: History) -> None:
     """As their legends have it: each label of a row is drawn in the same colour wherever it stands."""
     studio, seen = Studio(), dict[str, set[str]]()

@@ -43,6 +43,7 @@ def test_a_folder_in_the_place_of_one_file_costs_none_of_the_others(
     assert "| kd |" in event.body["markdown"]
 
 
+@pytest.mark.slow(1)
 def test_what_could_not_be_written_is_written_when_its_place_is_free(told: Ledger, paths: SweepPaths) -> None:
     paths.report.mkdir()
     assert len(make_reports(paths, told)) == 1
@@ -54,6 +55,7 @@ def test_what_could_not_be_written_is_written_when_its_place_is_free(told: Ledge
     assert event.body["page"]["file"] == "report.html"
 
 
+@pytest.mark.slow(1)
 def test_figures_that_cannot_be_written_cost_neither_the_page_nor_each_other(
     told: Ledger, paths: SweepPaths, tmp_path: Path
 ) -> None:

@@ -91,6 +91,7 @@ def test_a_race_that_is_shortened_or_left_out_and_put_back_is_whole_again(betwee
         assert sum(world.trained.values()) == trained
 
 
+@pytest.mark.slow(2)
 @settings(max_examples=8)
 @given(lengths=st.lists(st.sampled_from([0, 3, 4, 6]), min_size=2, max_size=4), data=st.data())
 def test_however_long_a_race_becomes_readers_know_what_was_decided(lengths: list[int], data: st.DataObject) -> None:

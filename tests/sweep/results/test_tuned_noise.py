@@ -23,6 +23,7 @@ def favoured(found: list[Found]) -> float:
     return middle / spread
 
 
+@pytest.mark.slow(4)
 @pytest.mark.parametrize("protocol", SETTINGS)
 def test_of_noise_few_tuned_rows_are_shown_to_differ(protocol: str) -> None:
     name, correlation = SETTINGS[protocol]
@@ -32,6 +33,7 @@ def test_of_noise_few_tuned_rows_are_shown_to_differ(protocol: str) -> None:
     assert abs(favoured(found)) < 3
 
 
+@pytest.mark.slow(3)
 def test_what_has_won_a_race_is_not_favoured_either() -> None:
     found = measured(noise_plan("paper", seeds=4, confirm=4, race=5), 1.0, RACES)
     assert all(len(one.row.values) == 3 and "in a race over 5 seeds, not told" in one.row.tuned for one in found[:3])
@@ -39,11 +41,13 @@ def test_what_has_won_a_race_is_not_favoured_either() -> None:
     assert abs(favoured(found)) < 3
 
 
+@pytest.mark.slow(1)
 def test_the_best_of_several_by_the_seeds_of_its_row_is_favoured() -> None:
     """What a race is for; the notes say so."""
     assert favoured(measured(noise_plan("paper", seeds=4, confirm=4), 1.0, 60)) > 5
 
 
+@pytest.mark.slow(1)
 def test_of_three_seeds_two_are_left_which_show_nothing() -> None:
     found = measured(noise_plan("paper", seeds=3), 1.0, 60)
     assert {tuple(one.row.values) for one in found} == {(1, 2)}

@@ -54,6 +54,7 @@ def run(search: CellSearch, most: int = 10_000) -> list[tuple[str, int]]:
     return trained
 
 
+@pytest.mark.slow(1)
 def test_the_best_is_found_and_most_others_are_given_up_early(cell: SearchedCell) -> None:
     search = CellSearch(cell)
     trained = run(search)
@@ -65,6 +66,7 @@ def test_the_best_is_found_and_most_others_are_given_up_early(cell: SearchedCell
     assert sum(asked.state == "pruned" for asked in search.asked) >= 4
 
 
+@pytest.mark.slow(2)
 def test_the_same_history_has_the_same_answers(cell: SearchedCell) -> None:
     whole, history = CellSearch(cell), []
     events = run(whole)
@@ -101,6 +103,7 @@ def test_what_ran_to_its_end_stays_so_under_a_larger_budget(cell: SearchedCell) 
     assert again.chosen() == whole.chosen()
 
 
+@pytest.mark.slow(1)
 def test_a_trials_last_epoch_is_judged_where_the_driver_did_not_come_to_it(cell: SearchedCell) -> None:
     whole = CellSearch(cell)
     events = run(whole)
@@ -119,6 +122,7 @@ def test_a_trials_last_epoch_is_judged_where_the_driver_did_not_come_to_it(cell:
     assert again.asked[number].state == "pruned"
 
 
+@pytest.mark.slow(1)
 def test_a_resumed_trial_that_tells_its_epochs_again_is_not_judged_by_its_first(cell: SearchedCell) -> None:
     """It has come further: at its first epoch it would need all the others."""
     whole = CellSearch(cell)
@@ -137,6 +141,7 @@ def test_a_resumed_trial_that_tells_its_epochs_again_is_not_judged_by_its_first(
         assert again.runs(key), f"given up at epoch {epoch}, of which it had told before"
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize(
     "space", [{"w2": {"range": [1, 6]}}, {"w2": {"range": [1, 6], "step": 0.005}}], ids=["endless", "large"]
 )
@@ -195,6 +200,7 @@ def test_several_at_once_do_not_try_one_point(cell: SearchedCell) -> None:
     assert len({str(asked.params) for asked in search.asked}) == 4
 
 
+@pytest.mark.slow(2)
 def test_in_a_space_without_end_no_two_points_lie_beside_each_other() -> None:
     space = {"w2": {"range": [1, 6]}, "temperature": {"range": [1, 8], "log": True}}
     recipe = {"base": "digits", "epochs": EPOCHS, "schedule": "cosine"}

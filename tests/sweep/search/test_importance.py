@@ -68,6 +68,7 @@ def test_of_several_metrics_the_first_counts() -> None:
     assert importances(search)["w2"] > 0.8
 
 
+@pytest.mark.slow(1)
 def test_what_a_search_that_looks_ahead_gave_up_counts_with_its_foretold_end(tmp_path: Path) -> None:
     search = searched(tmp_path, plan_of(sampler="curves", trials=16), accuracy)
     ends = expected_ends(search)

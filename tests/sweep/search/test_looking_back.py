@@ -163,6 +163,7 @@ def test_a_point_that_was_tried_twice_costs_its_epochs_once() -> None:
     assert (best_so_far(search), epochs_spent(search)) == ([(1, 50.0)], 1)
 
 
+@pytest.mark.slow(3)
 def test_what_one_more_promises_is_what_the_search_would_try(tmp_path: Path) -> None:
     plan = plan_of(sampler="curves", trials=8)
     search = searched(tmp_path, plan)

@@ -480,6 +480,7 @@ def curve(job: Job, number: int) -> float:
     return 50.0 + number * (params.get("w2", 1.0) - params.get("k", 5) / 10)
 
 
+@pytest.mark.slow(2)
 @settings(max_examples=3)
 @given(seed=st.integers(0, 2**32), workers=st.integers(1, 3), deterministic=st.booleans())
 def test_after_every_event_a_replay_knows_what_the_driver_knew(

@@ -69,6 +69,7 @@ def alike(one: World, other: World) -> bool:
     return asks(one) == asks(other) and chosen(one) == chosen(other) and board_of(one).rows == board_of(other).rows
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("kills", [0, 4])
 def test_the_same_search_trains_only_what_the_first_one_gave_up(root: Root, pruned: Plan, kills: int) -> None:
     first = ran(world(root, "first"), pruned)
@@ -80,6 +81,7 @@ def test_the_same_search_trains_only_what_the_first_one_gave_up(root: Root, prun
     assert given_up
 
 
+@pytest.mark.slow(1)
 def test_it_gives_up_what_it_would_have_given_up(root: Root, pruned: Plan, whole: Plan, tmp_path: Path) -> None:
     alone = ran(world(Root(tmp_path / "alone"), "second"), pruned)
     first = ran(world(root, "first"), whole)
@@ -89,6 +91,7 @@ def test_it_gives_up_what_it_would_have_given_up(root: Root, pruned: Plan, whole
     assert len(trained(second)) < len(trained(alone))
 
 
+@pytest.mark.slow(1)
 def test_what_it_has_won_is_confirmed_by_what_is_there(root: Root, whole: Plan) -> None:
     first = ran(world(root, "first"), whole)
     second = ran(beside(first, root), whole)
@@ -96,6 +99,7 @@ def test_what_it_has_won_is_confirmed_by_what_is_there(root: Root, whole: Plan) 
     assert trained(second) == set()
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("kills", [0, 4])
 def test_a_race_is_taken_over_seed_by_seed(root: Root, kills: int) -> None:
     plan = searched_plan(search={"pruner": "none", "sampler": "brute_force", "trials": 6, "confirm": 4, "race": 5})
@@ -118,6 +122,7 @@ def test_a_search_that_minds_the_time_trains_all(root: Root) -> None:
     assert tried - fixed <= trained(second)
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("pruner", ["none", "asha"])
 def test_a_search_whose_trials_are_asked_for_again_trains_the_same_ones(root: Root, pruner: str) -> None:
     plan = searched_plan(search={"pruner": pruner})

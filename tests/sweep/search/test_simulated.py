@@ -206,6 +206,7 @@ def test_nothing_but_trials_of_a_search_is_given_up(asha: Plan) -> None:
         assert not any((world.paths.trial(key or "") / "checkpoints").exists() for key in pruned)
 
 
+@pytest.mark.slow(2)
 def test_a_run_again_of_what_is_done_has_nothing_to_do(plans: Plans) -> None:
     for plan in plans.values():
         with made_world() as world:
@@ -230,6 +231,7 @@ def undisturbed(plans: Plans) -> Any:
     return found
 
 
+@pytest.mark.slow(6)
 @settings(max_examples=12)
 @given(
     name=st.sampled_from(["asha", "median", "brute force", "two searches", "transfer", "transfer and race", "race"]),
@@ -247,6 +249,7 @@ def test_a_deterministic_search_does_not_depend_on_order_workers_or_kills(
         assert (asks(world), chosen(world), raced(world)) == undisturbed(name, curve)
 
 
+@pytest.mark.slow(2)
 @settings(max_examples=4)
 @given(seed=st.integers(0, 2**32), workers=st.integers(2, 4), kills=st.integers(0, 6))
 def test_a_search_with_many_live_trials_keeps_to_its_budget_too(
@@ -262,6 +265,7 @@ def hasty() -> Plan:
     return searched_plan(search={"deterministic": False})
 
 
+@pytest.mark.slow(4)
 @settings(max_examples=4)
 @given(seed=st.integers(0, 2**32), kills=st.integers(0, 4))
 def test_growing_the_budget_or_the_seeds_runs_only_what_is_new(
@@ -291,6 +295,7 @@ def larger() -> Plan:
 # -- a race ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow(5)
 @settings(max_examples=12)
 @given(seed=st.integers(0, 2**32), workers=st.integers(1, 4), kills=st.integers(0, 8))
 def test_a_race_does_not_depend_on_order_workers_or_kills(
@@ -325,6 +330,7 @@ def test_what_has_won_a_race_is_confirmed_alone_with_the_sweeps_seeds(plans: Pla
         assert "once it has won a race of these over at most 5 seeds of its own" in " ".join(notes(board))
 
 
+@pytest.mark.slow(4)
 @settings(max_examples=4)
 @given(seed=st.integers(0, 2**32), kills=st.integers(0, 4))
 def test_a_longer_race_trains_only_what_is_new(plans: Plans, longer: Plan, seed: int, kills: int) -> None:

@@ -80,6 +80,7 @@ def test_the_next_suggestion_depends_on_the_history_alone(sampler: str) -> None:
     assert suggest(SPACE, better, sampler=sampler, metrics=["val_acc"], seed=3) != again[0]
 
 
+@pytest.mark.slow(1)
 def test_tpe_finds_what_random_search_does_not() -> None:
     best = {name: max(goodness(asked.params) for asked in search(name, 60)) for name in ("tpe", "random")}
     assert best["tpe"] > best["random"]

@@ -37,6 +37,7 @@ def begins(world: World) -> dict[str, Event]:
     return {event.body["cell"]: event for event in events(world, "ask") if event.body["number"] == 0}
 
 
+@pytest.mark.slow(2)
 @settings(max_examples=8)
 @given(seed=st.integers(0, 2**32), workers=st.integers(1, 4), kills=st.integers(0, 8))
 def test_the_others_begin_with_the_best_of_the_first_when_that_has_ended(

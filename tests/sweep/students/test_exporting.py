@@ -84,6 +84,7 @@ def test_every_family_gives_its_logits_in_every_format(model: str, size: int, tm
         assert made.check.largest_difference <= made.check.allowed
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("method", ["simkd", "dho"])
 def test_methods_that_predict_through_more_than_the_student_are_exported_whole(
@@ -116,6 +117,7 @@ def test_an_exported_student_may_teach(tmp_path: Path) -> None:
     assert found.origin.form == "an exported student of this project"
 
 
+@pytest.mark.slow(3)
 @pytest.mark.parametrize("form", GRAPHS)
 @pytest.mark.parametrize("count", [1, 3, 64])
 def test_a_graph_reads_bytes_or_floats_of_any_number_of_images(form: str, count: int, tmp_path: Path) -> None:
@@ -129,6 +131,7 @@ def test_a_graph_reads_bytes_or_floats_of_any_number_of_images(form: str, count:
         torch.testing.assert_close(RUN[form](file, given), expected, rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow(2)
 @pytest.mark.parametrize("form", GRAPHS)
 @pytest.mark.parametrize("pixels", [torch.float32, torch.uint8])
 def test_a_graph_refuses_pixels_of_another_type(form: str, pixels: torch.dtype, tmp_path: Path) -> None:
@@ -149,6 +152,7 @@ def test_a_graph_whose_layers_are_hidden_refuses_them_too() -> None:
         network(torch.zeros(3, 3, 8, 8, dtype=torch.uint8))
 
 
+@pytest.mark.slow(1)
 def test_a_graph_that_takes_other_pixels_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(TYPES, "float", None)  # nothing is asserted
     student, about = tiny()
@@ -157,6 +161,7 @@ def test_a_graph_that_takes_other_pixels_is_removed(tmp_path: Path, monkeypatch:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow(2)
 def test_an_onnx_file_is_one_file_that_names_its_axes_opset_and_classes(tmp_path: Path) -> None:
     import onnx
 
@@ -174,6 +179,7 @@ def test_an_onnx_file_is_one_file_that_names_its_axes_opset_and_classes(tmp_path
     assert sorted(path.name for path in file.parent.iterdir()) == ["README.md", "model.onnx", "student.json"]
 
 
+@pytest.mark.slow(5)
 def test_a_folder_holds_one_student_in_several_formats(tmp_path: Path) -> None:
     student, about = tiny()
     for form in FORMATS:
@@ -312,6 +318,7 @@ def test_words_that_are_none_are_refused(form: str, pixels: str, says: str, tmp_
         export(*tiny(), form, tmp_path / "out", pixels=pixels)
 
 
+@pytest.mark.slow(1)
 def test_a_package_that_is_missing_is_named_with_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else real(name))
@@ -321,6 +328,7 @@ def test_a_package_that_is_missing_is_named_with_the_command(tmp_path: Path, mon
     export(*tiny(), "torch-export", tmp_path / "out")
 
 
+@pytest.mark.slow(4)
 def test_without_its_data_set_a_student_is_checked_on_random_pixels(tmp_path: Path) -> None:
     student, about = tiny()
     other = {"dataset": about.config["dataset"] | {"content": "f" * 16}}

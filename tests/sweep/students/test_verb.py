@@ -179,6 +179,7 @@ def test_a_folder_below_home_is_there_and_what_lies_in_one_is_not_obeyed(
     assert r"holds another student (\x1b[2Jkd, seed 0)" in capsys.readouterr().err
 
 
+@pytest.mark.slow(1)
 def test_from_python_as_from_the_command_line(ran: tuple[Root, Plan], tmp_path: Path) -> None:
     student = sweep.open("small", root=ran[0].path).student(PAIR, "kd")
     assert isinstance(student, Student)

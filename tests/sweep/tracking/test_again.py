@@ -54,6 +54,7 @@ def test_a_trial_that_is_trained_again_has_a_new_run(
     assert [row["mean"] for row in theirs if row["n"]] == [row["mean"] for row in ours if row["n"]] == [80.0]
 
 
+@pytest.mark.slow(1)
 def test_a_delivery_that_is_repeated_leaves_one_run(
     root: Root, ledger: Ledger, small_plan: Plan, told: tuple[str, str], new_store: NewStore
 ) -> None:

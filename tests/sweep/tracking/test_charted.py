@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
+import pytest
+
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
@@ -43,6 +45,7 @@ def charted(uri: str) -> dict[str, dict[str, float]]:
     }
 
 
+@pytest.mark.slow(1)
 def test_a_run_has_its_accuracy_under_its_pair_and_what_was_swept(
     root: Root, ledger: Ledger, small_plan: Plan, new_store: NewStore
 ) -> None:
@@ -56,6 +59,7 @@ def test_a_run_has_its_accuracy_under_its_pair_and_what_was_swept(
     assert not any(name.startswith("accuracy/") for run in teachers for name in run.data.metrics)
 
 
+@pytest.mark.slow(1)
 def test_a_trial_without_a_teacher_is_in_the_chart_of_each_pair(
     root: Root, ledger: Ledger, new_store: NewStore
 ) -> None:
@@ -68,6 +72,7 @@ def test_a_trial_without_a_teacher_is_in_the_chart_of_each_pair(
     }  # and no alpha of its own, which is not swept
 
 
+@pytest.mark.slow(1)
 def test_charts_follow_a_sweep_that_grows(root: Root, ledger: Ledger, new_store: NewStore) -> None:
     uri = new_store()
     trained(root, ledger, uri, build_plan(small_spec(methods=["scratch", {"dhkd": {"alpha": 0.5}}])))
@@ -81,6 +86,7 @@ def test_charts_follow_a_sweep_that_grows(root: Root, ledger: Ledger, new_store:
     }
 
 
+@pytest.mark.slow(1)
 def test_charts_follow_the_protocol(root: Root, ledger: Ledger, new_store: NewStore) -> None:
     uri = new_store()
     trained(root, ledger, uri, build_plan(small_spec()), best=88.0)
@@ -88,6 +94,7 @@ def test_charts_follow_the_protocol(root: Root, ledger: Ledger, new_store: NewSt
     assert charted(uri)["resnet20→resnet8 · kd · seed 0"]["accuracy/resnet20-resnet8"] == 88.0
 
 
+@pytest.mark.slow(1)
 def test_an_old_experiment_gets_them_and_keeps_its_users_views(
     root: Root, ledger: Ledger, small_plan: Plan, new_store: NewStore
 ) -> None:
@@ -109,6 +116,7 @@ def test_an_old_experiment_gets_them_and_keeps_its_users_views(
     }
 
 
+@pytest.mark.slow(1)
 def test_lines_have_room_for_what_was_reached_and_not_for_zero(
     root: Root, ledger: Ledger, small_plan: Plan, new_store: NewStore
 ) -> None:

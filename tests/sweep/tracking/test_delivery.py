@@ -322,6 +322,7 @@ def test_a_row_of_the_table_is_a_group_of_runs_also_where_a_search_has_found_it(
         }
 
 
+@pytest.mark.slow(1)
 def test_the_description_follows_a_sweep_that_grows(
     root: Root, ledger: Ledger, paths: SweepPaths, keys: dict[str, str], uri: str, small_plan: Plan
 ) -> None:
@@ -374,6 +375,7 @@ def test_a_runs_source_is_the_spec(root: Root, ledger: Ledger, small_plan: Plan,
 # -- again and again ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow(1)
 def test_delivering_everything_twice_changes_nothing(
     root: Root, ledger: Ledger, paths: SweepPaths, keys: dict[str, str], uri: str
 ) -> None:
@@ -385,6 +387,7 @@ def test_delivering_everything_twice_changes_nothing(
     assert picture(uri) == before
 
 
+@pytest.mark.slow(2)
 def test_the_size_of_a_delivery_does_not_matter(
     root: Root, keys: dict[str, str], new_store: NewStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -397,6 +400,7 @@ def test_the_size_of_a_delivery_does_not_matter(
         assert same_everywhere(parts) == same_everywhere(whole)
 
 
+@pytest.mark.slow(2)
 def test_a_delivery_that_breaks_off_anywhere_is_completed_by_the_next(
     root: Root,
     ledger: Ledger,
@@ -427,6 +431,7 @@ def test_a_delivery_that_breaks_off_anywhere_is_completed_by_the_next(
         assert same_everywhere(broken) == expected, name
 
 
+@pytest.mark.slow(1)
 def test_a_trial_that_goes_on_in_a_later_run_stays_one_run(
     root: Root, ledger: Ledger, keys: dict[str, str], uri: str, small_plan: Plan
 ) -> None:
@@ -443,6 +448,7 @@ def test_a_trial_that_goes_on_in_a_later_run_stays_one_run(
     assert after["test_acc"][0] == before["test_acc"][0]
 
 
+@pytest.mark.slow(1)
 def test_another_sweep_of_the_same_name_stays_apart(
     root: Root, keys: dict[str, str], uri: str, small_plan: Plan, tmp_path: Path
 ) -> None:
@@ -462,6 +468,7 @@ def test_another_sweep_of_the_same_name_stays_apart(
     assert len(everything) == 2 + 1 + len(keys)
 
 
+@pytest.mark.slow(1)
 def test_a_store_that_lost_everything_is_told_everything_again(
     root: Root, ledger: Ledger, keys: dict[str, str], new_store: NewStore
 ) -> None:
@@ -474,6 +481,7 @@ def test_a_store_that_lost_everything_is_told_everything_again(
     assert same_everywhere(emptied) == same_everywhere(first)
 
 
+@pytest.mark.slow(1)
 def test_a_run_that_was_deleted_by_hand_does_not_stop_the_delivery(
     root: Root, ledger: Ledger, keys: dict[str, str], uri: str
 ) -> None:
@@ -487,6 +495,7 @@ def test_a_run_that_was_deleted_by_hand_does_not_stop_the_delivery(
     assert delivered(ledger, uri) == ledger.last_seq()
 
 
+@pytest.mark.slow(1)
 def test_more_events_than_one_delivery_takes_arrive(root: Root, ledger: Ledger, small_plan: Plan, uri: str) -> None:
     begin(ledger, small_plan)
     tests = [50 + n / 20 for n in range(delivery.BATCH + 100)]
@@ -524,6 +533,7 @@ def test_the_projector_delivers_while_the_ledger_grows(
     assert runs(uri)["sweep"].info.status == "FINISHED"
 
 
+@pytest.mark.slow(1)
 def test_a_server_that_is_away_is_noted_once_and_all_is_delivered_later(
     root: Root,
     ledger: Ledger,
@@ -551,6 +561,7 @@ def test_a_server_that_is_away_is_noted_once_and_all_is_delivered_later(
     assert set(runs(uri)) == {"sweep", *keys.values()}
 
 
+@pytest.mark.slow(1)
 def test_every_server_has_a_place_of_its_own_in_the_ledger(
     root: Root, ledger: Ledger, keys: dict[str, str], new_store: NewStore
 ) -> None:
@@ -562,6 +573,7 @@ def test_every_server_has_a_place_of_its_own_in_the_ledger(
     assert len(runs(second)) == len(runs(first))
 
 
+@pytest.mark.slow(1)
 def test_who_reads_the_database_below_the_root_does_not_hold_the_sweep_up(
     root: Root, ledger: Ledger, keys: dict[str, str], empty_store: Path
 ) -> None:

@@ -95,6 +95,7 @@ class Store:
             copy_store(str(self._empty), self._path)
 
 
+@pytest.mark.slow(2)
 @pytest.mark.parametrize("seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 24))])
 def test_the_runs_are_the_ledgers_in_the_end(
     root: Root,
@@ -131,6 +132,7 @@ def test_a_plan_is_what_the_history_ends_with(history: list[Event]) -> None:
     assert {slot.label for slot in plans[1].students} == {"kd", "dhkd α=0.5", "dhkd α=1"}
 
 
+@pytest.mark.slow(1)
 def test_a_store_loses_what_it_is_to_lose(
     root: Root, ledger: Ledger, history: list[Event], new_store: NewStore
 ) -> None:

@@ -36,6 +36,7 @@ def labels(uri: str) -> list[str]:
     return [row["label"] for row in records(board_of(read_back.read("small", uri)))]
 
 
+@pytest.mark.slow(1)
 def test_a_method_that_becomes_a_grid_has_its_new_labels(root: Root, ledger: Ledger, new_store: NewStore) -> None:
     uri = new_store()
     grow(root, ledger, uri, build_plan(small_spec(methods=["kd", {"dhkd": {"alpha": 0.5}}])))
@@ -48,6 +49,7 @@ def test_a_method_that_becomes_a_grid_has_its_new_labels(root: Root, ledger: Led
     assert (old["label"], old["row"], old["state"]) == ("dhkd α=0.5", "dhkd α=0.5", "finished")
 
 
+@pytest.mark.slow(1)
 def test_and_its_old_ones_again_when_it_is_no_grid_any_more(root: Root, ledger: Ledger, new_store: NewStore) -> None:
     uri = new_store()
     grow(root, ledger, uri, build_plan(small_spec(methods=["kd", {"dhkd": {"alpha": [0.5, 1]}}])))
@@ -55,6 +57,7 @@ def test_and_its_old_ones_again_when_it_is_no_grid_any_more(root: Root, ledger: 
     assert labels(uri)[:2] == [row["label"] for row in records(leaderboard(ledger))] == ["kd", "dhkd"]
 
 
+@pytest.mark.slow(1)
 def test_a_recipe_field_that_becomes_a_grid_moves_its_trials_too(
     root: Root, ledger: Ledger, new_store: NewStore
 ) -> None:
@@ -80,6 +83,7 @@ def test_nothing_is_asked_where_no_name_changes(root: Root, ledger: Ledger, new_
     assert made.count("set_tag") <= 3
 
 
+@pytest.mark.slow(1)
 def test_a_trial_that_a_search_has_won_counts_for_its_row_also_when_its_run_was_lost(
     root: Root, ledger: Ledger, new_store: NewStore
 ) -> None:
@@ -145,6 +149,7 @@ def best_of(uri: str) -> dict[str, tuple[float, float]]:
     return {label: (one["best_epoch"], one["best_test_acc"]) for label, one in some.items() if "best_epoch" in one}
 
 
+@pytest.mark.slow(1)
 def test_trials_that_ended_under_another_protocol_show_the_best_epoch_by_the_present_one(
     root: Root, ledger: Ledger, new_store: NewStore
 ) -> None:
@@ -169,6 +174,7 @@ def test_trials_that_ended_under_another_protocol_show_the_best_epoch_by_the_pre
     assert "log_batch" not in made
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("state", ["failed", "interrupted", "running"])
 def test_a_teacher_that_is_trained_again_in_vain_has_its_result_still(
     root: Root, ledger: Ledger, small_plan: Plan, new_store: NewStore, state: str

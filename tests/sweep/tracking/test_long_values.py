@@ -49,6 +49,7 @@ def test_tags_and_parameters_are_as_long_as_they_may_be() -> None:
     assert [len(param.value) for param in run_params({"k": "l" * 7000})] == [LONGEST_PARAM, 7003 - LONGEST_PARAM]
 
 
+@pytest.mark.slow(1)
 def test_a_search_that_has_won_more_than_a_tag_holds_is_read_back(
     root: Root, ledger: Ledger, new_store: NewStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,7 @@ def nth(request: str, number: int, fault: Fault, times: int = 1) -> Callable[[st
     return decide
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("fault", ["late", "lost"])
 def test_a_run_whose_making_was_not_answered_is_there_once(
     root: Root, expected: dict[str, Any], new_store: NewStore, fault: Fault
@@ -123,6 +124,7 @@ def table(board: Leaderboard) -> list[tuple[str, int, float]]:
     return [(row["label"], row["n"], row["mean"]) for row in records(board) if row["n"]]
 
 
+@pytest.mark.slow(1)
 def test_a_run_that_appears_twice_all_the_same_is_one_again(
     root: Root, ledger: Ledger, small_plan: Plan, expected: dict[str, Any], new_store: NewStore
 ) -> None:
@@ -183,6 +185,7 @@ def test_a_server_that_fails_every_tenth_request_takes_it_all_at_once(
     assert made.count("create_run") < 2 * (len(expected) - 1)
 
 
+@pytest.mark.slow(1)
 def test_what_was_told_before_the_server_went_away_is_not_told_again(
     root: Root, ledger: Ledger, expected: dict[str, Any], new_store: NewStore
 ) -> None:
@@ -253,6 +256,7 @@ def lacking(request: pytest.FixtureRequest, root: Root, new_store: NewStore, exp
     return uri
 
 
+@pytest.mark.slow(3)
 def test_what_is_told_anew_is_told_to_its_end_wherever_it_broke_off(
     root: Root,
     ledger: Ledger,
@@ -280,6 +284,7 @@ def test_what_is_told_anew_is_told_to_its_end_wherever_it_broke_off(
     assert number > 5
 
 
+@pytest.mark.slow(2)
 def test_a_server_that_is_set_back_while_it_was_told_anew_is_told_to_the_end(
     root: Root,
     ledger: Ledger,
@@ -322,6 +327,7 @@ def test_a_trial_that_a_search_has_asked_for_begins_with_its_start(
     assert runs(uri)[key].info.start_time == int(began * 1000)
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("edited", ["", "soon", "3 soon"])
 def test_marks_that_somebody_has_edited_only_cost_telling_it_again(
     root: Root, ledger: Ledger, expected: dict[str, Any], new_store: NewStore, edited: str

@@ -70,6 +70,7 @@ def moved(root: Root, to: Path) -> Root:
     return Root(to)
 
 
+@pytest.mark.slow(2)
 def test_a_root_that_was_moved_finds_its_artifacts(tracked: Root, tmp_path: Path) -> None:
     before = tracked.artifacts
     there = moved(tracked, tmp_path / "an other place" / "runs")
@@ -92,6 +93,7 @@ def test_a_delivery_follows_the_root(tracked: Root, tmp_path: Path) -> None:
     assert not tracked.path.exists(), "nothing is written where it lay before"
 
 
+@pytest.mark.slow(1)
 def test_the_ui_follows_the_root_and_says_so(
     tracked: Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,6 +105,7 @@ def test_the_ui_follows_the_root_and_says_so(
     assert read_artifact(there)
 
 
+@pytest.mark.slow(1)
 def test_a_copy_points_to_its_own_files(tracked: Root, tmp_path: Path) -> None:
     copy = Root(tmp_path / "copy")
     shutil.copytree(tracked.path, copy.path)
@@ -114,6 +117,7 @@ def test_a_copy_points_to_its_own_files(tracked: Root, tmp_path: Path) -> None:
     assert read_artifact(copy) == "of the copy" != read_artifact(tracked)
 
 
+@pytest.mark.slow(1)
 def test_artifacts_that_stayed_are_left_where_they_are(tracked: Root, tmp_path: Path) -> None:
     alone = Root(tmp_path / "database-alone")
     alone.path.mkdir()
@@ -128,6 +132,7 @@ def test_two_paths_to_one_root_change_nothing(tracked: Root, tmp_path: Path) -> 
     assert follow(Root(tmp_path / "link")) == []
 
 
+@pytest.mark.slow(1)
 def test_what_is_not_ours_is_left_alone(tracked: Root, tmp_path: Path) -> None:
     before = tracked.artifacts.as_uri()
     others = {"bucket": "s3://a/mlartifacts/bucket", "mine": "file:///elsewhere/mine", "near": f"{before}/small-er"}

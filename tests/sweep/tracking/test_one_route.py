@@ -22,6 +22,7 @@ NewStore = Callable[..., str]
 ARTIFACTS = "/api/2.0/mlflow-artifacts/"
 
 
+@pytest.mark.slow(2)
 @pytest.mark.parametrize("status", [403, 404])
 def test_files_that_a_proxy_forbids_cost_nothing_else(
     root: Root, ledger: Ledger, small_plan: Plan, new_store: NewStore, tmp_path: Path, status: int

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
 from sweep.packs.packing import pack
@@ -40,6 +42,7 @@ def tell(root: Root, table: dict[str, object]) -> None:
         ledger.append("stop", body={"exit_code": 0})
 
 
+@pytest.mark.slow(12)
 def test_every_form_of_a_table_says_the_same(root: Root, new_store: Callable[[str], str], tmp_path: Path) -> None:
     uri = new_store("mlflow.db")
     tell(root, TABLE)

@@ -113,6 +113,7 @@ def test_a_larger_search_replaces_what_was_chosen(root: Root, ledger: Ledger, ne
         assert cells(theirs) == cells(ours)
 
 
+@pytest.mark.slow(1)
 def test_rows_stand_in_the_plans_order_whatever_started_first(root: Root, ledger: Ledger, new_store: Store) -> None:
     """The baseline is the first row of its method, so that it depends on the order; a row between two others is new,
     another has gone."""
@@ -132,6 +133,7 @@ def test_rows_stand_in_the_plans_order_whatever_started_first(root: Root, ledger
         assert theirs.baseline == ours.baseline == "dhkd α=5"
 
 
+@pytest.mark.slow(1)
 def test_a_pareto_front_stands_in_its_searchs_place(root: Root, ledger: Ledger, new_store: Store) -> None:
     """Who trains longer gets further, so that no configuration beats another."""
     recipe = {"base": "digits", "epochs": {"choice": [3, 4, 5]}, "samples_per_class": 8}
@@ -143,6 +145,7 @@ def test_a_pareto_front_stands_in_its_searchs_place(root: Root, ledger: Ledger, 
     assert cells(theirs) == cells(ours)
 
 
+@pytest.mark.slow(1)
 def test_a_race_is_told_of_on_a_server_as_well(root: Root, ledger: Ledger, new_store: Store) -> None:
     search = {"trials": 4, "sampler": "grid", "pruner": "none", "confirm": 3, "race": 3}
     methods = ["kd", {"gdkd": {"k": {"choice": [2, 3, 4, 5]}}}]

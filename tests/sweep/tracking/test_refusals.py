@@ -64,6 +64,7 @@ def _plain(given: Any) -> Any:
     return [[vars(one) for one in some] if isinstance(some, list) else some for some in given]
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize(
     ("request_", "word", "what"),
     [
@@ -98,6 +99,7 @@ def test_what_is_refused_is_named_and_all_else_arrives(
     assert (content(uri), said, Progress(ledger, uri).refused) == (expected, [], [])
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize(
     ("request_", "word", "goes_on"),
     [
@@ -148,6 +150,7 @@ def test_what_a_later_plan_was_not_told_yet_is_told_in_its_turn(
     assert Progress(ledger, uri).refused == []
 
 
+@pytest.mark.slow(1)
 def test_of_several_searches_each_is_tried_again(root: Root, ledger: Ledger, new_store: NewStore) -> None:
     search = {"trials": 2, "sampler": "grid", "pruner": "none"}
     methods = [{"gdkd": {"k": {"choice": [2, 3]}}}, {"dhkd": {"alpha": {"choice": [0.5, 1]}}}]
@@ -165,6 +168,7 @@ def content_of_sweep(root: Root, uri: str) -> Any:
     return content(uri)["sweep"]
 
 
+@pytest.mark.slow(1)
 def test_of_many_numbers_only_those_that_are_refused_are_missing(
     root: Root, ledger: Ledger, small_plan: Plan, new_store: NewStore
 ) -> None:

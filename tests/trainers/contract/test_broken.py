@@ -175,6 +175,10 @@ MODELS = {
 }
 
 
+WAITING = {"sleeping": [pytest.mark.slow(16)]}
+"""What looks slow is measured for ten seconds more."""
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
@@ -186,7 +190,10 @@ def written(folder: Path, text: str) -> None:
     load(read(["my_losses.py"], folder))
 
 
-@pytest.mark.parametrize(("code", "requirement", "message"), FUNCTIONS.values(), ids=FUNCTIONS)
+@pytest.mark.parametrize(
+    ("code", "requirement", "message"),
+    [pytest.param(*found, id=name, marks=WAITING.get(name, [])) for name, found in FUNCTIONS.items()],
+)
 def test_a_broken_function_is_found(folder: Path, code: str, requirement: str, message: str) -> None:
     written(folder, code.replace("def mykd", "@method('mykd')\ndef mykd"))
     check_found(requirement, message)

@@ -73,10 +73,12 @@ def run(data: ImageData, folder: Path | None = None, **recipe: object) -> tuple[
     return results, tensors_key(student.state_dict())
 
 
+@pytest.mark.slow(2)
 def test_a_streamed_trial_has_the_same_numbers_with_any_number_of_workers(folder: Path) -> None:
     assert run(streamed(folder, 0)) == run(streamed(folder, 2))
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("stop", [1, 2])
 def test_a_streamed_trial_goes_on_bit_for_bit(folder: Path, tmp_path: Path, stop: int) -> None:
     training = fit(trial(), data=streamed(folder, 1), folder=tmp_path)

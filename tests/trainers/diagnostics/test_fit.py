@@ -52,6 +52,7 @@ def test_every_so_many_epochs_and_after_the_last(few: ImageData, teacher: Networ
     assert [bool(result.diagnostics) for result in results] == [False, True, False, True, True]
 
 
+@pytest.mark.slow(1)
 def test_an_interrupted_trial_is_diagnosed_as_if_it_had_not_been(
     few: ImageData, teacher: Network, tmp_path: Path
 ) -> None:

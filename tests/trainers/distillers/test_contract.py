@@ -19,6 +19,9 @@ TWO_VIEWS = [name for name, method in METHODS.items() if method.strong_view]
 ELSEWHERE = {"time and memory", "hyperparameters that count"}
 """Tests assert no clock; and test_hyperparameters.py asks more of ours than whether they count."""
 
+WHOLE_TRAININGS = {"a student of every family", "resumes bit for bit"}
+"""Two thirds of the time of all."""
+
 REMARKED = {("rc", "the loss's own gradient"): "held fixed"}
 """What a method is remarked upon for by intention: RC's student is its own target."""
 
@@ -29,7 +32,15 @@ def case(name: str) -> Case:
     return Case(name)
 
 
-@pytest.mark.parametrize("requirement", [one for one in METHOD if one.name not in ELSEWHERE], ids=str)
+@pytest.mark.parametrize(
+    "requirement",
+    [
+        pytest.param(one, marks=[pytest.mark.slow(1)] if one.name in WHOLE_TRAININGS else [])
+        for one in METHOD
+        if one.name not in ELSEWHERE
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_holds_without_a_remark(name: str, requirement: Requirement[Case]) -> None:
     of = Case(name) if requirement.name == "one device, and no waiting for it" else case(name)

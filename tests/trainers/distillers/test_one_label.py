@@ -76,6 +76,7 @@ def test_a_method_reads_labels_in_its_cross_entropy_as_the_recipe_does(name: str
         assert {term for term in plain if not torch.equal(plain[term], read[term])} == WITH_LABELS & plain.keys()
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("field", ["mixup", "cutmix"])
 def test_who_refuses_mixed_images(field: str) -> None:
     refused = set()

@@ -33,6 +33,7 @@ def test_numbers_and_gradients_are_torch_s(groups: int, memory_format: torch.mem
     assert all(map(torch.equal, there, expected))
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("name", ["ShuffleV1", "ShuffleV2"])
 def test_a_gpu_s_maps_stay_channels_last(name: str) -> None:
     network = build(name, num_classes=10).to(memory_format=torch.channels_last).eval()

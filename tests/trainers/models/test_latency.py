@@ -35,6 +35,7 @@ def test_a_second_is_enough_for_twenty_passes_and_ten_for_fewer(passes: int, spe
     assert _goes_on(passes, spent, 1.0) is goes_on
 
 
+@pytest.mark.slow(1)
 def test_a_network_that_costs_more_takes_longer() -> None:
     small, large = (latencies(name, 10, (16, 16), seconds=0.05)[1] for name in ("resnet8", "resnet110"))
     assert large.fastest > 2 * small.fastest  # 13 times the multiply-accumulates, in the same run

@@ -237,6 +237,7 @@ def failing(storage: Storage) -> str:
     return str(error.value)
 
 
+@pytest.mark.slow(1)
 def test_refused_credentials_and_a_server_that_is_gone_are_told_apart(tmp_path: Path) -> None:
     with serving(strict=True) as store:
         one = storage_at(store.uri("prefix"), tmp_path)

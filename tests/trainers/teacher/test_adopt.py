@@ -93,6 +93,7 @@ def test_an_imported_teacher_teaches(store: TeacherStore, passport: Passport, fe
         assert torch.equal(teacher(images), network.eval()(images))
 
 
+@pytest.mark.slow(1)
 def test_importing_twice_changes_nothing(
     store: TeacherStore, passport: Passport, found: Pretrained, few: ImageData, dataset: DatasetConfig, tmp_path: Path
 ) -> None:

@@ -109,6 +109,7 @@ def test_a_profiler_s_counters_are_left_out_and_it_is_said(tmp_path: Path, netwo
     assert notes[0] == "a profiler's counters left out (total_ops, total_params)"
 
 
+@pytest.mark.slow(1)
 def test_no_architecture_s_own_keys_are_taken_for_a_prefix() -> None:
     for name in MODELS:
         with outlines():

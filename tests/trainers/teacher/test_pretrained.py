@@ -118,6 +118,7 @@ def test_an_architecture_is_known_by_its_keys_and_shapes(tmp_path: Path, name: s
     assert tensors_key(found.network().state_dict()) == tensors_key(state)
 
 
+@pytest.mark.slow(1)
 def test_no_two_architectures_are_alike() -> None:
     def signature(name: str) -> str:
         with torch.device("meta"):

@@ -99,6 +99,7 @@ def test_an_architecture_of_another_s_file_is_only_a_word(tmp_path: Path, networ
     assert read(written(tmp_path, content)).architecture == "resnet8"
 
 
+@pytest.mark.slow(1)
 def test_many_names_before_keys_cost_no_long_search(tmp_path: Path) -> None:
     state: State = {}
     for number in range(300):

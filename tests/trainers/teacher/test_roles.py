@@ -62,6 +62,7 @@ def test_averaged_weights_are_known_in_any_case(name: str) -> None:
     assert is_averaged(name)
 
 
+@pytest.mark.slow(1)
 def test_no_architecture_s_own_keys_say_anything() -> None:
     for name in MODELS:
         with outlines():

@@ -42,6 +42,7 @@ def tensors(batch: Batch) -> list[Tensor]:
     return [batch.images, batch.targets, batch.index, batch.strong.images]
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("recipe", KINDS.values(), ids=KINDS)
 def test_a_batch_does_not_depend_on_its_chunk(
     few: ImageData, recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch

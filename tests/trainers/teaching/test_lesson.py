@@ -82,6 +82,7 @@ def test_a_warm_bank_needs_no_teacher_at_all(taught: Taught, tmp_path: Path) -> 
     assert heard(results) == [0, 0, 0]
 
 
+@pytest.mark.slow(1)
 def test_what_one_seed_has_asked_another_need_not(taught: Taught, tmp_path: Path) -> None:
     bank = LogitBank(tmp_path / "bank")
     first = heard(taught.run(small_trial("kd", epochs=8), bank)[0])
@@ -90,6 +91,7 @@ def test_what_one_seed_has_asked_another_need_not(taught: Taught, tmp_path: Path
     assert sum(second) < 0.75 * sum(first)  # of 9 views an image has shown 5.5 in 8 epochs, on average
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("views", ["weak", "autoaugment"])
 def test_seeds_do_not_mix(taught: Taught, tmp_path: Path, views: str) -> None:
     bank = LogitBank(tmp_path / "bank")
@@ -124,6 +126,7 @@ def test_scratch_loads_no_teacher(taught: Taught) -> None:
     assert taught.loaded == 0
 
 
+@pytest.mark.slow(2)
 def test_the_number_of_threads_does_not_change_what_the_teacher_says(taught: Taught, tmp_path: Path) -> None:
     """ShuffleNet's convolutions round otherwise on two threads; the bank's passes have one each."""
     bank, config = LogitBank(tmp_path / "bank"), small_trial("kd", epochs=1)

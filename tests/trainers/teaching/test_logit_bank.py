@@ -72,6 +72,7 @@ def test_what_was_computed_once_is_read_from_then_on(folder: Path) -> None:
     assert asked(shelf(folder), address.flip(0)[:40]) == 0
 
 
+@pytest.mark.slow(1)
 @pytest.mark.usefixtures("small_parts")
 def test_a_shelf_that_grows_over_many_epochs_computes_each_entry_once(folder: Path) -> None:
     one, other = shelf(folder), shelf(folder)

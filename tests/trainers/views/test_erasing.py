@@ -34,12 +34,14 @@ def test_boxes_of_the_paper_s_sizes_are_filled_as_often_as_asked() -> None:
     assert area.mean().item() == pytest.approx((0.02 + 1 / 3) / 2, abs=0.02)
 
 
+@pytest.mark.slow(2)
 def test_places_are_even() -> None:
     where = boxes(erased(BLANK, INDEX, 0, 1, chance=1.0)).float().mean(0)
     torch.testing.assert_close(where, where.flip(0), atol=0.04, rtol=0)
     torch.testing.assert_close(where, where.flip(1), atol=0.04, rtol=0)
 
 
+@pytest.mark.slow(2)
 def test_what_fills_them_is_normal_noise_of_each_image_s_own() -> None:
     images = erased(BLANK, INDEX, 0, 1, chance=1.0)
     noise = images[images != 9]
@@ -52,6 +54,7 @@ def test_without_chance_nothing_is_changed() -> None:
     assert torch.equal(erased(BLANK, INDEX, 0, 1, chance=0), BLANK)
 
 
+@pytest.mark.slow(1)
 def test_an_image_loses_the_same_box_in_any_company() -> None:
     order = torch.randperm(MANY)
     whole = erased(BLANK, INDEX, 3, 2, chance=0.5)

@@ -86,6 +86,7 @@ def test_no_batch_is_read_long_before_it_is_asked_for(monkeypatch: pytest.Monkey
     assert len(read) <= mapped.READ_AHEAD + 1
 
 
+@pytest.mark.slow(2)
 def test_a_trial_of_mapped_images_trains_on_a_gpu_as_on_the_cpu(
     way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -133,6 +133,7 @@ def test_a_file_uri_is_a_path(published: Path, tmp_path: Path) -> None:
     assert fetched(cache) == []
 
 
+@pytest.mark.slow(1)
 def test_a_store_that_is_away_is_no_harm_to_what_was_fetched(
     published: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -410,6 +410,7 @@ def _batch(distiller: Distiller, teacher: Network, *, size: int = 32, count: int
     return Batch(images, torch.arange(count) % 10, indices[:count], epoch, taught)
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize(("teacher", "student"), FIELD_PAIRS)
 def test_field_pairs_build_and_train(teacher: str, student: str) -> None:
     """One pass of each network; every method's term is finite and reaches the student and all that is learnt beside."""

@@ -364,6 +364,7 @@ def networks() -> dict[str, Network]:
     return {name: build(name, num_classes=10) for name in FAMILIES}
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("size", [8, 32])
 def test_every_pair_of_families_goes_together(size: int, networks: dict[str, Network]) -> None:
     batches = {name: _batch(network, size, count=2) for name, network in networks.items()}

@@ -288,6 +288,7 @@ def whole(few: ImageData, teacher: Network) -> Callable[[str], tuple[list[EpochR
     return cache(lambda name: trained(TRIALS[name], few, teacher))
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("name", TRIALS)
 def test_a_stopped_trial_goes_on_as_if_never_stopped(
     name: str, whole: Any, few: ImageData, teacher: Network, tmp_path: Path
@@ -310,6 +311,7 @@ def test_the_loss_is_the_weighted_sum_of_the_terms(name: str, whole: Any) -> Non
         assert result.loss == pytest.approx(sum(weights[name] * term for name, term in result.terms.items()), rel=1e-5)
 
 
+@pytest.mark.slow(1)
 def test_the_pseudo_teacher_teaches_from_its_epoch_on(few: ImageData, teacher: Network) -> None:
     never, late, after = (trained(small_trial("sld", {"start": start}), few, teacher) for start in (None, 1, 3))
     assert never == after  # three epochs: it would come in the fourth
@@ -318,6 +320,7 @@ def test_the_pseudo_teacher_teaches_from_its_epoch_on(few: ImageData, teacher: N
     assert all(result.terms["swap_student"] > 0 for result in never[0])
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("name", ["sld", "mlkd", "ctkd"])
 def test_it_learns(name: str, few: ImageData, teacher: Network) -> None:
     """Against a teacher that knows nothing, by the labels alone: the two-view cross-entropy falls."""
@@ -330,6 +333,7 @@ def test_it_learns(name: str, few: ImageData, teacher: Network) -> None:
         assert results[-1].terms["ce_strong"] > results[-1].terms["ce"]  # the strong view is the harder one
 
 
+@pytest.mark.slow(1)
 def test_the_recipe_s_strong_view_reaches_the_method(few: ImageData, teacher: Network) -> None:
     one, other = (trained(small_trial("sld", epochs=1, randaugment_ops=count), few, teacher)[0] for count in (0, 3))
     assert one[0].terms["ce_strong"] != other[0].terms["ce_strong"]
