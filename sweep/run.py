@@ -161,7 +161,7 @@ def planned(
     store_named_files(spec, store, display.note)
     store.offer()
     own.keep(spec.code, root)
-    spec = compiling.settled(spec, root, store, display.note, here=address is None and not divided)
+    spec = compiling.settled(spec, root, store, display.note, here=address is None, alone=not divided)
     plan = build_plan(spec, store)
     plan = alone(plan) if local else _with_devices(plan, root, address, display)
     return latency.told(plan, latency.wanted(plan, root, display.note))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from sweep.cost import measured as files
 from sweep.cost.rehearsals import Layout, rehearse_together
 from sweep.layout import Root
 from sweep.plan.kinds import kind_name
@@ -85,30 +86,17 @@ def machine() -> str:
 
 def remembered(root: Root) -> Calibration:
     """What was measured below `root` on this kind of machine."""
-    return _from_json(_content(root).get(machine(), {"layouts": {}, "timed": {}}))
-
-
-def _all_remembered(root: Root) -> Iterator[Calibration]:
-    """What was measured below `root` on any machine."""
-    return map(_from_json, _content(root).values())
-
-
-def _from_json(content: dict[str, Any]) -> Calibration:
-    layouts = {kind: tuple(map(_measured, tried)) for kind, tried in content["layouts"].items()}
-    return Calibration(layouts, {kind: Timed(**timed) for kind, timed in content["timed"].items()})
+    return _content(root).get(machine(), Calibration())
 
 
 def _remember(root: Root, calibration: Calibration) -> None:
-    content = _content(root) | {machine(): asdict(calibration)}
+    content = {name: asdict(one) for name, one in (_content(root) | {machine(): calibration}).items()}
     write_atomically(root.calibration, json.dumps(content, indent=1).encode())
 
 
-def _content(root: Root) -> dict[str, Any]:
-    return dict(json.loads(root.calibration.read_text("utf-8"))) if root.calibration.exists() else {}
-
-
-def _measured(content: dict[str, Any]) -> Measured:
-    return Measured(**(content | {"layout": Layout(**content["layout"])}))
+def _content(root: Root) -> dict[str, Calibration]:
+    """What was measured below `root`, by machine."""
+    return files.read(root.calibration, Calibration)
 
 
 # -- what is measured -------------------------------------------------------------------------------------------------
@@ -161,7 +149,7 @@ def settled(plan: Plan, root: Root, *, cluster: bool = False) -> Plan:
         return _with_gpus(plan, 0)
     heaviest = max(_kinds(plan, True).values(), key=lambda planned: _work(rehearsed(planned, plan), plan))
     kind = kind_name(heaviest.pair, heaviest.config, True)
-    machines = list(_all_remembered(root)) if cluster else [remembered(root)]
+    machines = list(_content(root).values()) if cluster else [remembered(root)]
     shares = [best(known.layouts[kind]).layout.gpus for known in machines if kind in known.layouts]
     return _with_gpus(plan, max(shares)) if shares else plan
 

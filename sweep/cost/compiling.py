@@ -15,11 +15,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.schema import Spec
+from sweep.cost import measured as files
 from sweep.cost.calibration import AUTO, rehearsed
 from sweep.cost.rehearsals import Layout, rehearse_together
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
-from sweep.plan.compiling import trained_as, undecided
+from sweep.plan.compiling import asked, trained_as, undecided
 from sweep.plan.expand import build_plan
 from sweep.text import duration
 from trainers.allotment import cores
@@ -86,9 +87,17 @@ def decide(network: str, epochs: int, plain: float, compiled: float, compiler: f
     return Decision(pays, network, epochs, plain, compiled, compiler)
 
 
-def said(compiled: Decisions) -> list[str]:
-    """What was decided, in sentences."""
-    return [Decision(**one).told() for one in compiled.values()]
+@dataclass(frozen=True)
+class Remembered:
+    """A decision as it is kept below the root."""
+
+    decision: Decision
+    measured_on: dict[str, Any]
+
+
+def said(spec: Spec, plan: Plan) -> list[str]:
+    """What was decided of a plan's networks, in sentences."""
+    return [Decision(**spec.compiled[kind]).told() for kind in asked(spec, plan) if kind in spec.compiled]
 
 
 # -- what is known ----------------------------------------------------------------------------------------------------
@@ -108,7 +117,7 @@ def known(spec: Spec, root: Root, *, here: bool = True) -> Spec:
     spec = replace(spec, compiled=_when_it_was_begun(spec, root))
     memory = _content(root)
     found = {kind: memory.get(_remembered_as(kind, spec, here)) for kind in undecided(spec)}
-    there = {kind: one["decision"] for kind, one in found.items() if one is not None}
+    there = {kind: asdict(one.decision) for kind, one in found.items() if one is not None}
     return replace(spec, compiled={**spec.compiled, **there})
 
 
@@ -136,22 +145,31 @@ def _on_gpu(share: float | str, here: bool) -> bool:
     return share != 0 and not (share == AUTO and here and not torch.cuda.device_count())
 
 
-def _content(root: Root) -> dict[str, Any]:
-    return dict(json.loads(root.compiling.read_text("utf-8"))) if root.compiling.exists() else {}
+def _content(root: Root) -> dict[str, Remembered]:
+    return files.read(root.compiling, Remembered)
 
 
 def _remember(root: Root, kind: str, spec: Spec, decision: Decision) -> None:
     import torch
 
     here = {"processor": processor(), "cores": cores(), "gpus": gpus(), "torch": str(torch.__version__)}
-    content = {_remembered_as(kind, spec, True): {"decision": asdict(decision), "measured_on": here}} | _content(root)
-    write_atomically(root.compiling, json.dumps(content, indent=1).encode())
+    content = {_remembered_as(kind, spec, True): Remembered(decision, here)} | _content(root)
+    whole = {name: asdict(one) for name, one in content.items()}
+    write_atomically(root.compiling, json.dumps(whole, indent=1).encode())
 
 
 # -- what is measured -------------------------------------------------------------------------------------------------
 
 
-def settled(spec: Spec, root: Root, store: TeacherStore, say: Callable[[str], None], *, here: bool = True) -> Spec:
+def settled(
+    spec: Spec,
+    root: Root,
+    store: TeacherStore,
+    say: Callable[[str], None],
+    *,
+    here: bool = True,
+    alone: bool = True,
+) -> Spec:
     """The spec with everything decided; what was not is measured now.
 
     Args:
@@ -159,21 +177,25 @@ def settled(spec: Spec, root: Root, store: TeacherStore, say: Callable[[str], No
         root: where it is kept.
         store: with the teachers that the spec names.
         say: is told what is measured, which takes a minute or two for each network, and what comes of it.
-        here: whether the trials run in this process's machine, and this is the only one that decides.
+        here: whether the trials run on this machine.
+        alone: whether nobody else may decide meanwhile for the same trials.
 
     Raises:
         InputError: when a trial cannot be trained; where something is left to be decided that cannot be here.
     """
     spec = known(spec, root, here=here)
-    left = undecided(spec)
-    if left and not here:
+    if not undecided(spec):
+        return spec
+    plan = build_plan(spec, store)
+    left = {kind: network for kind, network in asked(spec, plan).items() if kind not in spec.compiled}
+    if left and not (here and alone):
         raise InputError(
             f"recipe.compile: auto is not decided yet for {', '.join(dict.fromkeys(left.values()))}: run `sweep plan"
             f" {spec.source} --calibrate` with this root on one of the machines that train, or write true or false"
         )
-    plan = build_plan(spec, store) if left else None
+    if left and _on_gpu(spec.compute.gpus, here) and not gpus():
+        raise InputError("compute.gpus asks for GPUs, and torch finds none on this machine to measure compile: auto on")
     for kind in left:
-        assert plan is not None
         decision = _measured(_trained_so(kind, plan), plan, say)
         say(decision.told())
         _remember(root, kind, spec, decision)

@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from kd_sweep import spawning
+from sweep.cost import measured as files
 from sweep.cost.calibration import machine
 from sweep.layout import Root
 from sweep.plan.slots import LATENCY
@@ -178,7 +179,7 @@ def _remember(root: Root, plan: Plan, device: str, found: Known) -> None:
 
 
 def _content(root: Root) -> dict[str, Any]:
-    return dict(json.loads(root.latency.read_text("utf-8"))) if root.latency.exists() else {}
+    return files.read(root.latency, dict[str, Any])
 
 
 def _device(plan: Plan) -> str:

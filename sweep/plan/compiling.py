@@ -7,12 +7,15 @@ compiled and plain students differ in rounding, so it is part of a trial's key, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search_spaces.schema import Spec
 from sweep.plan.kinds import of_recipe
 from trainers.config import Recipe
 from trainers.storage.content import content_key
+
+if TYPE_CHECKING:
+    from sweep.plan.slots import Plan, SearchedCell, Slot
 
 AUTO = "auto"
 
@@ -43,6 +46,17 @@ def undecided(spec: Spec) -> dict[str, str]:
         return {}
     left = ((trained_as(model, recipe.model_dump(mode="json")), model) for model, recipe in _asking(spec))
     return {kind: model for kind, model in left if kind not in spec.compiled}
+
+
+def asked(spec: Spec, plan: Plan) -> dict[str, str]:
+    """The networks that say `auto` and that the spec's plan trains, decided or not, by what it is decided for: a
+    teacher that no method asks for is none of them."""
+    if spec.compute.workers > 1:
+        return {}
+    everything: list[Slot | SearchedCell] = [*plan.slots, *plan.cells]
+    trained = {trained_as(one.config["model"], one.config["recipe"]) for one in everything}
+    asking = ((trained_as(model, recipe.model_dump(mode="json")), model) for model, recipe in _asking(spec))
+    return {kind: model for kind, model in asking if kind in trained}
 
 
 def _asking(spec: Spec) -> Iterator[tuple[str, Recipe]]:

@@ -18,7 +18,7 @@ from sweep.layout import Root
 from sweep.ledger import snapshot
 from sweep.ledger.neighbours import Neighbours
 from sweep.ledger.store import Ledger
-from sweep.plan.compiling import undecided
+from sweep.plan.compiling import asked
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
 from sweep.plan.teachers import stored_teachers
@@ -108,7 +108,7 @@ def look_ahead(spec: Spec, root: Root) -> Preview:
         snapshot.restore(root, spec.name)
         spec = compiling.known(spec, root)
         plan = _with_devices(build_plan(spec, TeacherStore(root.teachers, root.storage)), root)
-        plan = replace(plan, notes=(*plan.notes, *_compiling(spec)))
+        plan = replace(plan, notes=(*plan.notes, *_compiling(spec, plan)))
         plan = warm_started(latency.told(plan, latency.remembered(plan, root)), root)
     teachers = stored_teachers(plan, root)
     neighbours = Neighbours(root, plan.name)
@@ -121,11 +121,11 @@ def look_ahead(spec: Spec, root: Root) -> Preview:
     return Preview(plan, over, root, shared, tuple(neighbours.remarks.values()), first)
 
 
-def _compiling(spec: Spec) -> list[str]:
+def _compiling(spec: Spec, plan: Plan) -> list[str]:
     """What `compile: auto` comes to, as lines."""
-    left = ", ".join(dict.fromkeys(undecided(spec).values()))
+    left = ", ".join(dict.fromkeys(one for kind, one in asked(spec, plan).items() if kind not in spec.compiled))
     measure = "counts as false until it is measured: by `sweep run`, or with --calibrate now"
-    return [*compiling.said(spec.compiled), *([f"compile: auto of {left} {measure}"] if left else [])]
+    return [*compiling.said(spec, plan), *([f"compile: auto of {left} {measure}"] if left else [])]
 
 
 def preview(spec: Spec, root: Root, how: Format) -> str:

@@ -69,7 +69,7 @@ def findings(
         yield finding
     yield _locks(root)
     if loaded is not None and plan is not None and wanted.array is not None:
-        yield _divided(loaded, plan, root)
+        yield _divided(loaded, plan, root, on_gpu=wanted.gpus not in (None, "0"))
     if loaded is not None:
         yield from _places(spec, loaded, root)
         yield _offline(loaded, tracking_uri)
@@ -116,15 +116,16 @@ def _locks(root: Root) -> Finding:
     return Finding("file locks", True, f"{root.path.absolute()} has them")
 
 
-def _divided(spec: Spec, plan: Plan, root: Root) -> Finding:
-    """Whether several jobs can divide the plan below the root."""
+def _divided(spec: Spec, plan: Plan, root: Root, *, on_gpu: bool) -> Finding:
+    """Whether several jobs, with GPUs or without, can divide the plan below the root."""
     from sweep.cost.compiling import settled
     from trainers.teacher.store import TeacherStore
 
     what = "dividing"
     try:
         refuse_what_needs_one_driver(plan)
-        settled(spec, root, TeacherStore(root.teachers, root.storage), lambda line: None, here=False)
+        store = TeacherStore(root.teachers, root.storage)
+        settled(spec, root, store, lambda line: None, here=not on_gpu, alone=False)
         with TemporaryDirectory(prefix=".probe-", dir=root.path) as folder, Claims(Path(folder)) as claims:
             claims.take("a trial")
     except KDError as error:

@@ -90,7 +90,7 @@ def test_the_reason_is_told(monkeypatch: pytest.MonkeyPatch, root: Root) -> None
         "compile: auto: resnet8 is compiled: an epoch takes 0.5 instead of 1 s, the compiler 20 s, which 40 epochs save"
     )
     assert f"{told}; a trial has 1000" in heard
-    assert set(said(spec.compiled)) <= set(heard)
+    assert set(said(spec, build_plan(spec))) <= set(heard)
 
 
 def test_what_does_not_compile_is_trained_as_it_is(monkeypatch: pytest.MonkeyPatch, root: Root) -> None:
@@ -169,6 +169,45 @@ def test_who_cannot_decide_says_what_to_do(monkeypatch: pytest.MonkeyPatch, root
         settle(spec, root, Machine(), monkeypatch, here=False)
     settle(spec, root, Machine(), monkeypatch)
     assert decisions(settle(spec, root, Machine(), monkeypatch, here=False)[0])["resnet8"]
+
+
+def test_of_several_that_divide_a_sweep_each_goes_by_what_was_measured_on_such_a_machine(
+    monkeypatch: pytest.MonkeyPatch, root: Root
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    spec = small_spec(**LONG | {"compute": {"gpus": "auto"}})
+    with pytest.raises(InputError, match="not decided yet for resnet14, resnet8"):
+        settle(spec, root, Machine(), monkeypatch, alone=False)
+    settle(spec, root, Machine(), monkeypatch)
+    assert decisions(settle(spec, root, Machine(), monkeypatch, alone=False)[0]) == {"resnet14": True, "resnet8": True}
+
+
+def test_of_a_teacher_that_no_method_asks_for_nothing_is_measured(monkeypatch: pytest.MonkeyPatch, root: Root) -> None:
+    machine = Machine()
+    spec, _ = settle(small_spec(**LONG | {"methods": ["scratch"]}), root, machine, monkeypatch)
+    assert {network for network, _ in machine.asked} == {"resnet8"}
+    assert decisions(spec) == {"resnet8": True}
+    settle(spec, root, Machine(), monkeypatch, here=False)  # nothing is left to decide
+
+
+def test_what_an_edited_spec_trains_no_longer_is_not_spoken_of(monkeypatch: pytest.MonkeyPatch, root: Root) -> None:
+    begun, _ = settle(small_spec(**LONG), root, Machine(), monkeypatch)
+    with Ledger(root.sweep(begun.name).ledger) as ledger:
+        ledger.append("plan", body=build_plan(begun).to_json())
+    longer = small_spec(**LONG | {"recipe": LONG["recipe"] | {"epochs": 2000}})
+    spec, _ = settle(longer, root, Machine(), monkeypatch)
+    told = said(spec, build_plan(spec))
+    assert len(told) == 2 and all(line.endswith("a trial has 2000") for line in told)
+
+
+def test_a_gpu_that_is_not_there_is_asked_for_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch, root: Root
+) -> None:
+    machine = Machine()
+    monkeypatch.setattr(compiling, "gpus", list)
+    with pytest.raises(InputError, match=r"compute\.gpus asks for GPUs, and torch finds none"):
+        settle(small_spec(**LONG | {"compute": {"gpus": 1}}), root, machine, monkeypatch)
+    assert not machine.asked
 
 
 # -- as it is typed ---------------------------------------------------------------------------------------------------
