@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import signal
 import sys
@@ -19,6 +20,23 @@ from benchmarks.mutants.reach import Reach, Reached
 
 NO_ANSWER, LIMIT = "no tests", "limit"
 """Said in place of a test's name: the tests could not be loaded, or did not come to their end."""
+
+
+MOST_SECONDS = 10
+"""Of a test that sees a fault: one that is marked `slow` with more, or without a number, is left to the whole suite."""
+
+
+class Short:
+    """Pytest's plugin that leaves long tests out."""
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = [item for item in items if _seconds(item) <= MOST_SECONDS]
+
+
+def _seconds(item: pytest.Item) -> float:
+    """As its mark says."""
+    mark = item.get_closest_marker("slow")
+    return 0 if mark is None else float(mark.args[0]) if mark.args else math.inf
 
 
 class Chosen:
@@ -39,7 +57,7 @@ class Chosen:
 
 
 def reached(checkout: Path, package: str, paths: Sequence[str], within: float) -> dict[str, Reached]:
-    """What each quick test of these files and folders runs of the package. Raises SystemExit where that fails."""
+    """What each short test of these files and folders runs of the package. Raises SystemExit where that fails."""
 
     def run() -> object:
         reach = Reach(checkout, package)
@@ -65,9 +83,7 @@ def failing(checkout: Path, tests: Sequence[str], within: float) -> str:
 
 def _pytest(plugin: object, *words: str) -> int:
     loaded_before = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
-    return pytest.main(
-        ["-q", "-n", "0", "-p", "no:cacheprovider", "-m", "not slow", *loaded_before, *words], plugins=[plugin]
-    )
+    return pytest.main(["-q", "-n", "0", "-p", "no:cacheprovider", *loaded_before, *words], plugins=[Short(), plugin])
 
 
 def _forked(checkout: Path, run: Callable[[], object], within: float) -> Any:

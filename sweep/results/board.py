@@ -8,7 +8,8 @@ missing and why.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from sweep.ledger.store import Ledger
@@ -38,6 +39,8 @@ class Leaderboard:
     """Label of the row that differences are taken against."""
     taken: tuple[str, ...] = ()
     """Of each trial that was taken over from another sweep, that sweep's name."""
+    samplers: dict[str, int] = field(default_factory=dict)
+    """How many configurations of its searches each sampler suggested."""
     published: dict[tuple[str, str, str], Reported] | None = None
     """What is published of each cell, by recipe, label and pair; None where it was not asked for."""
 
@@ -142,6 +145,7 @@ def board_of(results: Results) -> Leaderboard:
         results.states,
         base,
         tuple(taken_from(results.trials)),
+        dict(sum((Counter(searched.samplers) for searched in results.searches.values()), Counter())),
     )
 
 

@@ -136,7 +136,7 @@ def _selection(board: Leaderboard) -> str:
     if not plan.cells:
         return "Every configuration of the spec is shown; none was selected."
     search = plan.cells[0].search
-    how = f"({search['sampler']}, seed {plan.seeds[0]})"
+    how = f"({_samplers(board) or search['sampler']}, seed {plan.seeds[0]})"
     if len(search["metrics"]) > 1:
         return (
             f"Tuned rows: of {_budgets(plan.cells)} configurations of each cell {how} the Pareto front by"
@@ -152,6 +152,12 @@ def _selection(board: Leaderboard) -> str:
         f"Tuned rows: in each cell {best} of {_budgets(plan.cells)} configurations {how} by {_searched_by(search)},"
         f" {_run_again(plan)}{then}; every other row is shown as the spec has it."
     )
+
+
+def _samplers(board: Leaderboard) -> str:
+    """Who has suggested what, where a sampler was changed while searches went on: ``12 by tpe, 8 by curves``."""
+    by = board.samplers.items()
+    return ", ".join(f"{count} by {sampler}" for sampler, count in by) if len(by) > 1 else ""
 
 
 def _none_won(board: Leaderboard) -> str:

@@ -60,6 +60,8 @@ class Searched:
     ended: bool = False
     racing: bool = False
     """Whether its best race for what it will have won."""
+    samplers: dict[str, int] = field(default_factory=dict)
+    """How many of the configurations each sampler suggested: a spec's may be changed while a search goes on."""
     race: dict[str, Any] = field(default_factory=dict)
     """How that race went, as :func:`sweep.search.racing.outcome` has it; empty where there was none."""
 
@@ -299,9 +301,24 @@ def _stored_teachers(plan: Plan, paths: SweepPaths) -> dict[str, float]:
 def _searches(plan: Plan, ledger: Ledger) -> dict[str, Searched]:
     known = searching(plan, ledger)
     asked = Counter(event.body["cell"] for event in known.asked)
+    samplers = _samplers(known.asked, ledger)
     searches = {}
     for cell in plan.cells:
         body = known.won.get(cell.id, {"states": {}, "chosen": []})
         ends = {"ended": cell.id in known.won, "racing": cell.id in known.racing, "race": body.get("race", {})}
-        searches[cell.id] = Searched(asked[cell.id], body["states"], tuple(body["chosen"]), **ends)
+        by = dict(samplers.get(cell.id, {}))
+        searches[cell.id] = Searched(asked[cell.id], body["states"], tuple(body["chosen"]), samplers=by, **ends)
     return searches
+
+
+def _samplers(asked: Iterable[Event], ledger: Ledger) -> dict[str, Counter[str]]:
+    """By cell how many suggestions came from each sampler: that of the plan that was noted last before each."""
+    plans = list(ledger.events("plan"))[::-1] if asked else []
+    noted = [(event.seq, {cell["id"]: cell["search"]["sampler"] for cell in event.body["cells"]}) for event in plans]
+    found: dict[str, Counter[str]] = {}
+    for event in asked:
+        cell = event.body["cell"]
+        sampler = next((by[cell] for seq, by in noted if seq < event.seq and cell in by), None)
+        if sampler is not None:
+            found.setdefault(cell, Counter())[sampler] += 1
+    return found

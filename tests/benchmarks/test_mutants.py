@@ -190,3 +190,32 @@ def test_tests_that_do_not_come_to_their_end_are_ended(tmp_path: Path) -> None:
     (tmp_path / "checkout").mkdir()
     (tmp_path / "checkout" / "test_endless.py").write_text("def test_endless():\n    while True: pass")
     assert said_by(ENDLESS, tmp_path) == "limit\n"
+
+
+MARKED = """
+import pytest
+
+@pytest.mark.slow
+def test_without_a_number(): assert False
+
+@pytest.mark.slow(60)
+def test_long(): assert False
+
+@pytest.mark.slow(5)
+def test_short(): assert False
+"""
+FIRST = """
+from pathlib import Path
+from benchmarks.mutants.forked import failing
+
+tests = [f"test_marked.py::test_{name}" for name in ("without_a_number", "long", "short")]
+print(failing(Path.cwd() / "checkout", tests, within=60))
+"""
+
+
+@pytest.mark.slow(1)
+def test_of_slow_tests_the_short_ones_see_faults_too(tmp_path: Path) -> None:
+    (tmp_path / "checkout").mkdir()
+    (tmp_path / "checkout" / "test_marked.py").write_text(MARKED)
+    (tmp_path / "checkout" / "pyproject.toml").write_text("[tool.pytest.ini_options]\nmarkers=['slow']")
+    assert said_by(FIRST, tmp_path) == "test_marked.py::test_short\n"

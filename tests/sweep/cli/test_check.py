@@ -142,7 +142,7 @@ def test_all_of_ours_hold(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     assert code_of("--ours", "--format", "json") == 0
     rows = json.loads(capsys.readouterr().out)
     assert [(row["what"], row["must hold"]) for row in rows] == [
-        (name, requirement.name) for name in METHODS for requirement in rest
+        (name, requirement.name) for name in METHODS if not METHODS.module(name) for requirement in rest
     ]
     assert all(row["holds"] for row in rows)
 

@@ -131,6 +131,20 @@ def test_the_caption_says_what_was_searched_and_by_what(ledger: Ledger) -> None:
     assert "none was selected" not in said(leaderboard(ledger))
 
 
+def test_the_caption_says_which_sampler_has_suggested_what(ledger: Ledger) -> None:
+    """A spec's sampler was changed while its search went on."""
+
+    def plan(sampler: str, trials: int) -> Plan:
+        return searched_plan(search={"trials": trials, "sampler": sampler, "pruner": "none"}, seeds=1)
+
+    play(ledger, plan("random", 3), better_with_k)
+    assert "of 3 configurations (random, seed 0)" in said(leaderboard(ledger))
+    play(ledger, plan("qmc", 5), better_with_k)
+    assert "of 5 configurations (3 by random, 2 by qmc, seed 0)" in said(leaderboard(ledger))
+    play(ledger, plan("random", 6), better_with_k)
+    assert "of 6 configurations (4 by random, 2 by qmc, seed 0)" in said(leaderboard(ledger))
+
+
 def test_where_one_seed_chose_and_is_shown_the_caption_says_that_it_flatters(ledger: Ledger) -> None:
     play(ledger, searched_plan(seeds=[5]), better_with_k)
     board = leaderboard(ledger)
