@@ -152,6 +152,7 @@ def calibrated(spec: Spec, root: Root, how: Format, say: Callable[[str], None]) 
     """
     root.check_writable()
     root.offer_cache()
+    snapshot.restore(root, spec.name)  # with what was decided when it was begun
     store = TeacherStore(root.teachers, root.storage)
     plan = build_plan(compiling.settled(spec, root, store, say), store)
     layouts = calibration.calibrate(plan, root, lambda what: say(f"measuring {what}"))
