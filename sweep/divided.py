@@ -177,12 +177,13 @@ def _outlast(claims: Claims, display: Display, look: Callable[[], None]) -> None
 
 @contextmanager
 def _waiting() -> Iterator[threading.Event]:
-    """A context in which SIGTERM is a Ctrl-C; the event is set by a batch system's notice."""
+    """A context in which SIGTERM is a Ctrl-C, as SIGINT is; the event is set by a batch system's notice."""
     notice = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield notice
         return
     before = [
+        (signal.SIGINT, signal.signal(signal.SIGINT, signal.default_int_handler)),  # a shell's `&` has it ignored
         (signal.SIGTERM, signal.signal(signal.SIGTERM, signal.default_int_handler)),
         (NOTICE, signal.signal(NOTICE, lambda number, frame: notice.set())),
     ]
