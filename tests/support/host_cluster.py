@@ -15,12 +15,12 @@ from typing import TypeVar
 
 from tests.support.command import User
 from tests.support.fault_harness import SPEC
+from tests.support.host_store import URI, answers, serve
 from tests.support.hosts import HOME, REPOSITORY, Host, wait_for
 from tests.support.listeners import Listener, listeners
-from tests.support.object_store import BUCKET, KEYS
+from tests.support.object_store import KEYS
 
 T = TypeVar("T")
-URI = f"s3://{BUCKET}/hosts?endpoint_override=store:9000&scheme=http&region=us-east-1"
 WORKERS = ("worker1", "worker2")
 NAMES = ("head", *WORKERS, "store", "mlflow", "elsewhere")
 STORE_BYTES = 100_000_000
@@ -63,12 +63,9 @@ class HostCluster:
 
     def begin(self) -> None:
         """All but the workers."""
-        self._start("store", "python", "-m", "moto.server", "-H", "0.0.0.0", "-p", "9000")
         self.start_mlflow()
         self.start_head("head")
-        self._answers("store", 9000)
-        make = f"import urllib.request as u; u.urlopen(u.Request('http://store:9000/{BUCKET}', method='PUT'))"
-        self.hosts["elsewhere"].ask("python", "-c", make)
+        serve(self.hosts["store"], self._logs)
         self._answers("mlflow", 5000)
 
     def start_mlflow(self) -> None:
@@ -105,11 +102,7 @@ class HostCluster:
             self.hosts[name].start(*command, env=known, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def _answers(self, name: str, port: int) -> None:
-        """Wait until something on a host takes connections."""
-        knock = ["bash", "-c", f"exec 3<>/dev/tcp/{name}/{port}"]
-        asks = self.hosts["elsewhere"]
-        quiet = subprocess.DEVNULL
-        wait_for(f"{name} answers at {port}", lambda: asks.start(*knock, stdout=quiet, stderr=quiet).wait() == 0)
+        answers(self.hosts["elsewhere"], name, port)
 
     # -- sweeps -------------------------------------------------------------------------------------------------------
 
