@@ -14,7 +14,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING
 
 from search_spaces.schema import Spec
 from sweep.cluster.carried import nothing_lost
@@ -56,9 +55,6 @@ from sweep.tracking.sync import log_models, told_everything
 from trainers.code import load
 from trainers.errors import InputError, StorageError
 from trainers.storage.files import write_atomically
-
-if TYPE_CHECKING:
-    pass
 
 STOPPED = {BY_USER: INTERRUPTED, OUT_OF_TIME: TIME_UP}
 """The exit code of a run that was stopped; for any other reason it is that of trials that failed."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from search_spaces.schema import Spec
 from sweep.cost import measured as files
 from sweep.cost.calibration import AUTO, rehearsed
+from sweep.cost.estimate import gpu_shares
 from sweep.cost.rehearsals import Layout, rehearse_together
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
@@ -238,5 +239,5 @@ def _layout(plan: Plan) -> Layout:
     """Trials as they stand side by side; on a GPU whose share is not measured yet, one."""
     cpus, asked = plan.compute["cpus"], plan.compute["gpus"]
     share = asked if asked != AUTO else float(_on_gpu(asked, here=True))
-    beside = (int(1 / share + 1e-9) if share < 1 else 1) if share else max(1, cores() // cpus)
+    beside = gpu_shares(1, share) if share else cores() // cpus
     return Layout(max(1, min(beside, plan.count)), cpus, min(share, 1))
