@@ -81,6 +81,10 @@ class StorageError(KDError):
     """The storage root cannot be written, or is full."""
 
 
+class AwayError(StorageError):
+    """The storage does not answer, or has no room: nobody's mistake, and it may be otherwise in a minute."""
+
+
 class MachineError(KDError):
     """The machine does not let Ray start."""
 

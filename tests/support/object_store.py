@@ -10,6 +10,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -26,11 +27,14 @@ class ObjectStore:
 
     Args:
         strict: whether it asks who is there; else it takes any key.
+        trouble: the file that says what is wrong with it (:mod:`tests.support.troubled_store`); by default nothing is.
     """
 
-    def __init__(self, *, strict: bool = False) -> None:
+    def __init__(self, *, strict: bool = False, trouble: Path | None = None) -> None:
         self.port = free_port()
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+        if trouble is not None:
+            command = [sys.executable, "-m", "tests.support.troubled_store", "127.0.0.1", str(self.port), str(trouble)]
         known = {"INITIAL_NO_AUTH_ACTION_COUNT": "1"} if strict else {}
         self._process = subprocess.Popen(
             command, env=os.environ | known, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -63,12 +67,12 @@ class ObjectStore:
 
 
 @contextmanager
-def serving(*, strict: bool = False) -> Iterator[ObjectStore]:
+def serving(*, strict: bool = False, trouble: Path | None = None) -> Iterator[ObjectStore]:
     """A server for the time of the block, and in this process's environment the keys to it.
 
     Without keys nothing is signed, and this server then keeps an upload's frame of checksums as if it were the file's.
     """
-    store = ObjectStore(strict=strict)
+    store = ObjectStore(strict=strict, trouble=trouble)
     try:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in KEYS.items():

@@ -19,31 +19,29 @@ from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
 
-from trainers.errors import InputError, StorageError
+from trainers.errors import AwayError, InputError, StorageError
+from trainers.storage.copying import OBJECT_STORES, fetch, give
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
-P = TypeVar("P", Path, PurePosixPath)
-
 AT_ONCE = 8
 """Files that are fetched at a time."""
-OBJECT_STORES = ("s3", "gcs", "abfs")
-"""Kinds of file systems, by pyarrow's names, where a file appears at the end of its upload."""
 SECRET = re.compile(r"(?i)secret|password|token|key|signature|credential")
 """Names of URI options that hold a credential."""
 REFUSED = (
     "refuses this machine's credentials; they come from its own environment (AWS_ACCESS_KEY_ID and"
     " AWS_SECRET_ACCESS_KEY, or its role)"
 )
+ABSENT = "has no such bucket"
 SILENT = "does not answer; is its address right, and is the network up?"
 REASONS = {
-    "NO_SUCH_BUCKET": "has no such bucket",
-    "NoSuchBucket": "has no such bucket",
+    "NO_SUCH_BUCKET": ABSENT,
+    "NoSuchBucket": ABSENT,
     "ACCESS_DENIED": REFUSED,
     "INVALID_ACCESS_KEY_ID": REFUSED,
     "INVALID_CLIENT_TOKEN_ID": REFUSED,
@@ -54,6 +52,8 @@ REASONS = {
     "curlCode": SILENT,
 }
 """What a mark in pyarrow's message means; the first that fits is taken."""
+LASTING = (ABSENT, REFUSED)
+"""Reasons that only somebody's hand takes away."""
 
 
 class Storage:
@@ -219,7 +219,7 @@ class SharedStorage(Storage):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-# -- a file system and what goes to and fro ----------------------------------------------------------------------------
+# -- a file system and what it holds ----------------------------------------------------------------------------
 
 
 def refuse_credentials(uri: str) -> None:
@@ -264,7 +264,7 @@ def explained(uri: str) -> Iterator[None]:
     """What pyarrow and the network raise, as one sentence that names the storage.
 
     Raises:
-        StorageError: in place of an OSError, or an error of pyarrow's, in the block.
+        StorageError: in place of an OSError, or an error of pyarrow's, in the block; AwayError, where it may pass.
     """
     import pyarrow as pa
 
@@ -273,7 +273,8 @@ def explained(uri: str) -> Iterator[None]:
     except (OSError, pa.ArrowException) as error:
         text = _first_line(error)
         reason = next((reason for mark, reason in REASONS.items() if mark in text), f"failed: {text}")
-        raise StorageError(f"the storage {uri} {reason}") from error
+        lasts = reason in LASTING or isinstance(error, PermissionError)
+        raise (StorageError if lasts else AwayError)(f"the storage {uri} {reason}") from error
 
 
 def listed(files: FileSystem, place: str) -> dict[str, tuple[int, int]]:
@@ -291,38 +292,6 @@ def listed(files: FileSystem, place: str) -> dict[str, tuple[int, int]]:
         entries = files.get_file_info(everything)
     named = {entry.path.removeprefix(f"{place}/"): entry for entry in entries if entry.is_file}
     return {name: (entry.size, entry.mtime_ns or 0) for name, entry in named.items() if not _hidden(name)}
-
-
-def fetch(files: FileSystem, place: str, path: Path) -> None:
-    """Copy a file here; nothing happens where it was removed a moment ago."""
-    from pyarrow.fs import LocalFileSystem, copy_files
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
-    try:
-        copy_files(place, str(temporary), source_filesystem=files, destination_filesystem=LocalFileSystem())
-        temporary.replace(path)
-    except FileNotFoundError:
-        return
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def give(path: Path, files: FileSystem, place: str) -> None:
-    """Copy a local file there."""
-    from pyarrow.fs import LocalFileSystem, copy_files
-
-    whole_by_itself = files.type_name in OBJECT_STORES
-    target = place if whole_by_itself else str(_temporary(PurePosixPath(place)))
-    if not whole_by_itself:
-        files.create_dir(str(PurePosixPath(place).parent))
-    copy_files(str(path.absolute()), target, source_filesystem=LocalFileSystem(), destination_filesystem=files)
-    if not whole_by_itself:
-        files.move(target, place)
-
-
-def _temporary(path: P) -> P:
-    return path.with_name(f".{path.name}.{uuid4().hex}")
 
 
 def _hidden(name: str) -> bool:

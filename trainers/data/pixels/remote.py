@@ -20,9 +20,10 @@ from pydantic import PlainSerializer, ValidatorFunctionWrapHandler, WrapValidato
 from trainers.data.pixels.cache import cache_folder, locked
 from trainers.errors import InputError, StorageError
 from trainers.storage.content import content_key
+from trainers.storage.copying import fetch
 from trainers.storage.files import write_atomically
 from trainers.storage.inputs import expanded
-from trainers.storage.shared import connected, explained, fetch, listed, refuse_credentials
+from trainers.storage.shared import connected, explained, listed, refuse_credentials
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem

@@ -15,7 +15,8 @@ from tests.trainers.data.examples import encode, pixels, write_parquet
 from trainers.data import DATASETS, ImageData
 from trainers.data.pixels.cache import VARIABLE
 from trainers.errors import InputError
-from trainers.storage.shared import connected, give
+from trainers.storage.copying import give
+from trainers.storage.shared import connected
 
 TRAIN, TEST = pixels(10, seed=1), pixels(4, seed=2)
 
