@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.engine.worker import begin, data_of, device_of, storage_of
+from sweep.engine.worker import begin, data_of, device_of, patient_storage_of, storage_of
 from sweep.ledger import provenance
 from sweep.ledger.failures import Broken, WorkerLostError, is_out_of_memory, with_advice
 from sweep.text import first_line
@@ -139,7 +139,7 @@ class Attempt:
     def _store(self, teacher: Network, trial: TrialConfig, last: EpochResult) -> Passport:
         from trainers.teacher.store import TeacherStore
 
-        store = TeacherStore(Path(self._job["teachers"]), storage_of(self._job))
+        store = TeacherStore(Path(self._job["teachers"]), patient_storage_of(self._job))
         return store.add(teacher, trial, data_of(self._job, trial), last, device_of(self._job))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Generator
 from contextlib import suppress
@@ -11,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.engine.meter import gauges_of, metered
+from sweep.engine.stored_copy import StoredCopy
 from sweep.plan.code import load_kept
 from trainers.code import load_installed
 from trainers.config import TeacherConfig, TrialConfig
 from trainers.errors import InputError, StorageError
 from trainers.storage.content import canonical_json
-from trainers.storage.shared import NOWHERE, Storage, storage_at
+from trainers.storage.patient import patient
+from trainers.storage.shared import Storage, storage_at
 
 if TYPE_CHECKING:
     from trainers.data import ImageData
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from trainers.models import Network
     from trainers.result import EpochResult
     from trainers.teaching.logit_bank import LogitBank
-
-_log = logging.getLogger(__name__)
 
 GIGABYTE = 10**9
 CHECKPOINTS = "checkpoints"
@@ -48,7 +47,7 @@ def begin(job: dict[str, Any], group: Group | None = None) -> Generator[EpochRes
     storage = storage_of(job)
     teacher = None
     if trial.teacher is not None:
-        teacher = partial(_teacher, job["teachers"], storage, trial.teacher, data, device_of(job))
+        teacher = partial(_teacher, job["teachers"], patient_storage_of(job), trial.teacher, data, device_of(job))
     budget = None if job["bank_gb"] is None else int(job["bank_gb"] * GIGABYTE)
     bank = _bank(job["bank"], budget, storage)
     limited(job["gpus"])
@@ -67,7 +66,8 @@ def stored(
 
     Args:
         running: what :func:`trainers.fit.fit` returns.
-        storage: which a failed write to is only warned of while there are epochs to come.
+        storage: which a failed write to is only warned of while there are epochs to come. At the trial's beginning and
+            end, which cannot do without, it is waited for.
         folder: the trial's.
 
     Raises:
@@ -77,39 +77,26 @@ def stored(
     from trainers.storage.checkpoint import Checkpoints
 
     checkpoints, safe = folder / CHECKPOINTS, False
-    storage.pull(checkpoints)
+    copy, needed = StoredCopy(storage, checkpoints), patient(storage)
+    needed.pull(checkpoints)
     try:
         while True:
             try:
                 result = next(running)
             except StopIteration as end:
-                storage.push(folder / WEIGHTS, anew=True)
-                storage.mirror(checkpoints)
+                needed.push(folder / WEIGHTS, anew=True)
+                needed.mirror(checkpoints)
                 safe = True
                 network: Network = end.value
                 return network
             if not result.replayed:
-                safe = _mirrored(storage, checkpoints)
+                safe = copy.renewed()
             yield result
     finally:
         with suppress(StorageError):  # nobody asks any more: a trial that is left goes on from what is there
             Checkpoints(checkpoints).settled()
         if safe:
             storage.release(checkpoints)
-
-
-def _mirrored(storage: Storage, folder: Path) -> bool:
-    """Whether the storage has taken the folder; the next epoch tries again, and the checkpoint is on this disk."""
-    from trainers.storage.checkpoint import Checkpoints
-
-    if storage is not NOWHERE:
-        Checkpoints(folder).settled()
-    try:
-        storage.mirror(folder)
-    except StorageError as error:
-        _log.warning("%s; going on", error)
-        return False
-    return True
 
 
 def device_of(job: dict[str, Any]) -> str:
@@ -120,6 +107,11 @@ def device_of(job: dict[str, Any]) -> str:
 def storage_of(job: dict[str, Any]) -> Storage:
     """The storage of a job, with the root of this machine in front."""
     return _storage(job["storage"], job["root"])
+
+
+def patient_storage_of(job: dict[str, Any]) -> Storage:
+    """The same for what a trial cannot begin or end without."""
+    return patient(storage_of(job))
 
 
 @lru_cache(maxsize=2)
@@ -136,7 +128,7 @@ def data_of(job: dict[str, Any], trial: TrialConfig) -> ImageData:
     """
     load_installed()
     if job["code"]:
-        load_kept(Path(job["code"]), storage_of(job))
+        load_kept(Path(job["code"]), patient_storage_of(job))
     _check_code(trial)
     return _loaded(trial.dataset.name, canonical_json(job["source"]), trial.dataset.content)
 

@@ -30,6 +30,7 @@ from tests.trainers.examples import finish
 from trainers.config import TeacherConfig, TrialConfig
 from trainers.data import DATASETS
 from trainers.fit import fit
+from trainers.storage import patient
 from trainers.storage.content import tensors_key
 
 pytestmark = pytest.mark.slow(5)
@@ -119,9 +120,13 @@ def test_a_machine_takes_teacher_and_logits_from_the_storage(machines: tuple[Mac
 
 
 def test_a_storage_that_goes_away_costs_no_epoch_and_is_named_at_the_end(
-    machines: tuple[Machine, Machine], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    machines: tuple[Machine, Machine],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     one, _ = machines
+    monkeypatch.setattr(patient, "PATIENCE", 0.1)
     trial = one.trial("scratch")
     trial.step()
     (tmp_path / "shared").rename(tmp_path / "away")
