@@ -46,13 +46,16 @@ def give(path: Path, files: FileSystem, place: str) -> None:
     target = place if whole_by_itself else str(_temporary(PurePosixPath(place)))
     if not whole_by_itself:
         files.create_dir(str(PurePosixPath(place).parent))
-    try:
-        with path.open("rb") as source, files.open_output_stream(target) as stream:
+    with path.open("rb") as source:
+        stream = files.open_output_stream(target)
+        try:
             shutil.copyfileobj(source, stream, CHUNK)
-    except BaseException:  # the stream is closed whatever happens, and then a part of the file stands there as if whole
-        with suppress(Exception):
-            files.delete_file(target)
-        raise
+        except BaseException:
+            with suppress(Exception):  # a stream is closed whatever happens; a part of the file may stand there then
+                stream.close()
+                files.delete_file(target)
+            raise
+        stream.close()
     if not whole_by_itself:
         files.move(target, place)
 

@@ -59,6 +59,24 @@ def test_a_store_without_room_is_an_error_at_whatever_step(
 
 
 @pytest.mark.slow(3)
+@pytest.mark.parametrize("refused", UPLOAD)
+def test_what_was_there_stays_until_the_next_is_there(
+    refused: str, storage: Storage, trouble: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / f"claim-{refused}.json"
+    path.write_bytes(b"one")
+    storage.push(path)
+    path.write_bytes(b"another")
+    tell(trouble, refused=[refused])
+    try:
+        with pytest.raises(AwayError):
+            storage.push(path, anew=True)
+    finally:
+        tell(trouble)
+    assert storage.read(path) == b"one"
+
+
+@pytest.mark.slow(3)
 def test_a_file_that_is_given_halfway_is_not_there(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     storage, root = machine("one")
 
