@@ -9,9 +9,9 @@ import shutil
 import subprocess
 from base64 import b64encode
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tests.support.command import User
 from tests.support.fault_harness import SPEC
@@ -19,10 +19,11 @@ from tests.support.host_store import URI, answers, serve
 from tests.support.hosts import HOME, REPOSITORY, Host, wait_for
 from tests.support.listeners import Listener, listeners
 from tests.support.object_store import KEYS
+from tests.support.troubled_store import REFUSED
 
 T = TypeVar("T")
 WORKERS = ("worker1", "worker2")
-NAMES = ("head", *WORKERS, "store", "mlflow", "elsewhere")
+NAMES = ("head", "heir", *WORKERS, "store", "mlflow", "elsewhere")
 STORE_BYTES = 100_000_000
 """Ray's shared memory on each host."""
 SOON_DEAD = {"RAY_health_check_period_ms": "1000", "RAY_health_check_timeout_ms": "2000"}
@@ -54,6 +55,8 @@ class HostCluster:
 
     def __init__(self, made: dict[str, Host], logs: Path, store: Path) -> None:
         self.hosts, self._logs = made, logs
+        self._parts: dict[str, subprocess.Popen[Any]] = {}
+        """What was started last on a host."""
         self.token, self.password = secrets.token_hex(32), secrets.token_hex(16)
         self._ray = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token, "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
         self._ray |= {"RAY_USAGE_STATS_ENABLED": "0"} | KEYS
@@ -95,14 +98,23 @@ class HostCluster:
         self._answers(head, 6379)
         words = ["ray", "start", "--block", f"--address={head}:6379", "--num-cpus=1"]
         self._start(name, *words, f"--object-store-memory={STORE_BYTES}", **self._ray)
-        wait_for(f"{name} has joined", lambda: self.hosts[name].processes("ray::RuntimeEnvAgent"))
+        agent = partial(self.hosts[name].processes, "ray::RuntimeEnvAgent")
+        wait_for(f"{name} has joined", agent, self._parts[name])
+
+    def ray_of(self, name: str) -> list[int]:
+        """The processes of a host's part of Ray."""
+        host = self.hosts[name]
+        return host.processes("raylet") + host.processes("ray::")
 
     def _start(self, name: str, *command: str, **known: str) -> None:
         with (self._logs / f"{name}.txt").open("ab") as log:
-            self.hosts[name].start(*command, env=known, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._parts[name] = self.hosts[name].start(
+                *command, env=known, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
 
     def _answers(self, name: str, port: int) -> None:
-        answers(self.hosts["elsewhere"], name, port)
+        """Wait until something on a host takes connections."""
+        answers(self.hosts["elsewhere"], name, port, self._parts[name])
 
     # -- sweeps -------------------------------------------------------------------------------------------------------
 
@@ -121,9 +133,13 @@ class HostCluster:
         """What somebody sees of the sweep who looks at the head's disk."""
         return self.hosts[head].within(lambda: look(User(HOME, SPEC)))
 
-    def training(self) -> list[int]:
-        """The workers that train, on any host."""
-        return [pid for name in WORKERS for pid in self.hosts[name].processes(TRAINS)]
+    def trains(self, name: str) -> bool:
+        """Whether a trial is trained on a worker at this moment."""
+        return bool(self.hosts[name].processes(TRAINS))
+
+    def refused_by_the_store(self) -> int:
+        """How many requests it had no room for."""
+        return (self._logs / "store.txt").read_text().count(REFUSED)
 
     # -- doors --------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Who listens on a host, from the kernel's own tables; and what somebody gets who knocks there."""
+"""Who listens on a host, and who asks in vain, from the kernel's own tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
-LISTENING = "0A"
+LISTENING, SYN_SENT = "0A", "02"
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,13 @@ def listeners(pid: int) -> list[Listener]:
             assert fields[9] in owners, f"nobody's: {address}:{port}"
             found.add(Listener(address, port, owners[fields[9]]))
     return sorted(found, key=lambda one: (one.process, one.port))
+
+
+def asks_in_vain(pid: int, port: int) -> bool:
+    """Whether a process in the network namespace of `pid` waits for an answer from such a port on another host."""
+    tables = (Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:] for table in ("tcp", "tcp6"))
+    fields = (line.split() for lines in tables for line in lines)
+    return any(field[3] == SYN_SENT and _place(field[2])[1] == port for field in fields)
 
 
 def _place(text: str) -> tuple[str, int]:
