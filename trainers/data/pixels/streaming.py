@@ -123,10 +123,13 @@ class StreamedSplit(Images):
         )
         with spawning(), room_for_sockets():
             decoded = iter(loader)
-        for part, images in zip(parts, decoded, strict=True):
-            if isinstance(images, str):
-                raise InputError(images)
-            yield Split(images.to(device, non_blocking=on_gpu), self.labels[part], self.index[part])
+        try:
+            for part, images in zip(parts, decoded, strict=True):
+                if isinstance(images, str):
+                    raise InputError(images)
+                yield Split(images.to(device, non_blocking=on_gpu), self.labels[part], self.index[part])
+        finally:
+            del decoded  # and so end its processes now: kept by an error's traceback, each would cost 5 s one day
 
     def _addresses(self, part: Tensor) -> tuple[list[int], list[int]]:
         """Places in `files`, and addresses of the draws, of one batch."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -291,6 +292,16 @@ def test_an_image_that_fails_while_streaming_is_named(folder: Path, workers: int
     file.unlink()
     with pytest.raises(InputError, match=r"^cannot read .*001\.png: No such file"):
         all_of(data.train, Framing(0, 1, flip=True))
+
+
+def test_nobody_decodes_for_an_epoch_that_failed(folder: Path) -> None:
+    """However long the error is kept: processes that are forgotten with it are waited for when it is."""
+    data = streamed(folder, workers=2)
+    (folder / "train" / "b c" / "001.png").write_bytes(b"no image")
+    before = active_children()
+    with pytest.raises(InputError) as kept:
+        all_of(data.train, size=2)
+    assert [process for process in active_children() if process not in before] == [], kept
 
 
 def test_missing_folders_are_named(folder: Path, tmp_path: Path) -> None:
