@@ -18,7 +18,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from trainers.frozen import Frozen as Frozen
-from trainers.recipe_parts import EMA, Optimizer
+from trainers.recipe_parts import EMA, Optimizer, Whether
 from trainers.recipe_parts import RandAugment as RandAugment
 from trainers.storage.content import content_key
 
@@ -178,7 +178,7 @@ class Recipe(Keyed):
     teacher_logits: Literal["fp16", "fp32"] = "fp16"
     """What the teacher's logits are rounded to before a method reads them: at most 1 part in 2000 of each, in `fp16`,
     for half of the logit bank's bytes. Methods that read the teacher's maps take no notice."""
-    compile: bool | Literal["auto"] = False
+    compile: Whether = False
     """Train a compiled student (`torch.compile`); `auto`: where a sweep measures, before it begins, that it pays."""
     sync_batch_norm: bool = True
     """Where several workers train one trial: batch norms see the whole batch, as one worker's would, not each share."""

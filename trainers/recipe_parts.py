@@ -75,6 +75,14 @@ def _named(value: Any) -> Any:
         raise ValueError(f"{problems}; found {options}") from error
 
 
+def _whether(value: object) -> object:
+    if value is True or value is False or value == "auto":
+        return value
+    raise ValueError("must be true, false or auto")
+
+
+Whether = Annotated[bool | Literal["auto"], BeforeValidator(_whether)]
+"""Yes, no, or what is measured to pay."""
 Optimizer = Annotated[Literal["sgd"] | AdamW | Lamb, BeforeValidator(_named)]
 
 

@@ -258,6 +258,8 @@ def test_protocol_paper_trains_on_everything() -> None:
         ({"recipe": "{epochs: 2.5}"}, "3: recipe.epochs: should be a valid integer"),
         ({"recipe": "{epochs: 2026-01-01}"}, '3: recipe.epochs: should be a valid integer, found "2026-01-01"'),
         ({"recipe": "{nesterov: 1}"}, "3: recipe.nesterov: should be a valid boolean, found 1"),
+        ({"recipe": "{compile: often}"}, '3: recipe.compile: must be true, false or auto, found "often"'),
+        ({"recipe": "{compile: [auto, 1]}"}, "3: recipe.compile[1]: must be true, false or auto, found 1"),
         ({"recipe": "{lr: .nan}"}, "3: recipe.lr: should be a finite number, found NaN"),
         ({"recipe": "{lr: .inf}"}, "3: recipe.lr: should be a finite number, found Infinity"),
         ({"recipe": "{lr: 1e400}"}, "3: recipe.lr: should be a finite number, found Infinity"),
