@@ -7,8 +7,9 @@ from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from statistics import fmean
 from typing import Any
+
+import numpy as np
 
 from sweep.cost.prices import Bill
 from sweep.ledger.kinds import Kind
@@ -23,7 +24,6 @@ from sweep.results.read import Trial, distinct, trials
 from sweep.results.rows import Row
 from sweep.search.cell_search import CellSearch
 from sweep.search.searches import Searches
-from sweep.statistics.paired import spread
 
 ACCURACIES = ("train_acc", "val_acc", "test_acc")
 LIVE = "teacher_images"
@@ -98,16 +98,14 @@ class Configuration:
 
     def summary(self, name: str) -> Summary:
         """Mean and deviation of each epoch in which all seeds have the number."""
-        lines = [curve.numbers[name] for curve in self.curves.values() if name in curve.numbers]
-        measured = [
-            (epoch, values)
-            for epoch, values in enumerate(zip(*lines, strict=False), start=1)
-            if not any(math.isnan(value) for value in values)
-        ]
+        lines = [curve.numbers[name] for curve in self.curves.values() if name in curve.numbers] or [array("d")]
+        values = np.array([line[: min(map(len, lines))] for line in lines])  # (seeds, epochs)
+        measured = ~np.isnan(values).any(axis=0)
+        told = values[:, measured]
         return Summary(
-            epochs=[epoch for epoch, _ in measured],
-            means=[fmean(values) for _, values in measured],
-            spreads=[spread(values) for _, values in measured],
+            epochs=(1 + np.flatnonzero(measured)).tolist(),
+            means=told.mean(axis=0).tolist(),
+            spreads=(told.std(axis=0, ddof=1) if len(lines) > 1 else np.zeros(told.shape[1])).tolist(),
         )
 
 
