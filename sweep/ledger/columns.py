@@ -51,7 +51,7 @@ def columns(shapes: Shapes, texts: Mapping[int, str], wanted: Wanted) -> list[Co
     """
     alike: dict[str, list[int]] = {}
     for place, text in texts.items():
-        alike.setdefault(text[: text.find(",")] if text[0] == "[" else "", []).append(place)
+        alike.setdefault(text[: text.find(",")] if text[:1] == "[" else "", []).append(place)
     plain = alike.pop("", [])
     found = [Columns(places, _packed(shapes, [texts[place] for place in places], wanted)) for places in alike.values()]
     return found + _plain(shapes, {place: texts[place] for place in plain}, wanted)

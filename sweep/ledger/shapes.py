@@ -114,7 +114,9 @@ class Shapes:
 
 
 def flattened(body: dict[str, Any]) -> Flat:
-    """A body as names and values."""
+    """A body as names and values. Raises ValueError where it is none."""
+    if not isinstance(body, dict):
+        raise ValueError("an event has another body than was written")
     names: list[str] = []
     values: list[Any] = []
     _flatten(body, names, values, "")

@@ -184,6 +184,10 @@ class Ledger:
             raise StorageError(self._not_as_written(row))
         return body
 
+    def _check(self, row: Sequence[Any]) -> None:
+        if not checks.is_whole(row, KINDS):
+            raise StorageError(self._not_as_written(row))
+
     def _not_as_written(self, row: Sequence[Any]) -> str:
         return checks.sentence(self.path, f"its event {row[0]} is not what was written")
 
@@ -211,10 +215,9 @@ class Ledger:
 
     def _chunk(self, rows: list[Sequence[Any]], wanted: Wanted) -> Chunk:
         for row in rows:
-            if not checks.is_whole(row, KINDS):
-                raise StorageError(self._not_as_written(row))
+            self._check(row)
         epochs = {place: row[5] for place, row in enumerate(rows) if row[2] == "epoch"}
-        others = {place: self._shapes.body(row[5]) for place, row in enumerate(rows) if row[2] != "epoch"}
+        others = {place: self._body(row) for place, row in enumerate(rows) if row[2] != "epoch"}
         return Chunk(rows, others, columns(self._shapes, epochs, wanted))
 
     def starts(self) -> Iterator[tuple[int, str, str]]:
@@ -222,8 +225,7 @@ class Ledger:
         query = "SELECT *, json_extract(body, '$.slot') FROM events WHERE kind = 'start' ORDER BY seq"
         with self._explained():
             for *row, slot in self._db.execute(query):
-                if not checks.is_whole(row, KINDS):
-                    raise StorageError(self._not_as_written(row))
+                self._check(row)
                 yield row[0], row[3], slot
 
     def latest(self, kind: Kind) -> Event | None:
@@ -279,8 +281,7 @@ class Ledger:
         query = f"SELECT *, {told} FROM events WHERE kind IN (?, ?, ?, ?, ?) ORDER BY seq"
         with self._explained():
             for *row, told in self._db.execute(query, ("plan", "start", "epoch", "former-start", "former-epoch")):
-                if not checks.is_whole(row, KINDS):
-                    raise StorageError(self._not_as_written(row))
+                self._check(row)
                 yield row[2].removeprefix(FORMER), row[3], told
 
     def count(self, after: int = 0) -> int:
@@ -326,7 +327,8 @@ class Ledger:
             if found != "ok":
                 raise StorageError(checks.sentence(self.path, " ".join(found.split())))
             for row in self._db.execute("SELECT * FROM events"):
-                self._body(row)
+                self._check(row)
+                self._shapes.flat(row[5])
             facts.verify(self._db, self.path)
         if not self.id:
             raise StorageError(checks.sentence(self.path, "it has no id"))

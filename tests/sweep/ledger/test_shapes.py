@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -147,20 +148,22 @@ DAMAGE = {
 }
 
 
+READS: dict[str, Callable[[Ledger], Any]] = {
+    "events": lambda ledger: list(ledger.events("epoch")),
+    "verify": Ledger.verify,
+    "chunks": lambda ledger: list(ledger.chunks(lambda name: True, "epoch")),
+    "priced": lambda ledger: list(ledger.priced()),
+}
+
+
 @pytest.mark.parametrize("what", DAMAGE)
-@pytest.mark.parametrize("read", ["events", "verify", "chunks", "priced"])
+@pytest.mark.parametrize("read", READS)
 def test_a_shape_that_is_not_what_was_written_is_damage(path: Path, what: str, read: str) -> None:
-    reads = {
-        "events": lambda ledger: list(ledger.events("epoch")),
-        "verify": Ledger.verify,
-        "chunks": lambda ledger: list(ledger.chunks(lambda name: True, "epoch")),
-        "priced": lambda ledger: list(ledger.priced()),
-    }
     with Ledger(path) as ledger:
         ledger.append("epoch", "a", 1, {"loss": 0.5, "lr": 0.25})
     changed(path, DAMAGE[what])
     with Ledger(path) as ledger, pytest.raises(StorageError, match=r"cannot be used: .*; put back a copy of the file"):
-        reads[read](ledger)
+        READS[read](ledger)
 
 
 # -- columns -----------------------------------------------------------------------------------------------------------
@@ -273,3 +276,14 @@ def test_an_earlier_release_says_that_it_cannot_read_it(earlier: Path, monkeypat
     monkeypatch.setattr("sweep.ledger.schema.VERSION", 1)
     with pytest.raises(StorageError, match=r"was written by a later version of this program; update it to read"):
         Ledger(earlier)
+
+
+@pytest.mark.parametrize("body", ["7", "null", '"a"', "[]", "[null,1]", "{", ""])
+@pytest.mark.parametrize("read", READS)
+def test_an_epoch_without_a_checksum_is_one_that_could_have_been_written(earlier: Path, body: str, read: str) -> None:
+    changed(earlier, f"UPDATE events SET body = '{body}', sum = NULL WHERE epoch = 2")
+    with (
+        Ledger(earlier) as ledger,
+        pytest.raises(StorageError, match=r"cannot be used: .*; put back a copy of the file"),
+    ):
+        READS[read](ledger)
