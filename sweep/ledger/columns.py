@@ -7,6 +7,8 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pydantic_core import from_json
+
 from sweep.ledger.shapes import Shapes, flattened
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ Wanted = Callable[[str], bool]
 
 
 class Columns(NamedTuple):
-    """Numbers of epochs that have the same names."""
+    """Numbers of some epochs."""
 
     places: list[int]
     """Of the epochs."""
@@ -54,7 +56,7 @@ def columns(shapes: Shapes, texts: Mapping[int, str], wanted: Wanted) -> list[Co
         alike.setdefault(text[: text.find(",")] if text[:1] == "[" else "", []).append(place)
     plain = alike.pop("", [])
     found = [Columns(places, _packed(shapes, [texts[place] for place in places], wanted)) for places in alike.values()]
-    return found + _plain(shapes, {place: texts[place] for place in plain}, wanted)
+    return found + _plain({place: texts[place] for place in plain}, wanted)
 
 
 def _packed(shapes: Shapes, texts: list[str], wanted: Wanted) -> dict[str, NDArray[np.float64]]:
@@ -87,15 +89,27 @@ def _parsed(lines: str, names: Sequence[str], wanted: Wanted) -> dict[str, NDArr
     return {name: table[name].to_numpy() for name in chosen}
 
 
-def _plain(shapes: Shapes, texts: Mapping[int, str], wanted: Wanted) -> list[Columns]:
+def _plain(texts: Mapping[int, str], wanted: Wanted) -> list[Columns]:
     """Of epochs that were written with their names."""
-    alike: dict[tuple[str, ...], tuple[list[int], list[list[Any]]]] = {}
-    for place, text in texts.items():
-        names, values = flattened(shapes.body(text))
-        places, rows = alike.setdefault(names, ([], []))
-        places.append(place)
-        rows.append(values)
-    return [Columns(places, _table(names, rows, wanted)) for names, (places, rows) in alike.items()]
+    import pyarrow as pa
+
+    with contextlib.suppress(pa.ArrowInvalid):  # of what Arrow takes for no JSON, such as infinity
+        return [Columns(list(texts), _read(list(texts.values()), wanted))] if texts else []
+    bodies = {place: flattened(from_json(text)) for place, text in texts.items()}
+    return [Columns([place], _table(names, [values], wanted)) for place, (names, values) in bodies.items()]
+
+
+def _read(texts: list[str], wanted: Wanted) -> dict[str, NDArray[np.float64]]:
+    import pyarrow as pa
+    from pyarrow import json
+
+    content = "\n".join(texts).encode()
+    table = json.read_json(io.BytesIO(content), json.ReadOptions(use_threads=False, block_size=len(content) + 1))
+    while any(pa.types.is_struct(field.type) for field in table.schema):
+        table = table.flatten()
+    if len(table) != len(texts) or any(text[:1] != "{" for text in texts):
+        raise pa.ArrowInvalid("not a body in each line")
+    return {name: table[name].cast(pa.float64()).to_numpy() for name in table.column_names if wanted(name)}
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[Any]], wanted: Wanted) -> dict[str, NDArray[np.float64]]:

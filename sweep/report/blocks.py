@@ -22,7 +22,7 @@ def is_read(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Block:
-    """Epochs that have the same names."""
+    """Some epochs."""
 
     trials: Sequence[str | None]
     """The key of each one's trial."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from sweep.engine.meter import GPU_POWER
 from sweep.report.blocks import SYSTEM, Block
 
@@ -22,18 +24,18 @@ class Use:
 
     def note(self, block: Block) -> None:
         """Take over some epochs."""
-        readings = block.part(SYSTEM)
-        if not readings:
-            return
-        self.epochs += len(block.trials)
-        seconds = block.numbers["seconds"] * block.devices
-        for name, values in readings.items():
+        measured = np.zeros(len(block.trials), bool)
+        for name, values in block.part(SYSTEM).items():
             reading, _, which = name.rpartition(".")
+            known = ~np.isnan(values)
+            measured |= known
             if which == "mean":
-                self._sums[reading] = self._sums.get(reading, 0.0) + float(values @ seconds)
+                seconds = block.numbers["seconds"][known] * block.devices[known]
+                self._sums[reading] = self._sums.get(reading, 0.0) + float(values[known] @ seconds)
                 self._seconds[reading] = self._seconds.get(reading, 0.0) + float(seconds.sum())
-            elif values.max() > self._peaks.get(reading, 0.0):
-                self._peaks[reading] = float(values.max())
+            elif values[known].max(initial=0.0) > self._peaks.get(reading, 0.0):
+                self._peaks[reading] = float(values[known].max())
+        self.epochs += int(measured.sum())
 
     def mean(self, name: str) -> float | None:
         """Of a reading over the device seconds in which it was measured; None where it never was."""

@@ -196,7 +196,8 @@ EPOCHS: list[dict[str, Any]] = [
     {"terms": {"ce": 0.1 + 0.2, "kd": 1e-300}, "left out": "a,b"},
     {"loss": 1.0, "left out": [1, 2]},
     {"loss": 2.0, "left out": "]\n["},
-    {"loss": math.inf, "flag": True},
+    {"loss": 3, "flag": True},
+    {"loss": math.inf},
     {},
 ]
 
@@ -278,7 +279,7 @@ def test_an_earlier_release_says_that_it_cannot_read_it(earlier: Path, monkeypat
         Ledger(earlier)
 
 
-@pytest.mark.parametrize("body", ["7", "null", '"a"', "[]", "[null,1]", "{", ""])
+@pytest.mark.parametrize("body", ["7", "null", '"a"', "[]", "[null,1]", "{", "", "{}{}"])
 @pytest.mark.parametrize("read", READS)
 def test_an_epoch_without_a_checksum_is_one_that_could_have_been_written(earlier: Path, body: str, read: str) -> None:
     changed(earlier, f"UPDATE events SET body = '{body}', sum = NULL WHERE epoch = 2")
@@ -287,3 +288,9 @@ def test_an_epoch_without_a_checksum_is_one_that_could_have_been_written(earlier
         pytest.raises(StorageError, match=r"cannot be used: .*; put back a copy of the file"),
     ):
         READS[read](ledger)
+
+
+def test_the_numbers_of_an_earlier_ledger_are_read_as_one_table(earlier: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "_table", lambda *_: pytest.fail("one by one"))
+    with Ledger(earlier) as ledger:
+        assert numbers(ledger) == {2: {"terms.ce": 1.0, "seconds": 2.0}, 3: {"terms.old": 2.0, "seconds": 4.0}}
