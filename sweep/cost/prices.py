@@ -53,4 +53,8 @@ class Bill:
 
     def epoch(self, trial: str | None, seconds: float | None) -> None:
         """An epoch of a trial has ended."""
-        self.device_seconds += float(seconds or 0.0) * self._own.get(trial, self._planned)
+        self.device_seconds += float(seconds or 0.0) * self.price(trial)
+
+    def price(self, trial: str | None) -> float:
+        """Devices that a trial has now."""
+        return self._own.get(trial, self._planned)

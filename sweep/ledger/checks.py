@@ -48,8 +48,7 @@ OURS = {
 
 def event_sum(seq: int, time: float, kind: str, trial: str | None, epoch: int | None, body: str) -> int:
     """Checksum of an event, from its columns as SQLite has them. Raises struct.error for those of other types."""
-    before = zlib.crc32(f"{kind}\n{trial}\n{epoch}\n".encode(), zlib.crc32(_NUMBERS.pack(seq, time)))
-    return zlib.crc32(body.encode(), before) - CRC_OFFSET
+    return zlib.crc32(_NUMBERS.pack(seq, time) + f"{kind}\n{trial}\n{epoch}\n{body}".encode()) - CRC_OFFSET
 
 
 def fact_sum(name: str, value: str) -> str:
@@ -64,11 +63,11 @@ def is_whole(row: Sequence[Any], kinds: frozenset[str]) -> bool:
         row: its columns, the last of them the checksum; None or no such column where an earlier release has written it.
         kinds: all that there are; a row without a checksum must have one of them.
     """
-    seq, time, kind, trial, epoch, body, *rest = row
-    if not rest or rest[0] is None:
+    seq, time, kind, trial, epoch, body = row[:6]
+    if len(row) == 6 or row[6] is None:
         return kind in kinds and isinstance(time, float) and isinstance(body, str)
     try:
-        return bool(event_sum(seq, time, kind, trial, epoch, body) == rest[0])
+        return bool(event_sum(seq, time, kind, trial, epoch, body) == row[6])
     except struct.error:
         return False
 

@@ -18,13 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic_core import from_json
-
 from sweep.layout import Root, SweepPaths
 from sweep.ledger import checks, facts, lock, others, reading
 from sweep.ledger.kinds import KINDS
 from sweep.ledger.origin import Origin, origin_of
-from sweep.ledger.store import VERSION
+from sweep.ledger.schema import VERSION
+from sweep.ledger.shapes import Shapes
 from trainers.config import TrialConfig
 from trainers.errors import StorageError
 
@@ -115,7 +114,7 @@ class Neighbours:
         try:
             with closing(_opened(one.paths)) as database:
                 rows = database.execute("SELECT * FROM events WHERE trial = ? ORDER BY seq", (offer.key,)).fetchall()
-            return _whole(offer.key, rows, one.paths)
+                return _whole(offer.key, rows, one.paths, Shapes(database, one.paths.ledger))
         except _BROKEN as error:
             self.refuse(offer, _first_line(error))
             return None
@@ -177,7 +176,8 @@ class Neighbours:
         try:
             with closing(_opened(one.paths)) as database:
                 rows = database.execute(_ENDED, (json.dumps(sorted(keys)),)).fetchall()
-            offers = [offer for count, *row in rows if (offer := _offer(one, row, count)) is not None]
+                shapes = Shapes(database, one.paths.ledger)
+                offers = [offer for count, *row in rows if (offer := _offer(one, row, count, shapes)) is not None]
         except _BROKEN as error:
             self._leave_out(one, error)
             return []
@@ -237,25 +237,25 @@ def _opened(paths: SweepPaths) -> sqlite3.Connection:
 # -- what a ledger says -----------------------------------------------------------------------------------------------
 
 
-def _offer(one: _Neighbour, row: Sequence[Any], count: int) -> Offer | None:
+def _offer(one: _Neighbour, row: Sequence[Any], count: int, shapes: Shapes) -> Offer | None:
     """A trial by its end and how many epochs are noted; None of one that has not finished, or is not there whole."""
-    body = _body(row, one.paths)
+    body = _body(row, one.paths, shapes)
     whole = body["state"] == "finished" and count == body["epochs"] > 0
     has_weights = bool(one.paths.storage.uri) or (one.paths.trial(row[3]) / WEIGHTS).is_file()
     origin = origin_of(body) or Origin(one.name, one.id, row[1])
     return Offer(row[3], one.name, origin) if whole and has_weights else None
 
 
-def _body(row: Sequence[Any], paths: SweepPaths) -> dict[str, Any]:
-    body = from_json(row[5]) if checks.is_whole(row, KINDS) else None
+def _body(row: Sequence[Any], paths: SweepPaths, shapes: Shapes) -> dict[str, Any]:
+    body = shapes.body(row[5]) if checks.is_whole(row, KINDS) else None
     if not isinstance(body, dict):
         raise StorageError(f"event {row[0]} of {paths.ledger} is not what was written")
     return body
 
 
-def _whole(key: str, rows: Iterable[Sequence[Any]], paths: SweepPaths) -> Whole:
+def _whole(key: str, rows: Iterable[Sequence[Any]], paths: SweepPaths, shapes: Shapes) -> Whole:
     """A trial by its events. Raises StorageError where they are not those of a whole trial of that key."""
-    bodies = [(row[2], _body(row, paths)) for row in rows]
+    bodies = [(row[2], _body(row, paths, shapes)) for row in rows]
     start = dict(bodies)["start"]
     epochs, final = list(_of("epoch", bodies)), dict(bodies)["final"]
     config = TrialConfig.model_validate(start["config"])

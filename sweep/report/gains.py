@@ -37,6 +37,9 @@ GROUND = ("#b35806", "#f1a340", "#fee0b6", "#f7f7f7", "#d1e5f0", "#67a9cf", "#21
 """Of a map, from loss to gain: ColorBrewer's orange and blue, told apart by colour-blind readers too."""
 SQUARE, MARGIN = (0.62, 0.42), (0.7, 0.9)
 """Inches of a map's place, and of what stands around them: width and height."""
+WIDEST = 11.5
+"""Inches of a map, as wide as the page. One of more values has narrower squares without a number in them, which would
+be too small to read: the leaderboard has them."""
 MOST_MAPS = 20
 """Of the whole page."""
 DARK = 0.5
@@ -193,15 +196,11 @@ def _maps(history: History, studio: Studio, found: list[Weights]) -> Markup:
 def _map(history: History, studio: Studio, grid: Weights, widest: float) -> Picture:
     across, down = grid.axes
     width, height = SQUARE[0] * len(across) + MARGIN[0], SQUARE[1] * len(down) + MARGIN[1]
-    figure, axes = style.new_figure(max(width, style.SIZE[0]), height)
-    columns, rows = ({value: place for place, value in enumerate(values)} for values in grid.axes)
-    ground = _ground()
-    for (x, y), delta in grid.deltas.items():
-        if delta is not None:
-            _square(axes, columns[x], rows[y], delta, ground((delta / widest + 1) / 2))
+    figure, axes = style.new_figure(min(max(width, style.SIZE[0]), WIDEST), height)
+    _squares(axes, grid, widest, numbered=width <= WIDEST)
     title = f"{grid.name}, {grid.pair}"
     axes.set(xlim=(-0.5, len(across) - 0.5), ylim=(-0.5, len(down) - 0.5), title=title)
-    axes.set_xticks(range(len(across)), [f"{value:g}" for value in across])
+    style.named_places(axes, across, figure.get_figwidth())
     axes.set_yticks(range(len(down)), [f"{value:g}" for value in down])
     first, second = (SYMBOLS.get(name, name) for name in grid.parameters)
     axes.set(xlabel=first, ylabel=second)
@@ -218,10 +217,21 @@ def _ground() -> Colormap:
     return LinearSegmentedColormap.from_list("gain", GROUND)
 
 
-def _square(axes: Axes, column: int, row: int, delta: float, color: tuple[float, ...]) -> None:
+def _squares(axes: Axes, grid: Weights, widest: float, *, numbered: bool) -> None:
+    from matplotlib.collections import PatchCollection
     from matplotlib.patches import Rectangle
 
-    luminance = 0.2126 * color[0] + 0.7152 * color[1] + 0.0722 * color[2]
-    axes.add_patch(Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, facecolor=color, linewidth=0))
-    looks: dict[str, Any] = {"ha": "center", "va": "center", "color": colors.PAPER if luminance < DARK else colors.COAL}
-    axes.text(column, row, signed(delta), **looks)
+    columns, rows = ({value: place for place, value in enumerate(values)} for values in grid.axes)
+    told = {(columns[x], rows[y]): delta for (x, y), delta in grid.deltas.items() if delta is not None}
+    shades = _ground()([(delta / widest + 1) / 2 for delta in told.values()])
+    squares = [Rectangle((column - 0.48, row - 0.48), 0.96, 0.96) for column, row in told]
+    axes.add_collection(PatchCollection(squares, facecolors=shades, linewidths=0))
+    for (place, delta), shade in zip(told.items(), shades, strict=True) if numbered else ():
+        looks: dict[str, Any] = {"ha": "center", "va": "center", "color": _ink(shade)}
+        axes.text(*place, signed(delta), **looks)
+
+
+def _ink(shade: Sequence[float]) -> str:
+    """The colour of text on a ground."""
+    luminance = 0.2126 * shade[0] + 0.7152 * shade[1] + 0.0722 * shade[2]
+    return colors.PAPER if luminance < DARK else colors.COAL

@@ -180,6 +180,7 @@ class Judge:
 
     def __init__(self, history: History) -> None:
         self._history = history
+        self._rows: dict[str, dict[str, Row]] = {}
         self._columns: dict[tuple[str, frozenset[str]], tuple[Column, list[str]]] = {}
 
     def verdict(self, line: Line) -> Verdict:
@@ -207,12 +208,18 @@ class Judge:
 
     def _column(self, line: Line) -> tuple[Column, list[str]]:
         """All rows of the line's pair and recipes."""
-        some = {config.name: config.row for config in self._history.of(line.pair) if config.row.values}
+        some = self._of(line.pair)
         recipes = frozenset(some[name].recipe for name in line.rows)
         if (line.pair, recipes) not in self._columns:
             values = {name: row.values for name, row in some.items() if row.recipe in recipes}
             self._columns[line.pair, recipes] = Column(values), list(values)
         return self._columns[line.pair, recipes]
+
+    def _of(self, pair: str) -> dict[str, Row]:
+        """All rows of a pair, by name."""
+        if pair not in self._rows:
+            self._rows[pair] = {config.name: config.row for config in self._history.of(pair)}
+        return self._rows[pair]
 
 
 # -- the section ------------------------------------------------------------------------------------------------------

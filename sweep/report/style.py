@@ -7,6 +7,7 @@ request as PNG and PDF for print. Equal figures are equal bytes: ids are salted 
 from __future__ import annotations
 
 import io
+import math
 import re
 import textwrap
 from collections import Counter
@@ -208,11 +209,17 @@ def _adapted(key: str, value: str, name: str) -> str:
     if key == "href":
         return re.sub(r"^#", f"#{name}-", value)
     if key in ("d", "x", "y", "transform"):
-        return re.sub(r"(\d\.\d\d)\d+", r"\1", value)  # hundredths of a point are fine enough
+        value = re.sub(r"(?<=\d\.\d\d)\d+", "", value)  # hundredths of a point are fine enough
+        return _shortened(value) if key == "d" else value
     if key in ("style", "clip-path"):
         value = re.sub(r"url\(#", f"url(#{name}-", value)
         return re.sub(r"#[0-9a-f]{6}", lambda match: colors.VARIABLES.get(match[0], match[0]), value)
     return value
+
+
+def _shortened(path: str) -> str:
+    """A path without double spaces, nor the letters that go without saying: after its first point lines follow."""
+    return (path if re.search("[CQ]|z  L", path) else path.replace("  L ", " ")).replace("  ", " ")
 
 
 # -- parts of figures -------------------------------------------------------------------------------------------------
@@ -243,6 +250,14 @@ def value_axis(axes: Axes, parameter: str, values: Sequence[float]) -> None:
     axes.set_xticks(*_thinned(axes, values))
     axes.minorticks_off()
     axes.set_xlabel(SYMBOLS.get(parameter, parameter))
+
+
+def named_places(axes: Axes, values: Sequence[float], width: float) -> None:
+    """The x axis of values that stand side by side, at 0, 1, …: each is named, or every so many in `width` inches."""
+    longest = max(len(f"{value:g}") for value in values) + 1
+    every = math.ceil(len(values) * longest * LETTER / width)
+    places = range(0, len(values), every)
+    axes.set_xticks(places, [f"{values[place]:g}" for place in places])
 
 
 def _thinned(axes: Axes, values: Sequence[float]) -> tuple[list[float], list[str]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
 
 from sweep.engine.meter import GPU_POWER
+from sweep.report.blocks import SYSTEM, Block
 
 
 class Use:
@@ -21,18 +22,20 @@ class Use:
         self._seconds: dict[str, float] = {}
         self._peaks: dict[str, float] = {}
 
-    def note(self, body: dict[str, Any], devices: float) -> None:
-        """Take over one epoch: its body, and the devices that its trial had."""
-        measured = body.get("system")
-        if not measured:
-            return
-        self.epochs += 1
-        seconds = body["seconds"] * devices
-        for name, value in measured.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value["mean"] * seconds
-            self._seconds[name] = self._seconds.get(name, 0.0) + seconds
-            if value["peak"] > self._peaks.get(name, 0.0):
-                self._peaks[name] = value["peak"]
+    def note(self, block: Block) -> None:
+        """Take over some epochs."""
+        measured = np.zeros(len(block.trials), bool)
+        for name, values in block.part(SYSTEM).items():
+            reading, _, which = name.rpartition(".")
+            known = ~np.isnan(values)
+            measured |= known
+            if which == "mean":
+                seconds = block.numbers["seconds"][known] * block.devices[known]
+                self._sums[reading] = self._sums.get(reading, 0.0) + float(values[known] @ seconds)
+                self._seconds[reading] = self._seconds.get(reading, 0.0) + float(seconds.sum())
+            elif values[known].max(initial=0.0) > self._peaks.get(reading, 0.0):
+                self._peaks[reading] = float(values[known].max())
+        self.epochs += int(measured.sum())
 
     def mean(self, name: str) -> float | None:
         """Of a reading over the device seconds in which it was measured; None where it never was."""

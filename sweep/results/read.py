@@ -83,14 +83,18 @@ class Results:
         return dict(Counter(trial.state for trial in distinct(self.trials)))
 
 
-def read(ledger: Ledger) -> Results:
-    """The results as the ledger has them now, without counting epochs (see :func:`trials`).
+def read(ledger: Ledger, *, counts_epochs: bool = False) -> Results:
+    """The results as the ledger has them now.
+
+    Args:
+        ledger: the sweep's.
+        counts_epochs: whether each trial says how many epochs are recorded of it, which takes longer.
 
     Raises:
         InputError: when the sweep has no plan yet.
     """
     plan = planned(ledger)
-    trials = _trials(plan, ledger, {})
+    trials = _trials(plan, ledger, ledger.epochs_done() if counts_epochs else {})
     teachers = _stored_teachers(plan, SweepPaths(ledger.path.parent)) | trained_teachers(trials)
     return Results(plan, trials, _searches(plan, ledger), teachers)
 

@@ -170,8 +170,7 @@ def _ratio(mean: Numbers, error: Numbers) -> Numbers:
 # -- two rows of a column ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Contrast:
+class Contrast(NamedTuple):
     """What two rows of a column differ by, and how sure that is."""
 
     places: int

@@ -20,8 +20,8 @@ from sweep.layout import Root
 from sweep.ledger import lock, neighbours
 from sweep.ledger.bodies import final_body
 from sweep.ledger.origin import Origin, origin_of
+from sweep.ledger.schema import VERSION
 from sweep.ledger.snapshot import kept
-from sweep.ledger.store import VERSION
 from sweep.plan.slots import Plan
 from sweep.results import board, export
 from tests.support.boards import said

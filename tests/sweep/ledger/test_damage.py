@@ -51,7 +51,7 @@ def changed(path: Path, statement: str) -> None:
 
 CHANGES = {
     "a digit of the body": "UPDATE events SET body = replace(body, '81.25', '81.35') WHERE kind = '{kind}'",
-    "a body that is no JSON": "UPDATE events SET body = substr(body, 1, 20) WHERE kind = '{kind}'",
+    "a body that is no JSON": "UPDATE events SET body = substr(body, 1, 10) WHERE kind = '{kind}'",
     "the time": "UPDATE events SET time = time + 1 WHERE kind = '{kind}'",
     "the trial": "UPDATE events SET trial = 'other' WHERE kind = '{kind}'",
     "the place": "UPDATE events SET seq = seq + 100 WHERE kind = '{kind}'",
@@ -62,6 +62,7 @@ READS: dict[str, tuple[str, Callable[[Ledger], Any]]] = {
     "finals": ("final", Ledger.finals),
     "latest": ("final", lambda ledger: ledger.latest("final")),
     "starts": ("start", lambda ledger: list(ledger.starts())),
+    "chunks": ("epoch", lambda ledger: list(ledger.chunks(lambda name: True, "epoch"))),
     "verify": ("final", Ledger.verify),
 }
 

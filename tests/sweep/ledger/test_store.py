@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from sweep.ledger.store import VERSION, Ledger
+from sweep.ledger.schema import VERSION
+from sweep.ledger.shapes import flattened
+from sweep.ledger.store import Ledger
 from tests.support.examples import epoch_body
 from trainers.errors import StorageError
 
@@ -356,5 +358,4 @@ def test_an_epoch_takes_no_byte_for_what_is_only_there_to_be_read_by_eye(ledger:
     body = epoch_body(1, 50.0)
     ledger.append("epoch", "a", 1, body)
     (text,) = ledger._db.execute("SELECT body FROM events").fetchone()
-    assert json.loads(text) == body
-    assert len(text) == len(json.dumps(body)) - json.dumps(body).count(", ") - json.dumps(body).count(": ")
+    assert text == json.dumps([1, *flattened(body).values]).replace(", ", ",")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from sweep.ledger.store import Ledger
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Slot
 from sweep.report import gains, style
-from sweep.report.gains import MOST_ROWS, SHADES, foremost, grids, section, shade
+from sweep.report.gains import MOST_ROWS, SHADES, WIDEST, foremost, grids, section, shade
 from sweep.report.history import History, read
 from sweep.report.style import Studio
 from sweep.results.grid import layout
@@ -129,6 +130,32 @@ def test_two_weights_that_were_swept_together_are_a_map_of_their_differences(tmp
     assert texts[1, 0] == f"{rows[2, 2]:+.2f}".replace("-", "−")
     assert texts[0, 2] == f"{rows[1, 8]:+.2f}".replace("-", "−")
     assert np.allclose(axes.get_xticks(), [0, 1])
+
+
+def test_a_map_that_would_be_wider_than_the_page_has_narrower_squares_and_no_numbers_in_them(tmp_path: Path) -> None:
+    many = [round(1.0 + place / 8, 3) for place in range(40)]
+    methods = ["kd", {"gdkd": {"w1": many, "w2": [2, 4]}}]
+    history = told(tmp_path, lambda slot: 80.0 + slot.varied.get("w1", 0), methods=methods)
+    studio = Studio()
+    with style.drawing():
+        assert section(history, studio) is not None
+    (picture,) = [one for one in studio.pictures if one.name.startswith("gain-")]
+    (axes,) = picture.figure.axes
+    assert picture.width == round(WIDEST * style.CSS_PIXELS)
+    assert not axes.texts
+    (grid,) = grids(history.configurations)
+    squares = axes.collections[0]
+    corners = [path.vertices[0] for path in squares.get_paths()]
+    places = [(many[round(x + 0.48)], [2.0, 4.0][round(y + 0.48)]) for x, y in corners]
+    light = dict(zip(places, squares.get_facecolors().sum(axis=1), strict=True))
+    rising = sorted(grid.deltas, key=lambda place: grid.deltas[place] or 0.0)
+    assert light.keys() == grid.deltas.keys()
+    assert sorted(rising, key=lambda place: -light[place]) == rising  # the more is gained, the darker the blue
+    named = {text.get_position()[0]: text.get_text() for text in axes.get_xticklabels()}
+    assert named == {place: f"{many[place]:g}" for place in named}
+    assert len(many) // 4 < len(named) < len(many)
+    boxes = [text.get_window_extent() for text in axes.get_xticklabels()]
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,29 @@ def test_what_a_sweep_cost_is_what_prices_say_whatever_came_of_its_trials(ledger
     cost = read(ledger).effort.device_seconds
     assert cost == device_seconds(ledger)
     assert cost == 2.0 * plan.epochs + 2.0 * 3 + 2.0 * 0.5
+
+
+@pytest.mark.parametrize("at_once", [1, 5])
+def test_it_does_not_matter_how_many_epochs_are_read_at_once(
+    ledger: Ledger, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = ran(ledger, 2)
+    ledger.set_aside([job_of(plan, plan.students[0]).key])
+    job = job_of(plan, plan.students[0])
+    for devices, epoch, images in ((None, 1, 5), (0.5, 2, 0)):
+        ledger.append("start", job.key, body=start_body(job.slot, job.trial, devices))
+        system = {"gpu": {"mean": 10.0 * epoch, "peak": 20.0 * epoch}}
+        body = epoch_body(epoch, 50.0) | {"teacher_images": images, "system": system, "diagnostics": {"nc1": 0.1}}
+        ledger.append("epoch", job.key, epoch, body)
+    whole = read(ledger)
+    monkeypatch.setattr("sweep.ledger.store.AT_ONCE", at_once)
+    parts = read(ledger)
+    for one, other in zip(whole.configurations, parts.configurations, strict=True):
+        assert one.curves == other.curves
+    assert replace(whole.effort, use=parts.effort.use) == parts.effort
+    assert vars(whole.effort.use) == vars(parts.effort.use)
+    assert (whole.effort.use.peak("gpu"), whole.effort.use.epochs) == (40.0, 2)
+    assert whole.dates == parts.dates
 
 
 @pytest.mark.slow(7)

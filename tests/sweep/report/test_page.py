@@ -17,6 +17,7 @@ from sweep.cli.app import main
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
 from sweep.plan.slots import Plan
+from sweep.report import style
 from sweep.report.history import read
 from sweep.report.markup import EMPTY_ELEMENTS, Markup, element, joined, slug, table
 from sweep.report.page import page
@@ -230,3 +231,19 @@ def test_only_markup_is_taken_as_it_is() -> None:
 )
 def test_names_become_parts_of_file_names(name: str, part: str) -> None:
     assert slug(name) == part
+
+
+@pytest.mark.parametrize(
+    ("drawn", "shorter"),
+    [
+        ("M 1.23456 2  L 3 4.5678  L 5 6  z ", "M 1.23 2 3 4.56 5 6 z "),
+        ("M 1 2  L 3 4  M 5 6  L 7 8 ", "M 1 2 3 4 M 5 6 7 8 "),
+        ("M 0 1  C 0.125 1 2 3 4 5  L 6 7 ", "M 0 1 C 0.12 1 2 3 4 5 L 6 7 "),
+        ("M 0 1  L 2 3  z  L 4 5 ", "M 0 1 L 2 3 z L 4 5 "),
+    ],
+    ids=["lines", "several lines", "a curve", "on from where it began"],
+)
+def test_a_path_is_written_without_what_goes_without_saying(drawn: str, shorter: str) -> None:
+    """Coordinates after a letter repeat it, and those after M are of lines (SVG 2, 9.3)."""
+    figure = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="{drawn}"/></svg>'
+    assert f' d="{shorter}"' in style._inline(figure.encode(), "name", "title")

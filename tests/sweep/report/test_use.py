@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sweep.engine.meter import GPU, GPU_MEMORY, GPU_POWER, PROCESS_CPU, PROCESS_MEMORY
 from sweep.ledger.bodies import start_body
+from sweep.ledger.shapes import flattened
 from sweep.ledger.store import Ledger
 from sweep.plan.slots import Plan
 from sweep.report import effort, history
+from sweep.report.blocks import Block, is_read
 from sweep.report.use import Use
 from tests.support.examples import begin, epoch_body, job_of, record, slot_of
 
@@ -20,10 +23,18 @@ def measured(seconds: float = 2.0, **readings: tuple[float, float]) -> dict[str,
     return epoch_body(1, 70.0) | {"seconds": seconds, "system": system}
 
 
+def block(body: dict[str, Any], devices: float = 1.0) -> Block:
+    """Of one epoch."""
+    names, values = flattened(body)
+    numbers = {name: np.array([value], dtype=float) for name, value in zip(names, values, strict=True) if is_read(name)}
+    one = np.array([devices])
+    return Block(["a"], np.array([1]), one, one, np.array([True]), numbers)
+
+
 def test_means_are_weighed_by_device_seconds_and_energy_is_power_times_them() -> None:
     use = Use()
-    use.note(measured(60.0, **{GPU_POWER: (300.0, 400.0), GPU: (90.0, 100.0)}), devices=2.0)
-    use.note(measured(120.0, **{GPU_POWER: (100.0, 350.0), GPU: (30.0, 50.0)}), devices=0.5)
+    use.note(block(measured(60.0, **{GPU_POWER: (300.0, 400.0), GPU: (90.0, 100.0)}), devices=2.0))
+    use.note(block(measured(120.0, **{GPU_POWER: (100.0, 350.0), GPU: (30.0, 50.0)}), devices=0.5))
     assert use.watt_hours == pytest.approx((300 * 120 + 100 * 60) / 3600)
     assert use.mean(GPU) == pytest.approx((90 * 120 + 30 * 60) / 180)
     assert (use.peak(GPU_POWER), use.epochs) == (400.0, 2)
@@ -32,7 +43,7 @@ def test_means_are_weighed_by_device_seconds_and_energy_is_power_times_them() ->
 def test_epochs_that_were_not_measured_count_for_nothing() -> None:
     use = Use()
     for body in ({"seconds": 2.0}, measured(), measured(**{PROCESS_CPU: (150.0, 190.0)})):
-        use.note(body, devices=1.0)
+        use.note(block(body))
     assert (use.epochs, use.mean(PROCESS_CPU), use.watt_hours, use.peak(GPU)) == (1, 150.0, None, None)
 
 
