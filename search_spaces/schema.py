@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from search_spaces.table import PLAIN, Table
 from trainers.code import NO_CODE, Code
 from trainers.config import Frozen, Normalisation, Recipe
+from trainers.recipe_parts import Whether
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """A sweep's name is a folder's name: no separators, no leading dot."""
@@ -39,6 +40,9 @@ class Compute(Frozen):
     """Cores per trial; torch uses as many threads."""
     gpus: float | Literal["auto"] = 0
     """GPUs per trial; fractions share one. `auto`: the share with which a GPU trains the most images, as measured."""
+    mps: Whether = False
+    """Whether trials that share a GPU do so through NVIDIA's MPS, whose daemon a sweep with a Ray of its own starts;
+    `auto`: where it comes up. No number depends on it."""
     workers: int = Field(1, ge=1, le=1024)
     """Processes that train one trial together, each with so many `cpus` and `gpus` and its share of every batch."""
     retries: int = Field(1, ge=0)

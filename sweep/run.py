@@ -52,6 +52,7 @@ from sweep.search.warm_start import warm_started
 from sweep.tracking.address import command
 from sweep.tracking.projector import Projector
 from sweep.tracking.sync import log_models, told_everything
+from trainers import mps
 from trainers.code import load
 from trainers.errors import InputError, StorageError
 from trainers.storage.files import write_atomically
@@ -108,6 +109,8 @@ def run_sweep(
     with ExitStack() as stack:
         stack.enter_context(session.put_back())
         session.environment(root, verbose, address)
+        if address is None and not local:
+            stack.enter_context(mps.served(spec.compute.model_dump(), display.note))
         load(spec.code)  # another spec may have been read since
         stack.enter_context(lock.exclusive(paths.lock, f"sweep '{spec.name}'"))
         if lost is None:

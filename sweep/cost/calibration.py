@@ -78,10 +78,12 @@ def best(layouts: tuple[Measured, ...]) -> Measured:
 
 
 def machine() -> str:
-    """What decides the speed of this machine: processor, cores, GPU, torch."""
+    """What decides the speed of this machine: processor, cores, GPU, torch, and whether GPUs are shared through MPS."""
     import torch
 
-    return content_key([processor(), cores(), gpus(), torch.__version__])
+    from trainers import mps
+
+    return content_key([processor(), cores(), gpus(), torch.__version__, *(["mps"] if mps.is_on() else [])])
 
 
 def remembered(root: Root) -> Calibration:

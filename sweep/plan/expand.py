@@ -89,7 +89,7 @@ def build_plan(spec: Spec, store: TeacherStore | None = None) -> Plan:
         budget=spec.budget.model_dump(mode="json"),
         protocol=spec.protocol,
         baseline=spec.baseline,
-        compute=spec.compute.model_dump(),
+        compute=spec.compute.model_dump(exclude={"mps"}),  # which is how a run is served, and no part of the plan
         tracking=spec.tracking.model_dump(),
         images=_images(data),
         networks=_networks([*architectures.values(), *(pair.student for pair in spec.pairs)], data),

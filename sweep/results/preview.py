@@ -28,6 +28,7 @@ from sweep.results.standing import Standing, no_longer_needed, standing
 from sweep.search.begun import as_begun
 from sweep.search.warm_start import first_points, warm_started
 from sweep.text import counted
+from trainers import mps
 from trainers.data import DATASETS
 from trainers.teacher.store import TeacherStore
 
@@ -155,7 +156,8 @@ def calibrated(spec: Spec, root: Root, how: Format, say: Callable[[str], None]) 
     snapshot.restore(root, spec.name)  # with what was decided when it was begun
     store = TeacherStore(root.teachers, root.storage)
     plan = build_plan(compiling.settled(spec, root, store, say), store)
-    layouts = calibration.calibrate(plan, root, lambda what: say(f"measuring {what}"))
+    with mps.served(spec.compute.model_dump(), say):
+        layouts = calibration.calibrate(plan, root, lambda what: say(f"measuring {what}"))
     chosen = calibration.best(layouts)
     alone = min(layouts, key=lambda measured: measured.layout.trials)
     rows = [

@@ -132,12 +132,6 @@ def test_processes_share_a_card_in_turns(tmp_path: Path, monkeypatch: pytest.Mon
     assert one["images_per_second"][0] > 0 and two["times_one"] > 0
 
 
-def test_without_nvidia_s_daemon_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "")
-    with pytest.raises(RuntimeError, match="there is no nvidia-cuda-mps-control here"), sharing.daemon():
-        pass
-
-
 @pytest.mark.slow(300)
 def test_every_stage_runs_on_a_cpu_from_start_to_end(bare: Mapping[str, str], tmp_path: Path) -> None:
     out = tmp_path / "found.jsonl"

@@ -7,13 +7,11 @@ these processes alone, in a folder of its own, and changes no setting of the car
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.common import Goal, at_least
@@ -22,6 +20,7 @@ from benchmarks.gpu.asked import Asked
 from benchmarks.gpu.contest import THEIRS, their_turns
 from benchmarks.gpu.material import empty_bank, fill, size, some_data, teacher_of
 from trainers.accelerator import given_back
+from trainers.mps import daemon
 
 COUNTS = (1, 2, 5, 8)
 """Trials side by side; five are a paper's sweep over alpha."""
@@ -30,9 +29,6 @@ FIVE = 5
 GOAL = at_least(25)
 """Of five processes, in the images per second of the authors' loop, which trains one after the other; evaluation
 included, on both sides."""
-CONTROL = "nvidia-cuda-mps-control"
-PATIENCE = 20.0
-"""Seconds that its daemon has to come up."""
 
 
 class Trial:
@@ -134,32 +130,3 @@ def _rate(trials: Sequence[Trial]) -> float:
     for trial in trials:
         trial.go()
     return sum(trial.told() for trial in trials) / (time.perf_counter() - started)
-
-
-@contextmanager
-def daemon() -> Iterator[dict[str, str]]:
-    """MPS's daemon, for processes with the environment that is given. Raises RuntimeError where it cannot be had."""
-    program = shutil.which(CONTROL)
-    if program is None:
-        raise RuntimeError(f"there is no {CONTROL} here")
-    with tempfile.TemporaryDirectory() as folder:
-        environment = {"CUDA_MPS_PIPE_DIRECTORY": f"{folder}/pipe", "CUDA_MPS_LOG_DIRECTORY": f"{folder}/log"}
-        for path in environment.values():
-            Path(path).mkdir()
-        control = subprocess.Popen([program, "-f"], env=os.environ | environment, stdin=subprocess.DEVNULL)
-        try:
-            _wait_for(Path(folder) / "pipe" / "control", control)
-            yield environment
-        finally:
-            with suppress(OSError, subprocess.SubprocessError):
-                subprocess.run([program], input="quit -t 2\n", text=True, env=os.environ | environment, timeout=10)
-            control.kill()
-            control.wait()
-
-
-def _wait_for(pipe: Path, control: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + PATIENCE
-    while not pipe.exists():
-        if control.poll() is not None or time.monotonic() > until:
-            raise RuntimeError(f"{CONTROL} did not come up: exit code {control.poll()}; see the log")
-        time.sleep(0.05)
