@@ -166,11 +166,6 @@ class TrialQueue:
         """How many slots wait; what a search has not asked for yet is none."""
         return len(self._waiting)
 
-    @property
-    def waiting_ids(self) -> set[str]:
-        """The ids of the slots that wait."""
-        return self._waiting.ids
-
     def job(self, key: str) -> Job:
         """A live job. Raises KeyError for a key that is not live."""
         return self._live[key]
@@ -322,7 +317,10 @@ class TrialQueue:
         self.searches.renew(self._is_ready, self._key)
         unfinished = {slot.id for slot in self.searches.unfinished.values()}
         racing = self.searches.racing
-        wanted = {"search": lambda slot: slot.id in unfinished, "race": lambda slot: self._key(slot) in racing}
+        wanted = {
+            "search": lambda slot: slot.id in unfinished or self.searches.runs(self._key(slot)),
+            "race": lambda slot: self._key(slot) in racing,
+        }
         self._waiting.keep(lambda slot: slot.stage not in wanted or wanted[slot.stage](slot))
 
     def _drop_done(self) -> None:

@@ -227,6 +227,10 @@ class Searches:
         self._won.forget(cell)
         self.unfinished = {key: slot for key, slot in self.unfinished.items() if self.of(key) or key not in before.keys}
 
+    def runs(self, key: str) -> bool:
+        """Whether a search waits for a trial."""
+        return any(search.runs(key) for search in self.of(key))
+
     def lose(self, teacher: str) -> list[SearchedCell]:
         """Give up the searches that wait for a teacher that failed."""
         lost = [search.cell for search in self._all.values() if search.cell.teacher == teacher]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -360,6 +361,32 @@ def test_what_another_has_ended_is_not_claimed_and_its_teacher_is_ready(two_teac
     assert queue.teachers == {trained.id: teacher_of(trained)}
     assert Counter(job.slot.teacher for job in jobs) == {trained.id: 2, None: 2}
     assert queue.lost == []
+
+
+def searched(**search: Any) -> Plan:
+    """A search under each of two pairs, and nothing else."""
+    return build_plan(
+        small_spec(
+            pairs=["resnet20 -> resnet8", "resnet14 -> resnet32"],
+            methods=[{"gdkd": {"w2": {"range": [1, 8], "step": 1}}}],
+            search={"trials": 3, "deterministic": True} | search,
+            seeds=1,
+        )
+    )
+
+
+def test_a_search_s_trial_that_is_tried_again_waits_while_another_pair_s_teacher_ends() -> None:
+    plan = searched()
+    first, second = plan.teachers
+    queue = TrialQueue(plan, {first.id: teacher_of(first)}, set())
+    teacher, trial = queue.next(), queue.next()
+    assert teacher is not None
+    assert trial is not None
+    assert queue.failed(trial.key)
+    queue.finished(teacher.key, teacher_of(second))
+    again = queue.next()
+    assert again is not None
+    assert again.key == trial.key
 
 
 def test_a_teacher_that_diverged_elsewhere_loses_its_students(two_teachers: Plan) -> None:
