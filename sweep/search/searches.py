@@ -32,6 +32,9 @@ class Searches:
         self._places = {cell.id: place for place, cell in enumerate(plan.cells)}
         self.unfinished: dict[str, Slot] = {}
         """Search trials of earlier runs that have not come to their end, by key."""
+        self.claim: Callable[[SearchedCell, bool], bool] = lambda cell, anew: True
+        """Whether a search goes on here (:mod:`sweep.engine.divided_searches`), and where that is not settled (`anew`)
+        whether it may from now on."""
         self._won = Won(plan.protocol, ledger)
         if ledger is not None:
             self._replay(ledger)
@@ -48,7 +51,16 @@ class Searches:
         """The searches, in the plan's order."""
         return list(self._all.values())
 
-    def _replay(self, ledger: Ledger) -> None:
+    def go_on(self, ledger: Ledger, after: int) -> None:
+        """Bring a search that has not begun here to where another driver has left it.
+
+        Args:
+            ledger: which has got its events.
+            after: `seq` of the last event before those.
+        """
+        self._replay(ledger, after)
+
+    def _replay(self, ledger: Ledger, after: int = 0) -> None:
         """Bring the searches to where the ledger's events leave them; epochs of a sweep without any are not read."""
         if not self._all:
             return
@@ -62,10 +74,12 @@ class Searches:
             "race": self._replay_race,
             "chosen": self._replay_chosen,
         }
-        for event in ledger.events(*replayed):
+        begun = {search.cell.id for search in self._all.values() if search.asked}
+        for event in ledger.events(*replayed, after=after):
             replayed[event.kind](event)
         for search in self._all.values():
-            search.replayed()
+            if search.cell.id not in begun:
+                search.replayed()
         self._drop_given_up()
 
     def _replay_ask(self, ledger: Ledger, event: Event) -> None:
@@ -174,10 +188,11 @@ class Searches:
                 minds how long a trial takes has none: that depends on the machine.
         """
         while True:
-            able = [search for search in self._all.values() if self._wants_more(search, ready)]
-            search = min(able, key=lambda search: search.progress, default=None)
+            search = self._next(ready)
             if search is None:
                 return None
+            if search is not self._all.get(search.cell.id):
+                continue  # another driver has begun it
             self._transfer.begin(search)
             params = search.suggest()
             slot = search.cell.slot(params, "search", search.cell.seeds[0])
@@ -189,6 +204,12 @@ class Searches:
             timed = "device_seconds" in search.cell.search["metrics"]
             if not self._known(search, key, self._ledger) and (timed or not taken(slot)):
                 return key, slot
+
+    def _next(self, ready: Callable[[str | None], bool]) -> CellSearch | None:
+        """The search that is furthest behind, of those that go on here, and where none does, of those that may."""
+        able = [search for search in self._all.values() if self._wants_more(search, ready)]
+        able.sort(key=lambda search: search.progress)
+        return next((search for anew in (False, True) for search in able if self.claim(search.cell, anew)), None)
 
     def _wants_more(self, search: CellSearch, ready: Callable[[str | None], bool]) -> bool:
         return search.wants_more and ready(search.cell.teacher) and not self._transfer.waits(search)
@@ -227,6 +248,16 @@ class Searches:
         self._won.forget(cell)
         self.unfinished = {key: slot for key, slot in self.unfinished.items() if self.of(key) or key not in before.keys}
 
+    def leave(self, cell: str) -> None:
+        """Let another driver have a search."""
+        self._all.pop(cell, None)
+        self._won.lose(cell)
+        self.unfinished = {key: slot for key, slot in self.unfinished.items() if self.of(key)}
+
+    def get(self, cell: str) -> CellSearch | None:
+        """A search; None where it was given up, or is another driver's."""
+        return self._all.get(cell)
+
     def runs(self, key: str) -> bool:
         """Whether a search waits for a trial."""
         return any(search.runs(key) for search in self.of(key))
@@ -235,8 +266,7 @@ class Searches:
         """Give up the searches that wait for a teacher that failed."""
         lost = [search.cell for search in self._all.values() if search.cell.teacher == teacher]
         for cell in lost:
-            del self._all[cell.id]
-            self._won.lose(cell.id)
+            self.leave(cell.id)
         return lost
 
     @property
