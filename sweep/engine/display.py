@@ -70,9 +70,10 @@ class Progress:
         """A trial runs no longer, and is not counted yet."""
         self.running.pop(job.key, None)
 
-    def searched(self, cell: SearchedCell) -> None:
-        """Count a search that has come to its end elsewhere, and its race."""
-        trials = cell.budget + cell.race_trials
+    def searched(self, cell: SearchedCell, won: int) -> None:
+        """Count a search that has come to its end elsewhere, and its race, without the trials that confirm what it has
+        `won`."""
+        trials = cell.trials - won
         self.done = min(self.done + trials, self.total)
         self.epochs_left -= trials * cell.epochs
 
@@ -126,10 +127,10 @@ class Display(ABC):
         if self.progress:
             self.progress.ended(job, "finished", body)
 
-    def searched(self, cell: SearchedCell) -> None:
-        """A search need not run, as another driver has come to its end; what it has won is yet to be confirmed."""
+    def searched(self, cell: SearchedCell, won: int) -> None:
+        """A search need not run, as another driver has come to its end; so many trials confirm what it has `won`."""
         if self.progress:
-            self.progress.searched(cell)
+            self.progress.searched(cell, won)
 
     def paused(self, job: Job) -> None:
         """A trial waits again, for another to run before it."""
@@ -177,9 +178,9 @@ class PlainDisplay(Display):
         if self.progress:
             self._line(f"taken over from {sweep}: {job.slot.name}: test {body['last']['test_acc']:.2f}")
 
-    def searched(self, cell: SearchedCell) -> None:
+    def searched(self, cell: SearchedCell, won: int) -> None:
         """Also a line."""
-        super().searched(cell)
+        super().searched(cell, won)
         if self.progress:
             self._line(f"searched by another driver: {cell.name}")
 

@@ -153,7 +153,7 @@ class DividedSearches:
         part = self._histories.part(cell, number)
         if part.won is None or part.spec != self._claims.spec:
             return False
-        self._display.searched(search.cell)
+        self._display.searched(search.cell, len(part.won))
         self._queue.settle(cell, [Slot(**slot) for slot in part.won])
         return True
 
