@@ -79,8 +79,10 @@ class DividedSearches:
             search = self._queue.searches.get(cell)
             if search is None:  # its teacher has failed here
                 self._give_back(cell)
-            else:
-                self._tell(search, told, over=search.complete and search.settled)
+                continue
+            over = search.complete and search.settled
+            if over or last != self._told:
+                self._tell(search, told, over=over)
         self._told = last
 
     def ended(self) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from sweep.engine.job import Job
 from sweep.ledger.claims import Claims
+from sweep.ledger.histories import Histories
 from sweep.plan.slots import Plan
 from tests.support.examples import teacher_of
 from tests.support.members import Member, Members, bury, give_out, member, take_in
@@ -142,6 +143,15 @@ def to_the_ask(one: Member, many: int) -> str:
     while len(asked := list(one.ledger.events("ask"))) < many:
         assert one.move(random.Random(0))
     return asked[-1].trial or ""
+
+
+def test_what_a_search_asks_for_is_told_before_it_is_trained(asha: Plan) -> None:
+    with made_world() as world, member(world, asha) as one:
+        for number in (1, 2):
+            key = to_the_ask(one, number)
+            assert one.queue.is_live(key)
+            (cell,) = {event.body["cell"] for event in one.ledger.events("ask")}
+            assert key in {trial for kind, trial, *_ in Histories(world.paths.divided).read(cell).events}
 
 
 def test_what_one_has_given_up_is_not_trained_again_by_who_takes_its_search_over(asha: Plan) -> None:
