@@ -3,7 +3,8 @@ ended."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -65,16 +66,16 @@ class Searches:
         if not self._all:
             return
         end = partial(self._replay_end, ledger)
+        begun = {search.cell.id for search in self._all.values() if search.asked}
         replayed: dict[Kind, Callable[[Event], None]] = {
             "ask": partial(self._replay_ask, ledger),
             "epoch": self._replay_epoch,
-            "failed": self._replay_failed,
+            "failed": partial(self._replay_failed, begun),
             "pruned": end,
             "final": end,
             "race": self._replay_race,
             "chosen": self._replay_chosen,
         }
-        begun = {search.cell.id for search in self._all.values() if search.asked}
         for event in ledger.events(*replayed, after=after):
             replayed[event.kind](event)
         for search in self._all.values():
@@ -101,12 +102,17 @@ class Searches:
         for search in self.of(event.trial or ""):
             search.report(event.trial or "", event.body, again=True)
 
-    def _replay_failed(self, event: Event) -> None:
+    def _replay_failed(self, begun: AbstractSet[str], event: Event) -> None:
+        """A trial broke; to a search that had `begun` here it did not, where it was another driver's."""
         if not event.body.get("again", False):
             for search in self.of(event.trial or ""):
-                search.broke(event.trial or "")
+                if search.cell.id not in begun:
+                    search.broke(event.trial or "")
 
     def _replay_end(self, ledger: Ledger, event: Event) -> None:
+        if event.kind == "pruned" and "cells" in event.body:
+            self._given_up_by(event.trial or "", event.body["cells"])
+            return
         self.ended(event.trial or "", event.body["state"], read_under(self.plan.protocol, event, ledger))
 
     def _replay_race(self, event: Event) -> None:
@@ -133,10 +139,19 @@ class Searches:
             if slot.id not in planned:
                 self.prune(key)
 
+    def _given_up_by(self, key: str, cells: Collection[str]) -> None:
+        """Note that some searches have given a trial up; another one, of another driver, may yet wait for it."""
+        for search in self.of(key):
+            if search.cell.id in cells:
+                search.tell(key, "pruned")
+        if not self.runs(key):
+            self.unfinished.pop(key, None)
+
     def prune(self, key: str, noted: dict[str, Any] | None = None) -> dict[str, Any]:
         """Note that a search gives a trial up; what the ledger says of it, with what else is to be `noted`."""
         epochs = [event.body for event in self._ledger.events("epoch", trial=key)] if self._ledger else []
         body = final_body("pruned", epochs, self.plan.protocol) | (noted or {})
+        body |= {"cells": [search.cell.id for search in self.of(key)]}
         if self._ledger is not None:
             self._ledger.append("pruned", key, body=body)
         self.ended(key, "pruned", body)
