@@ -142,14 +142,18 @@ def _is_of(event: Event, cell: str, asked: AbstractSet[str]) -> bool:
 def bring(ledger: Ledger, histories: Iterable[History]) -> None:
     """Write searches' events into a ledger, as far as it has not got them: of each search all or none."""
     known = {_name(event[2:]) for event in ledger.events(*OF_CELLS, *OF_TRIALS)}
+    over = set(ledger.finals())
     for history in histories:
-        ledger.append_all(_unknown(history.events, known))
+        ledger.append_all(_unknown(history.events, known, over))
 
 
-def _unknown(events: Iterable[Entry], known: set[str]) -> Iterator[Entry]:
+def _unknown(events: Iterable[Entry], known: set[str], over: set[str]) -> Iterator[Entry]:
+    """What is new, by what is known and which trials have ended for good, whoever else has begun them, too."""
     for event in events:
-        if _name(event) not in known:
+        kind, trial, *_ = event
+        if _name(event) not in known and not (trial in over and kind in OF_TRIALS):
             known.add(_name(event))
+            over |= {trial} if kind == "final" and trial else set()
             yield event
 
 

@@ -105,6 +105,20 @@ def test_what_the_ledger_has_of_a_search_s_trials_is_not_written_twice(
         assert sorted(told(ledger), key=str) == sorted(own, key=str)
 
 
+def test_of_a_trial_that_has_ended_for_one_search_no_other_beginning_is_written(
+    paths: SweepPaths, plan: Plan, cell: SearchedCell
+) -> None:
+    searched(paths, cell)
+    slot = cell.slot({"w2": 5}, "search", 0)
+    with Ledger(paths.ledger) as ledger:
+        begin(ledger, plan)
+        ledger.append("start", slot.id, body={"slot": slot.id, "label": "another"})
+        ledger.append("epoch", slot.id, 1, epoch_body(1, 50.0, 50.0))
+        ledger.append("final", slot.id, body=final_body("finished", [epoch_body(1, 50.0, 50.0)], "validation"))
+        take_in(paths, ledger, {cell.id})
+        assert [kind for kind, trial, _ in told(ledger) if trial == slot.id] == ["start", "epoch", "final", "ask"]
+
+
 def _killed(*_: object) -> bool:
     raise KeyboardInterrupt
 
