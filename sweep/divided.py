@@ -1,7 +1,8 @@
 """One of several runs that divide a sweep's plan below one root, each trial once; then its table, by one of them.
 
 A member notes what it trains in a ledger of its own, which nobody else reads, and tells the others of each trial that
-has ended (:mod:`sweep.ledger.ended`). What it trains it has claimed (:mod:`sweep.ledger.claims`). When nothing is left,
+has ended (:mod:`sweep.ledger.ended`), and of each step of a search (:mod:`sweep.ledger.histories`). What it trains or
+searches it has claimed (:mod:`sweep.ledger.claims`). When nothing is left,
 one member after the other runs the sweep as ever: the first takes in what all have trained, and makes the table.
 """
 
@@ -17,20 +18,20 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from search_spaces.schema import Spec
 from sweep.cost.budget import BudgetWatch
 from sweep.engine import session
 from sweep.engine.display import Display
+from sweep.engine.divided_queue import DividedQueue
 from sweep.engine.dividing import Dividing
-from sweep.engine.queue import TrialQueue
 from sweep.engine.running import OUT_OF_TIME, Run
 from sweep.engine.stop_signals import NOTICE
 from sweep.engine.until import Until
 from sweep.exit_codes import CAME_TO_ITS_END, SOME_FAILED, TIME_UP
 from sweep.layout import Root, SweepPaths
-from sweep.ledger import lock
+from sweep.ledger import histories, lock
 from sweep.ledger.claims import LOOK_SECONDS, Claims
 from sweep.ledger.earlier import go_on
 from sweep.ledger.ended import Ended, give_out
@@ -38,12 +39,15 @@ from sweep.ledger.store import Ledger
 from sweep.plan.divisible import refuse_what_needs_one_driver
 from sweep.plan.teachers import stored_teachers
 from sweep.run import STOPPED, planned, record_start, run_here, run_on_ray, run_sweep
+from sweep.search.begun import as_begun
+from sweep.search.warm_start import warm_started
 from trainers.code import load
 from trainers.errors import BusyError, InputError
 
 if TYPE_CHECKING:
     from sweep.plan.slots import Plan
 
+Result = TypeVar("Result")
 TABLE = "table"
 """What the member has that works with the sweep's own ledger."""
 
@@ -61,7 +65,7 @@ def run_divided(
     """Train what others who divide the sweep do not, until nothing is left; then make its table, where nobody has.
 
     Args:
-        spec: what to run; without searches and budgets, which need one driver.
+        spec: what to run; without what needs one driver (:mod:`sweep.plan.divisible`).
         root: below which all members write, and no storage.
         uri: MLflow's tracking URI.
         display: what the user sees.
@@ -92,13 +96,14 @@ def run_divided(
             begun = _when_free(share, claims, display, until) if ours else None
         if begun is None:
             return TIME_UP
+        after, plan = begun
         stopped = _train(plan, root, claims, display, verbose, local=local, until=until)
         if stopped:
             return STOPPED.get(stopped, SOME_FAILED)
         with _table(claims, display, until, after_all=True) as ours:
 
             def make() -> int:
-                made = _made_since(begun, paths)
+                made = _made_since(after, paths)
                 if made is not None:
                     return made
                 return run_sweep(spec, root, uri, display, verbose, local=local, until=until, lost=claims.is_lost)
@@ -141,7 +146,7 @@ def _table(claims: Claims, display: Display, until: Until | None, *, after_all: 
         yield ours
 
 
-def _when_free(work: Callable[[], int], claims: Claims, display: Display, until: Until | None) -> int | None:
+def _when_free(work: Callable[[], Result], claims: Claims, display: Display, until: Until | None) -> Result | None:
     """What comes of work with the sweep's own ledger, which a member that stood still while it had its turn may hold
     until it goes on, and ends; None where the time is up before.
 
@@ -211,9 +216,11 @@ def _made_since(begun: int, paths: SweepPaths) -> int | None:
     return code if code in CAME_TO_ITS_END else None
 
 
-def _share_what_is_known(spec: Spec, plan: Plan, paths: SweepPaths) -> int:
-    """Tell the members what the sweep's ledger has; of a teacher that is stored no longer, nothing. The number of that
-    ledger's last event.
+def _share_what_is_known(spec: Spec, plan: Plan, paths: SweepPaths) -> tuple[int, Plan]:
+    """Tell the members what the sweep's ledger has; of a teacher that is stored no longer, nothing.
+
+    Returns:
+        The number of that ledger's last event, and the plan with its searches as that ledger has begun them.
 
     Raises:
         InputError: where the ledger is of another spec of that name.
@@ -222,9 +229,12 @@ def _share_what_is_known(spec: Spec, plan: Plan, paths: SweepPaths) -> int:
     from trainers.teacher.store import TeacherStore
 
     with lock.exclusive(paths.lock, f"sweep '{spec.name}'"), Ledger(paths.ledger) as ledger:
+        plan = warm_started(plan, paths.root)
         go_on(ledger, spec, plan)
+        plan = as_begun(plan, ledger)
         record_start(spec, plan, paths, ledger)
         give_out(paths, ledger)
+        histories.give_out(paths, ledger, [cell.id for cell in plan.cells])
         begun = ledger.last_seq()
     ended, store = Ended(paths.divided), TeacherStore(paths.root.teachers)
     for slot in plan.teachers:
@@ -232,7 +242,7 @@ def _share_what_is_known(spec: Spec, plan: Plan, paths: SweepPaths) -> int:
             told = ended.read(slot.id)
             if told is not None and told.final["state"] == "finished":
                 ended.forget(slot.id)
-    return begun
+    return begun, plan
 
 
 def _train(
@@ -244,13 +254,14 @@ def _train(
     with Ledger(own / "ledger.db") as ledger:
         ledger.append("sweep", body={"host": socket.gethostname(), "pid": os.getpid()})
         ledger.append("plan", body=plan.to_json())
-        queue = TrialQueue(plan, stored_teachers(plan, root), set())
+        queue = DividedQueue(plan, stored_teachers(plan, root), ledger)
         dividing = Dividing(paths, claims, ledger, display)
         dividing.begin(queue)
         watch = BudgetWatch(plan, ledger)
         run = Run(plan, root, queue, ledger, display, watch, lambda ledger: None, local=local, until=until)
         run = replace(run, lost=claims.is_lost, dividing=dividing)
         stopped = "" if queue.exhausted else run_here(run) if local else run_on_ray(run, verbose)
+        dividing.searches.tell()
         display.end()
     shutil.rmtree(own, ignore_errors=True)
     if stopped:

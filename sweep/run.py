@@ -31,7 +31,7 @@ from sweep.engine.tuning import tune
 from sweep.engine.until import Until
 from sweep.exit_codes import CAME_TO_ITS_END, DONE, INTERRUPTED, SOME_FAILED, TIME_UP, WRONG_INPUT
 from sweep.layout import Root, SweepPaths
-from sweep.ledger import lock, provenance, snapshot
+from sweep.ledger import histories, lock, provenance, snapshot
 from sweep.ledger.claims import refuse_where_divided
 from sweep.ledger.earlier import go_on, note_plan, spec_file
 from sweep.ledger.ended import take_in
@@ -122,7 +122,8 @@ def run_sweep(
             return DONE
         ledger = stack.enter_context(Ledger(paths.ledger))
         go_on(ledger, spec, plan)
-        take_in(paths, ledger, {slot.id for slot in plan.slots})
+        searched = histories.take_in(paths, ledger, {cell.id for cell in plan.cells})
+        take_in(paths, ledger, {slot.id for slot in plan.slots} | searched)
         plan = as_begun(plan, ledger)
         wanted = replace(plan, slots=tuple(plan.teachers), cells=()) if only_teachers else plan
         if again is not None:

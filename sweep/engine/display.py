@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweep.engine.job import Job
-from sweep.plan.slots import Plan
+from sweep.plan.slots import Plan, SearchedCell
 from sweep.text import duration
 
 REFRESH_SECONDS = 0.25
@@ -70,6 +70,13 @@ class Progress:
         """A trial runs no longer, and is not counted yet."""
         self.running.pop(job.key, None)
 
+    def searched(self, cell: SearchedCell, won: int) -> None:
+        """Count a search that has come to its end elsewhere, and its race, without the trials that confirm what it has
+        `won`."""
+        trials = cell.trials - won
+        self.done = min(self.done + trials, self.total)
+        self.epochs_left -= trials * cell.epochs
+
     def add(self, pair: str, label: str, body: dict[str, Any]) -> None:
         """Count a finished trial's accuracy."""
         which = "best" if self.plan.protocol == "paper" else "last"
@@ -120,6 +127,11 @@ class Display(ABC):
         if self.progress:
             self.progress.ended(job, "finished", body)
 
+    def searched(self, cell: SearchedCell, won: int) -> None:
+        """A search need not run, as another driver has come to its end; so many trials confirm what it has `won`."""
+        if self.progress:
+            self.progress.searched(cell, won)
+
     def paused(self, job: Job) -> None:
         """A trial waits again, for another to run before it."""
         if self.progress:
@@ -165,6 +177,12 @@ class PlainDisplay(Display):
         super().taken(job, sweep, body)
         if self.progress:
             self._line(f"taken over from {sweep}: {job.slot.name}: test {body['last']['test_acc']:.2f}")
+
+    def searched(self, cell: SearchedCell, won: int) -> None:
+        """Also a line."""
+        super().searched(cell, won)
+        if self.progress:
+            self._line(f"searched by another driver: {cell.name}")
 
     def paused(self, job: Job) -> None:
         """Also a line, which says why the trial runs no longer."""

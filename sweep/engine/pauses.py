@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import statistics
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sweep.plan.kinds import kind_of
@@ -62,6 +62,12 @@ class Left:
         """Of one slot's to its end; None where no epoch of its kind was heard of."""
         seconds = self.epoch(slot)
         return None if seconds is None else seconds * (slot.epochs - self._done.get(slot.id, 0))
+
+    def of_all(self, slots: Collection[Slot]) -> dict[str, float] | None:
+        """Of each of some slots, by its id; None where of one it is not known."""
+        left = {slot.id: self.of(slot) for slot in slots}
+        known = {slot: seconds for slot, seconds in left.items() if seconds is not None}
+        return known if len(known) == len(left) else None
 
 
 def _kind(slot: Slot) -> tuple[Any, ...]:

@@ -5,7 +5,7 @@ Plain Python, so that the order can be tested without Ray.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from sweep.engine.attempts import Attempts
@@ -39,10 +39,7 @@ class TrialQueue:
         self._attempts = Attempts(self.retries, plan.compute["gpus"])
         self._waiting = Waiting(slot for slot in plan.slots if slot.id not in teachers)
         self.searches.renew(self._is_ready, self._key)
-        planned = self._waiting.ids
-        for slot in self.searches.unfinished.values():
-            if slot.id not in planned:
-                self._waiting.append(slot)
+        self._wait_for(self.searches.unfinished.values())
         self._live: dict[str, Job] = {}
         self._left = Left()
         self._pausing: set[str] = set()
@@ -72,8 +69,9 @@ class TrialQueue:
         asked = self.searches.ask(self._is_ready, self._key, self._is_elsewhere)
         while asked is not None:
             key, slot = asked
-            if key not in self._live:
-                return self._asked(slot)
+            job = None if key in self._live else self._asked(slot)
+            if job is not None:
+                return job
             asked = self.searches.ask(self._is_ready, self._key, self._is_elsewhere)
         self._confirm()
         job = self._first()
@@ -92,13 +90,17 @@ class TrialQueue:
                     break
         return job
 
-    def _asked(self, slot: Slot) -> Job:
+    def _asked(self, slot: Slot) -> Job | None:
         """The job of a suggestion: as the waiting slot that is the same trial, where there is one, which then need not
-        begin again after the search gave it up."""
-        planned = self._waiting.of(slot.id) or slot
-        if planned is not slot:
+        begin again after the search gave it up. None, and it waits, where others train it."""
+        planned = self._waiting.of(slot.id)
+        job = self._job(planned or slot)
+        if not self.claim(job):
+            self.held_elsewhere = True
+            self._wait_for([slot])
+            return None
+        if planned is not None:
             self._waiting.remove(planned)
-        job = self._job(planned)
         self._live[job.key] = job
         return job
 
@@ -148,7 +150,7 @@ class TrialQueue:
             self.teachers[slot.id] = TeacherConfig.model_validate(whole.final["teacher"])
         for epoch in whole.epochs:
             self.searches.report(job.key, epoch)
-        self.searches.ended(job.key, "finished", whole.final)
+        self.searches.ended(job.key, whole.final["state"], whole.final)
         return True
 
     @property
@@ -165,11 +167,6 @@ class TrialQueue:
     def waiting(self) -> int:
         """How many slots wait; what a search has not asked for yet is none."""
         return len(self._waiting)
-
-    @property
-    def waiting_ids(self) -> set[str]:
-        """The ids of the slots that wait."""
-        return self._waiting.ids
 
     def job(self, key: str) -> Job:
         """A live job. Raises KeyError for a key that is not live."""
@@ -229,9 +226,7 @@ class TrialQueue:
             return None
         if not all(self._is_ready(slot.teacher) for slot in self._waiting):
             return None
-        left = {slot.id: self._left.of(slot) for slot in (*self._waiting, *(job.slot for job in self.live))}
-        seconds = {slot: value for slot, value in left.items() if value is not None}
-        return seconds if len(seconds) == len(left) else None
+        return self._left.of_all([*self._waiting, *(job.slot for job in self.live)])
 
     def given_up(self, key: str) -> bool:
         """Whether a live trial need not go on."""
@@ -281,15 +276,15 @@ class TrialQueue:
             vain: it is given up at once.
         """
         again = self.will_retry(key, crowded, vain)
-        job = self._leave(key)
+        slot = self._leave(key).slot
         self._attempts.note(key, crowded)
         if again:
-            (self._waiting.append if crowded else self._waiting.put_first)(job.slot)
+            (self._waiting.append if crowded else self._waiting.put_first)(slot)
             return True
         self._finals.add(key)
         self.searches.ended(key, "failed")
-        if job.slot.stage == "teacher":
-            self._lose_students(job.slot)
+        if slot.stage == "teacher":
+            self._lose_students(slot)
         self._confirm()
         return False
 
@@ -310,19 +305,24 @@ class TrialQueue:
     def _confirm(self) -> bool:
         """Let what searches have won, or race about, wait for its turn; whether there is any."""
         slots = self.searches.confirming(self._is_ready, self._key, self._finals.__contains__)
-        known = self._waiting.ids if slots else set()
-        for slot in slots:
-            done = self._is_ready(slot.teacher) and self._key(slot) in self._finals
-            if slot.id not in known and not done:
-                self._waiting.append(slot)
+        self._wait_for(slot for slot in slots if not (self._is_ready(slot.teacher) and self._key(slot) in self._finals))
         return bool(slots)
+
+    def _wait_for(self, slots: Iterable[Slot]) -> None:
+        """Let slots wait that do not yet."""
+        for slot in slots:
+            if self._waiting.of(slot.id) is None:
+                self._waiting.append(slot)
 
     def _renew_searches(self) -> None:
         """A teacher that was trained again may be another one; what was asked for with the first then waits no more."""
         self.searches.renew(self._is_ready, self._key)
         unfinished = {slot.id for slot in self.searches.unfinished.values()}
         racing = self.searches.racing
-        wanted = {"search": lambda slot: slot.id in unfinished, "race": lambda slot: self._key(slot) in racing}
+        wanted = {
+            "search": lambda slot: slot.id in unfinished or self.searches.runs(self._key(slot)),
+            "race": lambda slot: self._key(slot) in racing,
+        }
         self._waiting.keep(lambda slot: slot.stage not in wanted or wanted[slot.stage](slot))
 
     def _drop_done(self) -> None:

@@ -261,6 +261,8 @@ class Recorder:
         to make room for another."""
         if self._queue.given_up(job.key):
             body = self._queue.pruned(job.key, self._place(job))
+            if self._dividing is not None:
+                self._dividing.pruned(job.key)
             self.vigil.left(job.key)
             self._drop_checkpoints(job)
             self._display.ended(job, "pruned", body)

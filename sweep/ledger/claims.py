@@ -27,6 +27,7 @@ from typing import Any
 
 from sweep.ledger.lease import machine
 from sweep.ledger.lock import alive
+from sweep.ledger.once import made_once
 from trainers.errors import BusyError, StorageError
 from trainers.storage.files import write_atomically
 
@@ -53,7 +54,8 @@ class Claims:
 
     def __init__(self, folder: Path, spec: str = "") -> None:
         self._claims, self._members = folder / "claims", folder / "members"
-        self._spec = hashlib.sha256(spec.encode()).hexdigest()
+        self.spec = hashlib.sha256(spec.encode()).hexdigest()
+        """Of what it runs, which is the same of all members at work."""
         self.id = uuid.uuid4().hex
         self._beats = 0
         self._mine: set[str] = set()
@@ -85,6 +87,13 @@ class Claims:
         """Why this member has to end, as a message; empty while it need not."""
         return self._lost
 
+    def lose(self) -> None:
+        """Let this member end, since others have taken over what it trained."""
+        self._lost = (
+            f"nothing was heard of this process for {PATIENCE_SECONDS:.0f} s, and others have taken over what it"
+            " trained: it ends"
+        )
+
     def take(self, key: str) -> bool:
         """Claim a trial (or whatever has a name); whether it is ours now, as it may have been before."""
         number, owner = self._last(key)
@@ -93,7 +102,7 @@ class Claims:
         if owner is not None and owner != NOBODY and not self._is_dead(owner):
             return False
         with self._lock:
-            made = self._made(self._path(key, number + 1), self.id)
+            made = made_once(self._path(key, number + 1), self.id.encode())
             if made:
                 self._mine.add(key)
         self._known[key] = number + 1
@@ -122,7 +131,7 @@ class Claims:
             self._mine.discard(key)
         number, owner = self._last(key)
         if owner == self.id:
-            self._made(self._path(key, number + 1), NOBODY)
+            made_once(self._path(key, number + 1), NOBODY.encode())
             self._known[key] = number + 1
 
     @contextmanager
@@ -173,24 +182,6 @@ class Claims:
                 known[key] = max(known.get(key, -1), int(number))
         self._known, self._looked = known, time.monotonic()
 
-    def _made(self, path: Path, owner: str) -> bool:
-        """Make a file that is not there, whole at once; whether it was made, and not by another."""
-        temporary = path.with_name(f".{self.id}-{threading.get_ident()}")
-        write_atomically(temporary, owner.encode())
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return temporary.stat().st_nlink == 2  # it was ours, and a network disk's answer was lost
-        except OSError as error:
-            raise StorageError(
-                f"the disk of {path.parent} makes no hard links ({error.strerror}), by which those who divide a sweep"
-                " exclude each other; run it as one job, or choose a --root on another disk"
-            ) from error
-        finally:
-            with suppress(OSError):
-                temporary.unlink()
-        return True
-
     # -- members ------------------------------------------------------------------------------------------------------
 
     def rest(self) -> None:
@@ -202,7 +193,7 @@ class Claims:
         """Raises BusyError where a member that is alive runs another spec under the sweep's name."""
         for other in self._members.glob("[!.]*.json"):
             said = self._said(other.stem)
-            if said is not None and said.get("spec") != self._spec and not self._is_dead(other.stem):
+            if said is not None and said.get("spec") != self.spec and not self._is_dead(other.stem):
                 raise BusyError(
                     f"sweep '{name}' is being divided by {_who(said)} by another spec (or an earlier text of this one):"
                     " wait for it, stop it first, or give this spec another name"
@@ -216,7 +207,7 @@ class Claims:
     def _beat(self, *, over: bool = False) -> None:
         self._beats += 1
         said = {"host": socket.gethostname(), "pid": os.getpid(), "machine": machine(), "beats": self._beats}
-        said |= {"spec": self._spec, "trains": self._trains, "over": over}
+        said |= {"spec": self.spec, "trains": self._trains, "over": over}
         write_atomically(self._members / f"{self.id}.json", json.dumps(said).encode(), durable=False)
 
     def _go_on_beating(self) -> None:
@@ -234,10 +225,7 @@ class Claims:
         taken = {key for key in mine if not self.has(key)}
         with self._lock:
             if self._mine & taken or (self._said(self.id) or {}).get("over"):
-                self._lost = (
-                    f"nothing was heard of this process for {PATIENCE_SECONDS:.0f} s, and others have taken over what"
-                    " it trained: it ends"
-                )
+                self.lose()
 
     def others_at_work(self, note: Callable[[str], None]) -> str:
         """One of those that are at work, as a message names it; empty where none is. Listens for

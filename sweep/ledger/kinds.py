@@ -41,7 +41,8 @@ Kind = Literal[
 - `final`: a trial ended for good (`state`: finished or diverged); written once per trial.
 - `retrained`: a teacher that had ended was no longer stored, and was trained again to other weights; body: as `final`,
   which it takes the place of.
-- `pruned`: a search gave the trial up after an epoch; a confirming slot of the same content would run it to its end.
+- `pruned`: a search gave the trial up after an epoch; body: also the `cells` whose searches did. A confirming slot of
+  the same content would run it to its end.
 - `failed`: an attempt at a trial broke; body: state (see :data:`sweep.ledger.failures.Broken`), reason and log. A later
   run tries again.
 - `interrupted`: the trial was stopped between its start and its end, with the sweep or to make room for another; it

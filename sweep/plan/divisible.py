@@ -1,4 +1,4 @@
-"""What several runs can divide among themselves: trials that need no driver which knows all of them."""
+"""What several runs can divide among themselves: trials and searches that need no driver which knows all of them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from trainers.errors import InputError
 
 
 def refuse_what_needs_one_driver(plan: Plan) -> None:
-    """Raises InputError for a plan with searches or a budget."""
-    if plan.cells:
+    """Raises InputError for a plan with a budget, or with searches that wait for each other."""
+    if any(cell.search.get("transfer") for cell in plan.cells):
         raise InputError(
-            f"sweep '{plan.name}' has searches, which go by all that they have tried: they cannot be divided among"
-            " several runs yet. Run it as one job, or give its searches a spec of their own"
+            f"sweep '{plan.name}' has `search: {{transfer: true}}`, by which its searches wait for the first of them:"
+            " they cannot be divided among several runs. Leave `transfer` out, name an earlier sweep by `warm_start`"
+            " in its place, or run it as one job"
         )
     if any(plan.budget.values()):
         raise InputError(

@@ -3,23 +3,21 @@ ended."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from collections.abc import Callable, Collection
+from collections.abc import Set as AbstractSet
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from sweep.ledger.bodies import final_body, under_protocol
+from sweep.ledger.bodies import final_body
 from sweep.ledger.kinds import Kind
 from sweep.ledger.store import Event, Ledger
-from sweep.plan.labels import label
 from sweep.plan.slots import Plan, SearchedCell, Slot
 from sweep.search.begun import begun_by
-from sweep.search.cell_search import CellSearch, Chosen, tried
-from sweep.search.race import races
-from sweep.search.racing import End, Racing, outcome
+from sweep.search.cell_search import CellSearch
 from sweep.search.suggest import State
 from sweep.search.transfer import Transfer
+from sweep.search.won import Won, read_under
 
 
 class Searches:
@@ -35,11 +33,10 @@ class Searches:
         self._places = {cell.id: place for place, cell in enumerate(plan.cells)}
         self.unfinished: dict[str, Slot] = {}
         """Search trials of earlier runs that have not come to their end, by key."""
-        self._recorded: dict[str, dict[str, Any]] = {}
-        self._races: dict[str, Racing] = {}
-        """By cell, of those searches that have come to their end."""
-        self._seeds_recorded: dict[str, list[dict[str, Any]]] = {}
-        """Of each cell's race, a body of the event `race` for each seed."""
+        self.claim: Callable[[SearchedCell, bool], bool] = lambda cell, anew: True
+        """Whether a search goes on here (:mod:`sweep.engine.divided_searches`), and where that is not settled (`anew`)
+        whether it may from now on."""
+        self._won = Won(plan.protocol, ledger)
         if ledger is not None:
             self._replay(ledger)
 
@@ -55,24 +52,35 @@ class Searches:
         """The searches, in the plan's order."""
         return list(self._all.values())
 
-    def _replay(self, ledger: Ledger) -> None:
+    def go_on(self, ledger: Ledger, after: int) -> None:
+        """Bring a search that has not begun here to where another driver has left it.
+
+        Args:
+            ledger: which has got its events.
+            after: `seq` of the last event before those.
+        """
+        self._replay(ledger, after)
+
+    def _replay(self, ledger: Ledger, after: int = 0) -> None:
         """Bring the searches to where the ledger's events leave them; epochs of a sweep without any are not read."""
         if not self._all:
             return
         end = partial(self._replay_end, ledger)
+        begun = {search.cell.id for search in self._all.values() if search.asked}
         replayed: dict[Kind, Callable[[Event], None]] = {
             "ask": partial(self._replay_ask, ledger),
             "epoch": self._replay_epoch,
-            "failed": self._replay_failed,
+            "failed": partial(self._replay_failed, begun),
             "pruned": end,
             "final": end,
             "race": self._replay_race,
             "chosen": self._replay_chosen,
         }
-        for event in ledger.events(*replayed):
+        for event in ledger.events(*replayed, after=after):
             replayed[event.kind](event)
         for search in self._all.values():
-            search.replayed()
+            if search.cell.id not in begun:
+                search.replayed()
         self._drop_given_up()
 
     def _replay_ask(self, ledger: Ledger, event: Event) -> None:
@@ -94,25 +102,25 @@ class Searches:
         for search in self.of(event.trial or ""):
             search.report(event.trial or "", event.body, again=True)
 
-    def _replay_failed(self, event: Event) -> None:
+    def _replay_failed(self, begun: AbstractSet[str], event: Event) -> None:
+        """A trial broke; to a search that had `begun` here it did not, where it was another driver's."""
         if not event.body.get("again", False):
             for search in self.of(event.trial or ""):
-                search.broke(event.trial or "")
+                if search.cell.id not in begun:
+                    search.broke(event.trial or "")
 
     def _replay_end(self, ledger: Ledger, event: Event) -> None:
-        self.ended(event.trial or "", event.body["state"], self._body(event, ledger))
-
-    def _body(self, event: Event, ledger: Ledger) -> dict[str, Any]:
-        """Of a trial's end, as the plan's protocol reads it."""
-        epochs = partial(ledger.events, "epoch", trial=event.trial or "")
-        return under_protocol(event.body, self.plan.protocol, lambda: [epoch.body for epoch in epochs()])
+        if event.kind == "pruned" and "cells" in event.body:
+            self._given_up_by(event.trial or "", event.body["cells"])
+            return
+        self.ended(event.trial or "", event.body["state"], read_under(self.plan.protocol, event, ledger))
 
     def _replay_race(self, event: Event) -> None:
-        self._note_seed(event.body, None)
+        self._won.note_seed(event.body, anew=False)
         self._replay_winner(event.body["cell"], None)
 
     def _replay_chosen(self, event: Event) -> None:
-        self._note_chosen(event.body, None)
+        self._won.note_chosen(event.body, anew=False)
         raced = event.body["chosen"] if "race" in event.body else []
         self._replay_winner(event.body["cell"], raced[0]["number"] if raced else None)
 
@@ -131,10 +139,19 @@ class Searches:
             if slot.id not in planned:
                 self.prune(key)
 
+    def _given_up_by(self, key: str, cells: Collection[str]) -> None:
+        """Note that some searches have given a trial up; another one, of another driver, may yet wait for it."""
+        for search in self.of(key):
+            if search.cell.id in cells:
+                search.tell(key, "pruned")
+        if not self.runs(key):
+            self.unfinished.pop(key, None)
+
     def prune(self, key: str, noted: dict[str, Any] | None = None) -> dict[str, Any]:
         """Note that a search gives a trial up; what the ledger says of it, with what else is to be `noted`."""
         epochs = [event.body for event in self._ledger.events("epoch", trial=key)] if self._ledger else []
         body = final_body("pruned", epochs, self.plan.protocol) | (noted or {})
+        body |= {"cells": [search.cell.id for search in self.of(key)]}
         if self._ledger is not None:
             self._ledger.append("pruned", key, body=body)
         self.ended(key, "pruned", body)
@@ -169,8 +186,7 @@ class Searches:
         self.unfinished.pop(key, None)
         for search in self.of(key):
             search.tell(key, told, body)
-        for racing in self._races.values():
-            racing.tell(key, told, body)
+        self._won.tell(key, told, body)
 
     def ask(
         self,
@@ -187,10 +203,11 @@ class Searches:
                 minds how long a trial takes has none: that depends on the machine.
         """
         while True:
-            able = [search for search in self._all.values() if self._wants_more(search, ready)]
-            search = min(able, key=lambda search: search.progress, default=None)
+            search = self._next(ready)
             if search is None:
                 return None
+            if search is not self._all.get(search.cell.id):
+                continue  # another driver has begun it
             self._transfer.begin(search)
             params = search.suggest()
             slot = search.cell.slot(params, "search", search.cell.seeds[0])
@@ -202,6 +219,12 @@ class Searches:
             timed = "device_seconds" in search.cell.search["metrics"]
             if not self._known(search, key, self._ledger) and (timed or not taken(slot)):
                 return key, slot
+
+    def _next(self, ready: Callable[[str | None], bool]) -> CellSearch | None:
+        """The search that is furthest behind, of those that go on here, and where none does, of those that may."""
+        able = [search for search in self._all.values() if self._wants_more(search, ready)]
+        able.sort(key=lambda search: search.progress)
+        return next((search for anew in (False, True) for search in able if self.claim(search.cell, anew)), None)
 
     def _wants_more(self, search: CellSearch, ready: Callable[[str | None], bool]) -> bool:
         return search.wants_more and ready(search.cell.teacher) and not self._transfer.waits(search)
@@ -222,7 +245,7 @@ class Searches:
                 search.report(key, event.body)
             else:
                 state: State = "finished" if event.body["state"] == "finished" else "failed"
-                search.tell(key, state, self._body(event, ledger))
+                search.tell(key, state, read_under(self.plan.protocol, event, ledger))
         return not search.runs(key)
 
     def renew(self, ready: Callable[[str | None], bool], key_of: Callable[[Slot], str]) -> None:
@@ -237,17 +260,28 @@ class Searches:
     def _begin_anew(self, cell: str) -> None:
         before = self._all[cell]
         self._all[cell] = self._search(before.cell)
-        self._races.pop(cell, None)
-        self._seeds_recorded.pop(cell, None)
-        self._recorded.pop(cell, None)
+        self._won.forget(cell)
         self.unfinished = {key: slot for key, slot in self.unfinished.items() if self.of(key) or key not in before.keys}
+
+    def leave(self, cell: str) -> None:
+        """Let another driver have a search."""
+        self._all.pop(cell, None)
+        self._won.lose(cell)
+        self.unfinished = {key: slot for key, slot in self.unfinished.items() if self.of(key)}
+
+    def get(self, cell: str) -> CellSearch | None:
+        """A search; None where it was given up, or is another driver's."""
+        return self._all.get(cell)
+
+    def runs(self, key: str) -> bool:
+        """Whether a search waits for a trial."""
+        return any(search.runs(key) for search in self.of(key))
 
     def lose(self, teacher: str) -> list[SearchedCell]:
         """Give up the searches that wait for a teacher that failed."""
         lost = [search.cell for search in self._all.values() if search.cell.teacher == teacher]
         for cell in lost:
-            del self._all[cell.id]
-            self._races.pop(cell.id, None)
+            self.leave(cell.id)
         return lost
 
     @property
@@ -258,7 +292,7 @@ class Searches:
     @property
     def racing(self) -> set[str]:
         """Keys of the trials that races wait for."""
-        return {key for racing in self._races.values() for key in racing.waits}
+        return self._won.waits
 
     def confirming(
         self,
@@ -278,73 +312,9 @@ class Searches:
         for search in self._all.values():
             waits = search.cell.racing and not ready(search.cell.teacher)
             if search.complete and not search.settled and not waits:
-                slots += self._raced(search, key_of, broken)
-        return slots
-
-    def _raced(self, search: CellSearch, key_of: Callable[[Slot], str], broken: Callable[[str], bool]) -> list[Slot]:
-        """What a complete search asks for, by its race or after it."""
-        if not races(search.cell, search.best()):
-            return self._settle(search, {})
-        racing = self._races.setdefault(search.cell.id, Racing(search))
-        slots = racing.go_on(key_of, partial(self._end_of, broken), partial(self._ask_seed, search.cell.id))
-        if not racing.waits:
-            search.winner = racing.now.winner.number
-            return self._settle(search, {"race": self.outcome(search)})
+                slots += self._won.slots(search, key_of, broken)
         return slots
 
     def outcome(self, search: CellSearch) -> dict[str, Any]:
         """How the race of a search went (:func:`sweep.search.racing.outcome`); nothing where none has raced."""
-        racing = self._races.get(search.cell.id)
-        return outcome(racing.now) if racing and not racing.waits else {}
-
-    def _ask_seed(self, cell: str, seeds: int, slots: list[Slot]) -> None:
-        body = {"cell": cell, "seeds": seeds, "slots": [asdict(slot) for slot in slots]}
-        self._note_seed(body, self._ledger)
-
-    def _note_seed(self, body: dict[str, Any], ledger: Ledger | None) -> None:
-        """One more seed of a race, which takes the place of what was noted of that seed and of later ones."""
-        noted, place = self._seeds_recorded.setdefault(body["cell"], []), body["seeds"] - 1
-        if noted[place : place + 1] != [body]:
-            noted[place:] = [body]
-            self._recorded.pop(body["cell"], None)  # what was won before counts no more
-            if ledger is not None:
-                ledger.append("race", body=body)
-
-    def _note_chosen(self, body: dict[str, Any], ledger: Ledger | None) -> None:
-        """What a search has won; of its race no more counts than the seeds that led to that."""
-        if self._recorded.get(body["cell"]) != body:
-            self._recorded[body["cell"]] = body
-            del self._seeds_recorded.get(body["cell"], [])[body.get("race", {}).get("seeds", 0) :]
-            if ledger is not None:
-                ledger.append("chosen", body=body)
-
-    def _end_of(self, broken: Callable[[str], bool], key: str) -> End | None:
-        """How a trial has ended, where it has."""
-        ends = self._ledger.events("final", trial=key) if self._ledger is not None else iter(())
-        event = next(ends, None)
-        if event is None or self._ledger is None:
-            return ("failed", None) if broken(key) else None
-        return "finished" if event.body["state"] == "finished" else "failed", self._body(event, self._ledger)
-
-    def _settle(self, search: CellSearch, raced: dict[str, Any]) -> list[Slot]:
-        search.settled = True
-        won = search.chosen()
-        cell = search.cell
-        slots = [cell.slot(chosen.params, "confirm", seed) for seed in cell.seeds for chosen in won]
-        if len(cell.search["metrics"]) > 1:  # a Pareto front: each of it has a row of its own
-            slots = [replace(slot, label=f"{slot.label} {label('', tried(cell, slot)).strip()}") for slot in slots]
-        states = Counter(asked.state for asked in search.asked)
-        body: dict[str, Any] = {
-            "cell": search.cell.id,
-            "chosen": [_body(chosen) for chosen in won],
-            "states": dict(states),
-            "slots": [asdict(slot) for slot in slots],
-            **raced,
-        }
-        self._note_chosen(body, self._ledger)
-        return slots
-
-
-def _body(chosen: Chosen) -> dict[str, Any]:
-    """As the event `chosen` lists it."""
-    return {"number": chosen.number, "params": chosen.params, "values": list(chosen.values)}
+        return self._won.outcome(search)

@@ -130,7 +130,7 @@ def _divided(spec: Spec, plan: Plan, root: Root, *, on_gpu: bool) -> Finding:
             claims.take("a trial")
     except KDError as error:
         return Finding(what, False, str(error))
-    return Finding(what, True, "each trial goes to one job, by hard links below the root")
+    return Finding(what, True, "each trial goes to one job, and each search, by hard links below the root")
 
 
 def _places(spec: str, loaded: Spec, root: Root) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ from ray.tune.schedulers import TrialScheduler
 from rich.console import Console
 
 from sweep.engine.display import PlainDisplay
+from sweep.engine.dividing import Dividing
 from sweep.engine.job import Job
 from sweep.engine.queue import TrialQueue
 from sweep.engine.ray_callback import RayCallback
@@ -124,16 +125,29 @@ class Driver:
         plan: what it runs.
         ledger: where it notes that.
         workers: that it has; more than there is work for, where nobody says.
+        queue: of the plan; None where the driver is the sweep's only one.
+        dividing: with whom, where it is not.
     """
 
-    def __init__(self, world: World, plan: Plan, ledger: Ledger, workers: int = 1_000) -> None:
+    def __init__(
+        self,
+        world: World,
+        plan: Plan,
+        ledger: Ledger,
+        workers: int = 1_000,
+        queue: TrialQueue | None = None,
+        dividing: Dividing | None = None,
+    ) -> None:
         self.world = world
         self.plan = plan
         self.ledger = ledger
-        self.searches = Searches(plan, ledger)
-        self.queue = TrialQueue(plan, world.teachers, ended(plan, world.teachers, ledger), self.searches)
+        self.queue = queue or TrialQueue(
+            plan, world.teachers, ended(plan, world.teachers, ledger), Searches(plan, ledger)
+        )
+        self.searches = self.queue.searches
         self.out = io.StringIO()
-        self.recorder = Recorder(world.paths, ledger, self.queue, PlainDisplay(Console(file=self.out, width=200)))
+        display = PlainDisplay(Console(file=self.out, width=200))
+        self.recorder = Recorder(world.paths, ledger, self.queue, display, dividing=dividing)
         self.callback = RayCallback(self.recorder, self.queue)
         self.scheduler = CellScheduler(self.queue, lambda: workers)
         self.stopper = StopAfterEpoch(self.recorder.stopped)

@@ -110,6 +110,20 @@ def test_a_trial_that_pauses_runs_no_more_and_keeps_its_epochs(
     assert progress.epochs_left == small_plan.epochs - 2
 
 
+def test_a_search_of_another_driver_and_what_it_has_won_are_all_its_trials(screen: io.StringIO) -> None:
+    plan = build_plan(small_spec(methods=[{"gdkd": {"w2": {"range": [1, 8]}}}], search={"trials": 5}, seeds=2))
+    (cell,) = plan.cells
+    progress = Progress(plan, 1, plan.epochs - plan.teachers[0].epochs)
+    display = PlainDisplay(Console(file=screen, width=200))
+    display.begin(progress)
+    won = [cell.slot({"w2": 4.0}, "confirm", seed) for seed in cell.seeds]
+    display.searched(cell, len(won))
+    assert f"[5/7] searched by another driver: {cell.name}" in screen.getvalue()
+    for slot in won:
+        display.taken(job_of(plan, slot), "another driver", ended(80.0))
+    assert (progress.done, progress.total, progress.epochs_left) == (7, 7, 0)
+
+
 def test_teachers_are_no_part_of_the_means(progress: Progress, small_plan: Plan) -> None:
     progress.ended(job_of(small_plan, small_plan.teachers[0]), "finished", ended(97.0))
     assert progress.done == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,7 @@ from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan, Slot
 from sweep.plan.teachers import stored_teachers
 from sweep.results.standing import ended
-from tests.support.examples import begin, record, slot_of, small_spec, teacher_of
+from tests.support.examples import begin, epoch_body, record, slot_of, small_spec, teacher_of
 from trainers.config import DatasetConfig, MethodConfig, Recipe, TeacherConfig, TrialConfig
 
 
@@ -360,6 +361,48 @@ def test_what_another_has_ended_is_not_claimed_and_its_teacher_is_ready(two_teac
     assert queue.teachers == {trained.id: teacher_of(trained)}
     assert Counter(job.slot.teacher for job in jobs) == {trained.id: 2, None: 2}
     assert queue.lost == []
+
+
+def searched(**search: Any) -> Plan:
+    """A search under each of two pairs, and nothing else."""
+    return build_plan(
+        small_spec(
+            pairs=["resnet20 -> resnet8", "resnet14 -> resnet32"],
+            methods=[{"gdkd": {"w2": {"range": [1, 8], "step": 1}}}],
+            search={"trials": 3, "deterministic": True} | search,
+            seeds=1,
+        )
+    )
+
+
+def test_a_search_s_trial_that_is_tried_again_waits_while_another_pair_s_teacher_ends() -> None:
+    plan = searched()
+    first, second = plan.teachers
+    queue = TrialQueue(plan, {first.id: teacher_of(first)}, set())
+    teacher, trial = queue.next(), queue.next()
+    assert teacher is not None
+    assert trial is not None
+    assert queue.failed(trial.key)
+    queue.finished(teacher.key, teacher_of(second))
+    again = queue.next()
+    assert again is not None
+    assert again.key == trial.key
+
+
+def test_a_search_s_trial_that_others_train_waits_and_its_end_is_theirs() -> None:
+    plan = searched()
+    queue = TrialQueue(plan, stored(plan), set())
+    queue.claim = lambda job: False
+    assert queue.next() is None
+    assert queue.held_elsewhere
+    asked = [search for search in queue.searches.all if search.asked]
+    assert [search.asked[0].state for search in asked] == ["running"] * len(asked) != []
+    final = {"state": "diverged", "epochs": 1, "seconds": 1.0, "last": epoch_body(1, 10.0, 90.0)}
+    ended = {search.keys[0] for search in asked}
+    queue.take = lambda job: Whole({}, [], final, Path()) if job.key in ended else None
+    assert queue.next() is None
+    assert [search.asked[0].state for search in asked] == ["failed"] * len(asked)
+    assert all(len(search.asked) == 2 for search in asked), "they go on"
 
 
 def test_a_teacher_that_diverged_elsewhere_loses_its_students(two_teachers: Plan) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -287,6 +287,26 @@ def test_what_one_search_gave_up_another_goes_on_with(book: Ledger) -> None:
     states = [[asked.state for asked in search.asked] for search in queue.searches._all.values()]
     assert states[0] == ["finished", "pruned"]
     assert queue.next() is None or states[1][0] == "finished"
+
+
+def test_what_one_search_has_given_up_runs_on_for_another_driver_s_that_waits_for_it(book: Ledger) -> None:
+    plan = searched_plan({"gdkd": {"k": {"choice": [3, 5]}}}, space={"k": {"choice": [5, 3]}}, seeds=1)
+    first, other = plan.cells
+    slots = [cell.slot({"k": 5}, "search", 0) for cell in plan.cells]
+    (key,) = {slot.id for slot in slots}
+    for cell, slot in zip(plan.cells, slots, strict=True):
+        body = {"cell": cell.id, "number": 0, "params": {"k": 5}, "slot": asdict(slot), "rules": 2}
+        book.append("ask", key, body=body)
+    book.append("epoch", key, 1, epoch(1, 50.0))
+    pruned = final_body("pruned", [epoch(1, 50.0)], "validation")
+    book.append("pruned", key, body=pruned | {"cells": [first.id]})
+    searches = Searches(plan, book)
+    states = {search.cell.id: search.asked[0].state for search in searches.all}
+    assert states == {first.id: "pruned", other.id: "running"}
+    assert set(searches.unfinished) == {key}
+    assert not searches.given_up(key)
+    book.append("pruned", key, body=pruned | {"cells": [other.id]})
+    assert Searches(plan, book).unfinished == {}
 
 
 def test_a_suggestion_that_was_pruned_before_is_not_tried_again(plan: Plan, book: Ledger) -> None:

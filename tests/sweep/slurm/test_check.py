@@ -75,7 +75,11 @@ def test_where_all_is_well_each_check_says_so_and_nothing_is_left_but_data_and_s
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("[scratch, kd,", "[{dkd: {beta: {range: [1, 8]}}}, kd,", "has searches"),
+        (
+            "methods: [scratch, kd,",
+            "search: {transfer: true}\nmethods: [{dkd: {beta: {range: [1, 8]}}}, kd,",
+            "has `search: {transfer: true}`",
+        ),
         ("seeds: 2", "seeds: 2\nbudget: {max_trials: 3}", "has a budget"),
         ("epochs: 4,", "epochs: 4, compile: auto,", "compile: auto is not decided yet for resnet14, resnet8"),
     ],
@@ -84,6 +88,8 @@ def test_of_an_array_it_is_said_what_its_jobs_cannot_divide(folder: Path, old: s
     array = Wanted("12:00:00", cpus=2, array=3)
     assert found(array)["dividing"].holds
     assert "dividing" not in found()
+    change(folder, "[scratch, kd,", "[{dkd: {beta: {range: [1, 8]}}}, kd,")
+    assert found(array)["dividing"].holds
     change(folder, old, new)
     assert said in wrong(found(array))["dividing"]
 
