@@ -95,9 +95,7 @@ class Ledger:
             self._db.execute("PRAGMA synchronous=NORMAL")
         version = schema.version(self._db)
         if version > schema.VERSION:
-            raise StorageError(
-                f"{self.path} was written by a later version of this program; update it to read the file"
-            )
+            raise schema.LaterVersionError(self.path)
         if version == 0:
             schema.make(self._db)
         self._file = checks.identity(self.path)
