@@ -17,6 +17,8 @@ _log = logging.getLogger(__name__)
 
 PATIENCE = 600.0
 """Seconds for which it is asked again."""
+LONGEST_WAIT = 2 * PATIENCE
+"""Seconds after which nobody waits any more: the last try may begin late, and take a client of S3 minutes."""
 LONGEST_PAUSE = 30.0
 """Seconds between two tries; the first ones follow sooner."""
 
