@@ -22,6 +22,7 @@ from sweep.engine.running import Run, why_stopped
 from sweep.engine.stop_signals import stop_signals
 from sweep.text import first_line
 from trainers.errors import InputError
+from trainers.storage.patient import while_waiting
 
 if TYPE_CHECKING:
     from sweep.plan.slots import Plan
@@ -72,9 +73,10 @@ def train_here(run: Run) -> str:
         stack.enter_context(stop_signals(recorder))
         stack.enter_context(_answering(recorder))
         stack.enter_context(_own_threads())
+        stack.enter_context(while_waiting(lambda: _end_a_wait(recorder)))
         try:
             lost = _train_all(run, recorder)
-        except (KeyboardInterrupt, BdbQuit):  # the second Ctrl-C, or the debugger's `quit`
+        except (KeyboardInterrupt, BdbQuit):  # the second Ctrl-C, the end of a wait, or the debugger's `quit`
             recorder.stop_requested = True
     return why_stopped(run, recorder) or lost
 
@@ -115,6 +117,14 @@ def _train(run: Run, recorder: Recorder, key: str, attempt: Attempt) -> str:
         attempt.leave()
     recorder.stopped_early(key)
     return ""
+
+
+def _end_a_wait(recorder: Recorder) -> None:
+    """A trial that waits for the storage is in no epoch whose end a run that stops would wait for. Raises
+    KeyboardInterrupt."""
+    recorder.tick()
+    if recorder.stopped():
+        raise KeyboardInterrupt
 
 
 @contextmanager

@@ -20,9 +20,13 @@ from sweep.engine.watch import watched
 from sweep.exit_codes import SOME_FAILED
 from sweep.ledger.store import Ledger
 from trainers.errors import StorageError
+from trainers.storage.patient import LONGEST_WAIT
 
 if TYPE_CHECKING:
     from ray.tune import Tuner
+
+    from sweep.layout import Root
+    from sweep.plan.slots import Plan
 
 
 def tune(run: Run, temporary: Path) -> str:
@@ -49,9 +53,14 @@ def tune(run: Run, temporary: Path) -> str:
 
 
 def _recorder(run: Run) -> Recorder:
-    vigil = Vigil(run.plan.compute.get("max_epoch_minutes"))
-    more = run.until, run.lost, run.dividing
-    return Recorder(run.paths, run.ledger, run.queue, run.display, run.watch, run.drop, vigil, *more)
+    parts = run.paths, run.ledger, run.queue, run.display, run.watch, run.drop
+    return Recorder(*parts, vigil_of(run.plan, run.root), run.until, run.lost, run.dividing)
+
+
+def vigil_of(plan: Plan, root: Root) -> Vigil:
+    """The one over a plan's workers, which may wait for the root's storage."""
+    waits = LONGEST_WAIT if root.storage.uri else 0.0
+    return Vigil(plan.compute.get("max_epoch_minutes"), waits=waits)
 
 
 def _tuner(run: Run, recorder: Recorder, temporary: Path) -> Tuner:

@@ -56,10 +56,15 @@ class Vigil:
     Args:
         minutes: after which a worker that has told of nothing is hung; None learns that from the epochs.
         clock: seconds; it has to be looked at (:meth:`look`) often.
+        waits: seconds for which a worker may wait for what it cannot go on without, such as a storage; they are no part
+            of `minutes`.
     """
 
-    def __init__(self, minutes: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, minutes: float | None = None, clock: Callable[[], float] = time.monotonic, *, waits: float = 0.0
+    ) -> None:
         self._limit = None if minutes is None else 60 * minutes
+        self._waits = waits
         self._clock = AwakeClock(clock)
         self._heard: dict[str, tuple[float, Phase]] = {}
         self._silences: dict[tuple[Any, ...], float] = {}
@@ -107,7 +112,8 @@ class Vigil:
         if limit is None or silent < limit:
             return ""
         if self._limit is not None:
-            return f"its worker told of no epoch for {duration(silent)} (compute.max_epoch_minutes: {limit / 60:g})"
+            told = f"(compute.max_epoch_minutes: {self._limit / 60:g})"
+            return f"its worker told of no epoch for {duration(silent)} {told}"
         if phase == "asked":
             return f"its worker did not take it up for {duration(silent)}"
         longest = duration(_longest(self._silences, job) or 0.0)
@@ -119,13 +125,13 @@ class Vigil:
 
     def _limit_of(self, job: Job, phase: Phase) -> float | None:
         if self._limit is not None:
-            return self._limit
+            return self._limit + self._waits
         if phase == "asked":
-            return LEAST_SECONDS
+            return LEAST_SECONDS + self._waits
         longest = _longest(self._silences, job)
         taught = job.slot.teacher is not None or job.slot.config["teacher"] is not None
         least = LEAST_FIRST_SECONDS if phase == "first" or taught else LEAST_SECONDS
-        return None if longest is None else max(TIMES * longest, least)
+        return None if longest is None else max(TIMES * longest, least + self._waits)
 
 
 def _keep(longest: dict[tuple[Any, ...], float], job: Job, seconds: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -66,7 +67,7 @@ def _packed(shapes: Shapes, texts: list[str], wanted: Wanted) -> dict[str, NDArr
     names = shapes.flat(texts[0]).names
     lines = "\n".join(texts)[1:-1].replace("]\n[", "\n")
     if '"' not in lines:
-        with contextlib.suppress(pa.ArrowInvalid):  # of a list, or a truth value: not this way
+        with contextlib.suppress(pa.ArrowException):  # of a list, or a truth value: not this way
             return _parsed(lines, names, wanted)
     return _table(names, [shapes.flat(text).values for text in texts], wanted)
 
@@ -75,25 +76,25 @@ def _parsed(lines: str, names: Sequence[str], wanted: Wanted) -> dict[str, NDArr
     import pyarrow as pa
     from pyarrow import csv
 
-    chosen = [name for name in names if wanted(name)]
-    content = lines.encode()
+    chosen = {str(place): name for place, name in enumerate(names) if wanted(name)}  # two may have one name
+    content, columns = lines.encode(), ["shape", *map(str, range(len(names)))]
     table = csv.read_csv(
         io.BytesIO(content),
-        csv.ReadOptions(use_threads=False, block_size=len(content) + 1, column_names=["shape", *names]),
+        csv.ReadOptions(use_threads=False, block_size=len(content) + 1, column_names=columns),
         convert_options=csv.ConvertOptions(
             include_columns=["shape", *chosen],
             column_types=dict.fromkeys(["shape", *chosen], pa.float64()),
             null_values=["null"],
         ),
     )
-    return {name: table[name].to_numpy() for name in chosen}
+    return {name: table[place].to_numpy() for place, name in chosen.items()}
 
 
 def _plain(texts: Mapping[int, str], wanted: Wanted) -> list[Columns]:
     """Of epochs that were written with their names."""
     import pyarrow as pa
 
-    with contextlib.suppress(pa.ArrowInvalid):  # of what Arrow takes for no JSON, such as infinity
+    with contextlib.suppress(pa.ArrowException):  # of what Arrow takes for no JSON, such as infinity, and of lists
         return [Columns(list(texts), _read(list(texts.values()), wanted))] if texts else []
     bodies = {place: flattened(from_json(text)) for place, text in texts.items()}
     return [Columns([place], _table(names, [values], wanted)) for place, (names, values) in bodies.items()]
@@ -109,11 +110,19 @@ def _read(texts: list[str], wanted: Wanted) -> dict[str, NDArray[np.float64]]:
         table = table.flatten()
     if len(table) != len(texts) or any(text[:1] != "{" for text in texts):
         raise pa.ArrowInvalid("not a body in each line")
-    return {name: table[name].cast(pa.float64()).to_numpy() for name in table.column_names if wanted(name)}
+    named = zip(table.column_names, table.columns, strict=True)
+    return {name: column.cast(pa.float64()).to_numpy() for name, column in named if wanted(name)}
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[Any]], wanted: Wanted) -> dict[str, NDArray[np.float64]]:
     import numpy as np
 
     chosen = [(place, name) for place, name in enumerate(names) if wanted(name)]
-    return {name: np.array([row[place] for row in rows], dtype=np.float64) for place, name in chosen}  # None is NaN
+    return {name: np.array([_number(row[place]) for row in rows]) for place, name in chosen}
+
+
+def _number(value: Any) -> float:
+    """NaN for None. Raises ValueError for what is no number."""
+    if isinstance(value, list):
+        raise ValueError("an epoch has a list where a number belongs")
+    return math.nan if value is None else float(value)

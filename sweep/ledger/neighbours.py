@@ -22,7 +22,7 @@ from sweep.layout import Root, SweepPaths
 from sweep.ledger import checks, facts, lock, others, reading
 from sweep.ledger.kinds import KINDS
 from sweep.ledger.origin import Origin, origin_of
-from sweep.ledger.schema import VERSION
+from sweep.ledger.schema import VERSION, LaterVersionError
 from sweep.ledger.shapes import Shapes
 from trainers.config import TrialConfig
 from trainers.errors import StorageError
@@ -224,7 +224,7 @@ def _opened(paths: SweepPaths) -> sqlite3.Connection:
         database.execute("PRAGMA trusted_schema=OFF")
         version = database.execute("PRAGMA user_version").fetchone()[0]
         if version > VERSION:
-            raise StorageError(f"{paths.ledger} was written by a later version of this program")
+            raise LaterVersionError(paths.ledger)
         there = set(database.execute("SELECT type, name FROM sqlite_master"))
         if ("table", "events") not in there or there - checks.OURS:
             raise StorageError(f"{paths.ledger} is no ledger")

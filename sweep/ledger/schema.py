@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 import time
 
+from trainers.errors import StorageError
+
 VERSION = 2
 """A ledger of a later one is refused. In version 1 each epoch has its names (:mod:`sweep.ledger.shapes`). The column
 `sum` came later than that version; earlier releases leave it empty."""
@@ -25,6 +27,13 @@ CREATE INDEX IF NOT EXISTS by_kind ON events (kind, seq);
 CREATE INDEX IF NOT EXISTS by_trial ON events (trial, kind, seq);
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
+
+
+class LaterVersionError(StorageError):
+    """A ledger is of a later version, and not damaged."""
+
+    def __init__(self, what: object) -> None:
+        super().__init__(f"{what} was written by a later version of this program; update it to read the file")
 
 
 def enter_wal_mode(database: sqlite3.Connection) -> None:

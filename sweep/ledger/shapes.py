@@ -11,12 +11,14 @@ import itertools
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 
 from sweep.ledger import facts
+from trainers.errors import StorageError
 
 MOST = 1000
 """Shapes of a ledger; an epoch of another one is written with its names."""
@@ -47,12 +49,15 @@ class Shapes:
         """By a shape's text; None of those that are beyond :data:`MOST`."""
         self._shapes: dict[Any, tuple[Shape, tuple[str, ...]]] = {}
         """By number, with the names in them."""
+        self._unread: Exception | None = None
 
     def packed(self, body: dict[str, Any]) -> str:
         """The text of an epoch's body. Its shape is noted at once: this is not to be undone by a transaction."""
-        text = dumped(_shape(body))
+        shape = _shape(body)
+        text = dumped(shape)
         if text not in self._numbers:
-            self._numbers[text] = self._noted(text)
+            lasts = from_json(text) == shape  # not of names that JSON has no room for, and may write alike
+            self._numbers[text] = self._noted(text) if lasts else None
         number = self._numbers[text]
         return dumped(body if number is None else [number, *flattened(body).values])
 
@@ -89,16 +94,29 @@ class Shapes:
 
     def value(self, text: str, name: str) -> Any:
         """One value of an epoch by its body's text; None where it has none of that name. Raises as :meth:`body`."""
-        names, values = self.flat(text)
+        try:
+            names, values = self.flat(text)
+        except (ValueError, StorageError) as error:
+            self._unread = error
+            raise
         return values[names.index(name)] if name in names else None
 
-    def shape(self, number: int) -> Shape:
-        """A shape by its number. Raises ValueError where there is none, StorageError where it is damaged."""
-        return (self._shapes.get(number) or self._read(number))[0]
+    @contextmanager
+    def outspoken(self) -> Iterator[None]:
+        """What :meth:`value` raises in a query, which SQLite would not pass on."""
+        self._unread = None
+        try:
+            yield
+        except sqlite3.Error as error:
+            if self._unread is not None:
+                raise self._unread from error
+            raise
 
     def _of(self, read: list[Any]) -> tuple[Shape, tuple[str, ...]]:
         """The shape of a body, and the names in it."""
         number = read[0] if read else None
+        if type(number) is not int:
+            raise ValueError("an epoch names no shape")
         known = self._shapes.get(number) or self._read(number)
         if len(known[1]) != len(read) - 1:
             raise ValueError(f"an epoch has {len(read) - 1} values, and its shape {len(known[1])}")
@@ -109,6 +127,8 @@ class Shapes:
         if text is None:
             raise ValueError(f"an epoch is of {_name(number)}, which is gone")
         shape = from_json(text)
+        if not isinstance(shape, dict) or _shape(shape) != shape:
+            raise ValueError(f"its {_name(number)} is none")
         self._shapes[number] = shape, flattened(shape).names
         return self._shapes[number]
 
@@ -142,7 +162,7 @@ def _flatten(body: dict[str, Any], names: list[str], values: list[Any], above: s
         if isinstance(value, dict):
             _flatten(value, names, values, f"{above}{name}.")
         else:
-            names.append(above + name)
+            names.append(f"{above}{name}")
             values.append(value)
 
 

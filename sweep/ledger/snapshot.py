@@ -32,6 +32,7 @@ from sweep.layout import Root, SweepPaths
 from sweep.ledger.checks import WAY_OUT
 from sweep.ledger.label import LONGEST_PATIENCE, Label, read_label
 from sweep.ledger.lease import Lease
+from sweep.ledger.schema import LaterVersionError
 from sweep.ledger.store import Ledger
 from trainers.errors import InputError, StorageError
 from trainers.storage.files import write_atomically
@@ -106,6 +107,7 @@ def fetched_of(root: Root, name: str, label: Label) -> Path:
     """The snapshot that a label names, fetched, and found to be a whole ledger and the label's.
 
     Raises:
+        LaterVersionError: when it is of a later version than can be read.
         StorageError: when it is not; nothing of it is left here.
     """
     fetched, store = root.sweep(name).snapshots / label.file, f"the storage {root.storage.uri}"
@@ -122,6 +124,8 @@ def fetched_of(root: Root, name: str, label: Label) -> Path:
     except StorageError as error:
         for end in ("", "-wal", "-shm"):
             fetched.with_name(fetched.name + end).unlink(missing_ok=True)
+        if isinstance(error, LaterVersionError):  # it is whole: nobody is to remove it
+            raise LaterVersionError(f"{store}: {label.file} of sweep '{name}'") from error
         why = str(error).removesuffix(f"; {WAY_OUT}")  # which is that of a ledger of this machine's
         raise StorageError(
             f"{store} has a damaged {label.file} of sweep '{name}' ({why}); {_way_out(root, name)}"

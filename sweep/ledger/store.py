@@ -21,7 +21,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sweep.ledger import checks, facts, reading, schema
+from sweep.ledger import checks, facts, names, reading, schema
 from sweep.ledger.columns import Chunk, Wanted, columns
 from sweep.ledger.kinds import FORMER, KINDS, OF_TRIALS, Kind
 from sweep.ledger.shapes import Shapes, dumped
@@ -95,9 +95,7 @@ class Ledger:
             self._db.execute("PRAGMA synchronous=NORMAL")
         version = schema.version(self._db)
         if version > schema.VERSION:
-            raise StorageError(
-                f"{self.path} was written by a later version of this program; update it to read the file"
-            )
+            raise schema.LaterVersionError(self.path)
         if version == 0:
             schema.make(self._db)
         self._file = checks.identity(self.path)
@@ -254,13 +252,8 @@ class Ledger:
 
     def epoch_names(self, part: str) -> list[str]:
         """Names that occur in one part of the epochs' bodies (their `terms`, say), in alphabetical order."""
-        named = "SELECT DISTINCT part.key FROM events, json_each(body, ?) AS part WHERE kind = 'epoch'"
-        shapes = "SELECT DISTINCT json_extract(body, '$[0]') FROM events WHERE kind = 'epoch'"
         with self._explained():
-            names = {name for (name,) in self._db.execute(named, (f"$.{part}",))}
-            for (number,) in self._db.execute(shapes).fetchall():
-                names |= (self._shapes.shape(number).get(part) or {}).keys() if number else set()
-        return sorted(names)
+            return names.of_epochs(self._db, self._shapes, part)
 
     def seconds_per_epoch(self) -> dict[str, float]:
         """Mean seconds of an epoch of each trial, by trial key."""
@@ -269,7 +262,7 @@ class Ledger:
 
     def _by_trial(self, query: str, *values: object) -> dict[str, Any]:
         """The answers of a query that gives a trial's key and one thing of it."""
-        with self._explained():
+        with self._explained(), self._shapes.outspoken():
             return dict(self._db.execute(query, values).fetchall())
 
     def priced(self) -> Iterator[tuple[Kind, str | None, Any]]:
@@ -279,7 +272,7 @@ class Ledger:
         paths = "json_extract(body, CASE WHEN kind = 'plan' THEN '$.compute' ELSE '$.devices' END)"
         told = f"CASE WHEN kind LIKE '%epoch' THEN value_of(body, 'seconds') ELSE {paths} END"
         query = f"SELECT *, {told} FROM events WHERE kind IN (?, ?, ?, ?, ?) ORDER BY seq"
-        with self._explained():
+        with self._explained(), self._shapes.outspoken():
             for *row, told in self._db.execute(query, ("plan", "start", "epoch", "former-start", "former-epoch")):
                 self._check(row)
                 yield row[2].removeprefix(FORMER), row[3], told

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,8 +19,23 @@ _log = logging.getLogger(__name__)
 
 PATIENCE = 600.0
 """Seconds for which it is asked again."""
+LONGEST_WAIT = 2 * PATIENCE
+"""Seconds after which nobody waits any more: the last try may begin late, and take a client of S3 minutes."""
 LONGEST_PAUSE = 30.0
 """Seconds between two tries; the first ones follow sooner."""
+LOOK_SECONDS = 0.5
+"""Between two looks whether to go on waiting (:func:`while_waiting`)."""
+_look: ContextVar[Callable[[], object]] = ContextVar("look", default=lambda: None)
+
+
+@contextmanager
+def while_waiting(look: Callable[[], object]) -> Iterator[None]:
+    """In the block, what waits for a storage in this thread looks up now and then; what `look` raises ends the wait."""
+    token = _look.set(look)
+    try:
+        yield
+    finally:
+        _look.reset(token)
 
 
 def patient(storage: Storage) -> Storage:
@@ -76,5 +93,12 @@ def _asked(question: Callable[[], T]) -> T:
                 raise
             if pause == 1:
                 _log.warning("%s; asking again for %.0f minutes", error, PATIENCE / 60)
-            time.sleep(min(pause, left))
+            _rest(min(pause, left))
             pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _rest(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        _look.get()()
+        time.sleep(min(left, LOOK_SECONDS))

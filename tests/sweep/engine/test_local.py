@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import logging
 import signal
+import time
 from bdb import BdbQuit
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from sweep.engine.job import Job
 from sweep.engine.local import DEVICE_LOST, alone, train_here
 from sweep.engine.queue import TrialQueue
 from sweep.engine.running import BY_USER, Run
+from sweep.engine.until import Until
 from sweep.layout import Root
 from sweep.ledger.store import Kind, Ledger
 from sweep.plan.expand import build_plan
@@ -33,6 +37,7 @@ from tests.support.command import repeated
 from tests.support.examples import begin, small_spec
 from trainers.errors import InputError
 from trainers.storage.checkpoint import Checkpoints
+from trainers.storage.shared import storage_at
 
 RECIPE = {"base": "digits", "epochs": 2, "warmup_epochs": 0, "samples_per_class": 2, "test_per_class": 2}
 
@@ -127,6 +132,45 @@ def test_the_second_ctrl_c_ends_the_run_now(root: Root, ledger: Ledger) -> None:
 
     assert train_here(run_of(plan_of(), root, ledger, Told(twice))) == BY_USER
     assert [event.kind for event in ledger.events("start", "epoch", "interrupted")] == ["start", "interrupted"]
+
+
+class Heard(logging.Handler):
+    """Does something at a warning."""
+
+    def __init__(self, do: Callable[[], object]) -> None:
+        super().__init__(logging.WARNING)
+        self._do = do
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "asking again" in record.getMessage():
+            self._do()
+
+
+@pytest.mark.parametrize("why", [BY_USER, "the time that this run was given is up"])
+def test_a_trial_that_waits_for_the_storage_is_left_at_once(
+    tmp_path: Path, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared, folder = tmp_path / "shared", tmp_path / "root"
+    shared.write_text("a file, where a folder was")
+    root = Root(folder, storage_at(str(shared), folder))
+    until = Until(time.time() + 3600)
+
+    def ends() -> None:
+        if why == BY_USER:
+            interrupt()
+        else:
+            monkeypatch.setattr(Until, "left", lambda self: 0.0)
+
+    heard = Heard(ends)
+    logging.getLogger("trainers.storage.patient").addHandler(heard)
+    try:
+        with Ledger(root.sweep("small").ledger) as ledger:
+            run = replace(run_of(plan_of(), root, ledger), until=until)
+            assert train_here(run) == why
+            noted = [event.kind for event in ledger.events("start", "epoch", "failed", "interrupted")]
+            assert noted == ["start", "epoch", "interrupted"], "its last epoch was trained, and is told with its end"
+    finally:
+        logging.getLogger("trainers.storage.patient").removeHandler(heard)
 
 
 def test_ctrl_c_is_answered_in_the_middle_of_an_epoch(root: Root, ledger: Ledger) -> None:

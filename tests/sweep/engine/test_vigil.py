@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from search_spaces.loader import parse_spec
 from sweep.engine.job import Job
-from sweep.engine.vigil import LEAST_FIRST_SECONDS, LEAST_SECONDS, TIMES, Vigil
+from sweep.engine.tuning import vigil_of
+from sweep.engine.vigil import ASLEEP_SECONDS, LEAST_FIRST_SECONDS, LEAST_SECONDS, TIMES, AwakeClock, Vigil
+from sweep.layout import Root
 from sweep.plan.slots import Plan
 from tests.support.examples import job_of, slot_of, small_spec
 from trainers.errors import InputError
+from trainers.storage.patient import LONGEST_WAIT, PATIENCE
+from trainers.storage.shared import NOWHERE, storage_at
 
 HOUR = 3600.0
 
@@ -26,9 +32,9 @@ class Clock:
 class Watched:
     """A vigil, and time that passes for it in the small steps in which a driver looks."""
 
-    def __init__(self, minutes: float | None = None) -> None:
+    def __init__(self, minutes: float | None = None, waits: float = 0.0) -> None:
         self.clock = Clock()
-        self.vigil = Vigil(minutes, self.clock)
+        self.vigil = Vigil(minutes, self.clock, waits=waits)
 
     def wait(self, seconds: float) -> None:
         left = seconds
@@ -89,6 +95,31 @@ def test_no_epoch_is_too_long_before_ten_minutes(alone: Job) -> None:
     assert run.vigil.hung(alone) == ""
     run.wait(5)
     assert run.vigil.hung(alone)
+
+
+@pytest.mark.parametrize(("minutes", "least"), [(None, LEAST_SECONDS), (1.0, 60.0)])
+def test_who_waits_for_the_storage_is_not_hung(alone: Job, minutes: float | None, least: float) -> None:
+    run = Watched(minutes, waits=LONGEST_WAIT)
+    run.trains(alone, 1.0, 1.0)
+    run.wait(least + LONGEST_WAIT - 5)
+    assert run.vigil.hung(alone) == ""
+    run.wait(5)
+    assert run.vigil.hung(alone)
+
+
+@pytest.mark.parametrize("storage", ["", "a storage"])
+def test_the_vigil_of_a_run_knows_whether_there_is_a_storage_to_wait_for(
+    small_plan: Plan, alone: Job, storage: str, tmp_path: Path
+) -> None:
+    root = Root(tmp_path / "root", storage_at(str(tmp_path / storage), tmp_path / "root") if storage else NOWHERE)
+    vigil, clock = vigil_of(small_plan, root), Clock()
+    vigil._clock = AwakeClock(clock)
+    vigil.begun(alone)
+    vigil.heard(alone, 1.0)
+    for _ in range(round(PATIENCE / ASLEEP_SECONDS) + 1):
+        clock.now += ASLEEP_SECONDS
+        vigil.look()
+    assert bool(vigil.hung(alone)) == (not storage)
 
 
 def test_with_a_teacher_none_is_before_an_hour(kd: Job) -> None:

@@ -26,6 +26,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "parts in parts": {"system": {"gpu": {"mean": 1.5, "peak": 2}, "cpu": {"mean": 0.25}}, "epoch": 1},
     "other values": {"a": None, "b": True, "c": 'a,"b"]\n[1,{é\\', "d": [1, [2.5, None], {"e": 3}], "f": False},
     "names with a dot": {"terms": {"a.b": 1.0}, "terms.a": {"b": 2.0}},
+    "names like syntax": {"terms": {"": 0.5, '"': 1.0, "[1,2]": 2.0, "a,b": 3.0, "{\n}": 4.0, "é\u2028": 5.0}},
+    "no number": {"terms": {"a": math.nan, "b": -math.inf, "c": math.inf}, "loss": None},
     "one number": {"epoch": 7},
     "exact numbers": {"a": 0.1 + 0.2, "b": 1e-300, "c": 2**63, "d": -0.0, "e": 1.7976931348623157e308},
 }
@@ -148,12 +150,42 @@ DAMAGE = {
 }
 
 
+SENTENCE = r"cannot be used: (its note 'shape 1'|an epoch|its shape 1|its event 1) .*; put back a copy of the file"
 READS: dict[str, Callable[[Ledger], Any]] = {
     "events": lambda ledger: list(ledger.events("epoch")),
     "verify": Ledger.verify,
     "chunks": lambda ledger: list(ledger.chunks(lambda name: True, "epoch")),
     "priced": lambda ledger: list(ledger.priced()),
+    "seconds": Ledger.seconds_per_epoch,
+    "names": lambda ledger: ledger.epoch_names("terms"),
 }
+
+
+@pytest.mark.parametrize(
+    ("body", "read"),
+    [
+        ({"loss": 0.5, "terms": {"\ud800": 1.0, "?": 2.0}}, {"loss": 0.5, "terms": {"?": 2.0}}),
+        ({"loss": 0.5, "terms": {1: 1.0}}, {"loss": 0.5, "terms": {"1": 1.0}}),
+    ],
+)
+def test_names_that_json_has_no_room_for_damage_nothing(
+    ledger: Ledger, body: dict[str, Any], read: dict[str, Any]
+) -> None:
+    ledger.append("epoch", "a", 1, body)
+    ledger.append("epoch", "a", 2, read)
+    ledger.verify()
+    assert [event.body for event in ledger.events("epoch")] == [read, read]
+    assert numbers(ledger) == written(ledger)
+
+
+@pytest.mark.parametrize("release", ["this", "an earlier one"])
+def test_names_are_found_where_numbers_are_none(ledger: Ledger, release: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if release != "this":
+        monkeypatch.setattr(shapes, "MOST", 0)
+    ledger.append("epoch", "a", 1, {"loss": math.nan, "terms": {"kd": math.inf, "a.b": 1.0}})
+    ledger.append("epoch", "a", 2, {"loss": 0.5, "terms": {"ce": 0.5, "a": {"b": 1.0}}, "diagnostics": {"ece": 1}})
+    assert ledger.epoch_names("terms") == ["a", "a.b", "ce", "kd"]
+    assert ledger.epoch_names("diagnostics") == ["ece"]
 
 
 @pytest.mark.parametrize("what", DAMAGE)
@@ -162,7 +194,32 @@ def test_a_shape_that_is_not_what_was_written_is_damage(path: Path, what: str, r
     with Ledger(path) as ledger:
         ledger.append("epoch", "a", 1, {"loss": 0.5, "lr": 0.25})
     changed(path, DAMAGE[what])
-    with Ledger(path) as ledger, pytest.raises(StorageError, match=r"cannot be used: .*; put back a copy of the file"):
+    with Ledger(path) as ledger, pytest.raises(StorageError, match=SENTENCE):
+        READS[read](ledger)
+
+
+FORGED = {
+    "a shape that is a list": ("[null]", "[1,0.5]"),
+    "a shape of numbers": ('{"loss":5}', "[1,0.5]"),
+    "a shape of lists": ('{"terms":[]}', "[1,0.5]"),
+    "a list for a number of a shape": ('{"loss":null}', "[[1],0.5]"),
+    "a mapping for a number of a shape": ('{"loss":null}', '[{"a":1},0.5]'),
+    "a text for a number of a shape": ('{"loss":null}', '["1",0.5]'),
+    "a truth value for a number of a shape": ('{"loss":null}', "[true,0.5]"),
+    "no number of a shape": ('{"loss":null}', "[]"),
+}
+
+
+@pytest.mark.parametrize("what", FORGED)
+@pytest.mark.parametrize("read", READS)
+def test_what_nobody_has_written_is_damage_though_its_checksums_are_right(path: Path, what: str, read: str) -> None:
+    shape, body = FORGED[what]
+    with Ledger(path) as ledger:
+        ledger.append("epoch", "a", 1, {"loss": 0.5})
+        ledger.set_fact("shape 1", shape)
+        ledger._db.execute("UPDATE events SET body = ?", (body,))
+        ledger._db.execute("UPDATE events SET sum = event_sum(seq, time, kind, trial, epoch, body)")
+    with Ledger(path) as ledger, pytest.raises(StorageError, match=SENTENCE):
         READS[read](ledger)
 
 
@@ -198,6 +255,7 @@ EPOCHS: list[dict[str, Any]] = [
     {"loss": 2.0, "left out": "]\n["},
     {"loss": 3, "flag": True},
     {"loss": math.inf},
+    {"shape": 7.0, "a.b": 1.0, "a": {"b": 2.0}},
     {},
 ]
 
@@ -223,6 +281,18 @@ def test_numbers_of_one_shape_are_read_as_one_table(ledger: Ledger, monkeypatch:
     (found,) = chunk.columns
     assert found.numbers.keys() == {"epoch", "val_acc"}
     assert np.array_equal(found.numbers["epoch"], np.arange(1, 10))
+
+
+@pytest.mark.parametrize("release", ["this", "an earlier one"])
+@pytest.mark.parametrize("value", [[1], [1, 2], "x"])
+def test_a_number_that_is_none_is_damage(
+    ledger: Ledger, release: str, value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if release != "this":
+        monkeypatch.setattr(shapes, "MOST", 0)
+    ledger.append("epoch", "a", 1, {"loss": value})
+    with pytest.raises(StorageError, match="put back a copy of the file"):
+        list(ledger.chunks(lambda name: True, "epoch"))
 
 
 # -- ledgers of version 1 ----------------------------------------------------------------------------------------------

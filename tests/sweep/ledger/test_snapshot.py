@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 import sqlite3
@@ -20,6 +21,7 @@ import pytest
 from sweep.layout import Root
 from sweep.ledger import snapshot
 from sweep.ledger.label import LONGEST_PATIENCE, Label
+from sweep.ledger.schema import VERSION
 from sweep.ledger.snapshot import Keeper, kept, restore
 from sweep.ledger.store import Event, Ledger
 from trainers.errors import BusyError, InputError, StorageError
@@ -424,6 +426,17 @@ def test_a_snapshot_that_is_not_what_was_given_takes_no_ledger_s_place(
     with pytest.raises(StorageError, match=r"has a damaged 0+\d-\w+\.db of sweep 'small' .*; remove sweeps/small/snap"):
         restore(other, NAME)
     assert events(other) == before
+    assert list(other.sweep(NAME).snapshots.iterdir()) == []
+
+
+def test_a_snapshot_of_a_later_version_is_not_called_damaged(root: Root, other: Root, shared: Path) -> None:
+    run(root)
+    with closing(sqlite3.connect(snapshot_of(root, shared))) as database:
+        database.execute(f"PRAGMA user_version = {VERSION + 1}")
+    with pytest.raises(StorageError) as caught:
+        restore(other, NAME)
+    assert re.search(r"\.db of sweep 'small' was written by a later version of this program; update", str(caught.value))
+    assert "remove" not in str(caught.value)
     assert list(other.sweep(NAME).snapshots.iterdir()) == []
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.support.object_store import BUCKET, serving
 from trainers.errors import AwayError, StorageError
 from trainers.storage import patient as module
-from trainers.storage.patient import patient
+from trainers.storage.patient import patient, while_waiting
 from trainers.storage.shared import NOWHERE, Storage, storage_at
 
 
@@ -68,6 +68,22 @@ def test_patience_has_an_end(
     with pytest.raises(AwayError, match=f"the storage {shared} failed"):
         storage.push(file)
     assert len(caplog.records) == 1
+
+
+def test_who_looks_up_may_end_the_wait(shared: Path, file: Path, storage: Storage) -> None:
+    looks = []
+
+    def look() -> None:
+        looks.append(1)
+        if len(looks) == 3:
+            raise InterruptedError("enough")
+
+    away(shared)
+    with while_waiting(look), pytest.raises(InterruptedError, match="enough"):
+        storage.push(file)
+    back(shared)
+    storage.push(file)
+    assert len(looks) == 3
 
 
 def test_what_somebody_has_to_mend_is_an_error_at_once(file: Path, caplog: pytest.LogCaptureFixture) -> None:
