@@ -85,7 +85,7 @@ def left_out(drawn: Sequence[Configuration], told: Sequence[Configuration]) -> M
         return Markup()
     return paragraph(
         f"Drawn are {len(drawn)} of {len(told):,} configurations: the baseline, the best of each method, and those with"
-        " the highest means; `sweep export` has the epochs of all."
+        " the highest means; sweep export has the epochs of all."
     )
 
 

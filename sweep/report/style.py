@@ -264,12 +264,15 @@ def _thinned(axes: Axes, values: Sequence[float]) -> tuple[list[float], list[str
     """The values, and their labels where there is room for them."""
     axes.get_xlim()  # settles the limits that the transforms below stand on
     places = axes.transAxes.inverted().transform(axes.transData.transform([(value, 0) for value in values]))[:, 0]
-    kept: list[float] = []
+    letter = LETTER * axes.figure.get_dpi() / axes.bbox.width
+    end = -math.inf  # of the last label, and the room behind it
     labels = []
     for value, place in zip(values, places.tolist(), strict=True):
-        free = not kept or place - kept[-1] >= CLOSEST
-        kept += [place] if free else []
-        labels.append(f"{value:g}" if free else "")
+        text = f"{value:g}"
+        room = max(CLOSEST, (len(text) + 1) * letter) / 2
+        free = place - room >= end
+        end = place + room if free else end
+        labels.append(text if free else "")
     if len(values) <= MOST_TICKS:
         return list(values), labels
     named = [(value, text) for value, text in zip(values, labels, strict=True) if text]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
@@ -85,3 +86,16 @@ def test_an_axis_of_very_many_values_has_the_ticks_that_have_a_label(count: int,
     if not all_of_them:
         assert "" not in labels
         assert len(ticks) < MOST_TICKS
+
+
+@pytest.mark.parametrize("log", [True, False])
+def test_labels_of_long_values_keep_apart(log: bool) -> None:
+    values = [round(0.1 * 10 ** (number / 60), 5) if log else 12345.5 + 10 * number for number in range(120)]
+    with style.drawing():
+        figure, axes = new_figure()
+        axes.plot(values, values)
+        value_axis(axes, "alpha", values)
+        figure.draw_without_rendering()
+        boxes = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
+    assert len(boxes) >= 3
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
