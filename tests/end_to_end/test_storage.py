@@ -25,7 +25,9 @@ from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
 from tests.support.command import SMALL, User, repeated
 from tests.support.examples import begin, record, small_spec
+from tests.support.hosts import wait_for
 from tests.support.object_store import KEYS, ObjectStore, serving
+from tests.support.troubled_store import tell
 from tests.trainers.examples import finish
 from trainers.config import TeacherConfig, TrialConfig
 from trainers.data import DATASETS
@@ -197,8 +199,15 @@ def main_to_the_end(*arguments: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def object_store() -> Iterator[ObjectStore]:
-    with serving() as store:
+def trouble(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file that says what is wrong with the object store."""
+    return tmp_path_factory.mktemp("store") / "trouble.json"
+
+
+@pytest.fixture(scope="module")
+def object_store(trouble: Path) -> Iterator[ObjectStore]:
+    tell(trouble)
+    with serving(trouble=trouble) as store:
         yield store
 
 
@@ -260,10 +269,13 @@ def test_a_sweep_whose_driver_and_disk_are_lost_goes_on_from_the_object_store(
 
 @pytest.mark.slow(40)
 def test_of_two_machines_that_start_the_same_sweep_at_the_same_moment_one_runs_it(
-    object_store: ObjectStore, empty_store: Path, tmp_path: Path
+    object_store: ObjectStore, trouble: Path, empty_store: Path, tmp_path: Path
 ) -> None:
+    tell(trouble, seconds=0.3)  # so that the one is not through before the other, on a busy machine, has begun
     users = [User(tmp_path / name, SHORT).given(empty_store) for name in ("one", "other")]
     begun = [user.start("run", "spec.yaml", "--local", "--storage", object_store.uri("twice")) for user in users]
+    wait_for("one has ended", lambda: any(process.poll() is not None for process in begun))
+    tell(trouble)
     ended = [user.end(process) for user, process in zip(users, begun, strict=True)]
     (winner,) = (user for user, done in zip(users, ended, strict=True) if done.code == 0)
     (refused,) = (done for done in ended if done.code == 2)
