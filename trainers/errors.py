@@ -9,6 +9,7 @@
     ├── CheckpointError         a weight file or checkpoint that cannot be read or is not what it claims
     ├── DivergedError           a loss term became NaN or infinite: a result, not an accident
     ├── StorageError            the storage root cannot be written, or is full
+    │   └── AwayError           the storage does not answer now, or has no room, which may pass
     └── MachineError            the machine does not let Ray start
 """
 
