@@ -27,7 +27,7 @@ def ends_well(user: User, done: Done, message: str) -> None:
     """One message, exit code 1, and a ledger that knows of the end."""
     assert done.code == 1, done.out + done.err
     assert done.out.count(f"{message}{NOTHING_LOST}") == 1
-    assert "Traceback" not in done.out + done.err
+    assert "Traceback" not in done.out + done.err, done.out + done.err
     assert "Fatal" not in done.err
     assert user.events("stop")[-1].body == {"exit_code": 1}
 

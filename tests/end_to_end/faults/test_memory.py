@@ -39,7 +39,7 @@ def test_a_ray_that_starts_late_and_ends_workers_for_want_of_memory_is_not_the_e
     done = user.end(process)
     assert done.err.count("Ray did not start and is started anew (") == 1
     assert done.code == 1, done.out + done.err
-    assert "Traceback" not in done.out + done.err
+    assert "Traceback" not in done.out + done.err, done.out + done.err
     failed = user.events("failed")
     assert [event.body["again"] for event in failed] == [True, True, False]
     assert {event.body["state"] for event in failed} == {"out-of-memory"}
