@@ -2,7 +2,8 @@
 
 When a machine runs low on memory, Ray ends a worker and reports `OutOfMemoryError`. Ray Tune expects nothing but
 `RayActorError` of an actor, and takes the whole experiment down with any other error of Ray's. Here such an error is
-passed on as the kind that Ray Tune handles, its name and text kept.
+passed on as the kind that Ray Tune handles, its name and text kept; and where Ray Tune asks a worker that has told of
+no epoch for what it would tell of none, such an error is no answer.
 
 And Ray Tune keeps one idle worker, as it knows of no trial that could need a second: a sweep's trials wait in its own
 queue (:meth:`sweep.engine.ray_search.PlanSearcher.suggest`). So where several trials had ended before a teacher, all
@@ -16,7 +17,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import partial, partialmethod
 from typing import Any
 
 import ray
@@ -108,15 +109,26 @@ def end_worker(trial: Trial) -> None:
         ray.kill(worker)
 
 
+def _answer(trial: Trial, *, asked: Callable[[Trial], dict[str, Any] | None]) -> dict[str, Any] | None:
+    """What Ray Tune has for the result of a trial that has told of none; None where its worker is dead."""
+    try:
+        return asked(trial)
+    except RayError:
+        trial._default_result_or_future = None
+        return None
+
+
 @contextmanager
 def own_workers() -> Iterator[None]:
-    """Ray Tune with the classes above, for as long as the block lasts: its controller finds its own by their names."""
+    """Ray Tune with what is above, for as long as the block lasts: its controller finds its own by their names."""
     controller: Any = tune_controller
-    before = controller.RayActorManager, controller._ObjectCache
+    their_trial: Any = Trial
+    before = controller.RayActorManager, controller._ObjectCache, their_trial._get_default_result_or_future
     idle = IdleWorkers()
     controller.RayActorManager = partial(ActorManager, idle=idle)
     controller._ObjectCache = lambda may_keep_one: idle
+    their_trial._get_default_result_or_future = partialmethod(_answer, asked=before[2])
     try:
         yield
     finally:
-        controller.RayActorManager, controller._ObjectCache = before
+        controller.RayActorManager, controller._ObjectCache, their_trial._get_default_result_or_future = before

@@ -61,7 +61,7 @@ READ = {_ObjectCache: ["_cached_objects", "_num_cached_objects", "_max_num_objec
 
 def gone() -> list[str]:
     """A sentence for everything that this release of Ray lacks, or has otherwise than it was read."""
-    return [*_overridden(), *_made(), *_replaced(), *_left_out(), *_read()]
+    return [*_overridden(), *_made(), *_replaced(), *_asked(), *_left_out(), *_read()]
 
 
 def _overridden() -> Iterator[str]:
@@ -91,6 +91,16 @@ def _replaced() -> Iterator[str]:
             yield _said(tune_controller, f"does not hold {base.__name__}, which own_workers() replaces there")
         if base.__name__ not in _globals_read(TuneController.__init__):
             yield _said(TuneController, f"does not look up {base.__name__}, which own_workers() replaces")
+
+
+def _asked() -> Iterator[str]:
+    name, kept = "_get_default_result_or_future", "_default_result_or_future"
+    if name not in vars(Trial):
+        yield _said(Trial, f"has no method {name}, which own_workers() replaces")
+    elif kept not in inspect.unwrap(vars(Trial)[name]).__code__.co_names:
+        yield _said(Trial, f"no longer keeps {kept}, which own_workers() sets")
+    if name not in vars(Trial)["last_result"].fget.__code__.co_names:
+        yield _said(Trial, f"no longer calls {name}, which own_workers() replaces")
 
 
 def _left_out() -> Iterator[str]:

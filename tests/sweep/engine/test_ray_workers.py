@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
 from ray.air.execution import FixedResourceManager
+from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayError
 from ray.tune.execution import tune_controller
+from ray.tune.experiment import Trial
 from ray.util.placement_group import PlacementGroup, placement_group
 
 from sweep.engine import session
@@ -93,6 +96,22 @@ def test_ray_tune_has_its_own_again_afterwards() -> None:
         assert isinstance(manager, ActorManager)
         manager.cleanup()
     assert (tune_controller.RayActorManager, tune_controller._ObjectCache) == before
+
+
+@pytest.mark.parametrize("error", [OutOfMemoryError("killed"), NodeDiedError("gone"), RayActorError()])
+def test_a_worker_that_dies_before_it_has_told_of_anything_does_not_end_the_sweep(
+    error: RayError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dead(future: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(ray, "get", dead)
+    theirs = vars(Trial)["_get_default_result_or_future"]
+    trial = Trial("PPO", trial_id="first", stub=True)
+    trial._default_result_or_future = ray.ObjectRef.from_random()
+    with own_workers():
+        assert trial.last_result == {"trial_id": "first"}
+    assert vars(Trial)["_get_default_result_or_future"] is theirs
 
 
 # -- what a trial's workers have reserved ------------------------------------------------------------------------------
