@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from trainers.errors import MachineError
+from trainers.process import environment_put_back
 
 CONTROL = "nvidia-cuda-mps-control"
 PIPES, LOGS = "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"
@@ -54,7 +55,8 @@ def served(compute: Mapping[str, Any], say: Callable[[str], None]) -> Iterator[N
                 raise MachineError(f"compute.mps: true: {error}") from error
             say(f"compute.mps: auto: {error}; trials that share a GPU take turns on it")
         else:
-            stack.enter_context(_known(environment))
+            stack.enter_context(environment_put_back(environment))
+            os.environ.update(environment)
         yield
 
 
@@ -77,53 +79,39 @@ def daemon() -> Iterator[dict[str, str]]:
         environment = {PIPES: f"{folder}/pipe", LOGS: f"{folder}/log"}
         for path in environment.values():
             Path(path).mkdir()
-        control = _started(program, os.environ | environment, Path(folder) / "log")
+        told = os.environ | environment
+        log = Path(environment[LOGS]) / "control.txt"
+        control = _started(program, told, log)
         try:
-            _wait_for(Path(folder) / "pipe" / "control", control, Path(folder) / "log")
+            _wait_for(Path(environment[PIPES]) / "control", control, log)
             yield environment
         finally:
             with suppress(OSError, subprocess.SubprocessError):
-                told = os.environ | environment
                 subprocess.run([program], input="quit -t 2\n", text=True, env=told, timeout=PATIENCE, check=False)
             control.kill()
             control.wait()
 
 
-def _started(program: str, environment: Mapping[str, str], logs: Path) -> subprocess.Popen[bytes]:
+def _started(program: str, environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
     """Begin the daemon, which does not hear a Ctrl-C that is meant for this process."""
     dies = DIES_WITH_US if shutil.which(DIES_WITH_US[0]) else ()
-    with (logs / "control.txt").open("wb") as log:
+    with log.open("wb") as said:
         return subprocess.Popen(
             [*dies, program, "-f"],
             env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdout=said,
+            stderr=said,
             start_new_session=True,
         )
 
 
-def _wait_for(pipe: Path, control: subprocess.Popen[bytes], logs: Path) -> None:
+def _wait_for(pipe: Path, control: subprocess.Popen[bytes], log: Path) -> None:
     until = time.monotonic() + PATIENCE
     while not pipe.exists():
         if control.poll() is not None:
-            said = (logs / "control.txt").read_text("utf-8", "replace").strip()
+            said = log.read_text("utf-8", "replace").strip()
             raise MachineError(f"{CONTROL} has ended ({said.splitlines()[-1] if said else control.returncode})")
         if time.monotonic() > until:
             raise MachineError(f"{CONTROL} has not come up in {PATIENCE:g} s")
         time.sleep(0.05)
-
-
-@contextmanager
-def _known(environment: Mapping[str, str]) -> Iterator[None]:
-    """The time in which this process's environment says so."""
-    before = {name: os.environ.get(name) for name in environment}
-    os.environ.update(environment)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -24,7 +24,7 @@ from sweep.layout import Root
 from sweep.text import first_line
 from trainers.allotment import cores, job_memory
 from trainers.errors import InputError, MachineError
-from trainers.process import WORKER_ENVIRONMENT
+from trainers.process import WORKER_ENVIRONMENT, environment_put_back
 
 _log = logging.getLogger(__name__)
 HANDED_ON = (
@@ -227,15 +227,8 @@ def environment(root: Root, verbose: bool, address: str | None) -> None:
 def put_back() -> Iterator[None]:
     """What :func:`environment` says of a Ray of our own is said no longer at the end of this: what is started or joined
     from here later is another Ray, or another program."""
-    before = {name: os.environ.get(name) for name in _own_environment()}
-    try:
+    with environment_put_back(_own_environment()):
         yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _own_environment() -> dict[str, str]:
