@@ -10,18 +10,12 @@ from subprocess import Popen
 import pytest
 
 from sweep.ledger.histories import Histories
-from tests.support.command import SMALL, User
-from tests.support.division import caught, divided, member, owners, trains, user, wait_until
+from tests.support.command import User
+from tests.support.division import SEARCHED, caught, divided, member, owners, trains, user, wait_until
 
 pytestmark = pytest.mark.slow(60)
 
 __all__ = ["user"]
-
-SEARCHED = SMALL.replace(
-    "kd, {dhkd: {alpha: [0.5, 2],", "{kd: {temperature: {range: [1, 8]}}}, {dhkd: {alpha: {range: [0.1, 10]},"
-)
-SEARCHED += "search: {trials: 4, deterministic: true, grace: 2}\n"
-"""A search of each of two methods, and two trials beside them."""
 
 
 def searches_of(user: User, process: Popen[str]) -> list[str]:

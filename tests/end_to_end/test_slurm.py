@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from sweep.ledger.claims import NOBODY
 from tests.support.command import User, children, workers
+from tests.support.division import SEARCHED, owners
 from tests.support.ray_cluster import program
 from tests.support.slurm import CORES, Slurm, needs_slurm, running
 from tests.support.undisturbed import undisturbed
@@ -124,17 +126,19 @@ def test_a_job_that_is_cancelled_from_the_login_node_ends_after_its_epochs_and_g
     assert (user.root.path / "slurm" / "small.job").read_text() == f"{again}\n"
 
 
-def test_the_jobs_of_an_array_train_each_trial_once_and_give_the_undisturbed_table(
-    undisturbed: User, tmp_path: Path
-) -> None:
-    user = User(tmp_path / "a user's")
+def test_the_jobs_of_an_array_train_each_trial_once_searches_too_and_give_the_undisturbed_table(tmp_path: Path) -> None:
+    alone, user = (User(tmp_path / name, SEARCHED) for name in ("another user's", "a user's"))
+    assert alone.sweep("run", "spec.yaml", "--local").code == 0
     with running(nodes=1) as slurm:
         job = submitted(slurm, user, "--array", "2", "--cpus", "1", "--", "--mem", "450")
         for number in (1, 2):
-            comes_to_the_same_end(slurm, user, f"{job}_{number}", 0, undisturbed)
-    trials = {event.trial for event in user.events("final")}
-    claims = [path.stem for path in (user.root.sweep("small").divided / "claims").glob("[!.]*")]
-    assert sorted(name for name in claims if name != "table") == sorted(trials)
+            comes_to_the_same_end(slurm, user, f"{job}_{number}", 0, alone)
+    trials = {event.trial for event in user.events("final", "pruned")}
+    claimed = {name: [one for one in members if one != NOBODY] for name, members in owners(user).items()}
+    searches = {name for name in claimed if name.startswith("search-")}
+    assert claimed.keys() - searches == trials
+    assert len(searches) == 2
+    assert {len(members) for members in claimed.values()} == {1}
 
 
 def test_a_job_on_two_nodes_has_a_ray_of_its_own_there_and_gives_the_undisturbed_table(

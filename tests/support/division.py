@@ -12,7 +12,13 @@ from subprocess import Popen
 
 import pytest
 
-from tests.support.command import LONGEST, User
+from tests.support.command import LONGEST, SMALL, User
+
+SEARCHED = SMALL.replace(
+    "kd, {dhkd: {alpha: [0.5, 2],", "{kd: {temperature: {range: [1, 8]}}}, {dhkd: {alpha: {range: [0.1, 10]},"
+)
+SEARCHED += "search: {trials: 4, deterministic: true, grace: 2}\n"
+"""A search of each of two methods, and two trials beside them."""
 
 
 @pytest.fixture
