@@ -69,6 +69,21 @@ class Left:
         known = {slot: seconds for slot, seconds in left.items() if seconds is not None}
         return known if len(known) == len(left) else None
 
+    def makes_room(self, own: Slot, beside: Collection[Slot], waiting: Collection[Slot], room: int) -> bool:
+        """Whether a slot that has done an epoch should pause (:func:`makes_room`); not where too little was heard.
+
+        Args:
+            own: the slot.
+            beside: those that run beside it.
+            waiting: those that wait.
+            room: trials side by side.
+        """
+        seconds = self.of_all([own, *beside, *waiting])
+        if seconds is None:
+            return False
+        run, wait = [seconds[slot.id] for slot in beside], [seconds[slot.id] for slot in waiting]
+        return makes_room(seconds[own.id], self.epoch(own) or 0.0, run, wait, room)
+
 
 def _kind(slot: Slot) -> tuple[Any, ...]:
     return kind_of(slot.pair, slot.config)
