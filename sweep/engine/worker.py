@@ -142,7 +142,7 @@ def patient_storage_of(job: dict[str, Any]) -> Storage:
 
 @lru_cache(maxsize=2)
 def _storage(uri: str, root: str) -> Storage:
-    return storage_at(uri, Path(root))
+    return storage_at(uri, Path(root), begun=True)
 
 
 def data_of(job: dict[str, Any], trial: TrialConfig) -> ImageData:

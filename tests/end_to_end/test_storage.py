@@ -50,6 +50,7 @@ class Machine:
 
     def __init__(self, folder: Path, plan: Plan, name: str) -> None:
         self.root = Root.at(folder / name, str(folder / "shared"))
+        self.root.check_writable()
         self._plan = plan
 
     def trial(self, method: str, teacher: TeacherConfig | None = None) -> Attempt:
