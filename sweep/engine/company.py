@@ -77,6 +77,10 @@ class Company:
         """Whether a live trial began beside others in its worker, which may be why it broke."""
         return key in self._of
 
+    def size(self, key: str) -> int:
+        """How many began in a live trial's worker, itself included."""
+        return len(self._of.get(key, (key,)))
+
     def left(self, job: Job, *, broke: bool = False) -> None:
         """A trial is live no longer; one that `broke` in company is tried again alone."""
         if self._of.pop(job.key, None) is not None and broke:

@@ -163,6 +163,22 @@ def test_all_on_a_worker_that_dies_are_tried_again_alone_at_no_cost(
     assert len(sweep.ledger.finals()) == 1 + 2
 
 
+def test_the_time_that_a_worker_gets_is_that_of_all_of_its_trials(
+    sweep: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And where one is tried again alone, that of one."""
+    monkeypatch.setattr(Trial, "error_file", None)
+    now = [0.0]
+    sweep.recorder.vigil = Vigil(None, lambda: now[0])
+    for job in sweep.queue.live:
+        sweep.recorder._started(job)
+        sweep.recorder.vigil.heard(job, 7.0)
+    assert sweep.recorder.vigil.longest(sweep.queue.live) == 3 * 7.0
+    dies(sweep, sweep.queue.live[0])
+    sweep.start()
+    assert sweep.recorder.vigil.longest(sweep.queue.live) == 7.0
+
+
 def test_a_worker_that_stands_still_is_killed_for_all_of_them(sweep: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     now, killed = [0.0], []
     sweep.recorder.vigil = Vigil(None, lambda: now[0])
