@@ -42,7 +42,7 @@ class TrialQueue:
         self.searches.renew(self._is_ready, self._key)
         self._wait_for(self.searches.unfinished.values())
         self._live: dict[str, Job] = {}
-        self._company = Company(plan.compute.get("cohort", 1))
+        self.company = Company(plan.compute.get("cohort", 1))
         self._left = Left()
         self._pausing: set[str] = set()
         self.lost: list[Slot | SearchedCell] = []
@@ -89,8 +89,8 @@ class TrialQueue:
         first = self.next()
         if first is None:
             return []
-        fair = -(-(1 + len(self._waiting)) // room)
-        return self._company.gather(first, self._waiting.beside(first.slot), self._taken, fair)
+        fair = self._left.part(len(self._waiting), (job.slot for job in self._live.values()), room)
+        return self.company.gather(first, self._waiting.beside(first.slot), self._taken, fair)
 
     def _first(self, *, confirming: bool = True) -> Job | None:
         """The first job of those that wait which can start now."""
@@ -174,7 +174,7 @@ class TrialQueue:
     @property
     def running(self) -> int:
         """How many workers the live jobs have."""
-        return self._company.workers(self._live)
+        return self.company.workers(self._live)
 
     @property
     def waiting(self) -> int:
@@ -225,7 +225,7 @@ class TrialQueue:
     def _is_ending(self, room: int) -> bool:
         """Whether it is the end of the sweep: fewer wait than run, for nothing but room, and none pauses yet. Where
         trials share workers, or memory was short, they do not all take the same room, and there is no such end."""
-        if self._company.most > 1 or not 0 < len(self._waiting) < room <= len(self._live):
+        if self.company.most > 1 or not 0 < len(self._waiting) < room <= len(self._live):
             return False
         crowd = self._pausing or self._attempts.crowded
         return self.searches.exhausted and not crowd and all(self._is_ready(slot.teacher) for slot in self._waiting)
@@ -266,7 +266,7 @@ class TrialQueue:
 
     def will_retry(self, key: str, crowded: bool = False, vain: bool = False, worker: bool = False) -> bool:
         """Whether a live trial would be tried again if this attempt failed, as :meth:`failed` is told of it."""
-        return (worker and self._company.has(key)) or self._attempts.left(key, crowded, vain)
+        return (worker and self.company.has(key)) or self._attempts.left(key, crowded, vain)
 
     def failed(self, key: str, crowded: bool = False, vain: bool = False, worker: bool = False) -> bool:
         """An attempt failed. True where the trial is tried again; otherwise it is given up for this run.
@@ -280,7 +280,7 @@ class TrialQueue:
                 failure of its own, and it is tried again alone.
         """
         again = self.will_retry(key, crowded, vain, worker)
-        if not (worker and self._company.has(key)):
+        if not (worker and self.company.has(key)):
             self._attempts.note(key, crowded)
         slot = self._leave(key, broke=True).slot
         if again:
@@ -305,7 +305,7 @@ class TrialQueue:
     def _leave(self, key: str, *, broke: bool = False) -> Job:
         """A trial is live no longer."""
         self._pausing.discard(key)
-        self._company.left(self._live[key], broke=broke)
+        self.company.left(self._live[key], broke=broke)
         return self._live.pop(key)
 
     def _confirm(self) -> bool:

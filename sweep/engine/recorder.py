@@ -175,7 +175,7 @@ class Recorder:
     def _started(self, job: Job) -> None:
         self._begun.add(job.key)
         self._places.pop(job.key, None)
-        self.vigil.begun(job)
+        self.vigil.begun(job, self._queue.company.size(job.key))
         if not self._ledger.is_final(job.key):  # a teacher that is only stored anew has its result already
             self._ledger.append("start", job.key, body=start_body(job.slot, job.trial, self._devices(job)))
         self._display.started(job)

@@ -16,7 +16,8 @@ from sweep.engine.ray_callback import LOOK_SECONDS
 from sweep.engine.vigil import LEAST_FIRST_SECONDS, Vigil
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
-from tests.support.examples import small_spec, teacher_of
+from tests.support.examples import epoch_body, small_spec, teacher_of
+from tests.support.members import member
 from tests.support.simulation import Driver, World, driver
 
 RECIPE = {"base": "digits", "epochs": 3, "samples_per_class": 8}
@@ -67,6 +68,37 @@ def test_no_worker_goes_without_for_another_s_company(small: Plan, room: int) ->
     assert len(groups) >= min(room, 12)
 
 
+@pytest.mark.parametrize(
+    ("trials", "room", "sizes"), [(5, 2, [3, 2]), (7, 2, [4, 3]), (8, 3, [3, 3, 2]), (2, 3, [1, 1])]
+)
+def test_workers_have_as_many_trials_as_one_another(trials: int, room: int, sizes: list[int]) -> None:
+    alphas = [1 + place for place in range(trials)]
+    queue = queue_of(plan_of(9, methods=[{"kd": {"alpha": alphas}}], seeds=1))
+    assert [len(jobs) for jobs in handed_out(queue, room)] == sizes
+
+
+def test_who_is_nearly_through_soon_takes_its_part_of_those_that_wait() -> None:
+    queue = queue_of(plan_of(3, methods=[{"kd": {"alpha": [1, 2, 3, 4, 5, 6, 7, 8]}}], seeds=1))
+    first, second = queue.next_together(2), queue.next_together(2)
+    assert [len(first), len(second)] == [3, 3]
+    for job in first:
+        queue.finished(job.key)
+    for job in second:
+        queue.report(job.key, [epoch_body(epoch, 50.0) for epoch in (1, 2, 3)])
+    assert len(queue.next_together(2)) == 1, "and the other one soon the other"
+
+
+def test_no_driver_goes_without_for_another_s_company(tmp_path: Path) -> None:
+    """Where several divide a plan, each has as much room."""
+    plan = plan_of(6, methods=[{"kd": {"alpha": [0.5, 1, 2, 4]}}, "dhkd"], seeds=1)
+    world = World(tmp_path, lambda job, epoch: 50.0 + epoch)
+    world.teachers |= {slot.id: teacher_of(slot) for slot in plan.teachers}
+    with member(world, plan) as one, member(world, plan) as other:
+        one.start()
+        other.start()
+        assert [len(driver.queue.live) for driver in (one, other)] == [3, 2]
+
+
 def test_the_live_ones_have_as_many_workers_as_there_are_groups(small: Plan) -> None:
     queue = queue_of(small)
     groups = handed_out(queue, room=1)
@@ -114,6 +146,14 @@ def test_students_of_one_teacher_do_whatever_they_are() -> None:
     assert {job.trial.model for job in jobs} == {"resnet8", "resnet14"}
 
 
+def test_those_that_others_have_leave_room_for_those_that_wait_behind_them() -> None:
+    queue = queue_of(plan_of(methods=[{"kd": {"alpha": [0.5, 1, 2, 4, 8]}}], seeds=1))
+    theirs = {"kd α=1", "kd α=2"}
+    queue.claim = lambda job: job.slot.label not in theirs
+    assert shown([queue.next_together(1)]) == [[("kd α=0.5", 0), ("kd α=4", 0), ("kd α=8", 0)]]
+    assert queue.waiting == 2
+
+
 # -- a worker that breaks --------------------------------------------------------------------------------------------
 
 
@@ -129,6 +169,16 @@ def sweep(tmp_path: Path) -> Iterator[Driver]:
         one.step(first.key)
         assert len(one.queue.live) == 3
         yield one
+
+
+def test_one_that_broke_alone_is_tried_again_alone() -> None:
+    """Nobody else is to lose what it has done by it."""
+    queue = queue_of(plan_of(methods=[{"kd": {"alpha": [0.5, 1, 2]}}], seeds=1))
+    groups = handed_out(queue, room=3)
+    assert [len(jobs) for jobs in groups] == [1, 1, 1]
+    for (job,) in groups:
+        assert queue.failed(job.key, worker=True)
+    assert [len(jobs) for jobs in handed_out(queue, room=1)] == [1, 1, 1]
 
 
 def dies(sweep: Driver, job: Job) -> None:
@@ -161,6 +211,22 @@ def test_all_on_a_worker_that_dies_are_tried_again_alone_at_no_cost(
     while sweep.queue.live or sweep.start() is not None:
         sweep.step(sweep.queue.live[0].key)
     assert len(sweep.ledger.finals()) == 1 + 2
+
+
+def test_the_time_that_a_worker_gets_is_that_of_all_of_its_trials(
+    sweep: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And where one is tried again alone, that of one."""
+    monkeypatch.setattr(Trial, "error_file", None)
+    now = [0.0]
+    sweep.recorder.vigil = Vigil(None, lambda: now[0])
+    for job in sweep.queue.live:
+        sweep.recorder._started(job)
+        sweep.recorder.vigil.heard(job, 7.0)
+    assert sweep.recorder.vigil.longest(sweep.queue.live) == 3 * 7.0
+    dies(sweep, sweep.queue.live[0])
+    sweep.start()
+    assert sweep.recorder.vigil.longest(sweep.queue.live) == 7.0
 
 
 def test_a_worker_that_stands_still_is_killed_for_all_of_them(sweep: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
