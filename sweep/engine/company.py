@@ -36,26 +36,26 @@ class Company:
 
         Args:
             first: was handed out just now.
-                waiting: for the same teacher, and can start now; it is read before any is taken.
+            waiting: for the same teacher, and can start now; each that is taken waits no longer.
             take: hands out a slot that waits; None where it need not run, or runs elsewhere.
             fair: trials in one worker at most, so that none is without.
         """
-        most = min(self.most, fair)
-        fellows = itertools.islice(self._fellows(first, waiting), max(most - 1, 0)) if most > 1 else ()
-        jobs = [first, *(job for job in map(take, list(fellows)) if job is not None)]
+        jobs, asked, most = [first], {first.slot.id, *self._alone}, min(self.most, fair)
+        while some := list(itertools.islice(self._fellows(first, waiting, asked), most - len(jobs))):
+            jobs += [job for job in map(take, some) if job is not None]
         if len(jobs) > 1:
             keys = frozenset(job.key for job in jobs)
             self._of |= dict.fromkeys(keys, keys)
         return jobs
 
-    def _fellows(self, first: Job, waiting: Iterable[Slot]) -> Iterator[Slot]:
+    def _fellows(self, first: Job, waiting: Iterable[Slot], asked: set[str]) -> Iterator[Slot]:
+        """Those that can share a job's worker, of which none was `asked` for yet; from now on they were."""
         kind = self._kind(first.slot)
         if kind is None or first.slot.stage not in TO_THEIR_END or first.crowded or first.key in self._alone:
             return
-        ids = {first.slot.id, *self._alone}
         for slot in waiting:
-            if slot.stage in TO_THEIR_END and slot.id not in ids and self._kind(slot) == kind:
-                ids.add(slot.id)  # scratch stands under each pair that shares its student
+            if slot.stage in TO_THEIR_END and slot.id not in asked and self._kind(slot) == kind:
+                asked.add(slot.id)  # scratch stands under each pair that shares its student
                 yield slot
 
     def _kind(self, slot: Slot) -> tuple[str, Any] | None:
@@ -82,6 +82,7 @@ class Company:
         return len(self._of.get(key, (key,)))
 
     def left(self, job: Job, *, broke: bool = False) -> None:
-        """A trial is live no longer; one that `broke` in company is tried again alone."""
-        if self._of.pop(job.key, None) is not None and broke:
+        """A trial is live no longer; one that `broke` is tried again alone."""
+        self._of.pop(job.key, None)
+        if broke:
             self._alone |= {job.key, job.slot.id}

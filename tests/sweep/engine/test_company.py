@@ -17,6 +17,7 @@ from sweep.engine.vigil import LEAST_FIRST_SECONDS, Vigil
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
 from tests.support.examples import small_spec, teacher_of
+from tests.support.members import member
 from tests.support.simulation import Driver, World, driver
 
 RECIPE = {"base": "digits", "epochs": 3, "samples_per_class": 8}
@@ -67,6 +68,17 @@ def test_no_worker_goes_without_for_another_s_company(small: Plan, room: int) ->
     assert len(groups) >= min(room, 12)
 
 
+def test_no_driver_goes_without_for_another_s_company(tmp_path: Path) -> None:
+    """Where several divide a plan, each has as much room."""
+    plan = plan_of(6, methods=[{"kd": {"alpha": [0.5, 1, 2, 4]}}, "dhkd"], seeds=1)
+    world = World(tmp_path, lambda job, epoch: 50.0 + epoch)
+    world.teachers |= {slot.id: teacher_of(slot) for slot in plan.teachers}
+    with member(world, plan) as one, member(world, plan) as other:
+        one.start()
+        other.start()
+        assert [len(driver.queue.live) for driver in (one, other)] == [3, 2]
+
+
 def test_the_live_ones_have_as_many_workers_as_there_are_groups(small: Plan) -> None:
     queue = queue_of(small)
     groups = handed_out(queue, room=1)
@@ -114,6 +126,14 @@ def test_students_of_one_teacher_do_whatever_they_are() -> None:
     assert {job.trial.model for job in jobs} == {"resnet8", "resnet14"}
 
 
+def test_those_that_others_have_leave_room_for_those_that_wait_behind_them() -> None:
+    queue = queue_of(plan_of(methods=[{"kd": {"alpha": [0.5, 1, 2, 4, 8]}}], seeds=1))
+    theirs = {"kd α=1", "kd α=2"}
+    queue.claim = lambda job: job.slot.label not in theirs
+    assert shown([queue.next_together(1)]) == [[("kd α=0.5", 0), ("kd α=4", 0), ("kd α=8", 0)]]
+    assert queue.waiting == 2
+
+
 # -- a worker that breaks --------------------------------------------------------------------------------------------
 
 
@@ -129,6 +149,16 @@ def sweep(tmp_path: Path) -> Iterator[Driver]:
         one.step(first.key)
         assert len(one.queue.live) == 3
         yield one
+
+
+def test_one_that_broke_alone_is_tried_again_alone() -> None:
+    """Nobody else is to lose what it has done by it."""
+    queue = queue_of(plan_of(methods=[{"kd": {"alpha": [0.5, 1, 2]}}], seeds=1))
+    groups = handed_out(queue, room=3)
+    assert [len(jobs) for jobs in groups] == [1, 1, 1]
+    for (job,) in groups:
+        assert queue.failed(job.key, worker=True)
+    assert [len(jobs) for jobs in handed_out(queue, room=1)] == [1, 1, 1]
 
 
 def dies(sweep: Driver, job: Job) -> None:
