@@ -89,7 +89,7 @@ class TrialQueue:
         first = self.next()
         if first is None:
             return []
-        fair = -(-(1 + len(self._waiting)) // room)
+        fair = self._left.part(len(self._waiting), (job.slot for job in self._live.values()), room)
         return self.company.gather(first, self._waiting.beside(first.slot), self._taken, fair)
 
     def _first(self, *, confirming: bool = True) -> Job | None:

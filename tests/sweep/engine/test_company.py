@@ -16,7 +16,7 @@ from sweep.engine.ray_callback import LOOK_SECONDS
 from sweep.engine.vigil import LEAST_FIRST_SECONDS, Vigil
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
-from tests.support.examples import small_spec, teacher_of
+from tests.support.examples import epoch_body, small_spec, teacher_of
 from tests.support.members import member
 from tests.support.simulation import Driver, World, driver
 
@@ -66,6 +66,26 @@ def test_no_worker_goes_without_for_another_s_company(small: Plan, room: int) ->
     groups = handed_out(queue_of(small), room)
     assert sum(map(len, groups)) == 12
     assert len(groups) >= min(room, 12)
+
+
+@pytest.mark.parametrize(
+    ("trials", "room", "sizes"), [(5, 2, [3, 2]), (7, 2, [4, 3]), (8, 3, [3, 3, 2]), (2, 3, [1, 1])]
+)
+def test_workers_have_as_many_trials_as_one_another(trials: int, room: int, sizes: list[int]) -> None:
+    alphas = [1 + place for place in range(trials)]
+    queue = queue_of(plan_of(9, methods=[{"kd": {"alpha": alphas}}], seeds=1))
+    assert [len(jobs) for jobs in handed_out(queue, room)] == sizes
+
+
+def test_who_is_nearly_through_soon_takes_its_part_of_those_that_wait() -> None:
+    queue = queue_of(plan_of(3, methods=[{"kd": {"alpha": [1, 2, 3, 4, 5, 6, 7, 8]}}], seeds=1))
+    first, second = queue.next_together(2), queue.next_together(2)
+    assert [len(first), len(second)] == [3, 3]
+    for job in first:
+        queue.finished(job.key)
+    for job in second:
+        queue.report(job.key, [epoch_body(epoch, 50.0) for epoch in (1, 2, 3)])
+    assert len(queue.next_together(2)) == 1, "and the other one soon the other"
 
 
 def test_no_driver_goes_without_for_another_s_company(tmp_path: Path) -> None:
