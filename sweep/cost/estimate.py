@@ -184,5 +184,5 @@ def disk_bytes(plan: Plan, classes: int) -> int:
             sizes[model] = BYTES * sum(p.numel() for p in build(model, num_classes=classes).parameters())
     kept = sum(sizes[slot.config["model"]] for slot in _distinct(plan.slots))
     kept += sum(cell.trials * sizes[cell.config["model"]] for cell in plan.cells)
-    live = min(_room(plan) * int(plan.compute.get("cohort", 1)), plan.count)
+    live: int = min(_room(plan) * plan.compute.get("cohort", 1), plan.count)
     return kept + COPIES * live * max(sizes.values(), default=0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.engine.attempt import Attempt
 from sweep.engine.meter import Meter, gauges_of
-from sweep.engine.worker import begin_together
+from sweep.engine.worker import begin, begin_together
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -93,8 +93,9 @@ class _Together:
 
     def __init__(self, jobs: list[dict[str, Any]]) -> None:
         self._jobs = jobs
-        self._running: dict[str, Generator[EpochResult, None, Network]] = {}
+        self._running: dict[str, Generator[EpochResult, None, Network]] | None = None
 
     def __call__(self, job: dict[str, Any]) -> Running:
-        self._running = self._running or begin_together(self._jobs)
-        return self._running.pop(job["key"])
+        if self._running is None:
+            self._running = begin_together(self._jobs)
+        return self._running.pop(job["key"], None) or begin(job)

@@ -40,7 +40,7 @@ class Company:
             take: hands out a slot that waits; None where it need not run, or runs elsewhere.
             fair: trials in one worker at most, so that none is without.
         """
-        jobs, asked, most = [first], {first.slot.id, *self._alone}, min(self.most, fair)
+        jobs, asked, most = [first], {first.slot.id, *self._alone}, max(min(self.most, fair), 1)
         while some := list(itertools.islice(self._fellows(first, waiting, asked), most - len(jobs))):
             jobs += [job for job in map(take, some) if job is not None]
         if len(jobs) > 1:

@@ -22,6 +22,8 @@ LINE_SECONDS = 30.0
 """Plain lines: a sign of life at least this often."""
 MOST_ROWS = 12
 """Of the table of means; the leaders are shown."""
+MOST_RUNNING = 12
+"""Trials that are shown of those that run; cohorts may have hundreds."""
 
 
 class Progress:
@@ -86,6 +88,12 @@ class Progress:
         """Count a finished trial's accuracy."""
         which = "best" if self.plan.protocol == "paper" else "last"
         self.accuracies.setdefault((pair, label), []).append(body[which]["test_acc"])
+
+    @property
+    def shown(self) -> tuple[list[tuple[Job, dict[str, Any] | None]], int]:
+        """Trials that run, with the last epoch of each, as many as there is room for; and how many more there are."""
+        running = list(self.running.values())
+        return running[:MOST_RUNNING], max(len(running) - MOST_RUNNING, 0)
 
     @property
     def eta(self) -> str:
@@ -197,11 +205,11 @@ class PlainDisplay(Display):
     def tick(self) -> None:
         """A line about what runs, where none was written for :data:`LINE_SECONDS`."""
         if self.progress and time.monotonic() - self._last > LINE_SECONDS:
-            running = ", ".join(
-                f"{job.slot.name} (epoch {result['epoch'] if result else 0}/{job.slot.epochs})"
-                for job, result in self.progress.running.values()
-            )
-            self._line(f"running {running or 'nothing yet'}")
+            shown, more = self.progress.shown
+            running = [
+                f"{job.slot.name} (epoch {result['epoch'] if result else 0}/{job.slot.epochs})" for job, result in shown
+            ]
+            self._line(f"running {', '.join([*running, *([f'{more} more'] if more else [])]) or 'nothing yet'}")
 
     def _line(self, text: str) -> None:
         self._last = time.monotonic()
@@ -260,13 +268,16 @@ def _bar(progress: Progress) -> RenderableType:
 
 def _running(progress: Progress) -> RenderableType:
     table = Table("running", "epoch", "loss", "val", "test", box=None, pad_edge=False, header_style="dim")
-    for job, result in progress.running.values():
+    shown, more = progress.shown
+    for job, result in shown:
         if result is None:
             table.add_row(job.slot.name, f"0/{job.slot.epochs}", "", "", "")
             continue
         val = "" if result["val_acc"] is None else f"{result['val_acc']:.2f}"
         epoch = f"{result['epoch']}/{job.slot.epochs}"
         table.add_row(job.slot.name, epoch, f"{result['loss']:.3f}", val, f"{result['test_acc']:.2f}")
+    if more:
+        table.add_row(Text(f"and {more} more", style="dim"))
     return table
 
 

@@ -90,6 +90,7 @@ class TrialQueue:
         if first is None:
             return []
         fair = self._left.part(len(self._waiting), (job.slot for job in self._live.values()), room)
+        fair = min(fair, 1 + len(self._waiting) - (room - self.running))
         return self.company.gather(first, self._waiting.beside(first.slot), self._taken, fair)
 
     def _first(self, *, confirming: bool = True) -> Job | None:

@@ -47,14 +47,18 @@ def begin(job: dict[str, Any], group: Group | None = None) -> Generator[EpochRes
 
 
 def begin_together(jobs: Sequence[dict[str, Any]]) -> dict[str, Generator[EpochResult, None, Network]]:
-    """The trainings of jobs that are a cohort, in this process, by key.
+    """The trainings of jobs that are a cohort, in this process, by key; without those whose code this machine has not.
 
     Raises:
-        InputError: where they do not go together, and as :func:`data_of`.
+        InputError: where they do not go together.
+        ValueError: as :func:`data_of`.
         StorageError: when the checkpoints cannot be fetched.
     """
     from trainers.cohort import fit_cohort
 
+    jobs = list(filter(_is_known, jobs))
+    if not jobs:
+        return {}
     trials = [TrialConfig.model_validate(job["trial"]) for job in jobs]
     folders = [Path(job["folder"]) for job in jobs]
     storage, needed = storage_of(jobs[0]), patient_storage_of(jobs[0])
@@ -63,6 +67,15 @@ def begin_together(jobs: Sequence[dict[str, Any]]) -> dict[str, Generator[EpochR
     trainings = fit_cohort(trials, folders=folders, **_needs(jobs[0], trials))
     together = zip(jobs, trainings, folders, strict=True)
     return {job["key"]: stored(running, storage, folder) for job, running, folder in together}
+
+
+def _is_known(job: dict[str, Any]) -> bool:
+    """Whether this machine has the code of a job's trial; by itself the trial says what is missing."""
+    try:
+        data_of(job, TrialConfig.model_validate(job["trial"]))
+    except InputError:
+        return False
+    return True
 
 
 def _needs(job: dict[str, Any], trials: Sequence[TrialConfig]) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class Member:
 
         Args:
             shared: seconds of what was done for several, as far as this trial is charged with them.
-            taught: images that the teacher was run on, as far as they count with this trial.
+            taught: images that the teacher was run on, as far as this trial is charged with them.
         """
         self.clock.charge(shared)
         with self._own() as training:

@@ -23,6 +23,7 @@ from trainers.teaching.chunks import Preparation, Pupil
 from trainers.teaching.lesson import Lesson, Teaching, teaching
 from trainers.teaching.logit_bank import LogitBank
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -48,7 +49,7 @@ def fit_cohort(
         and the same errors. Asked for an epoch that is not trained yet, it trains an epoch of all trials that have not
         ended, those that are behind first until all are at one epoch; the others' results wait until they are asked
         for. Closing one, or letting go of it, takes its trial out. An epoch's `seconds` are the trial's part of what
-        the cohort took, and `teacher_images` count with the first of the trials that read them.
+        the cohort took, and so are its `teacher_images`.
 
     Raises:
         InputError: where the trials do not go together.
@@ -155,11 +156,9 @@ class _Cohort:
             for member, pupil in pupils.items():
                 if member.live:
                     member.step(batches[kinds.index(pupil)])
-        told: set[Teaching] = set()
-        for member, (taught, _) in pupils.items():
-            if member.live:
-                member.end(shared.seconds / len(pupils), 0 if taught in told else taught.images)
-                told.add(taught)
+        for taught, some in _by(lambda member: pupils[member].taught, filter(_live, pupils)).items():
+            for place, member in enumerate(some):
+                member.end(shared.seconds / len(pupils), (taught.images + place) // len(some))
 
     def _pupils(self, members: Sequence[Member], epoch: int) -> dict[Member, Pupil]:
         """How each trial is taught; the teachers are ready for the epoch. A teacher that fails ends its trials."""
@@ -208,9 +207,13 @@ def _strong(member: Member) -> bool:
     return training_of(member).distiller.strong_view
 
 
-def _by(kind: Callable[[T], str], some: Iterable[T]) -> dict[str, list[T]]:
+def _live(member: Member) -> bool:
+    return member.live
+
+
+def _by(kind: Callable[[T], K], some: Iterable[T]) -> dict[K, list[T]]:
     """Some things by their kind."""
-    found: dict[str, list[T]] = {}
+    found: dict[K, list[T]] = {}
     for one in some:
         found.setdefault(kind(one), []).append(one)
     return found

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sweep.engine import worker
 from sweep.engine.attempt import Attempt
 from sweep.engine.cohort import Cohort
 from sweep.engine.job import describe
@@ -19,6 +20,8 @@ from sweep.layout import Root
 from sweep.ledger.store import Ledger
 from sweep.plan.slots import Plan
 from tests.sweep.engine.test_local import RECIPE, Told, interrupt, numbers, plan_of, run_of
+from trainers.config import TrialConfig
+from trainers.errors import InputError
 from trainers.training import Training
 
 ALPHAS = {"methods": ["scratch", {"kd": {"alpha": [0.5, 2, 8]}}, {"dhkd": {"head": "nonlinear"}}]}
@@ -118,6 +121,25 @@ def test_what_a_trial_raises_by_itself_counts_and_what_the_worker_ran_out_of_doe
     assert train_here(run_of(plan, root, ledger)) == ""
     assert [event.body["again"] for event in ledger.events("failed")] == [True]
     assert numbers(ledger) == expected
+
+
+@pytest.mark.parametrize("alphas", [(0.5,), (2,), (0.5, 2, 8)])
+def test_one_whose_code_this_machine_has_not_leaves_the_others(
+    root: Root, ledger: Ledger, expected: Any, monkeypatch: pytest.MonkeyPatch, alphas: tuple[float, ...]
+) -> None:
+    check = worker._check_code
+
+    def other_code(trial: TrialConfig) -> None:
+        check(trial)
+        if trial.method.params.get("alpha") in alphas:
+            raise InputError("this machine has other code")
+
+    monkeypatch.setattr(worker, "_check_code", other_code)
+    train_here(run_of(together(4, compute={"retries": 0}), root, ledger))
+    failed = {event.trial for event in ledger.events("failed")}
+    assert len(failed) == len(alphas)
+    assert {event.body["reason"] for event in ledger.events("failed")} == {"InputError: this machine has other code"}
+    assert numbers(ledger) == {at: body for at, body in expected.items() if at[0] not in failed}
 
 
 def test_without_a_retry_one_that_raises_has_failed(

@@ -69,7 +69,7 @@ def test_no_worker_goes_without_for_another_s_company(small: Plan, room: int) ->
 
 
 @pytest.mark.parametrize(
-    ("trials", "room", "sizes"), [(5, 2, [3, 2]), (7, 2, [4, 3]), (8, 3, [3, 3, 2]), (2, 3, [1, 1])]
+    ("trials", "room", "sizes"), [(5, 2, [3, 2]), (7, 2, [4, 3]), (8, 3, [3, 3, 2]), (4, 3, [2, 1, 1]), (2, 3, [1, 1])]
 )
 def test_workers_have_as_many_trials_as_one_another(trials: int, room: int, sizes: list[int]) -> None:
     alphas = [1 + place for place in range(trials)]

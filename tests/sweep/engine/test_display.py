@@ -245,6 +245,27 @@ def test_a_long_silence_is_broken_by_what_is_running(
     ]
 
 
+@pytest.mark.parametrize(("room", "more"), [(8, 0), (7, 1), (3, 5)])
+def test_of_many_that_run_some_are_shown_and_the_others_counted(
+    plain: PlainDisplay, screen: io.StringIO, small_plan: Plan, monkeypatch: pytest.MonkeyPatch, room: int, more: int
+) -> None:
+    monkeypatch.setattr(displays, "LINE_SECONDS", -1.0)
+    monkeypatch.setattr(displays, "MOST_RUNNING", room)
+    students = small_plan.students
+    assert len(students) == 8
+    for slot in students:
+        plain.started(job_of(small_plan, slot))
+    plain.tick()
+    (line,) = screen.getvalue().splitlines()
+    assert line.count("(epoch 0/3)") == room
+    assert (f", {more} more" in line) == bool(more)
+    console = Console(file=io.StringIO(), width=100)
+    console.print(picture(plain.progress))
+    rows = console.file.getvalue()  # type: ignore[attr-defined]
+    assert rows.count("0/3") == room
+    assert (f"and {more} more" in rows) == bool(more)
+
+
 def test_lines_tell_the_time_left_until_all_is_done(small_plan: Plan, screen: io.StringIO) -> None:
     display = PlainDisplay(Console(file=screen))
     display.begin(Progress(small_plan, done=7, epochs_left=6))
