@@ -28,12 +28,16 @@ NUMBER = 4
 SERVER = """\
 import gc, json, os, runpy, signal, socket, sys, threading, warnings
 
+before = dict(os.environ)
+import torch
+import sweep.cli.app, sweep.divided, sweep.run, trainers.fit, trainers.data.sources.digits
+set_by_ours = {name: value for name, value in os.environ.items() if name not in before}
+
 from sweep.tracking.address import quiet_mlflow
 quiet_mlflow()
 with warnings.catch_warnings(action="ignore"):  # what MLflow and SQLAlchemy say of each other
     import mlflow.store.tracking.sqlalchemy_store
-import optuna, pandas, scipy.stats, torch
-import sweep.cli.app, sweep.divided, sweep.run, trainers.fit, trainers.data.sources.digits
+import optuna, pandas, scipy.stats
 assert threading.active_count() == 1, threading.enumerate()
 assert not {"ray", "matplotlib"} & sys.modules.keys()
 gc.collect()
@@ -48,7 +52,7 @@ def run(asked, out, err):
         os.dup2(file, number)
         os.close(file)
     os.environ.clear()
-    os.environ.update(asked["env"])
+    os.environ.update(set_by_ours | asked["env"])
     sys.path[0] = asked["cwd"]
     sys.argv[1:] = asked["words"]
     sys.orig_argv[1:] = ["-m", asked["module"], *asked["words"]]
