@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import User
+from tests.support.command import TYPED, User
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own-method"
 NAME = "own-method"
@@ -32,6 +32,7 @@ def test_the_example_runs_and_its_results_outlive_its_files(user: User) -> None:
 
     losses = user.folder / "my_losses.py"
     losses.write_text(losses.read_text().replace("0.5 + 0.5 * right", "0.4 + 0.6 * right"))
+    user.program = TYPED
     plan = user.sweep("plan", "spec.yaml")
     assert plan.code == 0, plan.out + plan.err
     assert "trials that have ended before with other values, and run again" in plan.out

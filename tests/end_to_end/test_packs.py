@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import User
+from tests.support.command import TYPED, User
 from tests.support.forms import all_agree
 
 SPEC = """\
@@ -56,6 +56,7 @@ def test_a_pack_of_a_real_sweep_is_the_same_sweep_elsewhere(tmp_path: Path, empt
     (user.folder / "mine.py").write_text(MINE)
     done = user.sweep("run", "spec.yaml", "--local")
     assert done.code == 0, done.out + done.err
+    user.program = TYPED
     done = user.sweep("pack")
     assert (done.code, "not packed" in done.err) == (0, False), done.err
     uri = f"sqlite:///{user.root.mlflow_database}"

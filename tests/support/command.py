@@ -25,6 +25,7 @@ import pytest
 from sweep.cli import main
 from sweep.layout import Root
 from sweep.ledger.store import Event, Kind, Ledger
+from tests.support.prepared import AT_START, Prepared
 from trainers.result import EpochResult
 
 LONGEST = 600
@@ -43,6 +44,9 @@ tracking: {models: none}
 """A real sweep of nine trials that takes seconds, less Ray's start."""
 
 
+PROGRAM = "sweep.cli"
+TYPED = ("-m", PROGRAM)
+"""What Python runs for `sweep` where somebody types it."""
 STORE = "mlflow.db"
 
 
@@ -108,8 +112,8 @@ class User:
 
     def __init__(self, folder: Path, spec: str = SMALL) -> None:
         self.folder = folder
-        self.program: tuple[str, ...] = ("-m", "sweep.cli")
-        """What Python runs for `sweep`."""
+        self.program: tuple[str, ...] = ()
+        """What Python runs for `sweep`; nothing: :data:`TYPED`, in a fork of a process that has imported most of it."""
         self.encoding: str | None = None
         """Of what a command prints; None: the test's own."""
         self.home = folder / "home"
@@ -131,8 +135,10 @@ class User:
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Begin a command in a process group of its own."""
+        if not self.program and not any(name.startswith(AT_START) for name in environment):
+            return Prepared([PROGRAM, *arguments], self.folder, self.environment() | environment, self.encoding)
         return subprocess.Popen(
-            [sys.executable, *self.program, *arguments],
+            [sys.executable, *(self.program or TYPED), *arguments],
             cwd=self.folder,
             env=self.environment() | environment,
             stdout=subprocess.PIPE,

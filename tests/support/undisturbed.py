@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import SMALL, User, made_once
+from tests.support.command import SMALL, TYPED, User, made_once
 
 AGAIN = "Ray did not start and is started anew"
 """As happens where the machine is busy with other tests."""
@@ -19,6 +19,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> User:
 
     def run(folder: Path) -> None:
         user = User(folder, LOGGED)
+        user.program = TYPED
         done = user.sweep("run", "spec.yaml")
         assert done.code == 0, done.err
         (folder / "first.txt").write_text(done.out)

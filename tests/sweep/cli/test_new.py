@@ -14,7 +14,7 @@ from search_spaces.loader import load_spec
 from sweep.cli.app import main
 from sweep.cli.check import chosen
 from sweep.cli.new import TEMPLATES, texts
-from tests.support.command import User
+from tests.support.command import TYPED, User
 from tests.sweep.cli.test_verbs import refused
 from trainers.code import load, read, unload
 
@@ -117,6 +117,7 @@ def test_its_test_trains_on_one_thread(folder: Path) -> None:
 @pytest.mark.slow(120)
 def test_the_three_commands_run(tmp_path: Path) -> None:
     user = User(tmp_path)
+    user.program = TYPED
     assert user.sweep("new", "method", "mykd").code == 0
     checked = user.sweep("check", "mykd.py")
     assert checked.code == 0, checked.out + checked.err
