@@ -43,7 +43,7 @@ from search_spaces.schema import Spec
 from sweep.cost.budget import BudgetWatch
 from sweep.engine import room, session
 from sweep.engine.display import PlainDisplay
-from sweep.engine.job import Job, describe
+from sweep.engine.job import Job, describe_together
 from sweep.engine.queue import TrialQueue
 from sweep.engine.running import Run
 from sweep.engine.tuning import tune
@@ -166,6 +166,9 @@ def by_ray(spec: Spec, root: Root) -> None:
     class Listed(TrialTrainable):
         """The same trainable, whose job stands in a list."""
 
+        def setup(self, config: dict[str, Any]) -> None:
+            super().setup(config["job"])
+
         def reset_config(self, new_config: dict[str, Any]) -> bool:
             return super().reset_config(new_config["job"])
 
@@ -173,7 +176,7 @@ def by_ray(spec: Spec, root: Root) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         found = tune.Tuner(
             tune.with_resources(Listed, {"cpu": plan.compute["cpus"]}),
-            param_space={"job": tune.grid_search([describe(job, plan, root) for job in jobs(plan)])},
+            param_space={"job": tune.grid_search([describe_together([job], plan, root) for job in jobs(plan)])},
             tune_config=tune.TuneConfig(max_concurrent_trials=room.room(plan), reuse_actors=True),
             run_config=tune.RunConfig(
                 storage_path=temporary,
@@ -181,7 +184,8 @@ def by_ray(spec: Spec, root: Root) -> None:
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         ).fit()
-        assert [result.metrics["state"] for result in found if result.metrics] == ["finished"] * len(plan.slots)
+        told = [report for result in found if result.metrics for _, report in result.metrics["reports"]]
+        assert [report["state"] for report in told] == ["finished"] * len(plan.slots)
 
 
 if __name__ == "__main__":

@@ -43,6 +43,9 @@ class Compute(Frozen):
     mps: Whether = False
     """Whether trials that share a GPU do so through NVIDIA's MPS, whose daemon a sweep with a Ray of its own starts;
     `auto`: where it comes up. No number depends on it."""
+    cohort: int = Field(1, ge=1, le=64)
+    """Trials of one data set, recipe, seed and teacher that share a process at most, and train over the same batches.
+    No number depends on it."""
     workers: int = Field(1, ge=1, le=1024)
     """Processes that train one trial together, each with so many `cpus` and `gpus` and its share of every batch."""
     retries: int = Field(1, ge=0)
@@ -67,6 +70,10 @@ class Compute(Frozen):
     def _whole_gpus(self) -> Compute:
         if self.gpus != "auto" and self.gpus > 1 and self.gpus != int(self.gpus):
             raise ValueError(f"gpus must be at most 1, or a whole number, found {self.gpus:g}")
+        if self.cohort > 1 and self.workers > 1:
+            raise ValueError("cohort is of trials with one worker each: leave cohort out, or workers")
+        if self.cohort > 1 and self.gpus == "auto":
+            raise ValueError("gpus must be a number with a cohort, found auto, which is measured for trials alone")
         if self.workers > 1 and self.gpus not in (0, 1):
             raise ValueError(f"gpus must be 0 or 1 with several workers, of which each has its own, found {self.gpus}")
         return self

@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import random
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ from rich.console import Console
 
 from benchmarks.scale.material import epoch_body, teachers
 from sweep.engine.display import PlainDisplay
-from sweep.engine.job import Job, describe
+from sweep.engine.job import Job, describe_together
 from sweep.engine.queue import TrialQueue
 from sweep.engine.ray_callback import RayCallback
 from sweep.engine.ray_search import CellScheduler, PlanSearcher, StopAfterEpoch
@@ -60,8 +61,8 @@ class Driver:
         self._root = paths.root
         self._draw = random.Random(0)
 
-    def _described(self, job: Job) -> dict[str, Any]:
-        return describe(job, self.plan, self._root)
+    def _described(self, jobs: Sequence[Job]) -> dict[str, Any]:
+        return describe_together(jobs, self.plan, self._root)
 
     def run(self) -> int:
         """To the end, each live trial one epoch in turn; how many trials were started."""
@@ -92,10 +93,10 @@ class Driver:
         epoch = trial.config["epochs"] = trial.config["epochs"] + 1
         report: dict[str, Any] = {"epochs": [epoch_body(self._draw, epoch, of)], "done": epoch == of}
         report |= {"state": "finished"} if epoch == of else {}
-        told = cast(Trial, trial)
-        stop = self.stopper(trial.trial_id, report) or report["done"]
-        stop = self.scheduler.on_trial_result(None, told, report) == TrialScheduler.STOP or stop
-        self.callback.on_trial_result(0, [], told, report)
+        told, result = cast(Trial, trial), {"reports": [(trial.config["key"], report)], "done": report["done"]}
+        stop = self.stopper(trial.trial_id, result) or report["done"]
+        stop = self.scheduler.on_trial_result(None, told, result) == TrialScheduler.STOP or stop
+        self.callback.on_trial_result(0, [], told, result)
         if stop:
             self.callback.on_trial_complete(0, [], told)
         self.recorder.tick()

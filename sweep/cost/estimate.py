@@ -172,7 +172,8 @@ def gpu_shares(gpus: float, each: float) -> int:
 
 
 def disk_bytes(plan: Plan, classes: int) -> int:
-    """Bytes that the plan's weights and checkpoints take at most, all trials finished and as many live as fit."""
+    """Bytes that the plan's weights and checkpoints take at most, all trials finished and as many live as fit, each
+    with others in its worker where they may be."""
     from trainers.models import build
     from trainers.models.outline import outlines
 
@@ -183,4 +184,5 @@ def disk_bytes(plan: Plan, classes: int) -> int:
             sizes[model] = BYTES * sum(p.numel() for p in build(model, num_classes=classes).parameters())
     kept = sum(sizes[slot.config["model"]] for slot in _distinct(plan.slots))
     kept += sum(cell.trials * sizes[cell.config["model"]] for cell in plan.cells)
-    return kept + COPIES * _room(plan) * max(sizes.values(), default=0)
+    live = min(_room(plan) * int(plan.compute.get("cohort", 1)), plan.count)
+    return kept + COPIES * live * max(sizes.values(), default=0)

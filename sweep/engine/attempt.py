@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import traceback
 from bdb import BdbQuit
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -41,10 +41,11 @@ class Attempt:
 
     Args:
         job: as :func:`sweep.engine.job.describe` makes it.
+        begun: begins the job's training in this process; None: by itself.
     """
 
-    def __init__(self, job: dict[str, Any]) -> None:
-        self._job = job
+    def __init__(self, job: dict[str, Any], begun: Callable[[dict[str, Any]], Running] | None = None) -> None:
+        self._job, self._begun = job, begun
         self._running: Running | None = None
         self._placed = False
         """Whether it was said where this attempt runs."""
@@ -131,7 +132,7 @@ class Attempt:
 
     def _begin(self, trial: TrialConfig) -> Running:
         if self._job["workers"] == 1:
-            return begin(self._job)
+            return self._begun(self._job) if self._begun is not None else begin(self._job)
         from sweep.engine import parallel
 
         return parallel.train(self._job, trial, data_of(self._job, trial).num_classes)

@@ -33,9 +33,12 @@ class Progress:
         self.done = done
         self.bad = 0
         self.epochs_left = epochs_left
-        self._epochs_run = 0
-        self._began = 0.0
+        self._paced = 0
+        """Epochs since :attr:`_began`."""
+        self._began: float | None = None
         """When the first epoch was done: starting workers says nothing of the pace."""
+        self._beside_first: set[str] = set()
+        """Trials that ran then, and have told of none yet: their first was done beside it."""
         self.running: dict[str, tuple[Job, dict[str, Any] | None]] = {}
         self._seen: dict[str, int] = {}
         """The last epoch reported of each trial, over all attempts."""
@@ -47,9 +50,11 @@ class Progress:
 
     def epoch(self, job: Job, result: dict[str, Any]) -> None:
         """Count the epochs up to a trial's last one; a resumed trial tells of several at once."""
-        if self._epochs_run == 0:
+        if self._began is None:
             self._began = time.monotonic()
-        self._epochs_run += 1
+            self._beside_first = {job.key, *self.running}
+        self._paced += job.key not in self._beside_first
+        self._beside_first.discard(job.key)
         self.epochs_left -= result["epoch"] - self._seen.get(job.key, 0)
         self._seen[job.key] = result["epoch"]
         self.running[job.key] = (job, result)
@@ -85,9 +90,9 @@ class Progress:
     @property
     def eta(self) -> str:
         """Time left, judged by this run's epochs; empty while there is nothing to judge by."""
-        if self._epochs_run < 3:
+        if self._began is None or self._paced < 2:
             return ""
-        left = (time.monotonic() - self._began) / (self._epochs_run - 1) * max(self.epochs_left, 0)
+        left = (time.monotonic() - self._began) / self._paced * max(self.epochs_left, 0)
         return f"about {duration(left)} left"
 
 

@@ -28,6 +28,12 @@ class DividedQueue(TrialQueue):
         """Hears of the others, and they of what has happened here; called before each job."""
         self.claim_search: Callable[[SearchedCell, bool], bool] = lambda cell, anew: True
         """Whether a search goes on here, as :attr:`Searches.claim`."""
+        self.drivers: Callable[[], int] = lambda: 1
+        """How many train, this one included."""
+
+    def next_together(self, room: int) -> list[Job]:
+        """As :meth:`TrialQueue.next_together`, with as much room at each of the others."""
+        return super().next_together(room * self.drivers())
 
     def next(self) -> Job | None:
         """The next job that can start now; see :meth:`TrialQueue.next`."""

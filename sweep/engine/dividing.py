@@ -31,6 +31,7 @@ class Dividing:
     def begin(self, queue: DividedQueue) -> None:
         """From now on a job is handed out only when it is claimed, and what others have trained is theirs."""
         queue.take, queue.takes_teachers, queue.claim = self.take, True, self.claim
+        queue.drivers = self._claims.training
         self.searches.begin(queue)
         queue.take_over()
 

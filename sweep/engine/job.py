@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,18 @@ def share(gpus: float, crowded: int) -> float:
 def devices(job: Job, plan: Plan) -> float:
     """That a job's trial has: GPUs, or CPUs where it has none; more of a GPU where it ran out of memory."""
     return devices_of(plan.compute | {"gpus": share(plan.compute["gpus"], job.crowded)})
+
+
+def describe_together(jobs: Sequence[Job], plan: Plan, root: Root) -> dict[str, Any]:
+    """Jobs that share a worker as what :class:`sweep.engine.cohort.Cohort` takes, here or in another process: the first
+    as :func:`describe` makes it, with those `beside` it."""
+    first, *others = (describe(job, plan, root) for job in jobs)
+    return first | {"beside": others}
+
+
+def keys_of(described: dict[str, Any]) -> list[str]:
+    """Of the jobs that share a worker."""
+    return [described["key"], *(job["key"] for job in described["beside"])]
 
 
 def describe(job: Job, plan: Plan, root: Root) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One run in this process: one trial at a time, without Ray, to the same numbers.
+"""One run in this process: one trial, or cohort, at a time, without Ray, to the same numbers.
 
 A debugger works here: what trains is called from the main thread of the process that the user started, whose terminal
 nothing else reads. No other process can die or stand still, so there is neither a worker's death nor a vigil, and what
@@ -15,8 +15,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sweep.engine.attempt import Attempt
-from sweep.engine.job import describe
+from sweep.engine.cohort import Cohort
+from sweep.engine.job import describe_together
 from sweep.engine.recorder import Recorder
 from sweep.engine.running import Run, why_stopped
 from sweep.engine.stop_signals import stop_signals
@@ -82,40 +82,50 @@ def train_here(run: Run) -> str:
 
 
 def _train_all(run: Run, recorder: Recorder) -> str:
-    """One trial after the other, to the queue's end; why there can be no other, where the device was lost."""
+    """One after the other, to the queue's end; why there can be no other, where the device was lost."""
     recorder.tick()
     while not recorder.stopped():
-        job = run.queue.next()
-        if job is None and not run.queue.held_elsewhere:
+        jobs = run.queue.next_together(room=1)
+        if not jobs and not run.queue.held_elsewhere:
             return ""
-        if job is None:
+        if not jobs:
             time.sleep(WAIT_SECONDS)
             recorder.tick()
             continue
-        recorder.started(job.key)
-        lost = _train(run, recorder, job.key, Attempt(describe(job, run.plan, run.root)))
+        for job in jobs:
+            recorder.started(job.key)
+        described = describe_together(jobs, run.plan, run.root)
+        lost = _train(run, recorder, [job.key for job in jobs], Cohort(described))
         if lost:
             return lost
     return ""
 
 
-def _train(run: Run, recorder: Recorder, key: str, attempt: Attempt) -> str:
-    """One attempt, to its end or to the epoch after which it is stopped; what is said of a lost device."""
-    going = True
+def _train(run: Run, recorder: Recorder, keys: list[str], cohort: Cohort) -> str:
+    """Attempts that share this process, to their end or to the epoch after which they are stopped; what is said of a
+    lost device."""
+    queue, going = run.queue, True
+
+    def given_up(key: str) -> bool:
+        return queue.is_live(key) and queue.given_up(key)
+
     try:
         while going:
-            report = attempt.step()
-            recorder.result(key, report)
+            step = cohort.step()
+            for key, report in step["reports"]:
+                recorder.result(key, report)
             recorder.tick()
-            going = not (report["done"] or recorder.stopped() or run.queue.given_up(key))
+            going = not (step["done"] or recorder.stopped() or any(map(given_up, keys)))
     except BdbQuit:
         raise
     except Exception as error:  # all others are the trial's result
-        recorder.broke(key, "worker-died", f"{DEVICE_LOST}: {first_line(error)}")
+        for key in keys:
+            recorder.broke(key, "worker-died", f"{DEVICE_LOST}: {first_line(error)}")
         return DEVICE_LOST
     finally:
-        attempt.leave()
-    recorder.stopped_early(key)
+        cohort.leave()
+    for key in keys:
+        recorder.stopped_early(key)
     return ""
 
 

@@ -9,9 +9,10 @@ of the running one with the least left, and of no other, at that moment.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from sweep.plan.kinds import kind_of
@@ -68,6 +69,32 @@ class Left:
         left = {slot.id: self.of(slot) for slot in slots}
         known = {slot: seconds for slot, seconds in left.items() if seconds is not None}
         return known if len(known) == len(left) else None
+
+    def part(self, waiting: int, live: Iterable[Slot], room: int) -> int:
+        """How many trials a worker has where all have as much to do.
+
+        Args:
+            waiting: how many wait.
+            live: those that run, which count as far as they have yet to go.
+            room: workers side by side.
+        """
+        left = waiting + sum(1 - self._done.get(slot.id, 0) / slot.epochs for slot in live)
+        return math.ceil(round(left, 6) / room)
+
+    def makes_room(self, own: Slot, beside: Collection[Slot], waiting: Collection[Slot], room: int) -> bool:
+        """Whether a slot that has done an epoch should pause (:func:`makes_room`); not where too little was heard.
+
+        Args:
+            own: the slot.
+            beside: those that run beside it.
+            waiting: those that wait.
+            room: trials side by side.
+        """
+        seconds = self.of_all([own, *beside, *waiting])
+        if seconds is None:
+            return False
+        run, wait = [seconds[slot.id] for slot in beside], [seconds[slot.id] for slot in waiting]
+        return makes_room(seconds[own.id], self.epoch(own) or 0.0, run, wait, room)
 
 
 def _kind(slot: Slot) -> tuple[Any, ...]:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from sweep.engine.attempts import Attempts
+from sweep.engine.company import Company
 from sweep.engine.job import Job
-from sweep.engine.pauses import Left, makes_room
+from sweep.engine.pauses import Left
 from sweep.engine.waiting import Waiting
 from sweep.ledger.neighbours import Whole
 from sweep.plan.slots import Plan, SearchedCell, Slot
@@ -41,6 +42,7 @@ class TrialQueue:
         self.searches.renew(self._is_ready, self._key)
         self._wait_for(self.searches.unfinished.values())
         self._live: dict[str, Job] = {}
+        self.company = Company(plan.compute.get("cohort", 1))
         self._left = Left()
         self._pausing: set[str] = set()
         self.lost: list[Slot | SearchedCell] = []
@@ -66,18 +68,29 @@ class TrialQueue:
         job = self._first(confirming=False)
         if job is not None:
             return job
-        asked = self.searches.ask(self._is_ready, self._key, self._is_elsewhere)
-        while asked is not None:
+        while (asked := self.searches.ask(self._is_ready, self._key, self._is_elsewhere)) is not None:
             key, slot = asked
             job = None if key in self._live else self._asked(slot)
             if job is not None:
                 return job
-            asked = self.searches.ask(self._is_ready, self._key, self._is_elsewhere)
         self._confirm()
         job = self._first()
         while job is None and self._confirm():  # what was taken over just now may have let a race go on
             job = self._first()
         return job
+
+    def next_together(self, room: int) -> list[Job]:
+        """The next job, and those that are to share its worker (:mod:`sweep.engine.company`); none where :meth:`next`
+        has none.
+
+        Args:
+            room: workers side by side.
+        """
+        first = self.next()
+        if first is None:
+            return []
+        fair = self._left.part(len(self._waiting), (job.slot for job in self._live.values()), room)
+        return self.company.gather(first, self._waiting.beside(first.slot), self._taken, fair)
 
     def _first(self, *, confirming: bool = True) -> Job | None:
         """The first job of those that wait which can start now."""
@@ -158,8 +171,8 @@ class TrialQueue:
 
     @property
     def running(self) -> int:
-        """How many jobs are live."""
-        return len(self._live)
+        """How many workers the live jobs have."""
+        return self.company.workers(self._live)
 
     @property
     def waiting(self) -> int:
@@ -188,43 +201,32 @@ class TrialQueue:
 
     def should_pause(self, key: str, room: int) -> bool:
         """Whether a live trial is to stop after this epoch, so that the longest of those that wait runs before it
-        (:mod:`sweep.engine.pauses`): near the end of the sweep, and one trial at a time.
-
-        Args:
-            key: of the trial.
-            room: trials side by side.
-        """
-        seconds = self._last_seconds(room)
-        if seconds is None:
+        (:mod:`sweep.engine.pauses`): near the end of the sweep, and one trial at a time; with `room` side by side."""
+        if not self._is_ending(room):
             return False
-        own, waiting = self._live[key].slot, [seconds[slot.id] for slot in self._waiting]
-        beside = [seconds[job.slot.id] for job in self.live if job.key != key]
-        return makes_room(seconds[own.id], self._left.epoch(own) or 0.0, beside, waiting, room)
+        beside = [job.slot for job in self.live if job.key != key]
+        return self._left.makes_room(self._live[key].slot, beside, list(self._waiting), room)
 
     def pause(self, key: str) -> None:
         """Note that a live trial is to stop after this epoch, and to wait for its turn again."""
         self._pausing.add(key)
 
     def put_longest_first(self, room: int) -> None:
-        """Let those that wait begin with the longest, near the end of the sweep; before that the plan's order holds.
-
-        Args:
-            room: trials side by side.
-        """
-        seconds = self._last_seconds(room)
+        """Let those that wait begin with the longest, near the end of the sweep, with `room` side by side; before that
+        the plan's order holds."""
+        if not self._is_ending(room):
+            return
+        seconds = self._left.of_all([*self._waiting, *(job.slot for job in self.live)])
         if seconds is not None:
             self._waiting.sort(key=lambda slot: -seconds[slot.id])
 
-    def _last_seconds(self, room: int) -> dict[str, float] | None:
-        """Seconds that all that waits or runs would yet take, by slot id; None before the end of the sweep, which comes
-        when fewer wait than run, and for nothing but room."""
-        if not 0 < len(self._waiting) < room <= len(self._live) or not self.searches.exhausted:
-            return None
-        if self._pausing or self._attempts.crowded:  # where memory was short, trials do not all take the same room
-            return None
-        if not all(self._is_ready(slot.teacher) for slot in self._waiting):
-            return None
-        return self._left.of_all([*self._waiting, *(job.slot for job in self.live)])
+    def _is_ending(self, room: int) -> bool:
+        """Whether it is the end of the sweep: fewer wait than run, for nothing but room, and none pauses yet. Where
+        trials share workers, or memory was short, they do not all take the same room, and there is no such end."""
+        if self.company.most > 1 or not 0 < len(self._waiting) < room <= len(self._live):
+            return False
+        crowd = self._pausing or self._attempts.crowded
+        return self.searches.exhausted and not crowd and all(self._is_ready(slot.teacher) for slot in self._waiting)
 
     def given_up(self, key: str) -> bool:
         """Whether a live trial need not go on."""
@@ -262,11 +264,11 @@ class TrialQueue:
         self._confirm()
         return body
 
-    def will_retry(self, key: str, crowded: bool = False, vain: bool = False) -> bool:
-        """Whether a live trial would be tried again if this attempt failed (:meth:`Attempts.left`)."""
-        return self._attempts.left(key, crowded, vain)
+    def will_retry(self, key: str, crowded: bool = False, vain: bool = False, worker: bool = False) -> bool:
+        """Whether a live trial would be tried again if this attempt failed, as :meth:`failed` is told of it."""
+        return (worker and self.company.has(key)) or self._attempts.left(key, crowded, vain)
 
-    def failed(self, key: str, crowded: bool = False, vain: bool = False) -> bool:
+    def failed(self, key: str, crowded: bool = False, vain: bool = False, worker: bool = False) -> bool:
         """An attempt failed. True where the trial is tried again; otherwise it is given up for this run.
 
         Args:
@@ -274,10 +276,13 @@ class TrialQueue:
             crowded: memory was short. The trial waits behind all others, so that it does not meet the same neighbours
                 again, and gets a larger share of a GPU.
             vain: it is given up at once.
+            worker: whoever was in the trial's worker may have caused it. Where it had company there, that is no
+                failure of its own, and it is tried again alone.
         """
-        again = self.will_retry(key, crowded, vain)
-        slot = self._leave(key).slot
-        self._attempts.note(key, crowded)
+        again = self.will_retry(key, crowded, vain, worker)
+        if not (worker and self.company.has(key)):
+            self._attempts.note(key, crowded)
+        slot = self._leave(key, broke=True).slot
         if again:
             (self._waiting.append if crowded else self._waiting.put_first)(slot)
             return True
@@ -297,9 +302,10 @@ class TrialQueue:
             self._waiting.append(job.slot)
         return pauses
 
-    def _leave(self, key: str) -> Job:
+    def _leave(self, key: str, *, broke: bool = False) -> Job:
         """A trial is live no longer."""
         self._pausing.discard(key)
+        self.company.left(self._live[key], broke=broke)
         return self._live.pop(key)
 
     def _confirm(self) -> bool:
@@ -317,13 +323,8 @@ class TrialQueue:
     def _renew_searches(self) -> None:
         """A teacher that was trained again may be another one; what was asked for with the first then waits no more."""
         self.searches.renew(self._is_ready, self._key)
-        unfinished = {slot.id for slot in self.searches.unfinished.values()}
-        racing = self.searches.racing
-        wanted = {
-            "search": lambda slot: slot.id in unfinished or self.searches.runs(self._key(slot)),
-            "race": lambda slot: self._key(slot) in racing,
-        }
-        self._waiting.keep(lambda slot: slot.stage not in wanted or wanted[slot.stage](slot))
+        still = self.searches.wanted(self._key)
+        self._waiting.keep(lambda slot: slot.stage not in ("search", "race") or still(slot))
 
     def _drop_done(self) -> None:
         """What ended in earlier runs does not wait, so that nothing left is `exhausted` from the start."""

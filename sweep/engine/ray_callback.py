@@ -10,7 +10,7 @@ from ray.exceptions import RayError
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from sweep.engine.job import Job
+from sweep.engine.job import Job, keys_of
 from sweep.engine.queue import TrialQueue
 from sweep.engine.ray_internals.groups import release_left
 from sweep.engine.ray_internals.workers import end_worker, has_worker
@@ -55,8 +55,12 @@ class RayCallback(Callback):
     def _know(self, trials: list[Trial]) -> None:
         """Take over Ray's new trials; its list only grows."""
         for trial in trials[self._trials_known :]:
-            self._trials[trial.config["key"]] = trial
+            self._trials |= dict.fromkeys(keys_of(trial.config), trial)
         self._trials_known = len(trials)
+
+    def _keys(self, trial: Trial) -> list[str]:
+        """Of the trials that are on the worker of one of Ray's; one that broke there may be on another by now."""
+        return [key for key in keys_of(trial.config) if self._trials.get(key) is trial]
 
     def _look_after(self, job: Job) -> None:
         """End the worker of a live trial where it is hung; Ray then tells of its death."""
@@ -65,34 +69,39 @@ class RayCallback(Callback):
             self._recorder.vigil.asked(job)
         reason = self._recorder.vigil.hung(job)
         if reason:
-            self._hung[job.key] = reason
-            self._recorder.vigil.left(job.key)  # and from the next look on it gets the time to die
+            for key in self._keys(trial):
+                self._hung[key] = reason
+                self._recorder.vigil.left(key)  # and from the next look on it gets the time to die
             end_worker(trial)
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Note that a worker has taken a trial up."""
-        self._trials[trial.config["key"]] = trial
-        self._recorder.started(trial.config["key"])
+        """Note that a worker has taken up what it was given."""
+        for key in keys_of(trial.config):
+            self._trials[key] = trial
+            self._recorder.started(key)
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        """Note what a worker reports: epochs, and the trial's state where that is its end."""
-        self._recorder.result(trial.config["key"], result)
-        self._forget(trial.config["key"])
+        """Note what a worker reports of each trial: epochs, and its state where that is its end."""
+        for key, report in result["reports"]:
+            self._recorder.result(key, report)
+            self._forget(key)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Note that a trial was stopped early; one whose last report told its end is not live any more."""
-        self._recorder.stopped_early(trial.config["key"])
-        self._forget(trial.config["key"])
+        """Note what was stopped early; a trial whose last report told its end is not live any more."""
+        for key in self._keys(trial):
+            self._recorder.stopped_early(key)
+            self._forget(key)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Note that a trial's worker died; where the trial had ended before, only the log hears of it."""
-        key = trial.config["key"]
-        if not self._queue.is_live(key):
-            _log.warning("Ray lost the worker of trial %s after its end: %s", key, trial.get_error())
-        self._recorder.guarded(key, lambda job: self._died(job, trial))
-        self._forget(key)
+        """Note that a worker died; where all its trials had ended before, only the log hears of it."""
+        live = [key for key in self._keys(trial) if self._queue.is_live(key)]
+        if not live:
+            _log.warning("Ray lost the worker of trial %s after its end: %s", trial.config["key"], trial.get_error())
+        for key in live:
+            self._recorder.guarded(key, lambda job: self._died(job, trial))
+            self._forget(key)
 
     def _release(self) -> None:
         """Give back the devices of a dead worker that had several below it. Those die some time after it, so they are

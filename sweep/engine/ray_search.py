@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ray.tune import Stopper
@@ -27,7 +27,7 @@ class PlanSearcher(Searcher):
     def __init__(
         self,
         queue: TrialQueue,
-        describe: Callable[[Job], dict[str, Any]],
+        describe: Callable[[Sequence[Job]], dict[str, Any]],
         stopped: Callable[[], bool],
         room: Callable[[], int],
     ) -> None:
@@ -46,17 +46,19 @@ class PlanSearcher(Searcher):
         return True
 
     def suggest(self, trial_id: str) -> Any:
-        """The next job as a trial's config; None while there is no room, or the rest waits for a teacher.
+        """The next job, and those that share its worker, as a trial's config; None while there is no room, or the rest
+        waits for a teacher.
 
         No trial waits inside Ray: there it could be neither stopped nor given a better place in the queue.
         """
         if self._stopped():
             return Searcher.FINISHED
-        if self._queue.running >= self._room():
+        room = self._room()
+        if self._queue.running >= room:
             return None
-        job = self._queue.next()
-        if job is not None:
-            return self._describe(job)
+        jobs = self._queue.next_together(room)
+        if jobs:
+            return self._describe(jobs)
         return Searcher.FINISHED if self._queue.exhausted else None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -87,10 +89,13 @@ class CellScheduler(FIFOScheduler):
         return True
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        """Tell the queue of a trial's epochs; STOP where the trial is given up or is to pause, else CONTINUE."""
-        key = trial.config["key"]
-        stop = self._queue.is_live(key) and (self._queue.report(key, result["epochs"]) or self._pauses(key))
-        return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
+        """Tell the queue of the trials' epochs; STOP where one is given up or is to pause, which only one that has its
+        worker to itself is, else CONTINUE."""
+        stop = [self._is_to_stop(key, report) for key, report in result["reports"] if self._queue.is_live(key)]
+        return str(TrialScheduler.STOP if any(stop) else TrialScheduler.CONTINUE)
+
+    def _is_to_stop(self, key: str, report: dict[str, Any]) -> bool:
+        return self._queue.report(key, report["epochs"]) or self._pauses(key)
 
     def _pauses(self, key: str) -> bool:
         """Whether a trial makes room for one that waits, which the queue then knows."""
@@ -112,21 +117,21 @@ class StopAfterEpoch(Stopper):
     Args:
         stopped: whether the sweep is to end.
         at_once: whether what still runs then is to end where it is, and to go on from its last checkpoint later.
-        foresee: is told of each report first, as Ray asks before it tells anybody else.
+        foresee: is told of the reports of each worker first, as Ray asks before it tells anybody else.
     """
 
     def __init__(
         self,
         stopped: Callable[[], bool],
         at_once: Callable[[], bool] = lambda: False,
-        foresee: Callable[[dict[str, Any]], object] = lambda report: None,
+        foresee: Callable[[Iterable[dict[str, Any]]], object] = lambda reports: None,
     ) -> None:
         self._stopped = stopped
         self._at_once = at_once
         self._foresee = foresee
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        self._foresee(result)
+        self._foresee([report for _, report in result["reports"]])
         return self._stopped()
 
     def stop_all(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -142,9 +142,10 @@ class Recorder:
             self._ends_at = now if self._until.left() <= 0 else self._ends_at
         return now
 
-    def foresee(self, report: dict[str, Any]) -> None:
-        """Ask for the sweep's end where a trial's next epoch, as long as the one it reports, would end too late."""
-        self._mind(max((epoch["seconds"] for epoch in report["epochs"] if not epoch.get("replayed")), default=0.0))
+    def foresee(self, reports: Iterable[dict[str, Any]]) -> None:
+        """Ask for the sweep's end where the next epoch of the trials that share a worker, as long as the one that they
+        report, would end too late."""
+        self._mind(sum(max(_trained(report), default=0.0) for report in reports))
 
     def _mind(self, epoch: float) -> None:
         """Begin no epoch when fewer seconds are left than one takes."""
@@ -179,7 +180,7 @@ class Recorder:
     def _started(self, job: Job) -> None:
         self._begun.add(job.key)
         self._places.pop(job.key, None)
-        self.vigil.begun(job)
+        self.vigil.begun(job, self._queue.company.size(job.key))
         if not self._ledger.is_final(job.key):  # a teacher that is only stored anew has its result already
             self._ledger.append("start", job.key, body=start_body(job.slot, job.trial, self._devices(job)))
         self._display.started(job)
@@ -189,8 +190,7 @@ class Recorder:
 
     def _result(self, job: Job, result: dict[str, Any]) -> None:
         self._places.update({job.key: result["ran_on"]} if "ran_on" in result else {})
-        trained = [epoch["seconds"] for epoch in result["epochs"] if not epoch.get("replayed")]
-        self.vigil.heard(job, max(trained, default=None))
+        self.vigil.heard(job, max(_trained(result), default=None))
         self._queue.report(job.key, result["epochs"])  # of its last epoch the scheduler does not hear
         epochs, ends = self._counting(job, result)
         for epoch in epochs:
@@ -252,13 +252,12 @@ class Recorder:
         """`told`: by the attempt, where its process could tell of its end."""
         if job.key not in self._begun:  # its worker died before it could start
             self._started(job)
-        crowded = state == "out-of-memory"
-        vain = told.get("vain", False)
-        again = self._queue.will_retry(job.key, crowded, vain)
+        how = {"crowded": state == "out-of-memory", "vain": told.get("vain", False), "worker": state != "failed"}
+        again = self._queue.will_retry(job.key, **how)
         body: dict[str, Any] = {"state": state, "reason": reason, "log": told.get("log", ""), "again": again}
         body |= self._place(job)
         self._ledger.append("failed", job.key, body=body)
-        if not self._queue.failed(job.key, crowded, vain) and self._dividing is not None:
+        if not self._queue.failed(job.key, **how) and self._dividing is not None:
             self._dividing.failed(job.key)
         self.vigil.left(job.key)
         self._display.ended(job, state, body)
@@ -300,3 +299,8 @@ class Recorder:
     def _place(self, job: Job) -> dict[str, Any]:
         """Where the trial's attempt runs, or ran; nothing where it has not come to an epoch's end."""
         return {"ran_on": self._places[job.key]} if job.key in self._places else {}
+
+
+def _trained(report: dict[str, Any]) -> list[float]:
+    """Seconds of the epochs that a report tells of, of those that were trained for it."""
+    return [epoch["seconds"] for epoch in report["epochs"] if not epoch.get("replayed")]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.cluster.carried import nothing_lost
-from sweep.engine.job import describe
+from sweep.engine.job import describe_together
 from sweep.engine.recorder import Recorder
 from sweep.engine.room import Room
 from sweep.engine.running import Run, why_stopped
@@ -72,7 +72,7 @@ def _tuner(run: Run, recorder: Recorder, temporary: Path) -> Tuner:
     from sweep.engine.trainable import TrialTrainable
 
     room = Room(run.plan, changes=run.address is not None)
-    described = partial(describe, plan=run.plan, root=run.root)
+    described = partial(describe_together, plan=run.plan, root=run.root)
     return tune.Tuner(
         tune.with_resources(TrialTrainable, _devices),
         tune_config=tune.TuneConfig(

@@ -54,7 +54,8 @@ class Vigil:
     """Listens for the epochs of what runs, and says who is hung.
 
     Args:
-        minutes: after which a worker that has told of nothing is hung; None learns that from the epochs.
+        minutes: after which a worker that has told of nothing is hung, for each of its trials; None learns that from
+            the epochs.
         clock: seconds; it has to be looked at (:meth:`look`) often.
         waits: seconds for which a worker may wait for what it cannot go on without, such as a storage; they are no part
             of `minutes`.
@@ -67,8 +68,11 @@ class Vigil:
         self._waits = waits
         self._clock = AwakeClock(clock)
         self._heard: dict[str, tuple[float, Phase]] = {}
+        self._together: dict[str, int] = {}
+        """Trials in a trial's worker, whose epochs it does together; one where it is not said."""
         self._silences: dict[tuple[Any, ...], float] = {}
         self._epochs: dict[tuple[Any, ...], float] = {}
+        """Of this and the one above: a trial's part of what its worker took."""
 
     def look(self) -> float:
         """Let time pass; seconds since the vigil began."""
@@ -78,9 +82,10 @@ class Vigil:
         """A worker is to take a trial up, and has not answered yet; what is known of the job already stands."""
         self._heard.setdefault(job.key, (self._clock.now, "asked"))
 
-    def begun(self, job: Job) -> None:
-        """A worker has taken a trial up."""
+    def begun(self, job: Job, together: int = 1) -> None:
+        """A worker has taken a trial up; with those beside it, so many."""
         self._heard[job.key] = self._clock.now, "first"
+        self._together[job.key] = together
 
     def heard(self, job: Job, seconds: float | None) -> None:
         """A worker has told of a trial.
@@ -94,13 +99,15 @@ class Vigil:
         since, phase = self._heard.get(job.key, (now, "asked"))
         self._heard[job.key] = now, "later"
         if seconds is not None:
-            _keep(self._silences, job, now - since)
+            own = (now - since) / self._beside(job)
+            _keep(self._silences, job, own)
             # what comes before a first epoch, such as the reading of the data, is no part of it
-            _keep(self._epochs, job, now - since if phase == "later" else seconds)
+            _keep(self._epochs, job, own if phase == "later" else seconds)
 
     def left(self, key: str) -> None:
         """A worker has left a trial, whatever came of it."""
         self._heard.pop(key, None)
+        self._together.pop(key, None)
 
     def hung(self, job: Job) -> str:
         """Why a job's worker is taken for hung; empty while it is not."""
@@ -112,26 +119,31 @@ class Vigil:
         if limit is None or silent < limit:
             return ""
         if self._limit is not None:
-            told = f"(compute.max_epoch_minutes: {self._limit / 60:g})"
+            beside = f" for each of {self._beside(job)} trials" if self._beside(job) > 1 else ""
+            told = f"(compute.max_epoch_minutes: {self._limit / 60:g}{beside})"
             return f"its worker told of no epoch for {duration(silent)} {told}"
         if phase == "asked":
             return f"its worker did not take it up for {duration(silent)}"
-        longest = duration(_longest(self._silences, job) or 0.0)
+        longest = duration((_longest(self._silences, job) or 0.0) * self._beside(job))
         return f"its worker told of no epoch for {duration(silent)}, and the longest took {longest}"
 
     def longest(self, jobs: Iterable[Job]) -> float:
-        """Seconds of the longest epoch that trials like these have taken in this run; 0 where none was heard of."""
-        return max((_longest(self._epochs, job) or 0.0 for job in jobs), default=0.0)
+        """Seconds of the longest epoch that trials like these have taken in this run, or would take of each worker with
+        those that are on it; 0 where none was heard of."""
+        return max(((_longest(self._epochs, job) or 0.0) * self._beside(job) for job in jobs), default=0.0)
+
+    def _beside(self, job: Job) -> int:
+        return self._together.get(job.key, 1)
 
     def _limit_of(self, job: Job, phase: Phase) -> float | None:
         if self._limit is not None:
-            return self._limit + self._waits
+            return self._limit * self._beside(job) + self._waits
         if phase == "asked":
             return LEAST_SECONDS + self._waits
         longest = _longest(self._silences, job)
         taught = job.slot.teacher is not None or job.slot.config["teacher"] is not None
         least = LEAST_FIRST_SECONDS if phase == "first" or taught else LEAST_SECONDS
-        return None if longest is None else max(TIMES * longest, least + self._waits)
+        return None if longest is None else max(TIMES * longest * self._beside(job), least + self._waits)
 
 
 def _keep(longest: dict[tuple[Any, ...], float], job: Job, seconds: float) -> None:

@@ -56,6 +56,11 @@ class Waiting:
         groups = self._groups.items()
         return self._merged(some for (teacher, last), some in groups if (confirming or not last) and ready(teacher))
 
+    def beside(self, slot: Slot) -> Iterable[Slot]:
+        """Those that wait for the same teacher, and confirm where this one does, in order; none may be added or taken
+        out meanwhile."""
+        return self._groups.get(_group(slot), {}).values()
+
     def of(self, slot_id: str) -> Slot | None:
         """The first with an id; None where none has it."""
         places = self._by_id.get(slot_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
@@ -34,29 +34,55 @@ CHECKPOINTS = "checkpoints"
 def begin(job: dict[str, Any], group: Group | None = None) -> Generator[EpochResult, None, Network]:
     """The job's training, in this process: a share of it, where `group` are several. The leading one has the
     checkpoints stored, and measures what the epochs take of its machine."""
-    import torch
-
-    from trainers.accelerator import limited
     from trainers.fit import fit
     from trainers.loop.data_parallel import ALONE
 
-    torch.set_num_threads(job["cpus"])
-    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", str(job["cpus"]))  # else a pool of up to 32 a worker
     trial = TrialConfig.model_validate(job["trial"])
-    data = data_of(job, trial)
-    storage = storage_of(job)
-    teacher = None
-    if trial.teacher is not None:
-        teacher = partial(_teacher, job["teachers"], patient_storage_of(job), trial.teacher, data, device_of(job))
-    budget = None if job["bank_gb"] is None else int(job["bank_gb"] * GIGABYTE)
-    bank = _bank(job["bank"], budget, storage)
-    limited(job["gpus"])
-    folder = Path(job["folder"])
     together = group or ALONE
-    running = fit(trial, data=data, teacher=teacher, bank=bank, folder=folder, device=device_of(job), group=together)
+    folder = Path(job["folder"])
+    running = fit(trial, folder=folder, group=together, **_needs(job, [trial]))
     if not together.leads:
         return running
-    return metered(stored(running, storage, folder), gauges_of(on_gpu=bool(job["gpus"])))
+    return metered(stored(running, storage_of(job), folder), gauges_of(on_gpu=bool(job["gpus"])))
+
+
+def begin_together(jobs: Sequence[dict[str, Any]]) -> dict[str, Generator[EpochResult, None, Network]]:
+    """The trainings of jobs that are a cohort, in this process, by key.
+
+    Raises:
+        InputError: where they do not go together, and as :func:`data_of`.
+        StorageError: when the checkpoints cannot be fetched.
+    """
+    from trainers.cohort import fit_cohort
+
+    trials = [TrialConfig.model_validate(job["trial"]) for job in jobs]
+    folders = [Path(job["folder"]) for job in jobs]
+    storage, needed = storage_of(jobs[0]), patient_storage_of(jobs[0])
+    for folder in folders:  # the first to be asked sets all of them up
+        needed.pull(folder / CHECKPOINTS)
+    trainings = fit_cohort(trials, folders=folders, **_needs(jobs[0], trials))
+    together = zip(jobs, trainings, folders, strict=True)
+    return {job["key"]: stored(running, storage, folder) for job, running, folder in together}
+
+
+def _needs(job: dict[str, Any], trials: Sequence[TrialConfig]) -> dict[str, Any]:
+    """What the trainings of a job, and of those that are a cohort with it, have in common; torch is set up for it."""
+    import torch
+
+    from trainers.accelerator import limited
+
+    torch.set_num_threads(job["cpus"])
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", str(job["cpus"]))  # else a pool of up to 32 a worker
+    device, teacher = device_of(job), None
+    for trial in trials:
+        data = data_of(job, trial)
+    taught = next((trial.teacher for trial in trials if trial.teacher is not None), None)
+    if taught is not None:
+        teacher = partial(_teacher, job["teachers"], patient_storage_of(job), taught, data, device)
+    budget = None if job["bank_gb"] is None else int(job["bank_gb"] * GIGABYTE)
+    bank = _bank(job["bank"], budget, storage_of(job))
+    limited(job["gpus"])
+    return {"data": data, "teacher": teacher, "bank": bank, "device": device}
 
 
 def stored(
@@ -116,7 +142,7 @@ def patient_storage_of(job: dict[str, Any]) -> Storage:
 
 @lru_cache(maxsize=2)
 def _storage(uri: str, root: str) -> Storage:
-    return storage_at(uri, Path(root))
+    return storage_at(uri, Path(root), begun=True)
 
 
 def data_of(job: dict[str, Any], trial: TrialConfig) -> ImageData:

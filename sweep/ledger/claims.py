@@ -201,8 +201,16 @@ class Claims:
 
     def others_train(self) -> bool:
         """Whether another member is alive and may yet end a trial, or give one back."""
+        return any(self._others_training())
+
+    def training(self) -> int:
+        """How many members train, this one included."""
+        return 1 + sum(self._others_training())
+
+    def _others_training(self) -> Iterator[bool]:
+        """Of each other member that is alive, whether it does."""
         others = (path.stem for path in self._members.glob("[!.]*.json") if path.stem != self.id)
-        return any((self._said(other) or {}).get("trains", True) for other in others if not self._is_dead(other))
+        return ((self._said(other) or {}).get("trains", True) for other in others if not self._is_dead(other))
 
     def _beat(self, *, over: bool = False) -> None:
         self._beats += 1

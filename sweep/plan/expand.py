@@ -89,7 +89,7 @@ def build_plan(spec: Spec, store: TeacherStore | None = None) -> Plan:
         budget=spec.budget.model_dump(mode="json"),
         protocol=spec.protocol,
         baseline=spec.baseline,
-        compute=spec.compute.model_dump(exclude={"mps"}),  # which is how a run is served, and no part of the plan
+        compute=_compute(spec),
         tracking=spec.tracking.model_dump(),
         images=_images(data),
         networks=_networks([*architectures.values(), *(pair.student for pair in spec.pairs)], data),
@@ -107,6 +107,12 @@ def build_plan(spec: Spec, store: TeacherStore | None = None) -> Plan:
             *idle(spec),
         ),
     )
+
+
+def _compute(spec: Spec) -> dict[str, Any]:
+    """The spec's section as earlier releases noted it: without MPS, which is how a run is served and no part of the
+    plan, and without a cohort of one."""
+    return spec.compute.model_dump(exclude={"mps", *({"cohort"} if spec.compute.cohort == 1 else ())})
 
 
 def _check_length(spec: Spec) -> None:

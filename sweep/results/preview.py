@@ -207,8 +207,10 @@ def _rows(plan: Plan, over: Standing, elsewhere: Mapping[str, str]) -> list[dict
 def _compute(plan: Plan) -> str:
     """What a trial trains on, and what of each batch each of its workers gets."""
     cpus, gpus, workers = (plan.compute[name] for name in ("cpus", "gpus", "workers"))
+    cohort = plan.compute.get("cohort", 1)
     if workers == 1:
-        return f"{counted(cpus, 'CPU')} and {counted(gpus, 'GPU')} a trial"
+        share = f", or for up to {cohort} that go together" if cohort > 1 else ""
+        return f"{counted(cpus, 'CPU')} and {counted(gpus, 'GPU')} a trial{share}"
     configs = [slot.config for slot in plan.slots] + [cell.config for cell in plan.cells]
     recipes = [config["recipe"] for config in configs]
     batches = sorted({recipe["batch_size"] for recipe in recipes})

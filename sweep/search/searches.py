@@ -324,6 +324,16 @@ class Searches:
         """Keys of the trials that races wait for."""
         return self._won.waits
 
+    def wanted(self, key_of: Callable[[Slot], str]) -> Callable[[Slot], bool]:
+        """Whether a search still waits for a slot of its own: a suggestion that has not ended, or one of its race."""
+        unfinished, racing = {slot.id for slot in self.unfinished.values()}, self.racing
+
+        def still(slot: Slot) -> bool:
+            key = key_of(slot)
+            return key in racing if slot.stage == "race" else slot.id in unfinished or self.runs(key)
+
+        return still
+
     def confirming(
         self,
         ready: Callable[[str | None], bool],

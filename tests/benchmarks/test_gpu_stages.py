@@ -22,6 +22,7 @@ from benchmarks.gpu.show import latest
 from benchmarks.gpu.stages import every, sharing
 from benchmarks.gpu.stages.views import as_pixels
 from benchmarks.trials import DEEP
+from tests.support import forked_stages
 from trainers.config import Recipe
 from trainers.result import EpochResult
 from trainers.views.views import Views
@@ -39,7 +40,7 @@ PathFinder.find_spec = find_spec
 
 
 @pytest.fixture
-def bare(tmp_path: Path) -> Mapping[str, str]:
+def bare(tmp_path: Path) -> dict[str, str]:
     """An environment in whose processes much is not installed."""
     (tmp_path / "site" / "sitecustomize.py").parent.mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(BLOCKING)
@@ -135,8 +136,8 @@ def test_processes_share_a_card_in_turns(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.slow(300)
 def test_every_stage_runs_on_a_cpu_from_start_to_end(bare: Mapping[str, str], tmp_path: Path) -> None:
     out = tmp_path / "found.jsonl"
-    command = [sys.executable, "-m", "benchmarks.gpu", "--quick", "--device", "cpu", "--out", str(out)]
-    ran = subprocess.run(command, env=bare, cwd=tmp_path, capture_output=True, text=True)
+    command = [sys.executable, "-m", forked_stages.__name__, "--quick", "--device", "cpu", "--out", str(out)]
+    ran = subprocess.run(command, env=bare | forked_stages.ONE_THREAD, cwd=tmp_path, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + out.with_suffix(".log").read_text()[-5000:]
     found = read(out)
     assert not [finding for finding in found if "error" in finding]

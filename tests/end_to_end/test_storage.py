@@ -16,8 +16,8 @@ import pytest
 
 from search_spaces.loader import parse_spec
 from sweep.cli.app import main
+from sweep.engine.attempt import Attempt
 from sweep.engine.job import Job, describe
-from sweep.engine.trainable import TrialTrainable
 from sweep.layout import Root
 from sweep.ledger.snapshot import kept
 from sweep.ledger.store import Ledger
@@ -50,11 +50,12 @@ class Machine:
 
     def __init__(self, folder: Path, plan: Plan, name: str) -> None:
         self.root = Root.at(folder / name, str(folder / "shared"))
+        self.root.check_writable()
         self._plan = plan
 
-    def trial(self, method: str, teacher: TeacherConfig | None = None) -> TrialTrainable:
+    def trial(self, method: str, teacher: TeacherConfig | None = None) -> Attempt:
         """Takes on the first trial of a method."""
-        return TrialTrainable(self.job(method, teacher))
+        return Attempt(self.job(method, teacher))
 
     def job(self, method: str, teacher: TeacherConfig | None = None) -> dict[str, Any]:
         slot = next(slot for slot in self._plan.slots if slot.method == method)
@@ -74,11 +75,11 @@ def machines(tmp_path: Path, plan: Plan) -> Iterator[tuple[Machine, Machine]]:
     yield Machine(tmp_path, plan, "one"), Machine(tmp_path, plan, "other")
 
 
-def to_the_end(trainable: TrialTrainable) -> list[dict[str, Any]]:
+def to_the_end(attempt: Attempt) -> list[dict[str, Any]]:
     """The epochs of a trial, and its last report."""
-    reports = [trainable.step()]
+    reports = [attempt.step()]
     while not reports[-1]["done"]:
-        reports.append(trainable.step())
+        reports.append(attempt.step())
     assert reports[-1]["state"] == "finished", reports[-1]
     return reports
 
@@ -93,7 +94,7 @@ def test_a_trial_goes_on_on_another_machine(machines: tuple[Machine, Machine], t
     first = one.trial("scratch")
     before = [first.step() for _ in range(2)]
     assert len(one.stored("scratch")) == len(one.checkpoints("scratch")) == 2
-    first.cleanup()
+    first.leave()
     assert one.checkpoints("scratch") == []  # the storage has them
     resumed = to_the_end(other.trial("scratch"))
     assert [epoch["epoch"] for epoch in resumed[0]["epochs"]] == [1, 2, 3]

@@ -341,7 +341,7 @@ def test_a_range_has_so_many_steps_at_most(ends: str, sampler: str) -> None:
     assert found.startswith("5: methods[0].kd.alpha: a range has at most 1,000,000 steps, found [0, 1")
 
 
-@pytest.mark.parametrize("field", ["cpus", "workers", "bank_gb"])
+@pytest.mark.parametrize("field", ["cpus", "workers", "cohort", "bank_gb"])
 def test_what_a_trial_may_take_has_a_limit(field: str) -> None:
     found = the_mistake(compute=f"{{{field}: 99999999999999}}")
     assert found.startswith(f"{LAST}: compute.{field}: should be less than or equal to ")

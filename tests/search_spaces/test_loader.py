@@ -364,10 +364,16 @@ def test_protocol_paper_trains_on_everything() -> None:
         ({"baseline": ""}, f"{LAST}: baseline: unknown baseline (one of this spec's methods) 'None'; "),
         (
             {"compute": "{cpu: 1}"},
-            f"{LAST}: compute.cpu: unknown key 'cpu'; did you mean 'cpus'? valid: bank_gb, cpus, gpus, max_epoch",
+            f"{LAST}: compute.cpu: unknown key 'cpu'; did you mean 'cpus'? valid: bank_gb, cohort, cpus, gpus, max",
         ),
         ({"compute": "{cpus: 0}"}, f"{LAST}: compute.cpus: should be greater than or equal to 1, found 0"),
         ({"compute": "{gpus: -0.5}"}, f"{LAST}: compute.gpus: must be 0 or more, or auto, found -0.5"),
+        ({"compute": "{cohort: 0}"}, f"{LAST}: compute.cohort: should be greater than or equal to 1, found 0"),
+        (
+            {"compute": "{cohort: 5, workers: 2}"},
+            f"{LAST}: compute: cohort is of trials with one worker each: leave cohort out, or workers",
+        ),
+        ({"compute": "{cohort: 5, gpus: auto}"}, f"{LAST}: compute: gpus must be a number with a cohort, found auto"),
         ({"compute": "4"}, f"{LAST}: compute: must be a mapping, found 4"),
         ({"search": "{trials: 5}"}, f"{LAST}: search: nothing in this spec is searched; give a method or the recipe"),
         ({"tracking": "{models: some}"}, f"{LAST}: tracking.models: should be 'best', 'all' or 'none', found "),

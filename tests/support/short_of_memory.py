@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces.loader import parse_spec
+from sweep.engine.attempt import Attempt
 from sweep.engine.job import Job, describe
-from sweep.engine.trainable import TrialTrainable
 from sweep.layout import Root
 from sweep.plan.expand import build_plan
 
@@ -46,13 +46,13 @@ def job(root: Root, *, batch_size: str, samples_per_class: str) -> dict[str, Any
 
 def main() -> None:
     root = Root(Path(sys.argv[1]))
-    worker = TrialTrainable(job(root, batch_size="1000", samples_per_class="null"))
+    worker = Attempt(job(root, batch_size="1000", samples_per_class="null"))
     unlimited = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (address_space() + LEFT, unlimited[1]))
     print(json.dumps(worker.step()))
     resource.setrlimit(resource.RLIMIT_AS, unlimited)
-    worker.reset_config(job(root, batch_size="8", samples_per_class="2"))
-    print(json.dumps(worker.step()))
+    worker.leave()
+    print(json.dumps(Attempt(job(root, batch_size="8", samples_per_class="2")).step()))
 
 
 if __name__ == "__main__":

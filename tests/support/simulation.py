@@ -20,7 +20,7 @@ from rich.console import Console
 
 from sweep.engine.display import PlainDisplay
 from sweep.engine.dividing import Dividing
-from sweep.engine.job import Job
+from sweep.engine.job import Job, keys_of
 from sweep.engine.queue import TrialQueue
 from sweep.engine.ray_callback import RayCallback
 from sweep.engine.ray_search import CellScheduler, StopAfterEpoch
@@ -152,6 +152,8 @@ class Driver:
         self.scheduler = CellScheduler(self.queue, lambda: workers)
         self.stopper = StopAfterEpoch(self.recorder.stopped)
         self.trials: dict[str, Trial] = {}
+        """Ray's, by the keys of ours."""
+        self._workers = workers
         self._fresh: set[str] = set()
         begin(ledger, plan)
         if world.shares:
@@ -162,27 +164,36 @@ class Driver:
                 ledger.append("final", slot.id, body=final_body("finished", epochs, plan.protocol))
 
     def start(self) -> Job | None:
-        """Hand the next job to a worker."""
-        job = self.queue.next()
-        if job is not None:
-            self.trials[job.key] = Trial("TrialTrainable", config={"key": job.key}, stub=True)
-            self._fresh.add(job.key)
-            self.callback.on_trial_start(0, [], self.trials[job.key])
-            self._heard()
-        return job
+        """Hand the next job to a worker, with those that are to share it; the first."""
+        jobs = self.queue.next_together(self._workers)
+        if not jobs:
+            return None
+        first, *others = ({"key": job.key} for job in jobs)
+        trial = Trial("TrialTrainable", config=first | {"beside": others}, stub=True)
+        self.trials |= dict.fromkeys(keys_of(trial.config), trial)
+        self._fresh |= self.trials.keys() & keys_of(trial.config)
+        self.callback.on_trial_start(0, [], trial)
+        self._heard()
+        return jobs[0]
 
     def step(self, key: str) -> None:
-        """Let a live trial do one step, and tell of it in Ray's order."""
-        report = self.world.step(self.queue.job(key), key in self._fresh)
-        self._fresh.discard(key)
-        self.tell(key, report)
+        """Let a live trial do one step, with those that share its worker, and tell of it in Ray's order."""
+        trial = self.trials[key]
+        live = [key for key in keys_of(trial.config) if self.trials[key] is trial and self.queue.is_live(key)]
+        reports = {key: self.world.step(self.queue.job(key), key in self._fresh) for key in live}
+        self._fresh -= reports.keys()
+        self._tell(trial, reports)
 
     def tell(self, key: str, report: dict[str, Any]) -> None:
+        """Tell what a worker reports of the one trial that it has."""
+        self._tell(self.trials[key], {key: report})
+
+    def _tell(self, trial: Trial, reports: dict[str, dict[str, Any]]) -> None:
         """As Ray's controller does it: the stopper, the scheduler, then the callbacks."""
-        trial = self.trials[key]
-        stop = self.stopper(trial.trial_id, report) or report["done"]
-        stop = stop or self.scheduler.on_trial_result(None, trial, report) == TrialScheduler.STOP
-        self.callback.on_trial_result(0, [], trial, report)
+        result = {"reports": list(reports.items()), "done": all(report["done"] for report in reports.values())}
+        stop = self.stopper(trial.trial_id, result) or result["done"]
+        stop = stop or self.scheduler.on_trial_result(None, trial, result) == TrialScheduler.STOP
+        self.callback.on_trial_result(0, [], trial, result)
         if stop:
             self.callback.on_trial_complete(0, [], trial)
         self._heard()
@@ -225,7 +236,7 @@ def _to_the_end(one: Driver, chance: random.Random, workers: int, live: list[Job
     while not one.queue.exhausted:
         steps += 1
         assert steps < 10_000, "the sweep does not end"
-        while len(one.queue.live) < workers and one.start() is not None:
+        while one.queue.running < workers and one.start() is not None:
             live[:] = one.queue.live
         if one.queue.live:
             one.step(chance.choice(one.queue.live).key)

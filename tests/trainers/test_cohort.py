@@ -14,7 +14,7 @@ import torch
 from tests.support import pretended_gpu as on_gpu
 from tests.trainers.examples import finish, small_trial
 from trainers.code import settings_kept
-from trainers.cohort import CohortTrial, fit_cohort
+from trainers.cohort import CohortTrial, fellows, fit_cohort
 from trainers.config import DatasetConfig, TeacherConfig, TrialConfig
 from trainers.contract.pretended_gpu import pretended
 from trainers.data import ImageData, TrainingData
@@ -395,3 +395,16 @@ def test_on_a_pretended_gpu_the_numbers_are_the_cpu_s() -> None:
     with pretended(0):
         begun = fit_cohort(configs, data=on_gpu.images(), teacher=taught, device="cuda")
         assert [finish(trial)[0] for trial in begun] == expected
+
+
+# -- who can be in one ------------------------------------------------------------------------------------------------
+
+
+def test_trials_that_may_go_together_are_known_by_what_they_share() -> None:
+    kinds = {fellows(config) for config in trials(*EVERY_KIND.values())}
+    assert len(kinds) == 1
+    assert fellows(small_trial("kd", seed=1)) not in kinds
+    assert fellows(small_trial("kd", lr=0.01)) not in kinds
+    assert fellows(small_trial("kd", compile=True)) is None
+    few = [fellows(small_trial(method, labelled_fraction=0.5)) for method in ("kd", "dhkd", "scratch")]
+    assert few[0] == few[1] != few[2]

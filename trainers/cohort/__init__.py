@@ -9,6 +9,7 @@ What they share fails for all who read it: an image that cannot be read, or the 
 each student, whose kernels may overlap; that has not been run on a GPU.
 """
 
+from trainers.cohort.strangers import fellows
 from trainers.cohort.together import CohortTrial, fit_cohort
 
-__all__ = ["CohortTrial", "fit_cohort"]
+__all__ = ["CohortTrial", "fellows", "fit_cohort"]

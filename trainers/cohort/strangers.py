@@ -35,6 +35,15 @@ def refuse_strangers(configs: Sequence[TrialConfig]) -> None:
         raise InputError("a cohort's students are not compiled: train trials with `compile: true` one by one")
 
 
+def fellows(config: TrialConfig) -> str | None:
+    """What trials that can be a cohort have in common: equal where they can, as far as their teachers are one; None of
+    a trial that is in none."""
+    if config.recipe.compile:
+        return None
+    reads_all = config.recipe.labelled_fraction == 1 or has_teacher(config.method)
+    return canonical_json([*(config.key_content()[part] for part in SHARED), reads_all])
+
+
 def _content(config: TrialConfig, part: str) -> str:
     """A part of a trial's key, as text."""
     return canonical_json(config.key_content()[part])

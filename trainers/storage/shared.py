@@ -56,6 +56,11 @@ LASTING = (ABSENT, REFUSED)
 """Reasons that only somebody's hand takes away."""
 
 
+MARK = ".storage"
+"""In a folder that is a storage. Where it is missing the folder is another one, such as that on which a disk is mounted
+as a rule."""
+
+
 class Storage:
     """No storage: the local root is all there is, so there is nothing to do."""
 
@@ -95,15 +100,20 @@ class Storage:
 NOWHERE = Storage()
 
 
-def storage_at(uri: str | None, local: Path) -> Storage:
+def storage_at(uri: str | None, local: Path, *, begun: bool = False) -> Storage:
     """The storage at `uri`, of which `local` is this machine's copy; none where no URI is given.
+
+    Args:
+        uri: of an object store or a folder, or a folder's path.
+        local: the root.
+        begun: whether somebody has found it writable already, so that it has to be there.
 
     Raises:
         InputError: for a URI that holds credentials, is no URI that pyarrow reads, or names the local folder itself.
     """
     if not uri:
         return NOWHERE
-    return SharedStorage(uri if "://" in uri else str(Path(uri).expanduser().absolute()), local)
+    return SharedStorage(uri if "://" in uri else str(Path(uri).expanduser().absolute()), local, begun=begun)
 
 
 class SharedStorage(Storage):
@@ -113,9 +123,10 @@ class SharedStorage(Storage):
         StorageError: from any method, when the storage does not do what it is asked.
     """
 
-    def __init__(self, uri: str, local: Path) -> None:
+    def __init__(self, uri: str, local: Path, *, begun: bool = False) -> None:
         refuse_credentials(uri)
         self.uri = uri
+        self._begun = begun
         self._local = local.absolute()
         scheme = urlsplit(uri).scheme
         if scheme in ("", "file") and Path(urlsplit(uri).path).resolve() == self._local.resolve():
@@ -124,6 +135,14 @@ class SharedStorage(Storage):
     @cached_property
     def _remote(self) -> tuple[FileSystem, str]:
         return connected(self.uri)
+
+    @property
+    def _there(self) -> FileSystem:
+        """Its file system. Raises AwayError where a folder is not the one that was found writable."""
+        files, base = self._remote
+        if self._begun and files.type_name not in OBJECT_STORES and not files.get_file_info(f"{base}/{MARK}").is_file:
+            raise AwayError(f"the storage {self.uri} is not there: {base} lacks its {MARK}; is its disk mounted?")
+        return files
 
     def _place(self, path: Path) -> str:
         """Where the storage has what lies at a local path. Raises StorageError for one that is not below the root, as
@@ -135,15 +154,20 @@ class SharedStorage(Storage):
         return (PurePosixPath(self._remote[1]) / inside).as_posix()
 
     def check_writable(self) -> None:
-        """Write a file of a few bytes into the storage, and remove it."""
+        """Write a file of a few bytes into the storage, and remove it; a folder is marked as a storage."""
         with explained(self.uri):
             files, base = self._remote
-            probe = f"{base}/.probe-{uuid4().hex}"
-            if files.type_name not in OBJECT_STORES:
+            is_folder = files.type_name not in OBJECT_STORES
+            if is_folder:
                 files.create_dir(base)
+            probe = f"{base}/.probe-{uuid4().hex}"
             with files.open_output_stream(probe) as stream:
                 stream.write(b"room?")
-            files.delete_file(probe)
+            if is_folder and not files.get_file_info(f"{base}/{MARK}").is_file:
+                files.move(probe, f"{base}/{MARK}")
+            else:
+                files.delete_file(probe)
+        self._begun = True
 
     def sizes(self, folder: Path) -> dict[str, int]:
         """Bytes of each file of a folder, as the storage lists it now, by its name below the folder.
@@ -151,17 +175,17 @@ class SharedStorage(Storage):
         Temporary files are left out; a folder that is not there has no files.
         """
         with explained(self.uri):
-            return {name: size for name, (size, _) in listed(self._remote[0], self._place(folder)).items()}
+            return {name: size for name, (size, _) in listed(self._there, self._place(folder)).items()}
 
     def has(self, path: Path) -> bool:
         """Whether the storage has a file now; a folder does not count."""
         with explained(self.uri):
-            return bool(self._remote[0].get_file_info(self._place(path)).is_file)
+            return bool(self._there.get_file_info(self._place(path)).is_file)
 
     def read(self, path: Path) -> bytes | None:
         """A file's content, of which no local copy is made; None where there is none."""
         with explained(self.uri), suppress(FileNotFoundError):
-            stream = self._remote[0].open_input_stream(self._place(path))
+            stream = self._there.open_input_stream(self._place(path))
             with stream:
                 return bytes(stream.read())
         return None
@@ -173,7 +197,7 @@ class SharedStorage(Storage):
         is left as it is here.
         """
         with explained(self.uri):
-            files, place = self._remote[0], self._place(path)
+            files, place = self._there, self._place(path)
             info = files.get_file_info(place)
             there = {path: info.size} if info.is_file else {}
             if not info.is_file:
@@ -186,14 +210,14 @@ class SharedStorage(Storage):
     def push(self, path: Path, *, anew: bool = False) -> None:
         """Pass on a file; one of the same size there counts as the same, unless it is passed on `anew`."""
         with explained(self.uri):
-            files, place = self._remote[0], self._place(path)
+            files, place = self._there, self._place(path)
             if anew or files.get_file_info(place).size != path.stat().st_size:
                 give(path, files, place)
 
     def mirror(self, folder: Path) -> None:
         """Pass on what the storage lacks or has in another size, and remove there what is not here."""
         with explained(self.uri):
-            files, place = self._remote[0], self._place(folder)
+            files, place = self._there, self._place(folder)
             there = {name: size for name, (size, _) in listed(files, place).items()}
             here = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
             here = {name: path for name, path in here.items() if not _hidden(name)}
@@ -207,7 +231,7 @@ class SharedStorage(Storage):
     def remove(self, path: Path) -> None:
         """Remove a file or folder from the storage, if it is there; the local one stays."""
         with explained(self.uri), suppress(FileNotFoundError):
-            files, place = self._remote[0], self._place(path)
+            files, place = self._there, self._place(path)
             info = files.get_file_info(place)
             if info.is_file:
                 files.delete_file(place)

@@ -6,7 +6,9 @@ Ray calls no longer, a setting that nobody reads. So `pyproject.toml` keeps Ray 
 
 - :mod:`~sweep.engine.ray_internals.workers`: subclasses of two of Ray Tune's classes, put where its controller looks
   for the originals;
-- :mod:`~sweep.engine.ray_internals.processes`: three methods of Ray's head, which start processes that no sweep uses;
+- :mod:`~sweep.engine.ray_internals.processes`: three methods of Ray's head, which start processes that no sweep uses,
+  and two functions, by which two scripts take the place of Ray's: :mod:`~sweep.engine.ray_internals.node_agent` and
+  :mod:`~sweep.engine.ray_internals.worker_start`;
 - :mod:`~sweep.engine.ray_internals.trainer` and :mod:`~sweep.engine.ray_internals.groups`: Ray Train without one of
   its actors, and what does its work;
 - :mod:`~sweep.engine.ray_internals.settings`: an argument of `ray.init` and two variables of the environment, which

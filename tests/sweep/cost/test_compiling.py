@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ from sweep.plan.compiling import undecided
 from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
 from tests.support.examples import SPEC, small_spec
+from tests.support.own import TINYNET
+from trainers.code import unload
 from trainers.config import TrialConfig
 from trainers.errors import InputError
 from trainers.rehearsal import Rehearsal
@@ -219,8 +223,18 @@ recipe: {base: digits, epochs: EPOCHS, warmup_epochs: 0, samples_per_class: 8, t
 pairs: [resnet8 -> resnet8]
 methods: [scratch, kd]
 seeds: 1
-compute: {cpus: 2}
+compute: {cpus: 1}
 """
+
+
+@pytest.fixture
+def one_core() -> Iterator[None]:
+    """Trials are rehearsed one at a time, and no thread waits for another."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    yield
+    os.sched_setaffinity(0, before)
+    unload()
 
 
 def typed(*words: str) -> tuple[str, str]:
@@ -230,8 +244,13 @@ def typed(*words: str) -> tuple[str, str]:
 
 
 @pytest.mark.slow
-def test_a_short_sweep_runs_as_one_that_compiles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("one_core")
+def test_a_short_sweep_runs_as_one_that_compiles_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("runs").mkdir()
+    shutil.copyfile(empty_store, Root(Path("runs")).mlflow_database)
     Path("auto.yaml").write_text(TYPED.replace("EPOCHS", "2"))
     Path("plain.yaml").write_text(TYPED.replace("EPOCHS", "2").replace("auto", "false").replace("typed", "plain"))
     assert "compile: auto of resnet8 counts as false until it is measured" in typed("plan", "auto.yaml")[0]
@@ -242,12 +261,15 @@ def test_a_short_sweep_runs_as_one_that_compiles_nothing(tmp_path: Path, monkeyp
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_core")
 def test_a_long_one_is_measured_and_decided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a network of one layer: the compiler takes its time for that too."""
     monkeypatch.chdir(tmp_path)
-    Path("auto.yaml").write_text(TYPED.replace("EPOCHS", "100000"))
+    Path("tiny.py").write_text(TINYNET)
+    Path("auto.yaml").write_text(TYPED.replace("EPOCHS", "100000").replace("resnet8", "tinynet") + "code: [tiny.py]\n")
     shown, measured = typed("plan", "auto.yaml", "--calibrate")
-    assert "measuring an epoch of resnet8 compiled, and the compiler" in measured
-    (line,) = {line for line in shown.splitlines() if line.startswith("compile: auto: resnet8 is ")}
+    assert "measuring an epoch of tinynet compiled, and the compiler" in measured
+    (line,) = {line for line in shown.splitlines() if line.startswith("compile: auto: tinynet is ")}
     found = re.search(r" an epoch takes (.*) instead of (.*) s, the compiler (\d+)", line)
     assert found and int(found[3]) > 1
     pays = 100000 * (float(found[2]) - float(found[1])) > 1.5 * int(found[3])

@@ -177,6 +177,17 @@ def test_the_disk_holds_every_trials_weights_and_the_checkpoints_of_the_live_one
     assert disk_bytes(searched, 10) == size["resnet20"] + (2 + 5) * size["resnet8"] + live
 
 
+def test_the_live_ones_are_those_of_every_cohort_and_no_more_than_there_are(
+    monkeypatch: pytest.MonkeyPatch, small_plan: Plan
+) -> None:
+    monkeypatch.setattr("sweep.cost.estimate.cores", lambda: 2)
+    teacher = 4 * sum(p.numel() for p in build("resnet20", num_classes=10).parameters())
+    one = disk_bytes(small_plan, 10)
+    for cohort, live in ((3, 6), (64, 9)):
+        plan = build_plan(small_spec(compute={"cohort": cohort}))
+        assert disk_bytes(plan, 10) - one == COPIES * (live - 2) * teacher
+
+
 @pytest.mark.parametrize(("gpus", "each", "fit"), [(8, 0.3, 24), (4, 0.7, 4), (2, 0.25, 8), (8, 3, 2), (1, 1 / 3, 3)])
 def test_a_share_of_a_gpu_never_spans_two(gpus: int, each: float, fit: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)

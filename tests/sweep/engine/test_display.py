@@ -163,6 +163,25 @@ def test_more_epochs_left_take_longer_and_none_take_none(small_plan: Plan, monke
     assert told == ["about 5:00 min left", "about 0 s left", "about 0 s left"]
 
 
+def test_the_first_epochs_of_trials_that_began_side_by_side_say_nothing_of_the_pace(
+    small_plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cohort tells of one of each in one moment."""
+    clock = [0.0]
+    monkeypatch.setattr(displays, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    jobs = [job_of(small_plan, slot_of(small_plan, label)) for label in ("kd", "dhkd α=0.5", "dhkd α=1")]
+    progress = Progress(small_plan, 0, 15)
+    for job in jobs:
+        progress.started(job)
+    told = []
+    for epoch in range(1, 4):
+        clock[0] += 30
+        for job in jobs:
+            progress.epoch(job, epoch_body(epoch, 90.0))
+        told.append(progress.eta)
+    assert told == ["", "about 1:30 min left", "about 1:00 min left"]
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import shutil
 import signal
 import time
 from bdb import BdbQuit
@@ -151,9 +152,14 @@ def test_a_trial_that_waits_for_the_storage_is_left_at_once(
     tmp_path: Path, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared, folder = tmp_path / "shared", tmp_path / "root"
-    shared.write_text("a file, where a folder was")
     root = Root(folder, storage_at(str(shared), folder))
+    root.check_writable()
     until = Until(time.time() + 3600)
+
+    def goes_away(*_: object) -> None:
+        if shared.is_dir():
+            shutil.rmtree(shared)
+            shared.write_text("a file, where a folder was")
 
     def ends() -> None:
         if why == BY_USER:
@@ -166,6 +172,7 @@ def test_a_trial_that_waits_for_the_storage_is_left_at_once(
     try:
         with Ledger(root.sweep("small").ledger) as ledger:
             run = replace(run_of(plan_of(), root, ledger), until=until)
+            monkeypatch.setattr(run.display, "epoch", goes_away)
             assert train_here(run) == why
             noted = [event.kind for event in ledger.events("start", "epoch", "failed", "interrupted")]
             assert noted == ["start", "epoch", "interrupted"], "its last epoch was trained, and is told with its end"

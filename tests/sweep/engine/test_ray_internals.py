@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import ray
-from ray._private import ray_constants
+from ray._private import ray_constants, services, utils
 from ray._private.node import Node
 from ray.air.execution._internal import RayActorManager
 from ray.core.generated.gcs_pb2 import ActorTableData, PlacementGroupTableData
@@ -33,7 +33,7 @@ from ray.tune.utils.object_cache import _ObjectCache
 
 from sweep.engine import session
 from sweep.engine.ray_internals import READ_IN
-from sweep.engine.ray_internals.processes import LOG_READER, NEVER, fewer_processes
+from sweep.engine.ray_internals.processes import AGENT, ASKED, LOG_READER, NEVER, SETUP, STARTER, fewer_processes
 from sweep.engine.ray_internals.settings import (
     NO_DRAINING,
     NO_MEMORY_MONITOR,
@@ -109,6 +109,14 @@ def _left_out() -> Iterator[str]:
             yield _said(Node, f"has no method {name}, which fewer_processes() replaces")
         if name not in _names_in(Node):
             yield _said(Node, f"no longer calls {name}, which fewer_processes() replaces")
+    for owner, name in ((services, STARTER), (utils, ASKED)):
+        if name not in vars(owner):
+            yield _said(owner, f"has no function {name}, which fewer_processes() replaces")
+        if name not in services.start_raylet.__code__.co_names:
+            yield _said(services, f"no longer calls {name}, which fewer_processes() replaces")
+    for script in (AGENT, SETUP):
+        if not (Path(ray.__file__).parent / script).is_file():
+            yield _said(ray, f"has no script {script}, which fewer_processes() replaces")
 
 
 def _read() -> Iterator[str]:
@@ -167,10 +175,13 @@ def test_every_method_is_an_override_or_a_sweep_s_own(own: type) -> None:
 @pytest.mark.parametrize("log_reader", [True, False])
 def test_processes_are_left_out_of_a_start_only(log_reader: bool) -> None:
     before = {name: vars(Node)[name] for name in (*NEVER, LOG_READER)}
+    theirs = {(owner, name): vars(owner)[name] for owner, name in ((services, STARTER), (utils, ASKED))}
     with fewer_processes(log_reader=log_reader):
         assert (vars(Node)[LOG_READER] is before[LOG_READER]) == log_reader
+        assert [vars(owner)[name] is was for (owner, name), was in theirs.items()] == [False, False]
         assert [Node.start_monitor(None), Node.start_api_server(None, include_dashboard=False)] == [None, None]  # type: ignore[arg-type, call-arg, func-returns-value]
     assert {name: vars(Node)[name] for name in before} == before
+    assert {(owner, name): vars(owner)[name] for owner, name in theirs} == theirs
 
 
 def test_what_ray_train_raises_tells_of_each_worker() -> None:
@@ -278,6 +289,14 @@ def test_a_process_that_is_started_otherwise_is_named(monkeypatch: pytest.Monkey
     monkeypatch.delattr(Node, "start_monitor")
     told, *_ = gone()
     assert "Node has no method start_monitor, which fewer_processes() replaces" in told
+
+
+def test_a_script_that_is_gone_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "__file__", str(Path(ray.__file__).parent / "moved" / "__init__.py"))
+    told = gone()
+    assert [f"has no script {script}, which" in line for script, line in zip((AGENT, SETUP), told, strict=True)] == [
+        True
+    ] * 2
 
 
 def test_a_class_that_moved_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

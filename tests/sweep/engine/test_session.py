@@ -113,7 +113,8 @@ def test_driver_and_workers_share_a_token_that_stands_nowhere_else(told: dict[st
 
 def test_nothing_is_started_that_no_sweep_uses(told: dict[str, Any]) -> None:
     programs = set(told["programs"])
-    assert programs >= {"gcs_server", "raylet"}
+    assert programs >= {"gcs_server", "raylet", "node_agent.py"}
+    assert not any("DashboardAgent" in program for program in programs)
     assert not programs & {"dashboard.py", "monitor.py", "log_monitor.py"}
 
 

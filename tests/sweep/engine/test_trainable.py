@@ -12,11 +12,12 @@ __all__ = ["plan"]
 
 
 def test_a_worker_takes_one_job_after_the_other(plan: Plan, root: Root) -> None:
-    worker = TrialTrainable(job_config(plan, root, "teacher"))
-    while not (report := worker.step())["done"]:
+    worker = TrialTrainable(job_config(plan, root, "teacher") | {"beside": []})
+    while not (result := worker.step())["done"]:
         pass
+    ((_, report),) = result["reports"]
     taught = TeacherConfig.model_validate(report["teacher"])
-    assert worker.reset_config(job_config(plan, root, "kd", taught))
-    report = worker.step()
+    assert worker.reset_config(job_config(plan, root, "kd", taught) | {"beside": []})
+    ((_, report),) = worker.step()["reports"]
     assert [epoch["epoch"] for epoch in report["epochs"]] == [1]
     assert set(report["epochs"][0]["terms"]) == {"ce", "kd"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ray.tune import RunConfig, Tuner
@@ -39,6 +40,11 @@ def test_the_spec_s_limit_of_an_epoch_is_the_one_that_workers_have(run: Run) -> 
     assert "compute.max_epoch_minutes: 0.5" in recorder.vigil.hung(job)
 
 
+def told(*epochs: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a worker tells Ray Tune, of the epochs of each of its trials."""
+    return {"reports": [(str(number), {"epochs": its}) for number, its in enumerate(epochs)], "done": False}
+
+
 def test_what_runs_ends_after_its_epoch_and_at_once_when_that_does_not_come(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -47,10 +53,10 @@ def test_what_runs_ends_after_its_epoch_and_at_once_when_that_does_not_come(
     recorder = tuning._recorder(run)
     tuning._tuner(run, recorder, tmp_path)
     stop = given[0].stop
-    assert not stop("a trial", {"epochs": []})
+    assert not stop("a trial", told())
     assert not stop.stop_all()
     recorder.tick()  # the deadline has come
-    assert stop("a trial", {"epochs": []})
+    assert stop("a trial", told())
     assert not stop.stop_all()
     recorder.vigil._clock.now += 60
     assert stop.stop_all()
@@ -62,7 +68,10 @@ def test_a_run_begins_no_epoch_that_cannot_end_in_its_time(
     given: list[RunConfig] = []
     monkeypatch.setattr(Tuner, "__init__", lambda self, trainable, tune_config, run_config: given.append(run_config))
     limited = replace(run, watch=BudgetWatch(replace(run.plan, budget={}), run.ledger), until=Until(100, lambda: 0.0))
-    tuning._tuner(limited, tuning._recorder(limited), tmp_path)
-    stop = given[0].stop
-    assert not stop("a trial", {"epochs": [{"seconds": 89.0}, {"seconds": 1000.0, "replayed": True}]})
-    assert stop("a trial", {"epochs": [{"seconds": 90.0}]})
+    for _ in ("alone", "together"):
+        tuning._tuner(limited, tuning._recorder(limited), tmp_path)
+    alone, together = given[0].stop, given[1].stop
+    assert not alone("a trial", told([{"seconds": 89.0}, {"seconds": 1000.0, "replayed": True}]))
+    assert alone("a trial", told([{"seconds": 90.0}]))
+    assert not together("a cohort", told([{"seconds": 30.0}], [{"seconds": 30.0}], [{"seconds": 29.0}]))
+    assert together("a cohort", told([{"seconds": 30.0}], [{"seconds": 30.0}], [{"seconds": 30.0}]))

@@ -43,12 +43,12 @@ class Watched:
             left -= 5.0
             self.vigil.look()
 
-    def trains(self, job: Job, *seconds: float) -> None:
-        """A trial is taken up, and does epochs."""
-        self.vigil.begun(job)
+    def trains(self, job: Job, *seconds: float, together: int = 1) -> None:
+        """A trial is taken up, and does epochs; of several together, each has its part of the time."""
+        self.vigil.begun(job, together)
         for epoch in seconds:
             self.wait(epoch)
-            self.vigil.heard(job, epoch)
+            self.vigil.heard(job, epoch / together)
 
 
 @pytest.fixture
@@ -243,6 +243,44 @@ def test_what_comes_before_a_first_epoch_is_no_part_of_it(alone: Job) -> None:
     assert run.vigil.hung(alone) == ""
     run.wait(5)
     assert run.vigil.hung(alone)
+
+
+# -- several in one worker ------------------------------------------------------------------------------------------
+
+
+def test_a_cohort_has_as_many_times_as_long_as_each_of_its_trials_would_take(kd: Job, sibling: Job) -> None:
+    run = Watched()
+    run.trains(kd, HOUR, HOUR)
+    run.vigil.begun(sibling, 20)
+    assert run.vigil.longest([kd, sibling]) == 20 * HOUR
+    run.wait(20 * TIMES * HOUR - 5)
+    assert run.vigil.hung(kd)
+    assert run.vigil.hung(sibling) == ""
+    run.wait(5)
+    assert run.vigil.hung(sibling) == "its worker told of no epoch for 200:00 h, and the longest took 20:00 h"
+
+
+def test_what_a_cohort_took_is_what_its_trials_take_each(kd: Job, sibling: Job) -> None:
+    run = Watched()
+    run.trains(kd, 10 * HOUR, 10 * HOUR, together=10)
+    assert run.vigil.longest([kd]) == 10 * HOUR
+    run.vigil.left(kd.key)
+    run.trains(sibling)
+    assert run.vigil.longest([sibling]) == HOUR
+    run.wait(TIMES * HOUR - 5)
+    assert run.vigil.hung(sibling) == ""
+    run.wait(5)
+    assert run.vigil.hung(sibling)
+
+
+def test_a_limit_that_is_written_down_is_for_each_trial_of_a_cohort(kd: Job) -> None:
+    run = Watched(minutes=0.5)
+    run.vigil.begun(kd, 4)
+    run.wait(115)
+    assert run.vigil.hung(kd) == ""
+    run.wait(5)
+    told = "its worker told of no epoch for 2:00 min (compute.max_epoch_minutes: 0.5 for each of 4 trials)"
+    assert run.vigil.hung(kd) == told
 
 
 # -- the spec's field -------------------------------------------------------------------------------------------------

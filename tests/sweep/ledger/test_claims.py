@@ -235,8 +235,10 @@ def test_one_that_was_taken_for_dead_by_a_driver_of_all_ends(tmp_path: Path, mon
 def test_who_has_nothing_to_train_is_not_waited_for(tmp_path: Path) -> None:
     with Claims(tmp_path) as one, Claims(tmp_path) as other:
         assert one.others_train()
+        assert one.training() == 2
         other.rest()
         assert not one.others_train()
+        assert one.training() == 1
         assert other.others_train()
     assert not Claims(tmp_path).others_train()
 

@@ -52,6 +52,12 @@ def test_a_plan_is_summed_up_and_nothing_is_written(root: Root) -> None:
     assert not root.path.exists()
 
 
+def test_a_plan_says_what_trials_that_go_together_have(root: Root) -> None:
+    lines = preview(small_spec(compute={"cohort": 5}), root, Format.TABLE).splitlines()
+    (line,) = [line for line in lines if "epochs to run" in line]
+    assert line.endswith("; 1 CPU and 0 GPUs a trial, or for up to 5 that go together")
+
+
 def test_rows_are_by_recipe_pair_and_method(root: Root) -> None:
     recipe = SPEC["recipe"] | {"epochs": [3, 4]}
     text = preview(small_spec(recipe=recipe, methods=["kd", "dhkd"], seeds=3), root, Format.JSON)

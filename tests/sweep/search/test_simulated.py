@@ -71,6 +71,9 @@ def plans(asha: Plan) -> Plans:
                 search={"sampler": "brute_force", "trials": 8, "confirm": 4, "race": 5, "transfer": True}
             ),
             "race": searched_plan(search={"sampler": "brute_force", "trials": 12, "confirm": 4, "race": 5}),
+            "race in cohorts": searched_plan(
+                search={"sampler": "brute_force", "trials": 12, "confirm": 4, "race": 5}, compute={"cohort": 3}
+            ),
         }
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from sweep.students import file_formats
 from sweep.students.about import About
 from sweep.students.checking import TOLERANCE
 from sweep.students.exporting import export
@@ -73,6 +75,29 @@ def tiny(size: int = 8) -> tuple[Student, About]:
     return student_of(settled(seeded_model("resnet8", 10, 3), size), size, "resnet8")
 
 
+Files = Callable[[str, str], Path]
+"""By format and pixels."""
+
+
+@pytest.fixture(scope="module")
+def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Student, Files]:
+    """One of :func:`tiny` and its files, each made once."""
+    student, about = tiny()
+
+    @cache
+    def made(form: str, pixels: str) -> Path:
+        return export(student, about, form, tmp_path_factory.mktemp("tiny"), pixels=pixels).file
+
+    return student, made
+
+
+@pytest.fixture
+def one_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A student is traced once for all formats; that takes most of an export's time."""
+    monkeypatch.setattr(file_formats, "traced", cache(traced))
+
+
+@pytest.mark.usefixtures("one_trace")
 @pytest.mark.parametrize(("model", "size"), FAMILIES)
 def test_every_family_gives_its_logits_in_every_format(model: str, size: int, tmp_path: Path) -> None:
     student, about = student_of(settled(seeded_model(model, 10, 3), size), size, model)
@@ -119,25 +144,24 @@ def test_an_exported_student_may_teach(tmp_path: Path) -> None:
 
 @pytest.mark.slow(3)
 @pytest.mark.parametrize("form", GRAPHS)
-@pytest.mark.parametrize("count", [1, 3, 64])
-def test_a_graph_reads_bytes_or_floats_of_any_number_of_images(form: str, count: int, tmp_path: Path) -> None:
-    student, about = tiny()
-    images, _ = images_of(data_of(8), count)
-    as_bytes = export(student, about, form, tmp_path / "bytes", pixels="uint8").file
-    as_floats = export(student, about, form, tmp_path / "floats").file
-    with torch.no_grad():
-        expected = student(images)
-    for file, given in ((as_bytes, images), (as_floats, images.float() / 255)):
-        torch.testing.assert_close(RUN[form](file, given), expected, rtol=0, atol=1e-4)
+def test_a_graph_reads_bytes_or_floats_of_any_number_of_images(form: str, tiny_files: tuple[Student, Files]) -> None:
+    student, file = tiny_files
+    for count in (1, 3, 64):
+        images, _ = images_of(data_of(8), count)
+        with torch.no_grad():
+            expected = student(images)
+        for pixels, given in (("uint8", images), ("float", images.float() / 255)):
+            found = RUN[form](file(form, pixels), given)
+            torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
 
 
 @pytest.mark.slow(2)
 @pytest.mark.parametrize("form", GRAPHS)
 @pytest.mark.parametrize("pixels", [torch.float32, torch.uint8])
-def test_a_graph_refuses_pixels_of_another_type(form: str, pixels: torch.dtype, tmp_path: Path) -> None:
-    student, about = tiny()
-    kind = "uint8" if pixels == torch.uint8 else "float"
-    file = export(student, about, form, tmp_path / "out", pixels=kind).file
+def test_a_graph_refuses_pixels_of_another_type(
+    form: str, pixels: torch.dtype, tiny_files: tuple[Student, Files]
+) -> None:
+    file = tiny_files[1](form, "uint8" if pixels == torch.uint8 else "float")
     images, _ = images_of(data_of(8), 3)
     for wrong in {torch.uint8, torch.float16, torch.float32, torch.float64, torch.int32, torch.int64} - {pixels}:
         with pytest.raises(Exception, match=r"(?i)dtype mismatch|unexpected input data type"):

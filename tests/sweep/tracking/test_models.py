@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
+from sweep.engine.attempt import Attempt
 from sweep.engine.job import Job, describe
-from sweep.engine.trainable import TrialTrainable
 from sweep.layout import Root
 from sweep.ledger.bodies import final_body, start_body
 from sweep.ledger.store import Ledger
@@ -62,7 +62,7 @@ def trained(root: Root, methods: list[Any], name: str = "small", pair: str = SMA
 
 def _train(ledger: Ledger, plan: Plan, root: Root, job: Job) -> TeacherConfig | None:
     ledger.append("start", job.key, body=start_body(job.slot, job.trial))
-    report = TrialTrainable(describe(job, plan, root)).step()
+    report = Attempt(describe(job, plan, root)).step()
     assert report["state"] == "finished", report
     for epoch in report["epochs"]:
         ledger.append("epoch", job.key, epoch["epoch"], epoch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,8 @@ from pyarrow.fs import FileInfo, FileSelector, FileType, FSSpecHandler, PyFileSy
 
 from tests.support.object_store import BUCKET, KEYS, ObjectStore, serving
 from tests.support.storages import Machine
-from trainers.errors import InputError, StorageError
-from trainers.storage.shared import NOWHERE, Storage, connected, listed, storage_at
+from trainers.errors import AwayError, InputError, StorageError
+from trainers.storage.shared import MARK, NOWHERE, Storage, connected, listed, storage_at
 
 
 def write(path: Path, content: bytes = b"content") -> Path:
@@ -131,7 +132,7 @@ def test_a_reader_never_sees_half_a_file(machine: Machine) -> None:
     assert files(there) == contents
 
 
-def test_a_storage_that_can_be_written_holds_no_trace_of_the_attempt(machine: Machine) -> None:
+def test_a_storage_that_can_be_written_holds_no_trace_of_the_attempt_but_a_folder_s_mark(machine: Machine) -> None:
     one, here = machine("one")
     one.check_writable()
     one.push(write(here / "x"))
@@ -139,7 +140,8 @@ def test_a_storage_that_can_be_written_holds_no_trace_of_the_attempt(machine: Ma
     files, base = connected(one.uri)
     from pyarrow.fs import FileSelector
 
-    assert [info.base_name for info in files.get_file_info(FileSelector(base, recursive=True)) if info.is_file] == ["x"]
+    held = {info.base_name for info in files.get_file_info(FileSelector(base, recursive=True)) if info.is_file}
+    assert held == {"x"} | ({MARK} if files.type_name == "local" else set())
 
 
 def test_without_a_uri_there_is_no_storage(tmp_path: Path) -> None:
@@ -246,3 +248,45 @@ def test_refused_credentials_and_a_server_that_is_gone_are_told_apart(tmp_path: 
         assert "refuses this machine's credentials" in message
         assert KEYS["AWS_SECRET_ACCESS_KEY"] not in message
     assert "does not answer" in failing(one)
+
+
+ASKED: list[Callable[[Storage, Path], object]] = [
+    lambda storage, root: storage.sizes(root),
+    lambda storage, root: storage.has(root / "x"),
+    lambda storage, root: storage.read(root / "x"),
+    lambda storage, root: storage.pull(root / "x"),
+    lambda storage, root: storage.push(root / "x", anew=True),
+    lambda storage, root: storage.mirror(root),
+    lambda storage, root: storage.remove(root / "x"),
+]
+
+
+@pytest.mark.parametrize("ask", ASKED, ids=["sizes", "has", "read", "pull", "push", "mirror", "remove"])
+def test_an_empty_folder_in_the_place_of_a_storage_s_is_a_storage_that_is_away(
+    tmp_path: Path, ask: Callable[[Storage, Path], object]
+) -> None:
+    """As the one on which a disk is mounted, when it is not."""
+    root, disk = tmp_path / "root", tmp_path / "disk"
+    first = storage_at(str(disk), root)
+    first.check_writable()
+    first.push(write(root / "x"))
+    begun = storage_at(str(disk), root, begun=True)
+    disk.rename(tmp_path / "unmounted")
+    disk.mkdir()
+    for storage in (first, begun):
+        with pytest.raises(AwayError, match=r"is not there: .*disk lacks its \.storage; is its disk mounted\?"):
+            ask(storage, root)
+    assert list(disk.iterdir()) == []
+    disk.rmdir()
+    (tmp_path / "unmounted").rename(disk)
+    for storage in (first, begun):
+        ask(storage, root)
+
+
+def test_a_storage_that_nobody_has_written_to_is_empty(tmp_path: Path) -> None:
+    storage = storage_at(str(tmp_path / "disk"), tmp_path / "root")
+    assert storage.sizes(tmp_path / "root") == {}
+    for _ in range(2):
+        storage.check_writable()
+        assert storage.sizes(tmp_path / "root") == {}, "its mark is none of its files"
+        assert [path.name for path in (tmp_path / "disk").iterdir()] == [".storage"]
