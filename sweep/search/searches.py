@@ -14,6 +14,7 @@ from sweep.ledger.store import Event, Ledger
 from sweep.plan.slots import Plan, SearchedCell, Slot
 from sweep.search.begun import begun_by
 from sweep.search.cell_search import CellSearch
+from sweep.search.known import is_known
 from sweep.search.paused import PausedTrials, resumed
 from sweep.search.suggest import State
 from sweep.search.transfer import Transfer
@@ -98,7 +99,7 @@ class Searches:
         if body["number"] == 0:
             search.learned = body.get("learned", [])
         search.ask(body["params"], key)
-        if not (search.repeat(key) or self._heard_before(search, key, ledger, event.seq)):
+        if not (search.repeat(key) or self._is_known(search, key, ledger, event.seq)):
             self.unfinished.setdefault(key, Slot(**body["slot"]))
 
     def _replay_paused(self, event: Event) -> None:
@@ -108,7 +109,7 @@ class Searches:
 
     def _replay_resumed(self, ledger: Ledger, event: Event) -> None:
         search, key = self.pauses.replay_resumed(event), event.trial or ""
-        if search is not None and not self._heard_before(search, key, ledger, event.seq):
+        if search is not None and not self._is_known(search, key, ledger, event.seq):
             self.unfinished.setdefault(key, search.slot(event.body["number"]))
 
     def _replay_epoch(self, event: Event) -> None:
@@ -241,7 +242,7 @@ class Searches:
         key, number = key_of(slot), len(search.asked)
         search.ask(params, key)
         body = {"cell": search.cell.id, "number": number, "params": params, "slot": asdict(slot)}
-        known = search.repeat(key) or self._heard_before(search, key, self._ledger)
+        known = search.repeat(key) or self._is_known(search, key, self._ledger)
         self.pauses.note(("ask", key, None, body | ({} if number else begun_by(search))))
         return key, slot, known
 
@@ -249,9 +250,12 @@ class Searches:
         """The same of a trial that it had paused: others may have trained it meanwhile."""
         search.resume(number)
         key = search.keys[number]
-        known = self._heard_before(search, key, self._ledger)
+        known = self._is_known(search, key, self._ledger)
         self.pauses.note(resumed(search, number))
         return key, search.slot(number), known
+
+    def _is_known(self, search: CellSearch, key: str, ledger: Ledger | None, before: int | None = None) -> bool:
+        return is_known(search, key, ledger, self.plan.protocol, before)
 
     def _next(self, ready: Callable[[str | None], bool]) -> CellSearch | None:
         """The search that is furthest behind, of those that go on here, and where none does, of those that may."""
@@ -261,22 +265,6 @@ class Searches:
 
     def _wants_more(self, search: CellSearch, ready: Callable[[str | None], bool]) -> bool:
         return search.wants_more and ready(search.cell.teacher) and not self._transfer.waits(search)
-
-    def _heard_before(self, search: CellSearch, key: str, ledger: Ledger | None, before: int | None = None) -> bool:
-        """Tell a search what the ledger has of a trial of its, before an event's `seq`: another slot may be the same
-        trial. Whether the search then waits for it no longer."""
-        if ledger is None:
-            return not search.runs(key)
-        decided = before is not None and search.pausing is not None
-        for event in ledger.events("epoch", "final", trial=key):
-            if before is not None and event.seq > before:
-                break
-            if event.kind == "epoch":
-                search.report(key, event.body, again=decided)
-            else:
-                state: State = "finished" if event.body["state"] == "finished" else "failed"
-                search.tell(key, state, read_under(self.plan.protocol, event, ledger))
-        return not search.runs(key)
 
     def renew(self, ready: Callable[[str | None], bool], key_of: Callable[[Slot], str]) -> None:
         """Begin those searches anew whose trials had another teacher than the one that is there now."""

@@ -21,6 +21,7 @@ from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan, SearchedCell
 from sweep.results import read
 from sweep.search.cell_search import CellSearch
+from sweep.search.known import is_known
 from sweep.search.searches import Searches
 from tests.support.examples import epoch_body, job_of, small_spec, teacher_of
 from tests.support.simulation import World, run
@@ -553,12 +554,12 @@ def live(searches: Searches, kind: str, key: str, body: dict[str, Any], ledger: 
         assert search.suggest() == body["params"]  # the suggestion depends on the history alone
         search.ask(body["params"], key)
         if not search.repeat(key):
-            searches._heard_before(search, key, ledger)
+            is_known(search, key, ledger, searches.plan.protocol)
     elif kind == "resumed":
         search = searches._all[body["cell"]]
         assert search.resumes() == body["number"], "nor does what is taken up again"
         search.resume(body["number"])
-        searches._heard_before(search, key, ledger)
+        is_known(search, key, ledger, searches.plan.protocol)
     elif kind == "epoch":
         searches.report(key, body)
     elif kind == "pruned" and "cells" in body:
