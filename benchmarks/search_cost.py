@@ -21,13 +21,14 @@ from __future__ import annotations
 import argparse
 import math
 import statistics
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchmarks.common import Row, at_most, print_machine, print_rows
 from benchmarks.search_problems import SPECS, Curve, Curves, confirmed, curves_file, name, read
-from sweep.plan.slots import SearchedCell
+from sweep.plan.slots import PAUSING, SearchedCell
 from sweep.search.cell_search import CellSearch
 
 WITHIN = 0.2
@@ -48,15 +49,25 @@ class Setting:
     """Whether nothing is given up before :data:`LATE` of the epochs; otherwise before the engine's default, a ninth."""
     at_once: int = 1
     """Trials that run side by side."""
+    pauses: bool = False
+    """Whether trials pause and are taken up again."""
 
     @property
     def label(self) -> str:
         what = self.sampler if self.sampler == self.pruner else f"{self.sampler} + {self.pruner}"
-        return what + (", late" if self.late else "") + (f", {self.at_once} at once" if self.at_once > 1 else "")
+        what += (", late" if self.late else "") + (", pauses" if self.pauses else "")
+        return what + (f", {self.at_once} at once" if self.at_once > 1 else "")
+
+    def asked(self, cell: SearchedCell, seed: int) -> dict[str, Any]:
+        """The `search` section of a cell's plan, with the sampler's seed."""
+        section = {"sampler": self.sampler, "pruner": self.pruner, "seed": seed}
+        section["grace"] = round(LATE * cell.epochs) if self.late else None
+        return cell.search | section | ({"rules": PAUSING, "pauses": True} if self.pauses else {})
 
 
 SEARCHES = (
     *(Setting("curves", "curves"), Setting("curves", "curves", at_once=4), Setting("tpe", "asha", at_once=4)),
+    Setting("curves", "curves", at_once=4, pauses=True),
     *(
         Setting("tpe", "asha"),
         Setting("gp", "asha"),
@@ -85,9 +96,21 @@ class Outcome:
     search: CellSearch | None = None
     """As it ended."""
 
-    def leader(self, epochs: float = math.inf) -> str:
-        """The configuration that would be confirmed after so many epochs."""
-        return [name for trained, name in self.leaders if trained <= epochs][-1]
+    def leader(self, epochs: float = math.inf) -> str | None:
+        """The configuration that would be confirmed after so many epochs; None where none had finished by then."""
+        return next((name for trained, name in reversed(self.leaders) if trained <= epochs), None)
+
+    def loss(self, known: Curves, curves: dict[int, Curves], epochs: float = math.inf) -> float:
+        """Points of test accuracy by which what is confirmed after so many epochs is below what the whole grid
+        confirms; where nothing had finished by then, that is the worst.
+
+        Args:
+            known: the curves that it searched.
+            curves: of all seeds.
+            epochs: after which it ends.
+        """
+        chosen = self.leader(epochs) or min(known, key=lambda name: confirmed(curves, name))
+        return confirmed(curves, best(known)) - confirmed(curves, chosen)
 
 
 def main() -> None:
@@ -113,11 +136,7 @@ def print_searches(cell: SearchedCell, curves: dict[int, Curves], seeds: Iterabl
     for setting in SEARCHES:
         found = [(known, replay(cell, known, setting, seed)) for known in curves.values() for seed in seeds]
         shares.append(Row(setting.label, [(one.reached or whole) / whole for _, one in found], QUARTER))
-        quarter = [one.leader(QUARTER.bound * whole) for _, one in found]
-        losses = [
-            confirmed(curves, best(known)) - confirmed(curves, it)
-            for (known, _), it in zip(found, quarter, strict=True)
-        ]
+        losses = [one.loss(known, curves, QUARTER.bound * whole) for known, one in found]
         lost.append(Row(setting.label, losses, at_most(WITHIN)))
     print_rows(
         "epochs until within 0.2 points of the grid's best validation accuracy, as a share of the grid's", shares
@@ -133,7 +152,7 @@ def print_pruners(cell: SearchedCell, curves: dict[int, Curves], seeds: Iterable
     for setting in PRUNERS:
         found = [(known, replay(cell, known, setting, seed)) for known in curves.values() for seed in seeds]
         trained.append(Row(setting.label, [one.epochs / whole for _, one in found]))
-        losses = [confirmed(curves, best(known)) - confirmed(curves, one.leader()) for known, one in found]
+        losses = [one.loss(known, curves) for known, one in found]
         lost.append(Row(setting.label, losses))
     print_rows("epochs trained, as a share of training all to the end", trained)
     print_rows("points of test accuracy that are lost beside training all to the end", lost)
@@ -163,9 +182,10 @@ def best(curves: Curves) -> str:
 def replay(
     cell: SearchedCell, curves: Curves, setting: Setting, seed: int, learned: Sequence[dict[str, Any]] = ()
 ) -> Outcome:
-    """Run a search to the end of its budget on recorded curves, so many trials at a time as the setting says.
+    """Run a search to its end on recorded curves, so many trials at a time as the setting says.
 
-    Trials that run side by side end their epochs in turn, as on workers of one speed.
+    Trials that run side by side end their epochs in turn, as on workers of one speed, and the place of one that has
+    come to its end, or pauses, is another's at once.
 
     Args:
         cell: what is searched.
@@ -174,44 +194,49 @@ def replay(
         seed: the sampler's.
         learned: what it begins with that another search has found (:mod:`sweep.search.learned`).
     """
-    grace = round(LATE * cell.epochs) if setting.late else None
-    asked = {"sampler": setting.sampler, "pruner": setting.pruner, "grace": grace, "seed": seed}
-    search = CellSearch(replace(cell, search=cell.search | asked | {"learned": list(learned)}))
+    search = CellSearch(replace(cell, search=setting.asked(cell, seed) | {"learned": list(learned)}))
     enough = curves[best(curves)].val[-1] - WITHIN
-    outcome, running = Outcome(search=search), dict[str, Iterator[int]]()
-    while running or not search.complete:
-        while len(running) < setting.at_once and search.wants_more:
-            key = begun(search)
-            if key is not None:
-                running[key] = train(search, key, curves[key], outcome)
-        for key, epochs in list(running.items()):
-            if next(epochs, None) is None:
-                del running[key]
-                if search.asked[search.keys.index(key)].state == "finished":
-                    outcome.leaders.append((outcome.epochs, name(search.chosen()[0].params)))
-                    if outcome.reached is None and curves[key].val[-1] >= enough:
-                        outcome.reached = outcome.epochs
+    outcome, running = Outcome(search=search), deque(begun(search, setting.at_once))
+    while running:
+        key = running.popleft()
+        outcome.epochs += 1
+        train(search, key, curves[key])
+        if search.runs(key):
+            running.append(key)
+        elif search.asked[search.keys.index(key)].state == "finished":
+            outcome.leaders.append((outcome.epochs, name(search.chosen()[0].params)))
+            if outcome.reached is None and curves[key].val[-1] >= enough:
+                outcome.reached = outcome.epochs
+        running.extend(begun(search, setting.at_once - len(running)))
     return outcome
 
 
-def begun(search: CellSearch) -> str | None:
-    """The next trial; None where the search knows it already."""
-    params = search.suggest()
-    search.ask(params, name(params))
-    return None if search.repeat(name(params)) else name(params)
+def begun(search: CellSearch, most: int) -> Iterator[str]:
+    """The next trials, so many at most, each new or one that was paused; none that the search knows already."""
+    while most and search.wants_more:
+        paused = search.resumes()
+        if paused is not None:
+            search.resume(paused)
+            key, known = search.keys[paused], False
+        else:
+            params = search.suggest()
+            key = name(params)
+            search.ask(params, key)
+            known = search.repeat(key)
+        if not known:
+            most -= 1
+            yield key
 
 
-def train(search: CellSearch, key: str, curve: Curve, outcome: Outcome) -> Iterator[int]:
-    """Report a trial's epochs until it is given up, diverges or ends; one after the other."""
-    for epoch, value in enumerate(curve.val, start=1):
-        outcome.epochs += 1
-        search.report(key, {"epoch": epoch, "val_acc": value})
-        if not search.runs(key):
-            return
-        yield epoch
-    finished = len(curve.val) == search.cell.epochs
-    outcome.epochs += not finished  # the epoch in which it diverged
-    search.tell(key, "finished" if finished else "failed", {"last": {"val_acc": curve.val[-1]}, "seconds": 0.0})
+def train(search: CellSearch, key: str, curve: Curve) -> None:
+    """Report a trial's next epoch, and its end where it ends with it: it finishes, or diverges."""
+    epoch = search.heard(key) + 1
+    diverges = epoch > len(curve.val)
+    if not diverges:
+        search.report(key, {"epoch": epoch, "val_acc": curve.val[epoch - 1]})
+    if diverges or epoch == search.cell.epochs:
+        last = {"last": {"val_acc": curve.val[-1]}, "seconds": 0.0}
+        search.tell(key, "failed" if diverges else "finished", last)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ import argparse
 from collections.abc import Iterable
 
 from benchmarks.common import Row, at_most, print_machine, print_rows
-from benchmarks.search_cost import QUARTER, WITHIN, Outcome, Setting, best, print_means, replay
-from benchmarks.search_problems import SPECS, Curves, confirmed, curves_file, read
+from benchmarks.search_cost import QUARTER, WITHIN, Outcome, Setting, print_means, replay
+from benchmarks.search_problems import SPECS, Curves, curves_file, read
 from sweep.plan.slots import SearchedCell
 from sweep.search.learned import best_points
 
@@ -41,7 +41,11 @@ def main() -> None:
             found = list(replays(problem, source if learns else None, setting, range(options.rounds)))
             whole = len(a_seeds_curves(problem)) * problem[0].epochs
             shares.append(Row(label, [(one.reached or whole) / whole for _, one in found], QUARTER))
-            losses.append(Row(label, [_lost(problem[1], *one, whole) for one in found], at_most(WITHIN)))
+            losses.append(
+                Row(
+                    label, [one.loss(known, problem[1], QUARTER.bound * whole) for known, one in found], at_most(WITHIN)
+                )
+            )
     print_rows(
         "epochs until within 0.2 points of the grid's best validation accuracy, as a share of the grid's", shares
     )
@@ -84,10 +88,6 @@ def _other(student: int, problem: Problem, source: Problem) -> int:
     students = list(source[1])
     place = list(problem[1]).index(student) + (problem[0].id == source[0].id)
     return students[place % len(students)]
-
-
-def _lost(curves: dict[int, Curves], known: Curves, outcome: Outcome, whole: int) -> float:
-    return confirmed(curves, best(known)) - confirmed(curves, outcome.leader(QUARTER.bound * whole))
 
 
 if __name__ == "__main__":

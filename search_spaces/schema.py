@@ -114,6 +114,9 @@ class Search(Frozen):
     transfer: bool = False
     """Of the searches that differ in their pair alone the first is run first, and the others begin with its best
     points."""
+    pauses: bool = False
+    """For `curves`: the first points get a short time each and pause, and a trial that another one is preferred to
+    pauses likewise, to be taken up again where it promises most."""
 
     @model_validator(mode="after")
     def _races(self) -> Search:
@@ -147,6 +150,15 @@ class Search(Frozen):
         if self.grace is not None and self.pruner == "curves":
             raise ValueError(
                 "grace is of the pruners asha and median; 'curves' looks at a trial from its first epochs on"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _pauses_by_curves(self) -> Search:
+        by = {name for name in (self.sampler, self.pruner) if name != "curves"}
+        if self.pauses and by:
+            raise ValueError(
+                f"pauses is of searches that look ahead: give sampler: curves and no other pruner, not {sorted(by)[0]}"
             )
         return self
 

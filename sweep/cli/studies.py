@@ -14,7 +14,7 @@ from sweep.plan.labels import SYMBOLS, shown, untuned
 from sweep.results.studies import Study, flat, overview, record, studies
 from sweep.search import importance
 from sweep.search.learned import in_words
-from sweep.search.looking_back import GivenUp, foretells
+from sweep.search.looking_back import GivenUp, foretells, in_short, pauses
 from sweep.search.race import Fallen
 from sweep.text import counted
 
@@ -46,13 +46,18 @@ def text(paths: SweepPaths, how: Format) -> str:
     if len(found) > MOST_TOLD:
         parts.append(f"The first {MOST_TOLD} of {len(found)} are told of; --format json has all.\n")
     if any(foretells(study.search) for study in found[:MOST_TOLD]):
-        parts.append(f"{textwrap.fill(EXPLAINED, WIDTH)}\n")
+        told = EXPLAINED + (PAUSES_EXPLAINED if any(study.cell.pauses for study in found[:MOST_TOLD]) else "")
+        parts.append(f"{textwrap.fill(told, WIDTH)}\n")
     return "\n".join(parts)
 
 
 EXPLAINED = (
     "Foretold: after the last epoch, ± a standard deviation, by the search's model. A trial is given up where a point"
     " not tried yet (instead) is expected to add more to the best for each epoch that it needs."
+)
+PAUSES_EXPLAINED = (
+    " Where a search pauses, it pauses then, and a paused trial may be what is trained instead; what is not taken up"
+    " again is given up in the end."
 )
 
 
@@ -63,6 +68,7 @@ def _told(study: Study) -> str:
         head,
         *_learned(study),
         *_best_so_far(study),
+        *_pauses(study),
         *_given_up(study),
         *_race(study),
         *_importance(study),
@@ -105,6 +111,29 @@ def line(steps: list[tuple[int, float]], epochs: int) -> str:
     return "".join(letters)
 
 
+def _pauses(study: Study) -> Iterator[str]:
+    found = pauses(study.search)
+    if not found:
+        return
+    search, waiting = study.search, set(study.search.paused)
+    yield _filled(in_short(search), "paused")
+    some = [one for one in found if one.resumed or one.number in waiting][-MOST_GIVEN_UP:]
+    for one in some:
+        asked = search.asked[one.number]
+        state = "still paused" if not one.resumed else f"taken up again, {STATES[asked.state]}"
+        yield _filled(f"#{one.number} {params(asked.params)} after epoch {one.epoch}: {state}", "")
+
+
+STATES = {
+    "running": "and runs",
+    "paused": "and paused since",
+    "finished": "and finished",
+    "pruned": "and given up in the end",
+    "failed": "and failed",
+}
+"""What has become of a trial that was taken up again."""
+
+
 def _given_up(study: Study) -> Iterator[str]:
     some = study.given_up(MOST_GIVEN_UP)
     before = sum(asked.state == "pruned" for asked in study.search.asked) - len(some)
@@ -118,6 +147,8 @@ def _given_up(study: Study) -> Iterator[str]:
 
 def _ground(study: Study, one: GivenUp) -> Iterator[str]:
     search = study.cell.search
+    if study.cell.pauses:
+        yield "paused then, and not worth taking up again in the end" + (";" if one.weighed else "")
     if one.weighed is not None:
         (mean, deviation), (other, its) = one.weighed.end, one.weighed.instead_end
         yield f"foretold {mean:.1f} ± {deviation:.1f}, to add {one.weighed.gain:.3g} points an epoch;"

@@ -145,8 +145,8 @@ class Display(ABC):
         if self.progress:
             self.progress.searched(cell, won)
 
-    def paused(self, job: Job) -> None:
-        """A trial waits again, for another to run before it."""
+    def paused(self, job: Job, why: str) -> None:
+        """A trial runs no longer, and may go on later."""
         if self.progress:
             self.progress.paused(job)
 
@@ -197,10 +197,10 @@ class PlainDisplay(Display):
         if self.progress:
             self._line(f"searched by another driver: {cell.name}")
 
-    def paused(self, job: Job) -> None:
+    def paused(self, job: Job, why: str) -> None:
         """Also a line, which says why the trial runs no longer."""
-        super().paused(job)
-        self._line(f"paused {job.slot.name}, to run the longest before it")
+        super().paused(job, why)
+        self._line(f"paused {job.slot.name}, {why}")
 
     def tick(self) -> None:
         """A line about what runs, where none was written for :data:`LINE_SECONDS`."""

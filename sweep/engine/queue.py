@@ -162,9 +162,7 @@ class TrialQueue:
         self._finals.add(job.key)
         if is_teacher and "teacher" in whole.final:
             self.teachers[slot.id] = TeacherConfig.model_validate(whole.final["teacher"])
-        for epoch in whole.epochs:
-            self.searches.report(job.key, epoch)
-        self.searches.ended(job.key, whole.final["state"], whole.final)
+        self.searches.taken_over(job.key, whole.epochs, whole.final)
         return True
 
     @property
@@ -235,9 +233,11 @@ class TrialQueue:
         """Whether a live trial need not go on."""
         return self._live[key].slot.stage == "search" and self.searches.given_up(key)
 
-    def heard(self, key: str) -> int:
-        """The last epoch of a search's trial that counts; 0 where it has none."""
-        return self.searches.heard(key)
+    def left_for_good(self, slot: Slot) -> Job | None:
+        """The job of a slot whose teacher is there; None where its trial runs, waits, or may be taken up again."""
+        job = self._job(slot)
+        is_wanted = job.key in self._live or self._waiting.of(slot.id) or self.searches.pauses.holds(job.key)
+        return None if is_wanted or self.searches.runs(job.key) else job
 
     def finished(self, key: str, teacher: TeacherConfig | None = None, body: dict[str, Any] | None = None) -> None:
         """A trial ended for good.

@@ -25,6 +25,7 @@ from sweep.layout import SweepPaths
 from sweep.ledger.bodies import final_body, start_body, taught_elsewhere
 from sweep.ledger.failures import BROKEN, Broken
 from sweep.ledger.store import Ledger
+from sweep.plan.slots import Slot
 from trainers.config import TeacherConfig
 from trainers.errors import BusyError
 
@@ -32,6 +33,9 @@ NOTHING: Mapping[str, Any] = {}
 LAST_SECONDS = 60.0
 """What runs when the budget is used up gets the time of its longest epoch to end the one that it is in; at least
 this."""
+LONGEST_FIRST = "to run the longest before it"
+BETTER_FIRST = "as its search expects more of others"
+"""Why a trial pauses."""
 NEARLY_UP = "the time that this run was given is nearly up: stopping after the epochs in flight"
 
 
@@ -77,6 +81,7 @@ class Recorder:
         self._until = until
         self._lost = lost
         self._dividing = dividing
+        queue.searches.pauses.let_go = self._let_go
         self._begun: set[str] = set()
         self._places: dict[str, dict[str, str]] = {}
         """Where the attempts that run do so, by key, as far as they have said."""
@@ -193,6 +198,7 @@ class Recorder:
             self.got_further |= new
             if new and self._watch is not None:
                 self._watch.spend(epoch["seconds"], self._devices(job))
+        self._queue.searches.pauses.note()
         state = result.get("state")
         if state is None:
             self._display.epoch(job, result["epochs"][-1])
@@ -204,13 +210,14 @@ class Recorder:
     def _counting(self, job: Job, result: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
         """The epochs of a report that count, and whether its state does, which is how the trial ended.
 
-        All of it does, unless the trial's search gave it up after one of these epochs. A resumed trial, which tells of
-        several at once, would not have had the later ones before, nor the bad end that came after them. One that has
-        finished nonetheless has its result.
+        All of it does, unless the trial's search gave it up, or paused it, after one of these epochs. A resumed trial,
+        which tells of several at once, would not have had the later ones before, nor the bad end that came after them.
+        One that has finished nonetheless has its result; one that is paused tells of it when it is taken up again.
         """
-        if result.get("state") == "finished" or not self._queue.given_up(job.key):
+        finished = result.get("state") == "finished" and not self._has_paused(job)
+        if finished or not self._queue.given_up(job.key):
             return result["epochs"], True
-        last = self._queue.heard(job.key)
+        last = self._queue.searches.heard(job.key)
         return [epoch for epoch in result["epochs"] if epoch["epoch"] <= last], False
 
     def _ended(self, job: Job, state: str, result: dict[str, Any]) -> None:
@@ -258,7 +265,8 @@ class Recorder:
     def _stopped_early(self, job: Job) -> None:
         """Complete for Ray, but live in the queue: the trial was stopped after an epoch, by its search, by the user, or
         to make room for another."""
-        if self._queue.given_up(job.key):
+        paused = self._has_paused(job)
+        if self._queue.given_up(job.key) and not paused:
             body = self._queue.pruned(job.key, self._place(job))
             if self._dividing is not None:
                 self._dividing.pruned(job.key)
@@ -266,10 +274,21 @@ class Recorder:
             self._drop_checkpoints(job)
             self._display.ended(job, "pruned", body)
             return
-        self._ledger.append("interrupted", job.key, body=self._place(job))
+        self._ledger.append("interrupted", job.key, body=self._place(job) | ({"state": "paused"} if paused else {}))
         self.vigil.left(job.key)
-        if self._queue.interrupted(job.key):
-            self._display.paused(job)
+        if self._queue.interrupted(job.key) or paused:
+            self._display.paused(job, BETTER_FIRST if paused else LONGEST_FIRST)
+
+    def _has_paused(self, job: Job) -> bool:
+        """Whether a live trial need not go on now, but its search may take it up again."""
+        return self._queue.given_up(job.key) and self._queue.searches.pauses.holds(job.key)
+
+    def _let_go(self, slot: Slot, body: dict[str, Any]) -> None:
+        """A search gives up a trial that it had paused, whose checkpoints others may want yet."""
+        job = self._queue.left_for_good(slot)
+        if job is not None:
+            self._drop_checkpoints(job)
+            self._display.ended(job, "pruned", body)
 
     def interrupt_live(self, ledger: Ledger | None = None) -> None:
         """Note the trials that were stopped in the middle of an epoch; another thread gives a ledger of its own."""

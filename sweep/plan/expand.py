@@ -25,7 +25,7 @@ from search_spaces.table import column
 from sweep.plan.compiling import decided
 from sweep.plan.labels import TUNED, label
 from sweep.plan.notes import mixing, own_labels, teachers_take, unlabelled
-from sweep.plan.slots import RULES, Plan, SearchedCell, Slot
+from sweep.plan.slots import PAUSING, RULES, Plan, SearchedCell, Slot
 from sweep.plan.table import table_of
 from sweep.plan.teachers import PairTeacher, pair_name, taught_by
 from trainers.config import DatasetConfig, MethodConfig, Recipe, TrialConfig
@@ -295,9 +295,9 @@ def _cell(place: _Place, data: ImageData) -> SearchedCell:
 def _search(place: _Place) -> dict[str, Any]:
     """The spec's section, with the points that this cell tries first, where there are some."""
     search = place.spec.search
-    unused = {name for name in ("race", "warm_start", "transfer") if not getattr(search, name)}
+    unused = {name for name in ("race", "warm_start", "transfer", "pauses") if not getattr(search, name)}
     later = {"first"} | unused  # without these it is the section of earlier releases
-    section = search.model_dump(mode="json", exclude=later) | {"rules": RULES}
+    section = search.model_dump(mode="json", exclude=later) | {"rules": PAUSING if search.pauses else RULES}
     if search.first is None:
         usual = usual_point(place.space, place.defaults)
         return section | ({"begins": usual} if usual else {})

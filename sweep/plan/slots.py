@@ -22,6 +22,8 @@ RULES = 2
 """How searches ask that begin now: for the usual values first and for no point twice. Those that an earlier release
 has begun note no rules, which are 1 (:mod:`sweep.search.begun`): these begin nowhere, and a sampler may come back to a
 point."""
+PAUSING = 3
+"""How those ask that pause trials and take them up again, as the spec says (`search: {pauses: true}`)."""
 
 LATENCY = "student_latency"
 """The field of a searched cell that depends on the machine."""
@@ -133,6 +135,11 @@ class SearchedCell:
     def rules(self) -> int:
         """By which it asks (:data:`RULES`)."""
         return int(self.search.get("rules", 1))
+
+    @property
+    def pauses(self) -> bool:
+        """Whether it pauses trials and takes them up again (:mod:`sweep.search.pausing`)."""
+        return bool(self.search.get("pauses")) and self.search["sampler"] == self.search["pruner"] == "curves"
 
     @property
     def budget(self) -> int:

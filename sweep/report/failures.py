@@ -8,7 +8,7 @@ from sweep.report.markup import element, joined, paragraph, table
 from sweep.report.section import Section
 from sweep.results.read import Trial
 
-FINE = ("finished", "running", "waiting")
+FINE = ("finished", "running", "paused", "waiting")
 COLUMNS = ("trial", "state", "epochs", "reason", "log")
 FIRST = (*BROKEN, "diverged", "interrupted", "pruned")
 """The order in which they are listed."""

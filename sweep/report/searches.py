@@ -19,6 +19,7 @@ from sweep.results.metrics import METRICS
 from sweep.search import importance
 from sweep.search.cell_search import CellSearch
 from sweep.search.importance import importances
+from sweep.search.looking_back import in_short, pauses
 from sweep.search.suggest import Asked
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def _part(search: CellSearch, studio: Studio, *, drawn: bool) -> Markup:
     finished = [asked for asked in search.asked if asked.state == "finished" and asked.values]
     states = ", ".join(f"{_count(search, state)} {word}" for state, word in _STATES.items() if _count(search, state))
     told = [f"{len(search.asked)} of {cell.budget} configurations tried ({states or 'none'}); {cell.search['sampler']}"]
+    told += [f"it has paused {in_short(search)}"] if pauses(search) else []
     pictures: list[Picture] = []
     if len(cell.space) > 1 and drawn:
         if shares := importances(search):
@@ -72,7 +74,7 @@ def _part(search: CellSearch, studio: Studio, *, drawn: bool) -> Markup:
     return joined([head, paragraph("; ".join(told) + "."), style.gallery(pictures)])
 
 
-_STATES = {"finished": "finished", "pruned": "given up", "failed": "failed", "running": "running"}
+_STATES = {"finished": "finished", "pruned": "given up", "failed": "failed", "running": "running", "paused": "paused"}
 
 
 def _count(search: CellSearch, state: str) -> int:

@@ -18,7 +18,7 @@ from sweep.results.rows import Row, Standing
 from sweep.results.significance import columns, common_seeds, highest
 from sweep.statistics.paired import FEWEST, mean, paired, shows
 
-UNFINISHED = frozenset(["waiting", "running", "interrupted", "to try", "searching"])
+UNFINISHED = frozenset(["waiting", "running", "interrupted", "paused", "to try", "searching"])
 """What a row lacks that it may still get."""
 MOST_NAMED, MOST_RECIPES = 3, 3
 """Rows that are named as not told apart, and recipes that each have a clause; more are counted."""

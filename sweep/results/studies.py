@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from sweep.ledger.store import Ledger
@@ -17,7 +17,8 @@ from sweep.plan.labels import label, untuned
 from sweep.plan.slots import Plan, SearchedCell, Slot
 from sweep.results.read import Trial, merit, read, searching
 from sweep.search import looking_back
-from sweep.search.cell_search import CellSearch, Chosen, tried
+from sweep.search.cell_search import CellSearch, tried
+from sweep.search.history import Chosen
 from sweep.search.importance import importances
 from sweep.search.looking_back import GivenUp
 from sweep.search.race import Fallen, Place, Race, race, races
@@ -26,6 +27,10 @@ from trainers.errors import InputError
 
 if TYPE_CHECKING:
     from sweep.search.curves import Outlook
+
+
+OPEN = ("running", "interrupted", "paused")
+"""States of trials that have not come to their end."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Study:
     @property
     def ended(self) -> int:
         """Trials that came to an end, whatever it was."""
-        return sum(asked.state != "running" for asked in self.search.asked)
+        return sum(asked.state not in OPEN for asked in self.search.asked)
 
     @property
     def best(self) -> Chosen | None:
@@ -112,7 +117,7 @@ def _race(search: CellSearch, seeds: Iterable[list[dict[str, Any]]], trials: Ite
     if not search.complete or not races(cell, best):
         return None
     points = {repr(one.params): one.number for one in best}
-    ended = {trial.slot.id: trial for trial in trials if trial.body and trial.state not in ("running", "interrupted")}
+    ended = {trial.slot.id: trial for trial in trials if trial.body and trial.state not in OPEN}
     numbers: dict[Place, float | None] = {}
     for slot in (Slot(**body) for slots in seeds for body in slots):
         number, trial = points.get(repr(tried(cell, slot))), ended.get(slot.id)
@@ -153,6 +158,7 @@ def overview(study: Study) -> dict[str, Any]:
         "search": untuned(cell.label),
         "tried": f"{study.ended}/{cell.budget}",
         **{state: states[state] for state in ("finished", "pruned", "failed", "running")},
+        **({"paused": states["paused"]} if cell.pauses else {}),
         "best": " ".join(f"{value:.6g}" for value in best.values) if best else "",
         "with": label("", best.params).strip() if best else "",
     }
@@ -179,6 +185,7 @@ def record(study: Study) -> dict[str, Any]:
         "learned": study.search.learned,
         "epochs": study.epochs,
         "best_so_far": [{"epochs": epochs, "best": _rounded(value)} for epochs, value in study.best_so_far],
+        **({"pauses": [asdict(one) for one in looking_back.pauses(study.search)]} if study.cell.pauses else {}),
         "given_up": [_ground(one) for one in study.given_up()],
         "importance": {name: _rounded(share) for name, share in study.importance.items()},
         "promises": _rounded(ahead.gain if ahead else None),

@@ -10,12 +10,14 @@ from dataclasses import replace
 from typing import Any
 
 from sweep.ledger.store import Ledger
-from sweep.plan.slots import RULES, Plan, SearchedCell
+from sweep.plan.slots import PAUSING, RULES, Plan, SearchedCell
 from sweep.search.cell_search import CellSearch
 from trainers.errors import InputError
 
 LATER = ("rules", "begins")
 """What a cell's `search` holds that the first rules know nothing of."""
+KNOWN = (1, RULES, PAUSING)
+"""The rules by which this release can go on."""
 
 
 def as_begun(plan: Plan, ledger: Ledger | None) -> Plan:
@@ -33,17 +35,19 @@ def as_begun(plan: Plan, ledger: Ledger | None) -> Plan:
     begun = {
         event.body["cell"]: event.body.get("rules", 1) for event in ledger.events("ask") if event.body["number"] == 0
     }
-    return replace(plan, cells=tuple(_by(begun.get(cell.id, RULES), cell) for cell in plan.cells))
+    return replace(plan, cells=tuple(_by(begun[cell.id], cell) if cell.id in begun else cell for cell in plan.cells))
 
 
 def _by(rules: int, cell: SearchedCell) -> SearchedCell:
-    if rules > RULES:
+    if rules not in KNOWN:
         raise InputError(
             f"the search {cell.name} was begun by a later release of sweep, by rules that this one does not know; go on"
             " with that release"
         )
-    search = {name: value for name, value in cell.search.items() if rules > 1 or name not in LATER}
-    return replace(cell, search=search | ({"rules": rules} if rules > 1 else {}))
+    left_out = {"pauses"} | (set(LATER) if rules == 1 else set())
+    search = {name: value for name, value in cell.search.items() if name not in left_out}
+    search |= {"rules": rules} if rules > 1 else {}
+    return replace(cell, search=search | ({"pauses": True} if rules == PAUSING else {}))
 
 
 def begun_by(search: CellSearch) -> dict[str, Any]:

@@ -7,42 +7,22 @@ another cell), nor on when. So one that it gave up stays given up for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
 from sweep.plan.slots import LATENCY, SearchedCell, Slot, filled
 from sweep.search import suggest
+from sweep.search.history import Chosen, Moment
 from sweep.search.pruning import Pruner, make_pruner
 from sweep.search.suggest import Asked, State
 from sweep.search.untried import untried
 
 if TYPE_CHECKING:
     from sweep.search.curves import CurveSearch
+    from sweep.search.pausing import PausingSearch
 
 MINIMIZED = {name for name, direction in suggest.DIRECTIONS.items() if direction == "minimize"}
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """A configuration that a search has won."""
-
-    number: int
-    """Of the suggestion, counted from 0."""
-    params: dict[str, Any]
-    values: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Moment:
-    """Something that a search heard of one of its suggestions."""
-
-    number: int
-    """Of the suggestion, counted from 0."""
-    epoch: int
-    """That has ended, counted from 1; 0 where it is no epoch's end."""
-    state: State
-    """From then on."""
 
 
 class CellSearch:
@@ -70,6 +50,10 @@ class CellSearch:
         self._ahead = self._looking_ahead()
         by_it = self._ahead if cell.search["pruner"] == "curves" else None
         self.pruner: Pruner = by_it or make_pruner(cell.search, cell.epochs)
+        self.unnoted: list[int] = []
+        """Suggestions that it has paused, and the ledger has not heard of."""
+        self._resumed: tuple[int, int | None] = (-1, None)
+        """How much it had heard when it chose the latest of its paused trials to go on, and which."""
         self.settled = False
         """Whether what it has won was handed out."""
         self.winner: int | None = None
@@ -83,12 +67,34 @@ class CellSearch:
     @property
     def wants_more(self) -> bool:
         """Whether another trial may start now: one at a time where the search must not depend on timing."""
-        return len(self.asked) < self.budget and not (self.cell.search["deterministic"] and self.running)
+        if self.cell.search["deterministic"] and self.running:
+            return False
+        return len(self.asked) < self.budget or self.resumes() is not None
 
     @property
     def complete(self) -> bool:
         """Whether the budget is used up and every trial has come to an end."""
-        return len(self.asked) >= self.budget and not self.running
+        return len(self.asked) >= self.budget and not self.running and not self.paused
+
+    @property
+    def paused(self) -> list[int]:
+        """Numbers of the suggestions whose trials it has paused."""
+        return [number for number, asked in enumerate(self.asked) if asked.state == "paused"]
+
+    @property
+    def lets_go(self) -> bool:
+        """Whether what it has paused will not go on: all others have come to their end, and it is not worth it."""
+        over = len(self.asked) >= self.budget and not self.running
+        return over and bool(self.paused) and self.resumes() is None
+
+    def resumes(self) -> int | None:
+        """The number of the paused suggestion that is to go on now; None where a new one is to be tried, or nothing."""
+        if not (self.pausing and self.paused) or next(self._still_first, None) is not None:
+            return None
+        heard = len(self.past)
+        if self._resumed[0] != heard:
+            self._resumed = heard, self.pausing.resumes(suggest.seed_of(self.seed, len(self.asked)))
+        return self._resumed[1]
 
     @property
     def progress(self) -> float:
@@ -103,7 +109,7 @@ class CellSearch:
     def suggest(self) -> dict[str, Any]:
         """The next point to try, where one is wanted."""
         search = self.cell.search
-        first = next(untried(self._first, [asked.params for asked in self.asked]), None)
+        first = next(self._still_first, None)
         if first is not None:
             return dict(first)
         seed = self.seed
@@ -121,6 +127,10 @@ class CellSearch:
         if params is None:
             raise RuntimeError(f"{self.cell.name}: the space has no more points than {len(self.asked)}")
         return params
+
+    @property
+    def _still_first(self) -> Iterator[dict[str, Any]]:
+        return untried(self._first, [asked.params for asked in self.asked])
 
     @property
     def _first(self) -> list[dict[str, Any]]:
@@ -145,9 +155,14 @@ class CellSearch:
     def _looking_ahead(self) -> CurveSearch | None:
         if "curves" not in (self.cell.search["sampler"], self.cell.search["pruner"]):
             return None
-        from sweep.search.curves import CurveSearch  # needs NumPy, which commands that only list have no use for
+        from sweep.search.pausing import looking_ahead  # needs NumPy, which commands that only list have no use for
 
-        return CurveSearch(self.cell, self.asked, self.keys)
+        return looking_ahead(self.cell, self.asked, self.keys)
+
+    @property
+    def pausing(self) -> PausingSearch | None:
+        """Its rule, where it pauses trials."""
+        return cast("PausingSearch", self._ahead) if self.cell.pauses else None
 
     def ask(self, params: dict[str, Any], key: str) -> None:
         """Note a suggestion, and the trial that it is."""
@@ -196,8 +211,52 @@ class CellSearch:
     def _judge(self, number: int, epoch: int) -> None:
         asked = self.asked[number]
         last = epoch >= filled(self.cell.config, asked.params)["recipe"]["epochs"]
-        if self.pruner.report(self.keys[number], epoch, asked.epochs[epoch], last=last):
+        if not self.pruner.report(self.keys[number], epoch, asked.epochs[epoch], last=last):
+            return
+        if self.pausing:
+            self.pause(self.keys[number], epoch)
+            self.unnoted.append(number)
+        else:
             self._become(number, replace(asked, state="pruned"))
+
+    def pause(self, key: str, epoch: int) -> None:
+        """Note that it has paused a trial after an epoch. What was heard of it since counts no more: it is heard when
+        the trial is taken up again, whoever has trained it meanwhile."""
+        for number in self._numbers.get(key, ()):
+            asked = self.asked[number]
+            epochs = {known: value for known, value in asked.epochs.items() if known <= epoch}
+            if asked.state != "pruned" and asked != (paused := Asked(asked.params, "paused", epochs=epochs)):
+                self._become(number, paused)
+                self._forget_after(number, epoch)
+                self.past.append(Moment(number, 0, "paused"))
+
+    def _forget_after(self, number: int, epoch: int) -> None:
+        """Let what was heard of a suggestion after an epoch be as if it had not been."""
+        later = {one for one in self.past if one.number == number and (one.epoch > epoch or one.state == "finished")}
+        self.past[:] = [one for one in self.past if one not in later]
+        self._resumed = -1, None
+
+    def has_paused(self, key: str) -> bool:
+        """Whether a trial is one that it has paused."""
+        return any(self.asked[number].state == "paused" for number in self._numbers.get(key, ()))
+
+    def slot(self, number: int) -> Slot:
+        """That of a suggestion."""
+        return self.cell.slot(self.asked[number].params, "search", self.cell.seeds[0])
+
+    def resume(self, number: int) -> None:
+        """Note that it goes on with a paused trial, which at its next epoch is not given up for the one before."""
+        if self.asked[number].state == "paused":
+            self._become(number, replace(self.asked[number], state="running"))
+            self.past.append(Moment(number, 0, "running"))
+            self.pruner.goes_on(self.keys[number], max(self.asked[number].epochs, default=0))
+
+    def give_up(self, key: str) -> None:
+        """Note that it gives up a trial, which may be a paused one."""
+        for number in self._numbers.get(key, ()):
+            if self.asked[number].state in ("running", "paused"):
+                self._become(number, replace(self.asked[number], state="pruned"))
+                self.past.append(Moment(number, 0, "pruned"))
 
     def heard(self, key: str) -> int:
         """The last epoch of a trial that was noted; 0 where none was."""

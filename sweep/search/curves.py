@@ -67,6 +67,17 @@ class Weighed:
 
 
 @dataclass(frozen=True)
+class Other:
+    """What could be trained instead of a trial."""
+
+    params: dict[str, Any]
+    promise: float
+    """Its expected improvement for each epoch that it needs."""
+    end: tuple[float, float]
+    """Mean and standard deviation of what it would end with."""
+
+
+@dataclass(frozen=True)
 class Outlook:
     """What one more trial promises."""
 
@@ -106,7 +117,7 @@ class CurveSearch(Pruner):
         if not untried:
             return None
         trials = self._trials()
-        if _known(trials) < FEWEST:
+        if known_epochs(trials) < FEWEST:
             return untried[seed % len(untried)]
         forecast = Forecast(self._believed(trials))
         return untried[int(np.argmax(self._promises(forecast, untried, self._best(forecast))))]
@@ -124,18 +135,32 @@ class CurveSearch(Pruner):
             epoch: counted from 1.
         """
         epochs = len(self._course(self._history[number].params).share)
-        if epoch % max(1, epochs // LOOKS) or epoch >= epochs or len(self._history) >= self._cell.budget:
+        if epoch % max(1, epochs // LOOKS) or epoch >= epochs or not self._has_others:
             return None
-        trials, untried = self._trials(), self._untried(epoch)
-        if _known(trials) < FEWEST or not untried:
+        trials = self._trials()
+        if known_epochs(trials) < FEWEST:
             return None
         forecast = self._beside(number, trials)
         best = self._best(forecast)
+        other = self._other(forecast, best, epoch)
+        if other is None:
+            return None
         own = expected_improvement(*forecast.ends([number]), best)[0] / (epochs - epoch)
+        return Weighed(number, epoch, forecast, best, float(own), other.params, other.promise, other.end)
+
+    @property
+    def _has_others(self) -> bool:
+        """Whether there may be what could be trained instead of a trial."""
+        return len(self._history) < self._cell.budget
+
+    def _other(self, forecast: Forecast, best: float, seed: int) -> Other | None:
+        """What promises most of all that could be trained instead; None where there is nothing."""
+        untried = self._untried(seed)
+        if not untried:
+            return None
         promises = self._promises(forecast, untried, best)
-        instead = untried[int(np.argmax(promises))]
-        end = self._end_of(forecast, instead)
-        return Weighed(number, epoch, forecast, best, float(own), instead, float(promises.max()), end)
+        params = untried[int(np.argmax(promises))]
+        return Other(params, float(promises.max()), self._end_of(forecast, params))
 
     def outlook(self, seed: int) -> Outlook | None:
         """What one more trial promises; None where all points were tried, and while nothing can be foretold.
@@ -144,7 +169,7 @@ class CurveSearch(Pruner):
             seed: of the points that are looked at.
         """
         trials, untried = self._trials(), self._untried(seed)
-        if _known(trials) < FEWEST or not untried:
+        if known_epochs(trials) < FEWEST or not untried:
             return None
         forecast = Forecast(self._believed(trials))
         best = self._best(forecast)
@@ -264,5 +289,6 @@ def _ended(trial: Observed, value: float) -> Observed:
     return replace(trial, epochs=(*trial.epochs, last), values=(*trial.values, float(value)))
 
 
-def _known(trials: Sequence[Observed]) -> int:
+def known_epochs(trials: Sequence[Observed]) -> int:
+    """Epochs of some trials together that are known."""
     return sum(len(trial.epochs) for trial in trials)

@@ -86,6 +86,11 @@ class Forecast:
         self._root = np.linalg.cholesky(covariance + (NOISE + 1e-8) * np.eye(len(values)))
         self._weights = np.linalg.solve(self._root, (values - self._middle) / self._spread)
 
+    @property
+    def noise(self) -> float:
+        """The standard deviation of what is chance in a value."""
+        return math.sqrt(NOISE) * self._spread
+
     def ends(self, trials: Sequence[int]) -> tuple[Numbers, Numbers]:
         """Mean and standard deviation of what some of the trials will have after their last epoch.
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from search_spaces.space import Space, usual_point
 from sweep.plan.labels import label
-from sweep.search.cell_search import CellSearch, Chosen
+from sweep.search.cell_search import CellSearch
+from sweep.search.history import Chosen
 
 POINTS = 3
 """That a search begins with: what was best by one seed need not be the best, and successive halving, which keeps one of

@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sweep.plan.slots import filled
-from sweep.search.cell_search import CellSearch, Moment
+from sweep.search.cell_search import CellSearch
+from sweep.search.history import Moment
 from sweep.search.suggest import Asked
+from sweep.text import counted
 
 if TYPE_CHECKING:
     from sweep.search.curves import Outlook, Weighed
@@ -54,6 +56,42 @@ def best_so_far(search: CellSearch) -> list[tuple[int, float]]:
     return steps
 
 
+@dataclass
+class Pause:
+    """A trial that its search has paused."""
+
+    number: int
+    """Of the suggestion, counted from 0."""
+    epoch: int
+    """After which, counted from 1."""
+    resumed: bool = False
+    """Whether it was taken up again."""
+
+
+def pauses(search: CellSearch) -> list[Pause]:
+    """What a search has paused, in that order."""
+    found: list[Pause] = []
+    latest: dict[int, Pause] = {}
+    epochs: dict[int, int] = {}
+    for moment in search.past:
+        if moment.epoch:
+            epochs[moment.number] = moment.epoch
+        elif moment.state == "paused":
+            found.append(Pause(moment.number, epochs.get(moment.number, 0)))
+            latest[moment.number] = found[-1]
+        elif moment.state == "running" and moment.number in latest:
+            latest.pop(moment.number).resumed = True
+    return found
+
+
+def in_short(search: CellSearch) -> str:
+    """How often a search has paused trials, and taken them up again, in words."""
+    found = pauses(search)
+    trials, again = len({one.number for one in found}), len({one.number for one in found if one.resumed})
+    waiting = f"; {len(search.paused)} are paused now" if search.paused else ""
+    return f"{counted(trials, 'trial')} {counted(len(found), 'time')}, {again} of them taken up again{waiting}"
+
+
 def epochs_spent(search: CellSearch) -> int:
     """Epochs of all its trials together."""
     return len({(search.keys[number], epoch) for number, asked in enumerate(search.asked) for epoch in asked.epochs})
@@ -90,20 +128,25 @@ def _told(search: CellSearch, number: int) -> GivenUp:
 
 
 def _weighed(search: CellSearch, number: int, history: list[Asked]) -> Weighed | None:
-    from sweep.search.curves import CurveSearch
+    from sweep.search.pausing import looking_ahead
 
-    ahead = CurveSearch(search.cell, history, search.keys[: len(history)])
+    ahead = looking_ahead(search.cell, history, search.keys[: len(history)])
     weighed = ahead.weigh(number, max(history[number].epochs))
     return weighed if weighed and weighed.is_worse else None
 
 
 def _moments(search: CellSearch, wanted: set[int]) -> Iterator[tuple[int, list[Asked]]]:
-    """Of some suggestions that were given up the history as it was when that happened: after the last epoch of each."""
+    """Of some suggestions that were given up the history as it was when that happened: when one paused for the last
+    time, or after the last epoch of one that never did."""
     history: list[Asked] = []
-    for moment in search.past:
+    pauses_last = {moment.number: place for place, moment in enumerate(search.past) if moment.state == "paused"}
+    for place, moment in enumerate(search.past):
         number, whole = moment.number, search.asked[moment.number]
+        if pauses_last.get(number) == place and number in wanted:
+            yield number, list(history)
         _go_on(history, moment, whole)
-        if whole.state == "pruned" and moment.epoch == max(whole.epochs, default=0) > 0:
+        ends = whole.state == "pruned" and moment.epoch == max(whole.epochs, default=0) > 0
+        if ends and number not in pauses_last:
             if number in wanted:
                 yield number, list(history)
             history[number] = whole
@@ -143,8 +186,8 @@ def outlook(search: CellSearch) -> Outlook | None:
     """What one more trial promises; None where nothing can be foretold, or nothing is left to try."""
     if not foretells(search):
         return None
-    from sweep.search.curves import CurveSearch
+    from sweep.search.pausing import looking_ahead
     from sweep.search.suggest import seed_of
 
-    ahead = CurveSearch(search.cell, search.asked, search.keys)
+    ahead = looking_ahead(search.cell, search.asked, search.keys)
     return ahead.outlook(seed_of(search.seed, len(search.asked)))

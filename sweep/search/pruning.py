@@ -63,6 +63,11 @@ class Pruner(ABC):
                 self.bars |= {key: self._bar} if self._bar is not None else {}
         return self._answers[key, epoch]
 
+    def goes_on(self, key: str, epoch: int) -> None:
+        """Note that a trial goes on after an epoch, whatever was said of it before."""
+        self._answers[key, epoch] = False
+        self.stopped.pop(key, None)
+
     replays = True
     """Whether its answers are found again from the reports alone. Otherwise the ledger's word counts."""
 

@@ -22,7 +22,7 @@ from statistics import fmean
 
 from search_spaces.schema import race_seeds
 from sweep.plan.slots import SearchedCell
-from sweep.search.cell_search import Chosen
+from sweep.search.history import Chosen
 from sweep.statistics.paired import FEWEST, mean, shows
 
 Place = tuple[int, int]

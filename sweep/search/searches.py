@@ -9,12 +9,13 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from sweep.ledger.bodies import final_body
 from sweep.ledger.kinds import Kind
 from sweep.ledger.store import Event, Ledger
 from sweep.plan.slots import Plan, SearchedCell, Slot
 from sweep.search.begun import begun_by
 from sweep.search.cell_search import CellSearch
+from sweep.search.known import is_known
+from sweep.search.paused import PausedTrials, resumed
 from sweep.search.suggest import State
 from sweep.search.transfer import Transfer
 from sweep.search.won import Won, read_under
@@ -36,6 +37,7 @@ class Searches:
         self.claim: Callable[[SearchedCell, bool], bool] = lambda cell, anew: True
         """Whether a search goes on here (:mod:`sweep.engine.divided_searches`), and where that is not settled (`anew`)
         whether it may from now on."""
+        self.pauses = PausedTrials(self._all, plan.protocol, ledger)
         self._won = Won(plan.protocol, ledger)
         if ledger is not None:
             self._replay(ledger)
@@ -70,6 +72,8 @@ class Searches:
         replayed: dict[Kind, Callable[[Event], None]] = {
             "ask": partial(self._replay_ask, ledger),
             "epoch": self._replay_epoch,
+            "paused": self._replay_paused,
+            "resumed": partial(self._replay_resumed, ledger),
             "failed": partial(self._replay_failed, begun),
             "pruned": end,
             "final": end,
@@ -95,8 +99,18 @@ class Searches:
         if body["number"] == 0:
             search.learned = body.get("learned", [])
         search.ask(body["params"], key)
-        if not self._known(search, key, ledger, event.seq):
+        if not (search.repeat(key) or self._is_known(search, key, ledger, event.seq)):
             self.unfinished.setdefault(key, Slot(**body["slot"]))
+
+    def _replay_paused(self, event: Event) -> None:
+        self.pauses.replay_pause(event)
+        if not self.runs(event.trial or ""):
+            self.unfinished.pop(event.trial or "", None)
+
+    def _replay_resumed(self, ledger: Ledger, event: Event) -> None:
+        search, key = self.pauses.replay_resumed(event), event.trial or ""
+        if search is not None and not self._is_known(search, key, ledger, event.seq):
+            self.unfinished.setdefault(key, search.slot(event.body["number"]))
 
     def _replay_epoch(self, event: Event) -> None:
         for search in self.of(event.trial or ""):
@@ -129,31 +143,28 @@ class Searches:
             self._all[cell].winner = number
 
     def _drop_given_up(self) -> None:
-        """Nothing waits for a trial that its search gave up; where the driver was killed before it could note that, it
-        is noted now."""
+        """Nothing waits for a trial that its search gave up or paused, which is noted now where it was not yet."""
+        self.pauses.note()
         planned = {slot.id for slot in self.plan.slots}
         for key, slot in list(self.unfinished.items()):
             if not self.given_up(key):
                 continue
             del self.unfinished[key]
-            if slot.id not in planned:
+            if slot.id not in planned and not self.pauses.holds(key):
                 self.prune(key)
 
     def _given_up_by(self, key: str, cells: Collection[str]) -> None:
         """Note that some searches have given a trial up; another one, of another driver, may yet wait for it."""
         for search in self.of(key):
             if search.cell.id in cells:
-                search.tell(key, "pruned")
+                search.give_up(key)
         if not self.runs(key):
             self.unfinished.pop(key, None)
 
     def prune(self, key: str, noted: dict[str, Any] | None = None) -> dict[str, Any]:
         """Note that a search gives a trial up; what the ledger says of it, with what else is to be `noted`."""
-        epochs = [event.body for event in self._ledger.events("epoch", trial=key)] if self._ledger else []
-        body = final_body("pruned", epochs, self.plan.protocol) | (noted or {})
-        body |= {"cells": [search.cell.id for search in self.of(key)]}
-        if self._ledger is not None:
-            self._ledger.append("pruned", key, body=body)
+        cells = [search.cell.id for search in self.of(key) if not search.has_paused(key)]
+        body = self.pauses.note_given_up(key, cells, noted or {})
         self.ended(key, "pruned", body)
         return body
 
@@ -168,8 +179,7 @@ class Searches:
 
     def given_up(self, key: str) -> bool:
         """Whether no search waits for a trial that some of them asked for."""
-        asking = self.of(key)
-        return bool(asking) and not any(search.runs(key) for search in asking)
+        return bool(self.of(key)) and not self.runs(key)
 
     def report(self, key: str, epoch: dict[str, Any]) -> None:
         """Note an epoch of a trial."""
@@ -179,6 +189,13 @@ class Searches:
     def heard(self, key: str) -> int:
         """The last epoch of a trial that a search has noted; 0 where none has."""
         return max((search.heard(key) for search in self.of(key)), default=0)
+
+    def taken_over(self, key: str, epochs: list[dict[str, Any]], final: dict[str, Any]) -> None:
+        """Note a trial that another sweep has finished, which the ledger has by now."""
+        for epoch in epochs:
+            self.report(key, epoch)
+        self.ended(key, final["state"], final)
+        self.pauses.note()
 
     def ended(self, key: str, state: str, body: dict[str, Any] | None = None) -> None:
         """Note that a trial came to its end, whatever it is part of: finished, diverged, pruned or failed."""
@@ -202,23 +219,43 @@ class Searches:
             taken: takes a trial over that another sweep has finished, where there is one; whether it did. A search that
                 minds how long a trial takes has none: that depends on the machine.
         """
+        self.pauses.leave(ready)
         while True:
             search = self._next(ready)
             if search is None:
                 return None
             if search is not self._all.get(search.cell.id):
                 continue  # another driver has begun it
-            self._transfer.begin(search)
-            params = search.suggest()
-            slot = search.cell.slot(params, "search", search.cell.seeds[0])
-            key, number = key_of(slot), len(search.asked)
-            search.ask(params, key)
-            if self._ledger is not None:
-                body = {"cell": search.cell.id, "number": number, "params": params, "slot": asdict(slot)}
-                self._ledger.append("ask", key, body=body | ({} if number else begun_by(search)))
+            paused = search.resumes()
+            key, slot, known = self._ask(search, key_of) if paused is None else self._resume(search, paused)
             timed = "device_seconds" in search.cell.search["metrics"]
-            if not self._known(search, key, self._ledger) and (timed or not taken(slot)):
+            if not known and (timed or not taken(slot)):
                 return key, slot
+            self.pauses.note()
+            self.pauses.leave(ready)
+
+    def _ask(self, search: CellSearch, key_of: Callable[[Slot], str]) -> tuple[str, Slot, bool]:
+        """The trial that a search suggests, and whether enough is known of it already."""
+        self._transfer.begin(search)
+        params = search.suggest()
+        slot = search.cell.slot(params, "search", search.cell.seeds[0])
+        key, number = key_of(slot), len(search.asked)
+        search.ask(params, key)
+        body = {"cell": search.cell.id, "number": number, "params": params, "slot": asdict(slot)}
+        known = search.repeat(key) or self._is_known(search, key, self._ledger)
+        self.pauses.note(("ask", key, None, body | ({} if number else begun_by(search))))
+        return key, slot, known
+
+    def _resume(self, search: CellSearch, number: int) -> tuple[str, Slot, bool]:
+        """The same of a trial that it had paused: others may have trained it meanwhile."""
+        search.resume(number)
+        key = search.keys[number]
+        known = self._is_known(search, key, self._ledger)
+        self.pauses.note(resumed(search, number))
+        return key, search.slot(number), known
+
+    def _is_known(self, search: CellSearch, key: str, ledger: Ledger | None, before: int | None = None) -> bool:
+        return is_known(search, key, ledger, self.plan.protocol, before)
 
     def _next(self, ready: Callable[[str | None], bool]) -> CellSearch | None:
         """The search that is furthest behind, of those that go on here, and where none does, of those that may."""
@@ -228,25 +265,6 @@ class Searches:
 
     def _wants_more(self, search: CellSearch, ready: Callable[[str | None], bool]) -> bool:
         return search.wants_more and ready(search.cell.teacher) and not self._transfer.waits(search)
-
-    def _known(self, search: CellSearch, key: str, ledger: Ledger | None, before: int | None = None) -> bool:
-        """Whether enough is known of the latest suggestion already, so that nothing runs twice.
-
-        The search is told what the ledger has of it, before an event's `seq`: another slot may be the same trial.
-        """
-        if search.repeat(key):
-            return True
-        if ledger is None:
-            return not search.runs(key)
-        for event in ledger.events("epoch", "final", trial=key):
-            if before is not None and event.seq > before:
-                break
-            if event.kind == "epoch":
-                search.report(key, event.body)
-            else:
-                state: State = "finished" if event.body["state"] == "finished" else "failed"
-                search.tell(key, state, read_under(self.plan.protocol, event, ledger))
-        return not search.runs(key)
 
     def renew(self, ready: Callable[[str | None], bool], key_of: Callable[[Slot], str]) -> None:
         """Begin those searches anew whose trials had another teacher than the one that is there now."""

@@ -26,7 +26,7 @@ from sweep.search.untried import first_untried
 if TYPE_CHECKING:
     import optuna
 
-State = Literal["running", "finished", "pruned", "failed"]
+State = Literal["running", "paused", "finished", "pruned", "failed"]
 PRIMES = tuple(n for n in range(2, 260) if all(n % divisor for divisor in range(2, n)))
 """Bases of the Halton sequence, one per dimension: more than a recipe and a method have fields."""
 PROPOSALS = 8
@@ -152,6 +152,7 @@ def frozen_trials(space: Space, history: Sequence[Asked]) -> list[optuna.trial.F
 
     states = {
         "running": TrialState.RUNNING,
+        "paused": TrialState.RUNNING,
         "finished": TrialState.COMPLETE,
         "pruned": TrialState.PRUNED,
         "failed": TrialState.FAIL,

@@ -13,7 +13,8 @@ from sweep.ledger.bodies import under_protocol
 from sweep.ledger.store import Event, Ledger
 from sweep.plan.labels import label
 from sweep.plan.slots import Slot
-from sweep.search.cell_search import CellSearch, Chosen, tried
+from sweep.search.cell_search import CellSearch, tried
+from sweep.search.history import Chosen
 from sweep.search.race import races
 from sweep.search.racing import End, Racing, outcome
 from sweep.search.suggest import State

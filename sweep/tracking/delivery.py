@@ -336,7 +336,7 @@ class Delivery:
             tags = {"state": body.get("state", "failed"), "reason": body["reason"], "log": body["log"]}
             told.end(event, "FAILED", tags | release_tags(body))
         elif event.kind == "interrupted":
-            told.end(event, "KILLED", {"state": "interrupted"} | release_tags(body))
+            told.end(event, "KILLED", {"state": body.get("state", "interrupted")} | release_tags(body))
 
     def _end_tags(self, key: str, body: dict[str, Any]) -> dict[str, str]:
         """How a trial ended, why, and what it was made with."""

@@ -90,6 +90,22 @@ def test_a_replay_of_the_whole_grid_finds_its_best_and_trains_all_of_it() -> Non
     assert pruned.epochs < whole.epochs / 2
 
 
+@pytest.mark.slow(3)
+def test_a_replay_of_pauses_trains_each_epoch_once_and_knows_when_nothing_has_finished() -> None:
+    cell, curves = search_problems.read(search_problems.curves_file("cifar10"))
+    setting = search_cost.Setting("curves", "curves", at_once=4, pauses=True)
+    found = search_cost.replay(cell, curves[0], setting, seed=0)
+    assert found.search is not None
+    assert setting.label == "curves, pauses, 4 at once"
+    assert found.search.lets_go or found.search.complete
+    assert found.epochs == sum(len(asked.epochs) for asked in found.search.asked) < 25 * cell.epochs
+    assert found.search.paused, "what the engine then gives up"
+    assert (found.leader(12), found.leader()) == (None, search_cost.best(curves[0]))
+    losses = {search_problems.confirmed(curves, name) for name in curves[0]}
+    worst = search_problems.confirmed(curves, search_cost.best(curves[0])) - min(losses)
+    assert found.loss(curves[0], curves, 12) == worst > found.loss(curves[0], curves) == 0.0
+
+
 def test_a_replay_begins_with_what_a_search_of_another_problem_has_found() -> None:
     cell, curves = search_problems.read(search_problems.curves_file("cifar10"))
     source = search_problems.read(search_problems.curves_file("tinyimagenet"))

@@ -318,6 +318,11 @@ def test_a_search_is_read_as_written() -> None:
             "{warm_start: other, transfer: true}",
             "search: a search begins with the points of one other: give one of warm_start and transfer",
         ),
+        ("{pauses: 2, sampler: curves}", "search.pauses: should be a valid boolean, "),
+        (
+            "{pauses: true}",
+            "search: pauses is of searches that look ahead: give sampler: curves and no other pruner, not asha",
+        ),
         ("{metric: val_acc}", "search.metric: unknown key 'metric'; did you mean 'metrics'? valid: "),
         ("5", "search: must be a mapping, found 5"),
         ("", "search: must be a mapping, found nothing"),

@@ -102,7 +102,7 @@ def test_a_trial_that_pauses_runs_no_more_and_keeps_its_epochs(
     job = job_of(small_plan, slot_of(small_plan, "kd"))
     plain.started(job)
     plain.epoch(job, epoch_body(1, 90.0))
-    plain.paused(job)
+    plain.paused(job, "to run the longest before it")
     assert (progress.running, progress.done, progress.epochs_left) == ({}, 0, small_plan.epochs - 1)
     assert f"paused {job.slot.name}, to run the longest before it" in screen.getvalue()
     plain.started(job)

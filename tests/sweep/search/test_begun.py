@@ -105,11 +105,33 @@ def test_each_search_of_a_plan_has_its_own_beginning(tmp_path: Path) -> None:
 def test_what_a_later_release_has_begun_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran(tmp_path, plan_of(trials=2))
     with Ledger(tmp_path / "ledger.db") as ledger:
-        monkeypatch.setattr(begun, "RULES", 3)  # as a later release has it, which knows the second rules as well
+        monkeypatch.setattr(begun, "KNOWN", (1, 2, 3, 4))  # as a later release has it
         assert [cell.rules for cell in as_begun(plan_of(), ledger).cells] == [2]
-        monkeypatch.setattr(begun, "RULES", 1)
+        monkeypatch.setattr(begun, "KNOWN", (1,))
         with pytest.raises(InputError, match=r"was begun by a later release of sweep, by rules that this one does not"):
             as_begun(plan_of(), ledger)
+
+
+def looking_ahead(trials: int, *, pauses: bool) -> Plan:
+    search = {"sampler": "curves", "trials": trials, "deterministic": True, "pauses": pauses}
+    recipe = {"base": "digits", "epochs": 9, "samples_per_class": 8}
+    return build_plan(small_spec(**sections() | {"search": search, "recipe": recipe}))
+
+
+@pytest.mark.slow(1)
+@pytest.mark.parametrize("pauses", [True, False])
+def test_a_search_that_pauses_goes_on_to_do_so_and_no_other_begins_to(tmp_path: Path, pauses: bool) -> None:
+    """Whatever the spec says by then."""
+    whole = ran(tmp_path / "whole", looking_ahead(8, pauses=pauses))
+    ran(tmp_path / "on", looking_ahead(4, pauses=pauses))
+    with Ledger(tmp_path / "on" / "ledger.db") as ledger:
+        now = as_begun(looking_ahead(8, pauses=not pauses), ledger)
+        assert now == as_begun(looking_ahead(8, pauses=pauses), ledger) == looking_ahead(8, pauses=pauses)
+        assert [cell.pauses for cell in now.cells] == [pauses]
+        assert [event.body.get("rules") for event in ledger.events("ask")] == [3 if pauses else 2, None, None, None]
+    assert len(ran(tmp_path / "on", now)) == len(whole) == 8
+    with Ledger(tmp_path / "on" / "ledger.db") as ledger:
+        assert bool(list(ledger.events("paused"))) is pauses
 
 
 # -- what plans and runs it -------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan
 from sweep.search.cell_search import CellSearch
 from sweep.search.curves import CurveSearch, Weighed
-from sweep.search.looking_back import best_so_far, epochs_spent, expected_ends, given_up, outlook, pruned
+from sweep.search.looking_back import best_so_far, epochs_spent, expected_ends, given_up, outlook, pauses, pruned
 from sweep.search.searches import Searches
 from tests.support.examples import small_spec
 from tests.support.simulation import World, run
@@ -38,6 +39,11 @@ def accuracy(job: Job, epoch: int) -> float:
     params = job.trial.method.params
     top = 60 - 3 * abs(params["w2"] - 4) - 2 * abs(params["k"] - 5) + 0.1 * job.slot.seed
     return top - 30 / epoch
+
+
+def uneven(job: Job, epoch: int) -> float:
+    """As :func:`accuracy`, where every epoch has luck of its own."""
+    return accuracy(job, epoch) + random.Random(f"{job.key} {epoch}").gauss(0, 1.0)
 
 
 def brittle(job: Job, epoch: int) -> float:
@@ -97,6 +103,32 @@ def test_the_end_that_is_shown_is_the_one_that_the_rule_used(
         assert (one.weighed.gain, one.weighed.promise, one.weighed.best) == (used.gain, used.promise, used.best)
         assert (one.weighed.instead, one.weighed.instead_end) == (used.instead, used.instead_end)
         assert (one.value, one.epochs) == (search.asked[one.number].epochs[one.epoch], EPOCHS)
+
+
+@pytest.mark.slow(2)
+@pytest.mark.parametrize("how", [{"workers": 4}, {"workers": 4, "kills": 3}], ids=["side by side", "killed"])
+def test_of_one_that_paused_it_is_told_why_it_did_so_last(
+    tmp_path: Path, said: Told, monkeypatch: pytest.MonkeyPatch, how: dict[str, Any]
+) -> None:
+    search = searched(tmp_path, plan_of(sampler="curves", pauses=True, trials=20), uneven, **how)
+    monkeypatch.undo()
+    told = given_up(search)
+    assert len(told) == sum(asked.state == "pruned" for asked in search.asked) > 2
+    weighed = [one for one in told if one.weighed is not None]
+    assert weighed
+    assert {one.epoch for one in told if one.weighed is None} <= {1}, "the first points pause unweighed"
+    for one in weighed:
+        used = said[str(one.params), one.epoch]
+        assert one.weighed is not None
+        assert (one.weighed.gain, one.weighed.promise) == (used.gain, used.promise)
+    known = pauses(search)
+    last = {one.number: (one.epoch, one.resumed) for one in known}
+    assert all(last[one.number] == (one.epoch, False) for one in told)
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        noted = [(event.body["number"], event.body["epoch"]) for event in ledger.events("paused")]
+        again = Counter(event.body["number"] for event in ledger.events("resumed"))
+    assert sorted((one.number, one.epoch) for one in known) == sorted(noted)
+    assert Counter(one.number for one in known if one.resumed) == again
 
 
 def test_what_is_foretold_along_a_trial_ends_at_its_end(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from search_spaces.schema import FIRST_RACE_SEED
 from sweep.plan.slots import SearchedCell
-from sweep.search.cell_search import Chosen
+from sweep.search.history import Chosen
 from sweep.search.race import Numbers, Place, Race, race, races
 
 CELL = SearchedCell("0" * 8, "a→b", "gdkd", "gdkd tuned", {}, "digits", (0, 1), {}, {}, {"race": 5, "confirm": 4})

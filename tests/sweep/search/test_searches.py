@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sweep.plan.expand import build_plan
 from sweep.plan.slots import Plan, SearchedCell
 from sweep.results import read
 from sweep.search.cell_search import CellSearch
+from sweep.search.known import is_known
 from sweep.search.searches import Searches
 from tests.support.examples import epoch_body, job_of, small_spec, teacher_of
 from tests.support.simulation import World, run
@@ -521,15 +523,48 @@ def test_after_every_event_a_replay_knows_what_the_driver_knew(
             assert Searches.read(plan, prefix)[0].pruner.stopped == next(iter(lived._all.values())).pruner.stopped
 
 
+@pytest.mark.slow(15)
+@pytest.mark.parametrize(("seed", "workers", "deterministic"), [(0, 1, True), (1, 3, True), (2, 3, False)])
+def test_so_it_does_where_trials_pause(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, workers: int, deterministic: bool
+) -> None:
+    fixed = {"gdkd": {"w2": 2, "k": 5}}
+    plan = searched_plan(
+        fixed, sampler="curves", pruner="curves", pauses=True, trials=14, grace=None, deterministic=deterministic
+    )
+    world = World(tmp_path_factory.mktemp("world"), curve)
+    run(world, plan, random.Random(seed), workers=workers)
+    with Ledger(world.paths.ledger) as whole:
+        events = list(whole.events())
+    assert {"paused", "resumed"} <= {event.kind for event in events}
+    lived = Searches(plan)
+    with Ledger(tmp_path_factory.mktemp("prefix") / "ledger.db") as prefix:
+        for event, following in pairwise([*events, None]):
+            assert event is not None
+            prefix.append(event.kind, event.trial, event.epoch, event.body)
+            live(lived, event.kind, event.trial or "", event.body, prefix)
+            if not (following and following.kind == "paused" and event.kind in ("ask", "resumed")):  # of one write
+                assert Searches.read(plan, prefix)[0].asked == lived.all[0].asked
+
+
 def live(searches: Searches, kind: str, key: str, body: dict[str, Any], ledger: Ledger) -> None:
     """What a driver does with its searches when it writes an event."""
     if kind == "ask":
         search = searches._all[body["cell"]]
         assert search.suggest() == body["params"]  # the suggestion depends on the history alone
         search.ask(body["params"], key)
-        searches._known(search, key, ledger)
+        if not search.repeat(key):
+            is_known(search, key, ledger, searches.plan.protocol)
+    elif kind == "resumed":
+        search = searches._all[body["cell"]]
+        assert search.resumes() == body["number"], "nor does what is taken up again"
+        search.resume(body["number"])
+        is_known(search, key, ledger, searches.plan.protocol)
     elif kind == "epoch":
         searches.report(key, body)
+    elif kind == "pruned" and "cells" in body:
+        for search in searches.of(key):
+            search.give_up(key)
     elif kind in ("pruned", "final"):
         searches.ended(key, body["state"], body)
 

@@ -9,6 +9,7 @@ import pytest
 
 from sweep.layout import Root
 from sweep.plan.slots import Plan
+from sweep.search.searches import Searches
 from tests.support.shared_trials import opened
 from tests.support.simulation import Curve, World, run
 from tests.sweep.search.test_simulated import (
@@ -19,6 +20,7 @@ from tests.sweep.search.test_simulated import (
     chosen,
     events,
     noisy,
+    paused,
     raced,
     searched_plan,
 )
@@ -91,6 +93,32 @@ def test_it_gives_up_what_it_would_have_given_up(root: Root, pruned: Plan, whole
     assert len(trained(second)) < len(trained(alone))
 
 
+@pytest.mark.slow(4)
+@pytest.mark.parametrize("kills", [0, 4])
+def test_it_pauses_what_it_would_have_paused(root: Root, whole: Plan, tmp_path: Path, kills: int) -> None:
+    pausing = searched_plan(search={"sampler": "curves", "pauses": True, "trials": 14})
+    alone = ran(world(Root(tmp_path / "alone"), "second"), pausing)
+    first = ran(world(root, "first"), whole)
+    second = ran(beside(first, root), pausing, kills=kills)
+    check(second, pausing)
+    assert alike(second, alone)
+    assert paused(second) == paused(alone) != {}
+    assert len(trained(second)) < len(trained(alone))
+
+
+@pytest.mark.slow(1)
+def test_what_it_has_paused_stays_so_under_a_larger_budget(root: Root) -> None:
+    """With more trials to come it would have paused others of what was there already."""
+    every = searched_plan(search={"pruner": "none", "sampler": "brute_force", "trials": 24})
+    few, more = (searched_plan(search={"sampler": "curves", "pauses": True, "trials": trials}) for trials in (4, 14))
+    first = ran(world(root, "first"), every)
+    ran(beside(first, root), few)
+    with opened(root, "second") as ledger:
+        before, after = (Searches.read(plan, ledger) for plan in (few, more))
+    assert [search.asked for search in before] == [search.asked for search in after]
+    assert {asked.state for search in before for asked in search.asked} == {"finished", "pruned"}
+
+
 @pytest.mark.slow(1)
 def test_what_it_has_won_is_confirmed_by_what_is_there(root: Root, whole: Plan) -> None:
     first = ran(world(root, "first"), whole)
@@ -123,9 +151,11 @@ def test_a_search_that_minds_the_time_trains_all(root: Root) -> None:
 
 
 @pytest.mark.slow(1)
-@pytest.mark.parametrize("pruner", ["none", "asha"])
+@pytest.mark.parametrize("pruner", ["none", "asha", "curves"])
 def test_a_search_whose_trials_are_asked_for_again_trains_the_same_ones(root: Root, pruner: str) -> None:
-    plan = searched_plan(search={"pruner": pruner})
+    plan = searched_plan(
+        search={"pruner": pruner} | ({"sampler": "curves", "pauses": True} if pruner == "curves" else {})
+    )
     one = ran(world(root, "first"), plan)
     asked, won, rows = asks(one), chosen(one), board_of(one).rows
     tried = {key for some in asked.values() for _, _, key in some if key}

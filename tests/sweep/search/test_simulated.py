@@ -64,6 +64,7 @@ def plans(asha: Plan) -> Plans:
             "median": searched_plan(search={"pruner": "median", "grace": 2}),
             "brute force": searched_plan(search={"sampler": "brute_force", "trials": 30, "confirm": 3}),
             "curves": searched_plan(search={"sampler": "curves", "trials": 8}),
+            "pauses": searched_plan(search={"sampler": "curves", "trials": 14, "pauses": True}),
             "two searches": searched_plan(methods=("kd", SEARCHED, narrow), search={"trials": 6}),
             "transfer": searched_plan(search={"trials": 6, "transfer": True}),
             "transfer and race": searched_plan(
@@ -153,6 +154,14 @@ def raced(world: World) -> dict[str, list[tuple[str, int]]]:
     return {cell: [(slot["label"], slot["seed"]) for slot in some] for cell, some in slots.items()}
 
 
+def paused(world: World) -> dict[str, list[tuple[str, int, int | None]]]:
+    """What each cell has paused, after which epoch, and taken up again, in order: kind, suggestion and epoch."""
+    found: dict[str, list[tuple[str, int, int | None]]] = {}
+    for event in events(world, "paused", "resumed"):
+        found.setdefault(event.body["cell"], []).append((event.kind, event.body["number"], event.body.get("epoch")))
+    return found
+
+
 def race_slots(ledger: Ledger) -> dict[str, list[list[dict[str, Any]]]]:
     return searching(planned(ledger), ledger).raced
 
@@ -234,6 +243,19 @@ def undisturbed(plans: Plans) -> Any:
     return found
 
 
+@pytest.fixture(scope="module")
+def undisturbed_pauses(plans: Plans) -> Any:
+    """What such a plan pauses and takes up again."""
+
+    @lru_cache
+    def found(name: str, curve: Curve) -> Any:
+        with made_world(curve) as world:
+            run(world, plans[name], random.Random(0), workers=1)
+            return paused(world)
+
+    return found
+
+
 @pytest.mark.slow(6)
 @settings(max_examples=12)
 @given(
@@ -252,6 +274,33 @@ def test_a_deterministic_search_does_not_depend_on_order_workers_or_kills(
         assert (asks(world), chosen(world), raced(world)) == undisturbed(name, curve)
 
 
+@pytest.mark.slow(10)
+@settings(max_examples=6)
+@given(
+    name=st.sampled_from(["curves", "pauses"]),
+    seed=st.integers(0, 2**32),
+    workers=st.integers(1, 4),
+    kills=st.integers(0, 8),
+    curve=st.sampled_from([accuracy, noisy]),
+)
+def test_nor_does_one_that_looks_ahead(
+    plans: Plans,
+    undisturbed: Any,
+    undisturbed_pauses: Any,
+    name: str,
+    seed: int,
+    workers: int,
+    kills: int,
+    curve: Curve,
+) -> None:
+    with made_world(curve) as world:
+        run(world, plans[name], random.Random(seed), workers=workers, kills=kills)
+        check(world, plans[name])
+        assert (asks(world), chosen(world), raced(world)) == undisturbed(name, curve)
+        assert paused(world) == undisturbed_pauses(name, curve)
+        assert bool(paused(world)) is (name == "pauses")
+
+
 @pytest.mark.slow(2)
 @settings(max_examples=4)
 @given(seed=st.integers(0, 2**32), workers=st.integers(2, 4), kills=st.integers(0, 6))
@@ -266,6 +315,26 @@ def test_a_search_with_many_live_trials_keeps_to_its_budget_too(
 @pytest.fixture(scope="module")
 def hasty() -> Plan:
     return searched_plan(search={"deterministic": False})
+
+
+@pytest.mark.slow(10)
+@settings(max_examples=6)
+@given(seed=st.integers(0, 2**32), workers=st.integers(2, 6), kills=st.integers(0, 6))
+def test_one_that_pauses_leaves_nothing_paused_however_many_run(seed: int, workers: int, kills: int) -> None:
+    plan = searched_plan(search={"sampler": "curves", "pauses": True, "deterministic": False, "trials": 16})
+    with made_world(brittle) as world:
+        run(world, plan, random.Random(seed), workers=workers, kills=kills)
+        check(world, plan, fails=True)
+        assert any(kind == "paused" for some in paused(world).values() for kind, _, _ in some)
+        with ledger_of(world) as ledger:
+            for search in Searches.read(plan, ledger):
+                assert {asked.state for asked in search.asked} <= {"finished", "pruned", "failed", "running"}
+                assert search.chosen()
+                assert search.paused == []
+        given_up = {event.trial or "" for event in events(world, "pruned")}
+        given_up -= {event.trial or "" for event in events(world, "final")}
+        assert kills or not any((world.paths.trial(key) / "checkpoints").exists() for key in given_up)
+        assert kills or all(count == 1 for count in world.trained.values()), "an epoch was trained twice"
 
 
 @pytest.mark.slow(4)
