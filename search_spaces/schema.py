@@ -44,8 +44,7 @@ class Compute(Frozen):
     """Whether trials that share a GPU do so through NVIDIA's MPS, whose daemon a sweep with a Ray of its own starts;
     `auto`: where it comes up. No number depends on it."""
     cohort: int = Field(1, ge=1, le=64)
-    """Trials of one data set, recipe, seed and teacher that share a process at most, and train over the same batches.
-    No number depends on it."""
+    """Trials of one data set, recipe, seed and teacher that share a process at most, with the numbers they have alone."""
     workers: int = Field(1, ge=1, le=1024)
     """Processes that train one trial together, each with so many `cpus` and `gpus` and its share of every batch."""
     retries: int = Field(1, ge=0)
@@ -155,11 +154,9 @@ class Search(Frozen):
 
     @model_validator(mode="after")
     def _pauses_by_curves(self) -> Search:
-        by = {name for name in (self.sampler, self.pruner) if name != "curves"}
+        by = sorted({self.sampler, self.pruner} - {"curves"})
         if self.pauses and by:
-            raise ValueError(
-                f"pauses is of searches that look ahead: give sampler: curves and no other pruner, not {sorted(by)[0]}"
-            )
+            raise ValueError(f"pauses is of searches by curves: give sampler: curves and no other pruner, not {by[0]}")
         return self
 
 

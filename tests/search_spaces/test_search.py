@@ -321,7 +321,7 @@ def test_a_search_is_read_as_written() -> None:
         ("{pauses: 2, sampler: curves}", "search.pauses: should be a valid boolean, "),
         (
             "{pauses: true}",
-            "search: pauses is of searches that look ahead: give sampler: curves and no other pruner, not asha",
+            "search: pauses is of searches by curves: give sampler: curves and no other pruner, not asha",
         ),
         ("{metric: val_acc}", "search.metric: unknown key 'metric'; did you mean 'metrics'? valid: "),
         ("5", "search: must be a mapping, found 5"),

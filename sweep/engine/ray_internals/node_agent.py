@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _write(path: str) -> None:
-    with open(f"{path}.part", "w") as file:  # noqa: PTH123
+    with open(f"{path}.part", "w", encoding="utf-8") as file:  # noqa: PTH123
         file.write(NOWHERE)
     os.replace(f"{path}.part", path)  # noqa: PTH105
 

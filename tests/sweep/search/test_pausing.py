@@ -296,7 +296,7 @@ def test_it_is_of_searches_that_look_ahead() -> None:
         (", sampler: tpe, pruner: curves", "tpe"),
         (", sampler: curves, pruner: none", "none"),
     ):
-        with pytest.raises(InputError, match=rf"pauses is of searches that look ahead: give sampler: curves .*{other}"):
+        with pytest.raises(InputError, match=rf"pauses is of searches by curves: give sampler: curves .*{other}"):
             parse_spec(SPEC % more, "s.yaml")
 
 
