@@ -11,7 +11,7 @@ from sweep.formats import Format, listing
 from sweep.layout import SweepPaths
 from sweep.ledger.store import Ledger
 from sweep.plan.labels import SYMBOLS, shown, untuned
-from sweep.results.studies import Study, flat, overview, record, studies
+from sweep.results.studies import Study, alike, flat, overview, record, studies
 from sweep.search import importance
 from sweep.search.learned import in_words
 from sweep.search.looking_back import GivenUp, foretells, in_short, pauses
@@ -41,8 +41,8 @@ def text(paths: SweepPaths, how: Format) -> str:
     if how is Format.JSON:
         return listing([record(study) for study in found], how)
     if how is not Format.TABLE:
-        return listing([flat(study) for study in found], how)
-    parts = [listing([overview(study) for study in found], how), *map(_told, found[:MOST_TOLD])]
+        return listing(alike([flat(study) for study in found]), how)
+    parts = [listing(alike([overview(study) for study in found]), how), *map(_told, found[:MOST_TOLD])]
     if len(found) > MOST_TOLD:
         parts.append(f"The first {MOST_TOLD} of {len(found)} are told of; --format json has all.\n")
     if any(foretells(study.search) for study in found[:MOST_TOLD]):

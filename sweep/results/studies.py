@@ -175,6 +175,12 @@ def flat(study: Study) -> dict[str, Any]:
     }
 
 
+def alike(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Records of one kind with the same keys: where one search pauses trials, another has paused none."""
+    keys = max(records, key=len, default={})
+    return [{key: one.get(key, 0) for key in keys} for one in records]
+
+
 def record(study: Study) -> dict[str, Any]:
     """Everything that is known of a search, as JSON has it; docs/specs.md says what is what."""
     ahead, noise = study.outlook, study.noise

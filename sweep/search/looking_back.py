@@ -88,7 +88,7 @@ def in_short(search: CellSearch) -> str:
     """How often a search has paused trials, and taken them up again, in words."""
     found = pauses(search)
     trials, again = len({one.number for one in found}), len({one.number for one in found if one.resumed})
-    waiting = f"; {len(search.paused)} are paused now" if search.paused else ""
+    waiting = f"; {len(search.paused)} paused now" if search.paused else ""
     return f"{counted(trials, 'trial')} {counted(len(found), 'time')}, {again} of them taken up again{waiting}"
 
 

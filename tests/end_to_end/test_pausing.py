@@ -58,6 +58,7 @@ def check(user: User) -> None:
     study = studied(user)
     assert (study["paused"], study["finished"], study["pruned"]) == (0, len(finished), len(given_up))
     assert [one["resumed"] for one in study["pauses"]].count(True) == len(user.events("resumed")) > 0
+    assert "it has paused " in (user.root.sweep("small").folder / "report.html").read_text("utf-8")
     told = user.in_process("studies", "small")
     assert " of them taken up again" in told.out
     assert "what is not taken up again is given up in the end" in " ".join(told.out.split())

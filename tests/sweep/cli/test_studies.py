@@ -15,10 +15,11 @@ from sweep.cli.studies import line
 from sweep.layout import Root
 from sweep.ledger.store import Ledger
 from sweep.plan.slots import Plan, Slot
+from sweep.results.studies import alike
 from tests.support.boards import better_with_k, searched_plan
 from tests.support.examples import begin, play
-from tests.support.simulation import World, run
-from tests.sweep.search.test_looking_back import accuracy, plan_of
+from tests.support.simulation import World, driver, run
+from tests.sweep.search.test_looking_back import accuracy, plan_of, uneven
 
 TRIED = 4
 """Of six: the grid's k = 2 and 3, each with both directions."""
@@ -74,6 +75,36 @@ def ahead_of(root: Root) -> str:
     plan = plan_of(sampler="curves", seeds=3)
     run(World(root.sweep(plan.name).folder, accuracy), plan, random.Random(0), workers=1)
     return plan.name
+
+
+@pytest.mark.slow(2)
+def test_what_a_search_has_paused_is_told_while_it_goes_on_and_in_the_end(root: Root) -> None:
+    plan = plan_of(sampler="curves", pauses=True, trials=20)
+    world = World(root.sweep(plan.name).folder, uneven)
+    with driver(world, plan, workers=2) as one:
+        while not any(search.paused for search in one.searches.all):
+            while len(one.queue.live) < 2 and one.start() is not None:
+                pass
+            one.step(one.queue.live[0].key)
+    told = typed("--root", str(root.path)).stdout
+    assert "1 trial 1 time, 0 of them taken up again; 1 paused now" in told
+    assert "after epoch 1: still paused" in told
+    (row,) = json.loads(typed("small", "--root", str(root.path), "--format", "json").stdout)
+    assert (row["paused"], row["pauses"]) == (1, [{"number": 0, "epoch": 1, "resumed": False}])
+    run(world, plan, random.Random(0), workers=2)
+    told = typed("--root", str(root.path)).stdout
+    (row,) = json.loads(typed("small", "--root", str(root.path), "--format", "json").stdout)
+    again = {one["number"] for one in row["pauses"] if one["resumed"]}
+    assert row["paused"] == 0 and again
+    assert f"{len(row['pauses'])} times, {len(again)} of them taken up again" in told
+    assert "taken up again, and finished" in told
+    assert "paused then, and not worth taking up again in the end" in told
+
+
+def test_searches_that_pause_stand_beside_others_that_do_not() -> None:
+    rows = alike([{"search": "kd", "running": 1}, {"search": "dhkd", "running": 0, "paused": 2}])
+    assert rows == [{"search": "kd", "running": 1, "paused": 0}, {"search": "dhkd", "running": 0, "paused": 2}]
+    assert alike([]) == []
 
 
 def test_of_other_searches_nothing_is_promised(searched: Root) -> None:

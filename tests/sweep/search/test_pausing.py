@@ -265,7 +265,7 @@ def test_how_often_it_has_paused_is_told_in_words(cell: SearchedCell) -> None:
     search = CellSearch(cell)
     run(search, most=SHORT * SHORT_TIME - 3)
     assert in_short(search) == f"{len(search.paused)} trials {len(search.paused)} times, 0 of them taken up again;" + (
-        f" {len(search.paused)} are paused now"
+        f" {len(search.paused)} paused now"
     )
 
 
