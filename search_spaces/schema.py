@@ -44,7 +44,7 @@ class Compute(Frozen):
     """Whether trials that share a GPU do so through NVIDIA's MPS, whose daemon a sweep with a Ray of its own starts;
     `auto`: where it comes up. No number depends on it."""
     cohort: int = Field(1, ge=1, le=64)
-    """Trials of one data set, recipe, seed and teacher that share a process at most, with the numbers they have alone."""
+    """Trials of one data set, recipe, seed and teacher that share a process at most. No number depends on it."""
     workers: int = Field(1, ge=1, le=1024)
     """Processes that train one trial together, each with so many `cpus` and `gpus` and its share of every batch."""
     retries: int = Field(1, ge=0)
