@@ -113,7 +113,8 @@ class User:
     def __init__(self, folder: Path, spec: str = SMALL) -> None:
         self.folder = folder
         self.program: tuple[str, ...] = ()
-        """What Python runs for `sweep`; nothing: :data:`TYPED`, in a fork of a process that has imported most of it."""
+        """What Python runs for `sweep`; nothing: a module, in a fork of a process that has imported most of it."""
+        self.module = PROGRAM
         self.encoding: str | None = None
         """Of what a command prints; None: the test's own."""
         self.home = folder / "home"
@@ -136,9 +137,9 @@ class User:
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Begin a command in a process group of its own."""
         if not self.program and not any(name.startswith(AT_START) for name in environment):
-            return Prepared([PROGRAM, *arguments], self.folder, self.environment() | environment, self.encoding)
+            return Prepared([self.module, *arguments], self.folder, self.environment() | environment, self.encoding)
         return subprocess.Popen(
-            [sys.executable, *(self.program or TYPED), *arguments],
+            [sys.executable, *(self.program or ("-m", self.module)), *arguments],
             cwd=self.folder,
             env=self.environment() | environment,
             stdout=subprocess.PIPE,

@@ -59,7 +59,7 @@ class Elsewhere(User):
     def __init__(self, folder: Path, service: Service) -> None:
         super().__init__(folder, SPEC)
         self._service = service
-        self.program = ("-m", "kd_sweep")
+        self.module = "kd_sweep"
         self.known = {"SWEEP_ADDRESS": service.address, "RAY_AUTH_TOKEN_PATH": str(service.token_file)}
         self.login = {
             "MLFLOW_TRACKING_URI": service.mlflow,
