@@ -65,6 +65,10 @@ class Postgres:
         """Make an empty database."""
         self._ask("createdb", database)
 
+    def tell(self, database: str, statement: str) -> str:
+        """What an SQL statement comes to: ``UPDATE 1``."""
+        return self._ask("psql", "--no-psqlrc", f"--dbname={database}", f"--command={statement}").decode().strip()
+
     def dump(self, database: str, file: Path) -> None:
         """As docs/operations.md says."""
         file.write_bytes(self._ask("pg_dump", "--format=custom", database))

@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.docker.compose import FOLDER, compose
+from tests.support import quick_login
 from tests.support.command import children, workers
 from tests.support.ports import free_ports
 from tests.support.postgres import Postgres, programs
@@ -112,6 +113,12 @@ class Service:
             self.start("worker", number)
             self._come_up(partial(self._has, 2 + number))
         self.wait_for("mlflow", lambda: self.answer(f"{self.mlflow}/health") == 200)
+
+    def make_logins_quick(self) -> None:
+        """The password stays the same; see :mod:`tests.support.quick_login`."""
+        assert self._postgres is not None
+        database = self._services["postgres"]["environment"]["POSTGRES_DB"]
+        assert self._postgres.tell(database, quick_login.statement(self.secret("mlflow_password"))) == "UPDATE 1"
 
     def _come_up(self, enough: Callable[[], bool]) -> None:
         """Until the parts of Ray are there that have been started. One that ends is started again, as Compose would: on

@@ -101,6 +101,7 @@ def test_the_service_from_a_closed_door_to_a_restored_dump(
     """One test, for it is one service: its start takes longer than most tests."""
     service, user = started
     nobody_is_let_in_without_token_or_password(service, user)
+    service.make_logins_quick()
     seen = a_submitted_sweep_survives_a_node_and_the_tracking_server_and_a_cancel(service, user)
     the_table_is_that_of_one_machine(service, user, request.getfixturevalue("undisturbed"))
     code_of_the_users_own_travels_to_a_head_that_has_never_seen_it(user)
