@@ -6,13 +6,16 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
+import sqlite3
 import subprocess
 from base64 import b64encode
 from collections.abc import Callable
+from contextlib import closing
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.support import quick_login
 from tests.support.command import User
 from tests.support.fault_harness import SPEC
 from tests.support.host_store import URI, answers, serve
@@ -70,6 +73,12 @@ class HostCluster:
         self.start_head("head")
         serve(self.hosts["store"], self._logs)
         self._answers("mlflow", 5000)
+        self.hosts["mlflow"].within(self._make_logins_quick)
+
+    def _make_logins_quick(self) -> None:
+        """The password stays the same; see :mod:`tests.support.quick_login`."""
+        with closing(sqlite3.connect(HOME / "login.db")) as database, database:
+            assert database.execute(quick_login.statement(self.password)).rowcount == 1
 
     def start_mlflow(self) -> None:
         ini = f"[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///{HOME}/login.db\n"
