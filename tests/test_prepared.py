@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.support.command import TYPED, User
+from tests.support.command import TYPED, Done, User
 from tests.support.division import wait_until
 
 SEEN = """\
@@ -55,13 +57,19 @@ def test_it_finds_what_a_typed_one_does(user: User) -> None:
     assert seen[0] == seen[1]
 
 
+def in_the_end(done: Done) -> Done:
+    """Without what a command says on a busy machine after two seconds of silence."""
+    kept = [line for line in done.err.splitlines() if not re.search(r" … \(\d+ s\)$", line)]
+    return replace(done, err="\n".join(kept))
+
+
 @pytest.mark.slow(5)
 def test_it_says_what_a_typed_one_does(user: User) -> None:
     for words, code in ((["--help"], 0), (["list", "specs", "--format", "csv"], 0), (["plam"], 2)):
         user.program = ()
         prepared = user.sweep(*words)
         user.program = TYPED
-        assert prepared == user.sweep(*words)
+        assert in_the_end(prepared) == in_the_end(user.sweep(*words))
         assert prepared.code == code
 
 
