@@ -70,6 +70,7 @@ def test_trials_of_one_teacher_recipe_and_seed_share_a_worker_and_keep_their_num
     assert len(list(root.sweep("small").folder.glob("trials/*/weights.pt"))) == 6
 
 
+@pytest.mark.slow(1)
 def test_each_of_them_says_what_its_epochs_took_of_the_machine(root: Root, ledger: Ledger) -> None:
     assert train_here(run_of(together(), root, ledger)) == ""
     for event in ledger.events("epoch"):
@@ -78,6 +79,7 @@ def test_each_of_them_says_what_its_epochs_took_of_the_machine(root: Root, ledge
     assert not [thread for thread in threading.enumerate() if thread.name == "meter"]
 
 
+@pytest.mark.slow(1)
 def test_one_that_diverges_leaves_the_others_as_they_are(root: Root, ledger: Ledger, expected: Any) -> None:
     methods = [{"kd": {"alpha": [0.5, 2, 8, 1.0e30]}}]
     assert train_here(run_of(together(4, methods=methods), root, ledger)) == ""
@@ -112,6 +114,7 @@ def test_one_that_raises_is_tried_again_by_itself(
     assert numbers(ledger) == expected
 
 
+@pytest.mark.slow(1)
 def test_what_a_trial_raises_by_itself_counts_and_what_the_worker_ran_out_of_does_not(
     root: Root, ledger: Ledger, expected: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +126,7 @@ def test_what_a_trial_raises_by_itself_counts_and_what_the_worker_ran_out_of_doe
     assert numbers(ledger) == expected
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("alphas", [(0.5,), (2,), (0.5, 2, 8)])
 def test_one_whose_code_this_machine_has_not_leaves_the_others(
     root: Root, ledger: Ledger, expected: Any, monkeypatch: pytest.MonkeyPatch, alphas: tuple[float, ...]
@@ -142,6 +146,7 @@ def test_one_whose_code_this_machine_has_not_leaves_the_others(
     assert numbers(ledger) == {at: body for at, body in expected.items() if at[0] not in failed}
 
 
+@pytest.mark.slow(1)
 def test_without_a_retry_one_that_raises_has_failed(
     root: Root, ledger: Ledger, expected: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,6 +157,7 @@ def test_without_a_retry_one_that_raises_has_failed(
     assert numbers(ledger) == {at: body for at, body in expected.items() if at != (failed.trial, 2)}
 
 
+@pytest.mark.slow(1)
 def test_by_itself_it_has_no_more_than_its_retries(root: Root, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     broken(monkeypatch, 2, MemoryError("no more"), times=9)
     train_here(run_of(together(4), root, ledger))

@@ -96,6 +96,7 @@ def test_what_a_resumed_trial_tells_beyond_its_pause_is_told_again_later(sweep: 
     assert state(sweep, job) == "paused"
 
 
+@pytest.mark.slow(9)
 def test_a_slot_of_the_plan_that_is_the_same_trial_runs_to_its_end(world: World) -> None:
     """Its search has it paused for all that, and hears of the rest when it takes it up."""
     with ready(world, plan_of({"gdkd": {"w2": 8, "k": 5}})) as one:
@@ -117,6 +118,7 @@ def test_a_slot_of_the_plan_that_is_the_same_trial_runs_to_its_end(world: World)
         assert search.asked[search.keys.index(job.key)].state == "finished"
 
 
+@pytest.mark.slow(3)
 def test_what_is_never_taken_up_again_is_given_up_in_the_end(sweep: Driver, world: World) -> None:
     while not sweep.queue.exhausted:
         while len(sweep.queue.live) < 4 and sweep.start() is not None:

@@ -145,7 +145,9 @@ def test_the_best_is_found_and_what_is_left_paused_is_given_up(cell: SearchedCel
     assert {asked.state for asked in search.asked} == ({"finished"} if at_once == 30 else {"finished", "pruned"})
 
 
-@pytest.mark.parametrize("trials", [1, 2, 5, SHORT, SHORT + 1])
+@pytest.mark.parametrize(
+    "trials", [1, 2, 5, *(pytest.param(trials, marks=pytest.mark.slow(6)) for trials in (SHORT, SHORT + 1))]
+)
 @pytest.mark.parametrize("confirm", [1, 3])
 def test_a_small_budget_too_ends_with_what_is_to_be_confirmed(trials: int, confirm: int) -> None:
     search = CellSearch(cell_of(trials=trials, confirm=confirm))
@@ -172,6 +174,7 @@ def test_where_all_break_nothing_is_left_paused() -> None:
     assert search.complete
 
 
+@pytest.mark.slow(3)
 def test_a_trial_that_breaks_after_a_pause_counts_as_the_worst(cell: SearchedCell) -> None:
     search = CellSearch(replace(cell, search=cell.search | {"trials": 16}))
     run(search, fails=0)
