@@ -87,8 +87,7 @@ def _needs(job: dict[str, Any], trials: Sequence[TrialConfig]) -> dict[str, Any]
     torch.set_num_threads(job["cpus"])
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", str(job["cpus"]))  # else a pool of up to 32 a worker
     device, teacher = device_of(job), None
-    for trial in trials:
-        data = data_of(job, trial)
+    data = data_of(job, trials[0])
     taught = next((trial.teacher for trial in trials if trial.teacher is not None), None)
     if taught is not None:
         teacher = partial(_teacher, job["teachers"], patient_storage_of(job), taught, data, device)
